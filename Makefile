@@ -1,0 +1,83 @@
+# The entries to the project. On a fresh clone each makes .venv and installs what it needs, and no more; a second run
+# installs nothing. `make PYTHON=python3.13 demo` takes another Python.
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := install --quiet --disable-pip-version-check --no-input --no-compile
+
+# Where it is set (container images often do), each of the demo's processes would compile every module anew: 1 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check format lock clean
+
+help:
+	@echo 'make demo     run the demo              (ARGS="--for 30" are passed on to edgebus demo)'
+	@echo 'make test     run every test            (PYTEST_ARGS="tests/bus -k channel" to pytest)'
+	@echo 'make check    what CI runs: format, lint, types, imports, then the tests'
+	@echo 'make format   format the code and fix what ruff can fix'
+	@echo 'make lock     write the requirements files anew (UPGRADE=1: with the newest versions)'
+	@echo 'make clean    remove everything that make, the tests and the tools made'
+
+demo: $(VENV)/.runtime
+	@$(BIN)/edgebus demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+# The second file is resolved under the first, so that both name the same versions.
+lock: $(VENV)/.dev
+	$(BIN)/pip-compile --quiet $(if $(UPGRADE),--upgrade) --extra demo --extra lock -o requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet $(if $(UPGRADE),--upgrade) --all-extras -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@for file in requirements.txt requirements-dev.txt; do \
+		{ echo '# Made from pyproject.toml by `make lock`.' && grep -v '^# Made from' $$file; } > $(VENV)/lock && \
+		cat $(VENV)/lock > $$file || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find bus producers edges edgebus tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The pip that a Python brings takes up to 20 s for what follows; the locked one, put there by it, takes 6 s. It comes
+# out of requirements.txt, so that its hash is checked like any other.
+$(VENV)/.pip:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12"; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$$($(PYTHON) --version) is too old: edgebus needs 3.11 or newer. Name one: make PYTHON=/path/to/python3.12"; exit 1; } >&2
+	@$(PYTHON) -c 'import venv; import pip' 2>/dev/null || $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv or no pip. On Debian or Ubuntu: apt-get install python3-venv python3-pip"; exit 1; } >&2
+	@echo 'Installing into $(VENV) (once; some ten seconds) ...'
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@sed -n '/^pip==/,/# via/p' requirements.txt > $(VENV)/pip.txt
+	@$(PYTHON) -m pip --python $(BIN)/python $(PIP_INSTALL) --require-hashes -r $(VENV)/pip.txt 2>/dev/null || { \
+		$(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r $(VENV)/pip.txt; }
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/.pip
+	@$(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	@echo 'Installing the tools of development into $(VENV) (once) ...'
+	@$(BIN)/python -m pip $(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
