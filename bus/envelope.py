@@ -1,0 +1,164 @@
+"""From an event to the JSON line that travels, and back.
+
+One line is one channel's copy of an event: the envelope's nine keys. What Redis publishes, and a client reads, is the
+same line with ``position`` and ``previous`` spliced in at its front (``publish.lua``). A line of the bus's own is never
+parsed on its way; only its front is looked at.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from bus.channel import Channel
+from bus.errors import EventError
+from bus.event import Event, check_json, now
+
+__all__ = ["Arrived", "Message", "compose", "envelope", "foreign", "read_front", "splice"]
+
+LINE_LIMIT_BYTES: Final = 256 * 1024
+"""The most bytes that a line may have, unless a setting says otherwise (delivery.md)."""
+
+_FRONT: Final = re.compile(rb'\{"position":(?:null|"([0-9]+-[0-9]+)"),"previous":(?:null|"([0-9]+-[0-9]+)"),')
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event ready to be stored: one line per channel, all with the same id."""
+
+    id: str
+    event: str
+    lines: tuple[tuple[Channel, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A line as it came from Redis. ``position`` and ``previous`` are None on a channel without a log."""
+
+    line: bytes
+    position: str | None
+    previous: str | None
+
+
+def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES) -> Message:
+    """Validate ``event`` again, encode its data once, and return one line for each of its channels.
+
+    Raises:
+        pydantic.ValidationError: the event, or something it holds, was changed or built past validation.
+        EventError: the event names no channel, holds what JSON cannot carry, or a line would be longer than
+            ``limit_bytes``.
+
+    """
+    event = type(event).model_validate(event)
+    channels = event.channels()
+    if not event.event_name or not channels:
+        raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")
+    message_id, timestamp = str(uuid.uuid4()), now()
+    data = _encode(event, {**event.model_dump(), "timestamp": timestamp})
+    head = b'{"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
+        message_id.encode(),
+        event.event_name.encode(),
+        data,
+        timestamp.encode(),
+    )
+    lines = tuple((channel, head + channel.name.encode() + _TAIL) for channel in channels)
+    longest = max(len(line) for _, line in lines)
+    if longest > limit_bytes:
+        raise EventError(f"{event.event_name} makes a line of {longest} bytes; the limit is {limit_bytes}")
+    return Message(message_id, event.event_name, lines)
+
+
+def _encode(event: Event, data: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(data)
+    except TypeError:
+        try:
+            check_json(data)
+        except ValueError as error:
+            raise EventError(f"{event.event_name}: {error}") from None
+        raise
+
+
+_TAIL: Final = b'","error_code":null,"error_message":null}'
+
+
+def splice(line: bytes, position: str | None, previous: str | None) -> bytes:
+    """Return ``line`` with its position at the front, the very bytes that ``publish.lua`` publishes."""
+    if position is None or previous is None:
+        return b'{"position":null,"previous":null,' + line[1:]
+    return b'{"position":"%b","previous":"%b",%b' % (position.encode(), previous.encode(), line[1:])
+
+
+def read_front(line: bytes) -> Arrived | None:
+    """Return what the front of a published line says, or None when the bus did not write it.
+
+    Raises:
+        UnicodeDecodeError: the line is not UTF-8, so no client could read it.
+
+    """
+    match = _FRONT.match(line)
+    if match is None:
+        return None
+    line.decode()
+    position, previous = match.groups()
+    if position is None or previous is None:
+        return Arrived(line, None, None)
+    return Arrived(line, position.decode(), previous.decode())
+
+
+def foreign(line: bytes, channel_name: str) -> Arrived:
+    """Complete a line that the bus did not write, such as one typed with ``redis-cli PUBLISH``.
+
+    A JSON object with a text ``event`` and an object ``data`` gets the nine keys, and no position.
+
+    Raises:
+        EventError: it is anything else; the message says what is missing.
+
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"the line is not JSON: {error}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str):
+        raise EventError("the line is no JSON object with a text 'event'")
+    if not isinstance(value.get("data"), dict):
+        raise EventError("the line's 'data' is no JSON object")
+    given_id, given_time = value.get("id"), value.get("timestamp")
+    whole = envelope(
+        "event",
+        event=value["event"],
+        data=value["data"],
+        room=channel_name,
+        message_id=given_id if isinstance(given_id, str) else None,
+        timestamp=given_time if isinstance(given_time, str) else None,
+    )
+    return Arrived(splice(orjson.dumps(whole), None, None), None, None)
+
+
+def envelope(  # noqa: PLR0913 (the nine keys of the envelope)
+    message_type: str,
+    *,
+    event: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    room: str | None = None,
+    correlation_id: str | None = None,
+    error_code: str | None = None,
+    error_message: str | None = None,
+    message_id: str | None = None,
+    timestamp: str | None = None,
+) -> dict[str, Any]:
+    """Return the nine keys of a message; ``id`` and ``timestamp`` are made where they are not given."""
+    return {
+        "id": message_id or str(uuid.uuid4()),
+        "correlation_id": correlation_id,
+        "type": message_type,
+        "event": event,
+        "data": data if data is not None else {},
+        "timestamp": timestamp or now(),
+        "room": room,
+        "error_code": error_code,
+        "error_message": error_message,
+    }

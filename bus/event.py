@@ -1,0 +1,159 @@
+"""What an event is: a frozen pydantic model that knows its name and the channels it goes on.
+
+::
+
+    WORKFLOW = Family("workflow:{workflow_id}")
+
+    class WorkflowStarted(Event, event="workflow.started", channels=(WORKFLOW,), extra="allow"):
+        workflow_id: str
+
+This module knows nothing of Redis or of how an event is written down.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from bus.channel import Channel, Family, Route
+from bus.errors import ChannelError
+
+__all__ = ["Event", "Json", "JsonObject", "check_json", "now"]
+
+_EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
+_DEPTH_LIMIT: Final = 28
+"""Levels below one field. A line may nest 32 deep (protocol.md's bound for a reader), the envelope takes the rest."""
+_INTEGERS: Final = range(-(2**63), 2**64)
+
+
+def now() -> str:
+    """Return the time as the bus writes it: ISO 8601, UTC, microseconds, with the offset."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def check_json(value: Any) -> Any:
+    """Return ``value`` if JSON can carry it exactly, else raise ``ValueError`` with the path of the culprit.
+
+    Refused are NaN and infinities, integers beyond 64 bits, lone surrogates, keys that are no strings, any type JSON
+    has not, and nesting deeper than 28.
+    """
+    _check_json(value, "", _DEPTH_LIMIT)
+    return value
+
+
+def _check_json(value: Any, path: str, depth: int) -> None:
+    match value:
+        case None | bool():
+            return
+        case str():
+            _check_text(value, path)
+        case int() if value in _INTEGERS:
+            return
+        case float() if math.isfinite(value):
+            return
+        case dict() | list() if depth == 0:
+            raise ValueError(f"{path or 'value'} nests deeper than {_DEPTH_LIMIT} levels")
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise ValueError(f"{path or 'value'} has the key {key!r}: keys are strings")  # noqa: TRY004 (pydantic reports ValueError)
+                _check_text(key, path)
+                _check_json(item, f"{path}.{key}" if path else key, depth - 1)
+        case list():
+            for index, item in enumerate(value):
+                _check_json(item, f"{path}[{index}]", depth - 1)
+        case int() | float():
+            raise ValueError(f"{path or 'value'} is {value!r}, which JSON cannot carry exactly")
+        case _:
+            raise ValueError(f"{path or 'value'} is of type {type(value).__name__}, which JSON has not")
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path or 'value'} holds a lone surrogate, which UTF-8 cannot carry") from None
+
+
+Json = Annotated[Any, AfterValidator(check_json)]
+"""Any value that JSON can carry exactly."""
+JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
+"""A JSON object; refused by name is what JSON cannot carry."""
+
+
+class Event(BaseModel):
+    """Base of all events; validated when made, and once more when published.
+
+    Class arguments: ``event``, the name on the wire (omit it on a base class that is never published); ``channels``,
+    what the event goes on: a family (filled from the field that its pattern names), ``family.by("other_field")``, or
+    one fixed channel; ``extra="allow"`` where callers may add keys of their own. A family whose field is None is left
+    out. Types are strict: ``"5"`` is not 5.
+
+    A field with ``Field(exclude=True)`` only routes; it is no part of what is sent. ``timestamp`` belongs to the bus.
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        revalidate_instances="always",
+        protected_namespaces=(),
+        hide_input_in_errors=True,
+    )
+    if TYPE_CHECKING:  # no argument of __init__; at run time the default would hide pydantic's slot of that name
+        __pydantic_extra__: dict[str, Json] = Field(init=False)
+    else:
+        __pydantic_extra__: dict[str, Json]
+
+    event_name: ClassVar[str] = ""
+    event_routes: ClassVar[tuple[Route | Channel, ...]] = ()
+
+    def __init_subclass__(
+        cls, event: str | None = None, channels: tuple[Family | Route | Channel, ...] | None = None, **kwargs: Any
+    ) -> None:
+        """Take the class arguments that are not pydantic's; ``__pydantic_init_subclass__`` gets them once more."""
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, event: str | None = None, channels: tuple[Family | Route | Channel, ...] | None = None, **kwargs: Any
+    ) -> None:
+        """Check at import time what would else fail at the first publish."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if channels is not None:
+            cls.event_routes = tuple(Route(it, it.field) if isinstance(it, Family) else it for it in channels)
+        if event is None:
+            return
+        if _EVENT_NAME.fullmatch(event) is None:
+            raise TypeError(f"{event!r} is no event name: write it like 'workflow.started'")
+        if "timestamp" in cls.model_fields:
+            raise TypeError(f"{cls.__name__}.timestamp: the bus puts the timestamp in; remove the field")
+        cls.event_name = event
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the channels of this event, in the order in which the class names them."""
+        return tuple(channel for route in self.event_routes if (channel := self._channel(route)) is not None)
+
+    def _channel(self, route: Route | Channel) -> Channel | None:
+        if isinstance(route, Channel):
+            return route
+        if route.source is None:
+            return route.family.fill()
+        value = getattr(self, route.source)
+        try:
+            return None if value is None else route.family.fill(value)
+        except ChannelError as error:
+            raise ChannelError(f"{route.source}: {error}") from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.__pydantic_extra__ and "timestamp" in self.__pydantic_extra__:
+            raise ValueError("timestamp: the bus puts the timestamp in; leave the key out")
+        try:
+            self.channels()
+        except ChannelError as error:
+            raise ValueError(str(error)) from None
+        return self

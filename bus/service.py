@@ -1,0 +1,125 @@
+"""The shape of a service's catalogue: its port, channels, events and requests. A service is data."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from bus.channel import Channel, Family
+from bus.errors import ChannelError
+from bus.event import Event
+
+__all__ = ["PastEvent", "Request", "Service"]
+
+_SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+QuestionT = TypeVar("QuestionT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """One entry of a log, as request handlers see it."""
+
+    event: str
+    data: Mapping[str, Any]
+    timestamp: str
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[QuestionT, AnswerT]):
+    """A question that an edge answers from logs, with no service process running.
+
+    Attributes:
+        name: the verb, such as ``get_workflow_status``.
+        question: model of the request's data.
+        answer: model of the reply's data.
+        channels: the logs to read for a question; the first one's permission is the request's.
+        fold: makes the answer of the question and the past events of those logs, oldest first. Pure.
+
+    """
+
+    name: str
+    question: type[QuestionT]
+    answer: type[AnswerT]
+    channels: Callable[[QuestionT], Sequence[Channel]]
+    fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The catalogue of one service.
+
+    Attributes:
+        name: as in ``edgebus edge NAME``.
+        port: where its edge listens unless told otherwise.
+        welcome: the sentence of the welcome message.
+        families: every channel family of the service.
+        events: every event model; two models may share a name when they differ in what routes them.
+        requests: the questions it answers.
+        dialect: what a client speaks until it shows otherwise.
+
+    Raises:
+        ValueError: when made from parts that contradict each other; the message names the part.
+
+    """
+
+    name: str
+    port: int
+    welcome: str
+    families: tuple[Family, ...]
+    events: tuple[type[Event], ...]
+    requests: tuple[Request[Any, Any], ...] = ()
+    dialect: Literal["envelope", "session-buddy"] = "envelope"
+    _families: dict[tuple[str, bool], Family] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other, once, at import."""
+        if _SERVICE_NAME.fullmatch(self.name) is None:
+            raise ValueError(f"{self.name!r} is no service name: write small letters, digits, '-' or '_'")
+        index = {(family.head, family.field is not None): family for family in self.families}
+        _unique(f"{self.name}: families", [family.pattern.partition("{")[0] for family in self.families])
+        _unique(f"{self.name}: requests", [request.name for request in self.requests])
+        object.__setattr__(self, "_families", index)
+        for event in self.events:
+            self._check_event(event)
+
+    def _check_event(self, event: type[Event]) -> None:
+        for route in event.event_routes:
+            known = self._parse(route.name) if isinstance(route, Channel) else route.family in self.families
+            if not known:
+                raise ValueError(f"{self.name}: {event.__name__} goes on a channel that is of none of its families")
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel that clients of this service call ``name``.
+
+        Raises:
+            ChannelError: it is of no family of this service; the message lists the forms that are.
+
+        """
+        channel = self._parse(name)
+        if channel is None:
+            forms = ", ".join(family.pattern for family in self.families)
+            raise ChannelError(f"not a channel of {self.name}; the forms are: {forms}")
+        return channel
+
+    def _parse(self, name: str) -> Channel | None:
+        family = self._families.get((name.partition(":")[0], ":" in name))
+        return family.parse(name) if family else None
+
+    def event(self, name: str) -> type[Event] | None:
+        """Return the model of the event called ``name``, or None."""
+        return next((event for event in self.events if event.event_name == name), None)
+
+    def request(self, name: str) -> Request[Any, Any] | None:
+        """Return the request called ``name``, or None."""
+        return next((request for request in self.requests if request.name == name), None)
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"{what} named twice: {', '.join(sorted(twice))}")

@@ -1,0 +1,357 @@
+"""The subscription link: one connection to Redis, on which channels are subscribed while somebody wants them.
+
+Lines are read with ``hiredis`` straight from the socket and handed on in batches, one per read: the client library's
+own pub/sub costs ten times as much per line. The link is kept up by one task, which reconnects and subscribes anew.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, Self, cast
+
+import hiredis
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from bus.address import ANSWER_DEADLINE_S, check_url, start_line
+from bus.errors import BusUnavailable
+
+__all__ = ["Subscriber", "SubscriberStatistics"]
+
+Batch = Sequence[tuple[bytes, bytes]]
+"""Channel and line, as they came, in order."""
+
+_SLICE_BYTES: Final = 16 * 1024
+"""``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
+_BATCH_CHANNELS: Final = 500
+_RECONNECT_MAX_S: Final = 2.0
+
+_logger = logging.getLogger("edgebus.bus")
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberStatistics:
+    """Counters since the start. ``generation`` is how often the link came up; ``channels`` are subscribed now."""
+
+    is_up: bool
+    generation: int
+    channels: int
+    lines: int
+    lost: int
+
+
+class Subscriber:
+    """A supervised link that delivers the lines of exact channels; never a pattern.
+
+    Per channel, lines are delivered in the order in which Redis published them, each at most once. What is published
+    while the link is down is not delivered; ``on_up`` and ``on_down`` tell when that was.
+
+    Args:
+        url: of Redis, see ``bus.address``.
+        name: what ``CLIENT LIST`` shows.
+        deliver: gets each batch, on the event loop, and must neither wait nor raise. If it raises, the supervisor
+            ends with that error, and ``closed`` raises it.
+        on_up: called after every channel was subscribed (again) on a new link.
+        on_down: called when the link is lost.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        deliver: Callable[[Batch], None],
+        on_up: Callable[[], None] = lambda: None,
+        on_down: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connect = _Address(check_url(url))
+        self._url, self._name = url, name
+        self._deliver, self._on_up, self._on_down = deliver, on_up, on_down
+        self._wanted: dict[bytes, None] = {}
+        self._link: _Link | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._generation = self._lines = self._lost = 0
+
+    async def __aenter__(self) -> Self:
+        """Start to connect; returns without waiting for it."""
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"subscriber {self._name}")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End the link."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End the link and the task behind it; calling it twice is harmless."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait([self._supervisor])
+
+    async def closed(self) -> None:
+        """Wait until the supervisor ends.
+
+        Raises:
+            Exception: whatever ``deliver`` raised.
+
+        """
+        if self._supervisor is not None:
+            await asyncio.shield(self._supervisor)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the link is connected and Redis confirmed every channel that was wanted when it came up."""
+        return self._link is not None
+
+    def statistics(self) -> SubscriberStatistics:
+        """Return the counters."""
+        return SubscriberStatistics(self.is_up, self._generation, len(self._wanted), self._lines, self._lost)
+
+    async def subscribe(self, channel: str) -> None:
+        """Return once Redis confirmed that lines of ``channel`` will come. Calls of one tick share a command.
+
+        Raises:
+            BusUnavailable: the link is down, was lost meanwhile, or Redis refused.
+
+        """
+        await self._ask(b"SUBSCRIBE", channel)
+        self._wanted[channel.encode()] = None
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Return once Redis confirmed that no more lines of ``channel`` will come.
+
+        Raises:
+            BusUnavailable: the link is down or was lost meanwhile; then the channel is not subscribed anew.
+
+        """
+        self._wanted.pop(channel.encode(), None)
+        await self._ask(b"UNSUBSCRIBE", channel)
+
+    def forget(self, channel: str) -> None:
+        """Unsubscribe without waiting: for a subscription that nobody got to use."""
+        self._wanted.pop(channel.encode(), None)
+        if self._link is not None:
+            self._link.ask(b"UNSUBSCRIBE", [channel.encode()]).add_done_callback(asyncio.Future.exception)
+
+    async def _ask(self, verb: bytes, channel: str) -> None:
+        link = self._link
+        if link is None:
+            raise BusUnavailable(start_line(self._url))
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                await link.ask(verb, [channel.encode()])
+        except TimeoutError as error:
+            link.abort()
+            raise BusUnavailable("Redis did not confirm a subscription in time") from error
+
+    async def _supervise(self) -> None:
+        while True:
+            link = await self._connected()
+            self._link = link
+            self._generation += 1
+            _logger.info("link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)})
+            self._on_up()
+            try:
+                await link.closed
+            finally:
+                self._link = None
+                link.abort()
+            self._lost += 1
+            _logger.warning("link to Redis is lost", extra={"generation": self._generation})
+            self._on_down()
+
+    async def _connected(self) -> "_Link":
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((OSError, TimeoutError, BusUnavailable)),
+            wait=wait_random_exponential(multiplier=0.05, max=_RECONNECT_MAX_S),
+            before_sleep=self._tell,
+        ):
+            with attempt:
+                return await self._attempt()
+        raise AssertionError("tries without end")
+
+    def _tell(self, state: RetryCallState) -> None:
+        """Say once per outage that Redis is away; every further attempt is for the curious."""
+        level = logging.WARNING if state.attempt_number == 1 else logging.DEBUG
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        _logger.log(level, start_line(self._url), extra={"attempt": state.attempt_number, "reason": reason})
+
+    async def _attempt(self) -> "_Link":
+        """Connect, log in, and subscribe what is wanted, in commands of bounded size."""
+        async with asyncio.timeout(ANSWER_DEADLINE_S):
+            link = await self._connect.open(lambda: _Link(self._count))
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                await self._connect.log_in(link, self._name)
+                for channels in _batches(self._wanted, _BATCH_CHANNELS):
+                    await link.ask(b"SUBSCRIBE", channels)
+        except BaseException:
+            link.abort()
+            raise
+        return link
+
+    def _count(self, batch: Batch) -> None:
+        self._lines += len(batch)
+        self._deliver(batch)
+
+
+class _Address:
+    """How to open and begin a connection, from the arguments in a Redis URL."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = arguments
+
+    async def open(self, factory: Callable[[], "_Link"]) -> "_Link":
+        loop, arguments = asyncio.get_running_loop(), self._arguments
+        if "path" in arguments:
+            return (await loop.create_unix_connection(factory, arguments["path"]))[1]
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+        return (await loop.create_connection(factory, host, port, ssl=self._tls()))[1]
+
+    def _tls(self) -> ssl.SSLContext | None:
+        kind = self._arguments.get("connection_class")
+        if kind is None or "SSL" not in kind.__name__:
+            return None
+        context = ssl.create_default_context(cafile=self._arguments.get("ssl_ca_certs"))
+        if self._arguments.get("ssl_cert_reqs") == "none":
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    async def log_in(self, link: "_Link", name: str) -> None:
+        user, password = self._arguments.get("username"), self._arguments.get("password")
+        if password is not None:
+            await link.command(b"AUTH", *([user.encode()] if user else []), password.encode())
+        await link.command(b"CLIENT", b"SETNAME", name.encode())
+
+
+class _Link(asyncio.Protocol):
+    """One connection in RESP2: plain commands first, then subscriptions and what they deliver."""
+
+    def __init__(self, deliver: Callable[[Batch], None]) -> None:
+        self._deliver = deliver
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._replies: deque[asyncio.Future[Any]] = deque()
+        self._asked: deque[_Subscription] = deque()
+        self._unsent: list[_Subscription] = []
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        batch: list[tuple[bytes, bytes]] = []
+        try:
+            for start in range(0, len(data), _SLICE_BYTES):
+                self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
+                self._read(batch)
+            if batch:
+                self._deliver(batch)
+        except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
+            self._end(error)
+
+    def _read(self, batch: list[tuple[bytes, bytes]]) -> None:
+        gets, append = self._reader.gets, batch.append
+        while (reply := gets()) is not False:
+            if type(reply) is list and reply[0] == b"message":
+                append((reply[1], reply[2]))
+            else:
+                self._answered(reply)
+
+    def _answered(self, reply: Any) -> None:
+        if self._replies:
+            _settle(self._replies.popleft(), reply)
+        elif isinstance(reply, hiredis.ReplyError):
+            self._asked.popleft().settle(reply)
+        elif self._asked[0].confirm(reply[1]):
+            self._asked.popleft().settle(None)
+
+    def command(self, *words: bytes) -> Awaitable[Any]:
+        """Send a command that has one reply."""
+        future = asyncio.get_running_loop().create_future()
+        self._replies.append(future)
+        self._write(words)
+        return future
+
+    def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
+        """Subscribe or unsubscribe; requests of one tick with the same verb go out as one command."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if not self._unsent:
+            loop.call_soon(self._flush)
+        last = self._unsent[-1] if self._unsent else None
+        if last is None or last.verb != verb or len(last.channels) + len(channels) > _BATCH_CHANNELS:
+            last = _Subscription(verb)
+            self._unsent.append(last)
+        last.channels.update(channels)
+        last.waiting.append(future)
+        return future
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for subscription in unsent:
+            self._asked.append(subscription)
+            self._write((subscription.verb, *subscription.channels))
+
+    def _write(self, words: Sequence[bytes]) -> None:
+        if self._transport is not None:
+            self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(None)
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.closed.done():
+            self.closed.set_result(None) if error is None else self.closed.set_exception(error)
+        lost = BusUnavailable("the link to Redis was lost")
+        replies, asked = [*self._replies], [*self._asked, *self._unsent]
+        self._replies.clear()
+        self._asked.clear()
+        self._unsent.clear()
+        for future in replies:
+            _settle(future, lost)
+        for subscription in asked:
+            subscription.settle(lost)
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """One command on its way: which channels Redis has still to confirm, and who waits for it."""
+
+    verb: bytes
+    channels: set[bytes] = field(default_factory=set)
+    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
+
+    def confirm(self, channel: bytes) -> bool:
+        self.channels.discard(channel)
+        return not self.channels
+
+    def settle(self, outcome: Any) -> None:
+        for future in self.waiting:
+            _settle(future, outcome)
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, hiredis.ReplyError):
+        future.set_exception(BusUnavailable(f"Redis refuses: {outcome}"))
+    elif isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _batches(channels: Iterable[bytes], size: int) -> Iterable[list[bytes]]:
+    iterator = iter(list(channels))
+    while batch := list(islice(iterator, size)):
+        yield batch
