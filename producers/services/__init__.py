@@ -1,0 +1,44 @@
+"""The built-in services, one file each; nothing of them is imported before it is asked for."""
+
+from importlib import import_module
+from typing import Final
+
+from bus.errors import ServiceNotFound
+from bus.service import Service
+
+__all__ = ["NAMES", "load"]
+
+NAMES: Final = ("mahavishnu", "akosha", "crackerjack", "session-buddy", "dhruva", "excalidraw", "fastblocks")
+
+
+def load(name: str) -> Service:
+    """Return the service called ``name``: a built-in one, or ``package.module:ATTRIBUTE``.
+
+    Raises:
+        ServiceNotFound: ``name`` is neither; the message lists the built-in names and shows the form.
+        Exception: whatever the module raises when it is imported, as it is.
+
+    """
+    module_name, attribute = _locate(name)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something that it needs is not
+        raise ServiceNotFound(f"{name!r}: there is no module {error.name!r} on the path; {_FORMS}") from error
+    service = getattr(module, attribute, None)
+    if not isinstance(service, Service):
+        raise ServiceNotFound(f"{name!r}: {module_name} has no Service called {attribute}; {_FORMS}")
+    return service
+
+
+def _locate(name: str) -> tuple[str, str]:
+    if name in NAMES:
+        return f"{__name__}.{name.replace('-', '_')}", "SERVICE"
+    module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
+        raise ServiceNotFound(f"{name!r} is no service; {_FORMS}")
+    return module_name, attribute
+
+
+_FORMS: Final = f"give one of {', '.join(NAMES)}, or package.module:ATTRIBUTE"

@@ -1,0 +1,335 @@
+"""The catalogue of dhruva, distribution of adapters: what is stored, active, and sent where."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bus.channel import Channel, Family
+from bus.event import Event, Json, JsonObject
+from bus.service import PastEvent, Request, Service
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+
+ADAPTER: Final = Family("adapter:{adapter_id}")
+STORAGE: Final = Family("storage:{storage_type}")
+DISTRIBUTION: Final = Family("distribution")
+DISTRIBUTION_OF: Final = Family("distribution:{repo}")
+LIFECYCLE: Final = Family("lifecycle")
+REGISTRY: Final = Family("registry")
+GLOBAL: Final = Family("global", shared_by="dhruva")
+
+
+class AdapterStored(Event, event="adapter.stored", channels=(ADAPTER, REGISTRY), extra="allow"):
+    """Published when an adapter was put into the store."""
+
+    adapter_id: str
+
+
+class AdapterUpdated(Event, event="adapter.updated", channels=(ADAPTER, REGISTRY), extra="allow"):
+    """Published when a stored adapter changed."""
+
+    adapter_id: str
+
+
+class AdapterDistributed(
+    Event, event="adapter.distributed", channels=(ADAPTER, DISTRIBUTION_OF, DISTRIBUTION), extra="allow"
+):
+    """Published when an adapter was sent to a repository."""
+
+    adapter_id: str
+    repo: str
+
+
+class StorageEvent(Event, event="storage.event", channels=(STORAGE,), extra="allow"):
+    """Published by a storage of one type, with keys of its own."""
+
+    storage_type: str
+
+
+class AdapterActivated(Event, event="adapter.activated", channels=(ADAPTER, LIFECYCLE, REGISTRY), extra="allow"):
+    """Published when an adapter came into use in a repository."""
+
+    adapter_id: str
+    repo: str
+
+
+class AdapterDeactivated(Event, event="adapter.deactivated", channels=(ADAPTER, LIFECYCLE, REGISTRY)):
+    """Published when an adapter went out of use in a repository."""
+
+    adapter_id: str
+    repo: str
+    reason: str
+
+
+class AdapterSwapped(
+    Event,
+    event="adapter.swapped",
+    channels=(
+        ADAPTER.by("old_adapter"),
+        ADAPTER.by("new_adapter"),
+        DISTRIBUTION_OF,
+        DISTRIBUTION,
+        LIFECYCLE,
+        REGISTRY,
+    ),
+):
+    """Published when one adapter took the place of another."""
+
+    old_adapter: str
+    new_adapter: str
+    repo: str
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return each channel once, also when an adapter takes the place of itself."""
+        return tuple(dict.fromkeys(super().channels()))
+
+
+class DistributionCompleted(Event, event="distribution.completed", channels=(DISTRIBUTION_OF, DISTRIBUTION)):
+    """Published when a repository has all of its adapters."""
+
+    repo: str
+    adapters: list[Json]
+    adapters_count: int
+    duration: float
+
+
+class RegistryUpdated(Event, event="registry.updated", channels=(REGISTRY, GLOBAL)):
+    """Published when the registry has another version."""
+
+    registry_version: str
+    changes: JsonObject
+
+
+class LifecycleChanged(Event, event="lifecycle.changed", channels=(LIFECYCLE,)):
+    """Published when anything with a life cycle went from one state to the next."""
+
+    entity_type: str
+    entity_id: str
+    old_state: str
+    new_state: str
+
+
+class AdapterQuestion(BaseModel):
+    """Asks after one adapter."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    adapter_id: str = Field(min_length=1)
+
+
+class AdapterStatus(BaseModel):
+    """What is known of one adapter; ``adapter`` is what callers said of it, newer keys over older ones."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapter_id: str
+    status: Literal["active", "inactive", "stored", "not_found"]
+    adapter: dict[str, Any] = Field(default_factory=dict)
+
+
+class AdaptersQuestion(BaseModel):
+    """Asks for the adapters of the registry."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class Adapters(BaseModel):
+    """The adapters that changed last, the newest at the end."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapters: list[AdapterStatus]
+    count: int
+
+
+def fold_adapter(question: AdapterQuestion, past: Sequence[PastEvent]) -> AdapterStatus:
+    """Answer get_adapter_status from the adapter's own log."""
+    unknown = AdapterStatus(adapter_id=question.adapter_id, status="not_found")
+    return _adapters(past).get(question.adapter_id, unknown)
+
+
+def fold_adapters(question: AdaptersQuestion, past: Sequence[PastEvent]) -> Adapters:
+    """Answer list_adapters: the last ``limit`` adapters of the registry's log, each once."""
+    adapters = list(_adapters(past).values())[-question.limit :]
+    return Adapters(adapters=adapters, count=len(adapters))
+
+
+def _adapters(past: Sequence[PastEvent]) -> dict[str, AdapterStatus]:
+    """Return what is known of every adapter, the one that changed last at the end.
+
+    Activation and deactivation decide the status, and a swap does both; an adapter that saw neither is stored. Storing
+    describes an adapter anew; updating, distributing and activating add to the description.
+    """
+    known: dict[str, AdapterStatus] = {}
+    for it in past:
+        match it.event:
+            case "adapter.stored":
+                _note(known, it.data["adapter_id"], description=_metadata(it.data))
+            case "adapter.updated" | "adapter.distributed":
+                _note(known, it.data["adapter_id"], added=_metadata(it.data))
+            case "adapter.activated":
+                _note(known, it.data["adapter_id"], "active", added=_metadata(it.data))
+            case "adapter.deactivated":
+                _note(known, it.data["adapter_id"], "inactive")
+            case "adapter.swapped":
+                _note(known, it.data["old_adapter"], "inactive")
+                _note(known, it.data["new_adapter"], "active")
+    return known
+
+
+def _note(
+    known: dict[str, AdapterStatus],
+    adapter_id: str,
+    status: Literal["active", "inactive"] | None = None,
+    *,
+    description: Mapping[str, Any] | None = None,
+    added: Mapping[str, Any] | None = None,
+) -> None:
+    before = known.pop(adapter_id, None) or AdapterStatus(adapter_id=adapter_id, status="stored")
+    adapter = {**(before.adapter if description is None else description), **(added or {})}
+    known[adapter_id] = AdapterStatus(adapter_id=adapter_id, status=status or before.status, adapter=adapter)
+
+
+def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in ("adapter_id", "timestamp")}
+
+
+class DistributionQuestion(BaseModel):
+    """Asks after the distribution to one repository."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    repo: str = Field(min_length=1)
+
+
+class DistributionStatus(BaseModel):
+    """The distribution to one repository that is under way or, when it is completed, was the last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repo: str
+    status: Literal["distributing", "completed", "not_found"]
+    adapters: list[Any] = Field(default_factory=list)
+    last_completed_at: str | None = None
+
+
+def fold_distribution(question: DistributionQuestion, past: Sequence[PastEvent]) -> DistributionStatus:
+    """Answer get_distribution_status.
+
+    The first adapter sent after a completion begins the next distribution. A swap exchanges an adapter and completes
+    nothing.
+    """
+    if not past:
+        return DistributionStatus(repo=question.repo, status="not_found")
+    status: Literal["distributing", "completed"] = "distributing"
+    adapters: list[Any] = []
+    completed_at: str | None = None
+    for it in past:
+        match it.event:
+            case "adapter.distributed":
+                adapters = [] if status == "completed" else adapters
+                adapters = [*(one for one in adapters if one != it.data["adapter_id"]), it.data["adapter_id"]]
+                status = "distributing"
+            case "adapter.swapped":
+                adapters = [it.data["new_adapter"] if one == it.data["old_adapter"] else one for one in adapters]
+            case "distribution.completed":
+                status, adapters, completed_at = "completed", list(it.data["adapters"]), it.timestamp
+    return DistributionStatus(repo=question.repo, status=status, adapters=adapters, last_completed_at=completed_at)
+
+
+SERVICE: Final = Service(
+    name="dhruva",
+    port=8693,
+    welcome="Connected to Dhruva adapter distribution",
+    families=(ADAPTER, STORAGE, DISTRIBUTION, DISTRIBUTION_OF, LIFECYCLE, REGISTRY, GLOBAL),
+    events=(
+        AdapterStored,
+        AdapterUpdated,
+        AdapterDistributed,
+        StorageEvent,
+        AdapterActivated,
+        AdapterDeactivated,
+        AdapterSwapped,
+        DistributionCompleted,
+        RegistryUpdated,
+        LifecycleChanged,
+    ),
+    requests=(
+        Request(
+            "get_adapter_status",
+            question=AdapterQuestion,
+            answer=AdapterStatus,
+            channels=lambda question: (ADAPTER.fill(question.adapter_id),),
+            fold=fold_adapter,
+        ),
+        Request(
+            "get_distribution_status",
+            question=DistributionQuestion,
+            answer=DistributionStatus,
+            channels=lambda question: (DISTRIBUTION_OF.fill(question.repo),),
+            fold=fold_distribution,
+        ),
+        Request(
+            "list_adapters",
+            question=AdaptersQuestion,
+            answer=Adapters,
+            channels=lambda _: (REGISTRY.fill(),),
+            fold=fold_adapters,
+        ),
+    ),
+)
+
+
+class Dhruva(Broadcaster[OneT, ManyT, EndlessT]):
+    """The broadcast methods of dhruva."""
+
+    def broadcast_adapter_stored(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that an adapter was stored; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(AdapterStored, metadata, adapter_id=adapter_id))
+
+    def broadcast_adapter_updated(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell what changed of an adapter; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(AdapterUpdated, metadata, adapter_id=adapter_id))
+
+    def broadcast_adapter_distributed(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that an adapter was sent; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(AdapterDistributed, metadata, adapter_id=adapter_id, repo=repo))
+
+    def broadcast_storage_event(self, storage_type: str, event_data: dict[str, Any]) -> OneT:
+        """Tell what happened in a storage; keys of ``event_data`` become keys of the event."""
+        return self._producer.publish(with_metadata(StorageEvent, event_data, storage_type=storage_type))
+
+    def broadcast_adapter_activated(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that an adapter is in use; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(AdapterActivated, metadata, adapter_id=adapter_id, repo=repo))
+
+    def broadcast_adapter_deactivated(self, adapter_id: str, repo: str, reason: str) -> OneT:
+        """Tell that an adapter is out of use, and why."""
+        return self._producer.publish(AdapterDeactivated(adapter_id=adapter_id, repo=repo, reason=reason))
+
+    def broadcast_adapter_swapped(self, old_adapter: str, new_adapter: str, repo: str) -> OneT:
+        """Tell that one adapter took the place of another."""
+        return self._producer.publish(AdapterSwapped(old_adapter=old_adapter, new_adapter=new_adapter, repo=repo))
+
+    def broadcast_distribution_completed(self, repo: str, adapters: list[Any], duration: float) -> OneT:
+        """Tell that a repository has all of ``adapters``; they are counted here. ``duration`` is in seconds."""
+        return self._producer.publish(
+            DistributionCompleted(repo=repo, adapters=adapters, adapters_count=_count(adapters), duration=duration)
+        )
+
+    def broadcast_registry_updated(self, registry_version: str, changes: dict[str, Any]) -> OneT:
+        """Tell the registry's new version."""
+        return self._producer.publish(RegistryUpdated(registry_version=registry_version, changes=changes))
+
+    def broadcast_lifecycle_changed(self, entity_type: str, entity_id: str, old_state: str, new_state: str) -> OneT:
+        """Tell that something went from one state to the next."""
+        return self._producer.publish(
+            LifecycleChanged(entity_type=entity_type, entity_id=entity_id, old_state=old_state, new_state=new_state)
+        )
+
+
+def _count(adapters: Any) -> int:
+    """Return the length of a list; what is no list is left for the model to refuse by name."""
+    return len(adapters) if isinstance(adapters, list) else 0

@@ -1,0 +1,240 @@
+"""The catalogue of excalidraw, drawing together: diagrams, their elements, and who is at them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bus.channel import LIVE, Family
+from bus.event import Event, Json, JsonObject
+from bus.service import PastEvent, Request, Service
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+
+DIAGRAM: Final = Family("diagram:{diagram_id}")
+ELEMENT: Final = Family("element:{element_id}")
+CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE)
+PRESENCE: Final = Family("presence:{diagram_id}")
+COLLABORATION: Final = Family("collaboration:{diagram_id}")
+SELECTION: Final = Family("selection:{diagram_id}", retention=LIVE)
+GLOBAL: Final = Family("global", shared_by="excalidraw")
+
+
+class DiagramCreated(Event, event="diagram.created", channels=(DIAGRAM, GLOBAL), extra="allow"):
+    """Published when there is a new diagram."""
+
+    diagram_id: str
+
+
+class DiagramUpdated(Event, event="diagram.updated", channels=(DIAGRAM,), extra="allow"):
+    """Published when something of a diagram as a whole changed."""
+
+    diagram_id: str
+
+
+class ElementAdded(Event, event="element.added", channels=(DIAGRAM,)):
+    """Published when somebody drew an element."""
+
+    diagram_id: str
+    element: JsonObject
+    user_id: str
+
+
+class ElementUpdated(Event, event="element.updated", channels=(DIAGRAM, ELEMENT)):
+    """Published when somebody changed an element."""
+
+    diagram_id: str
+    element_id: str
+    changes: JsonObject
+    user_id: str
+
+
+class ElementDeleted(Event, event="element.deleted", channels=(DIAGRAM, ELEMENT)):
+    """Published when somebody deleted an element."""
+
+    diagram_id: str
+    element_id: str
+    user_id: str
+
+
+class CursorMoved(Event, event="cursor.moved", channels=(CURSOR,)):
+    """Published as somebody's cursor moves; nothing of it is kept."""
+
+    diagram_id: str
+    user_id: str
+    position: JsonObject
+
+
+class SelectionChanged(Event, event="selection.changed", channels=(SELECTION,)):
+    """Published when somebody selected other elements; nothing of it is kept."""
+
+    diagram_id: str
+    user_id: str
+    selected_elements: list[Json]
+
+
+class UserJoined(Event, event="user.joined", channels=(PRESENCE, COLLABORATION)):
+    """Published when somebody came to a diagram."""
+
+    diagram_id: str
+    user_id: str
+    user_info: JsonObject
+
+
+class UserLeft(Event, event="user.left", channels=(PRESENCE, COLLABORATION)):
+    """Published when somebody left a diagram."""
+
+    diagram_id: str
+    user_id: str
+
+
+class DiagramSaved(Event, event="diagram.saved", channels=(DIAGRAM,)):
+    """Published when a diagram was put into the storage."""
+
+    diagram_id: str
+    storage_key: str
+
+
+class DiagramLocked(Event, event="diagram.locked", channels=(DIAGRAM,)):
+    """Published when somebody took a diagram for themselves."""
+
+    diagram_id: str
+    user_id: str
+    reason: str
+
+
+class DiagramUnlocked(Event, event="diagram.unlocked", channels=(DIAGRAM,)):
+    """Published when a diagram is free again."""
+
+    diagram_id: str
+    user_id: str
+
+
+class DiagramQuestion(BaseModel):
+    """Asks after one diagram."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    diagram_id: str = Field(min_length=1)
+
+
+class DiagramStatus(BaseModel):
+    """What is known of one diagram; ``diagram`` is what callers said of it, newer keys over older ones."""
+
+    model_config = ConfigDict(frozen=True)
+
+    diagram_id: str
+    status: Literal["found", "not_found"]
+    diagram: dict[str, Any] = Field(default_factory=dict)
+    locked_by: str | None = None
+
+
+def fold_diagram(question: DiagramQuestion, past: Sequence[PastEvent]) -> DiagramStatus:
+    """Answer get_diagram_status: diagram.created describes anew, diagram.updated adds; any unlock frees the diagram."""
+    if not past:
+        return DiagramStatus(diagram_id=question.diagram_id, status="not_found")
+    diagram: dict[str, Any] = {}
+    locked_by: str | None = None
+    for it in past:
+        match it.event:
+            case "diagram.created":
+                diagram, locked_by = _metadata(it.data), None
+            case "diagram.updated":
+                diagram |= _metadata(it.data)
+            case "diagram.locked":
+                locked_by = it.data["user_id"]
+            case "diagram.unlocked":
+                locked_by = None
+    return DiagramStatus(diagram_id=question.diagram_id, status="found", diagram=diagram, locked_by=locked_by)
+
+
+def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in ("diagram_id", "timestamp")}
+
+
+SERVICE: Final = Service(
+    name="excalidraw",
+    port=3042,
+    welcome="Connected to Excalidraw collaboration",
+    families=(DIAGRAM, ELEMENT, CURSOR, PRESENCE, COLLABORATION, SELECTION, GLOBAL),
+    events=(
+        DiagramCreated,
+        DiagramUpdated,
+        ElementAdded,
+        ElementUpdated,
+        ElementDeleted,
+        CursorMoved,
+        SelectionChanged,
+        UserJoined,
+        UserLeft,
+        DiagramSaved,
+        DiagramLocked,
+        DiagramUnlocked,
+    ),
+    requests=(
+        Request(
+            "get_diagram_status",
+            question=DiagramQuestion,
+            answer=DiagramStatus,
+            channels=lambda question: (DIAGRAM.fill(question.diagram_id),),
+            fold=fold_diagram,
+        ),
+    ),
+)
+
+
+class Excalidraw(Broadcaster[OneT, ManyT, EndlessT]):
+    """The broadcast methods of excalidraw."""
+
+    def broadcast_diagram_created(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell of a new diagram; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(DiagramCreated, metadata, diagram_id=diagram_id))
+
+    def broadcast_diagram_updated(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell what changed of a diagram; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(DiagramUpdated, metadata, diagram_id=diagram_id))
+
+    def broadcast_element_added(self, diagram_id: str, element: dict[str, Any], user_id: str) -> OneT:
+        """Tell that ``user_id`` drew an element."""
+        return self._producer.publish(ElementAdded(diagram_id=diagram_id, element=element, user_id=user_id))
+
+    def broadcast_element_updated(
+        self, diagram_id: str, element_id: str, changes: dict[str, Any], user_id: str
+    ) -> OneT:
+        """Tell that ``user_id`` changed an element."""
+        return self._producer.publish(
+            ElementUpdated(diagram_id=diagram_id, element_id=element_id, changes=changes, user_id=user_id)
+        )
+
+    def broadcast_element_deleted(self, diagram_id: str, element_id: str, user_id: str) -> OneT:
+        """Tell that ``user_id`` deleted an element."""
+        return self._producer.publish(ElementDeleted(diagram_id=diagram_id, element_id=element_id, user_id=user_id))
+
+    def broadcast_cursor_moved(self, diagram_id: str, user_id: str, position: dict[str, Any]) -> OneT:
+        """Tell where somebody's cursor is."""
+        return self._producer.publish(CursorMoved(diagram_id=diagram_id, user_id=user_id, position=position))
+
+    def broadcast_selection_changed(self, diagram_id: str, user_id: str, selected_elements: list[Any]) -> OneT:
+        """Tell what somebody has selected."""
+        return self._producer.publish(
+            SelectionChanged(diagram_id=diagram_id, user_id=user_id, selected_elements=selected_elements)
+        )
+
+    def broadcast_user_joined(self, diagram_id: str, user_id: str, user_info: dict[str, Any]) -> OneT:
+        """Tell that somebody came to a diagram."""
+        return self._producer.publish(UserJoined(diagram_id=diagram_id, user_id=user_id, user_info=user_info))
+
+    def broadcast_user_left(self, diagram_id: str, user_id: str) -> OneT:
+        """Tell that somebody left a diagram."""
+        return self._producer.publish(UserLeft(diagram_id=diagram_id, user_id=user_id))
+
+    def broadcast_diagram_saved(self, diagram_id: str, storage_key: str) -> OneT:
+        """Tell under which key a diagram was saved."""
+        return self._producer.publish(DiagramSaved(diagram_id=diagram_id, storage_key=storage_key))
+
+    def broadcast_diagram_locked(self, diagram_id: str, user_id: str, reason: str) -> OneT:
+        """Tell that ``user_id`` has a diagram for themselves, and why."""
+        return self._producer.publish(DiagramLocked(diagram_id=diagram_id, user_id=user_id, reason=reason))
+
+    def broadcast_diagram_unlocked(self, diagram_id: str, user_id: str) -> OneT:
+        """Tell that ``user_id`` freed a diagram."""
+        return self._producer.publish(DiagramUnlocked(diagram_id=diagram_id, user_id=user_id))

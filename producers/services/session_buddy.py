@@ -1,0 +1,180 @@
+"""The catalogue of session-buddy: sessions, captured knowledge, and the metrics of skills.
+
+Its edge speaks the flat dialect of its old clients until a client uses the envelope.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, Field
+
+from bus.channel import LATEST, Channel, Family
+from bus.event import Event, Json
+from bus.service import Service
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+
+SKILLS: Final = Family("skills", retention=LATEST)
+SKILL: Final = Family("skill:{skill_name}", retention=LATEST)
+SESSION: Final = Family("session:{session_id}")
+KNOWLEDGE: Final = Family("knowledge")
+
+_TOP: Final = 10
+
+
+class SkillMetrics(BaseModel):
+    """The figures of one skill; ``completion_rate`` is in percent."""
+
+    model_config = Event.model_config
+
+    skill_name: str
+    total_invocations: int
+    completion_rate: float = Field(ge=0, le=100)
+    avg_duration_seconds: float
+
+
+class Anomaly(BaseModel):
+    """One oddity in a skill's figures; ``detected_at`` is an ISO 8601 time."""
+
+    model_config = Event.model_config
+
+    skill_name: str
+    detected_at: str
+    anomaly_type: Literal["drop", "spike", "pattern_shift"]
+    deviation_score: float
+
+
+class Metrics(BaseModel):
+    """What a caller gives to broadcast_metrics, validated: the figures of all skills, as models or as dicts."""
+
+    model_config = Event.model_config
+
+    skills: list[SkillMetrics]
+    anomalies: list[Anomaly]
+
+
+class MetricsUpdate(Event, event="metrics_update", channels=(SKILLS, SKILL)):
+    """Published with the figures of the most invoked skills, or with those of the one skill that it is routed to."""
+
+    top_skills: list[SkillMetrics]
+    anomalies: list[Anomaly]
+    skill_name: str | None = Field(default=None, exclude=True)
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the channel of the skill that the event is about, or that of all skills."""
+        return (SKILLS.fill() if self.skill_name is None else SKILL.fill(self.skill_name),)
+
+
+class SessionEvent(Event, channels=(SESSION,)):
+    """What the events of one session share."""
+
+    session_id: str
+
+
+class SessionCreated(SessionEvent, event="session.created", extra="allow"):
+    """Published when a session begins."""
+
+
+class SessionUpdated(SessionEvent, event="session.updated", extra="allow"):
+    """Published when something of a session changed."""
+
+
+class SessionCheckpoint(SessionEvent, event="session.checkpoint", extra="allow"):
+    """Published when a session was saved on its way."""
+
+
+class SessionClosed(SessionEvent, event="session.closed", extra="allow"):
+    """Published when a session ends."""
+
+
+class KnowledgeCaptured(Event, event="knowledge.captured", channels=(KNOWLEDGE, SESSION), extra="allow"):
+    """Published when a session learned something worth keeping."""
+
+    knowledge_id: str
+    session_id: str
+    summary: str
+
+
+class KnowledgeSearchResult(Event, event="knowledge.search_result", channels=(KNOWLEDGE,)):
+    """Published when a search in the knowledge has its results."""
+
+    query: str
+    results: list[Json]
+
+
+SERVICE: Final = Service(
+    name="session-buddy",
+    port=8765,
+    welcome="Connected to Session-Buddy real-time metrics",
+    families=(SKILLS, SKILL, SESSION, KNOWLEDGE),
+    events=(
+        MetricsUpdate,
+        SessionCreated,
+        SessionUpdated,
+        SessionCheckpoint,
+        SessionClosed,
+        KnowledgeCaptured,
+        KnowledgeSearchResult,
+    ),
+    dialect="session-buddy",
+)
+
+
+class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
+    """The broadcast methods of session-buddy."""
+
+    def broadcast_metrics(
+        self, skills: list[SkillMetrics] | list[dict[str, Any]], anomalies: list[Anomaly] | list[dict[str, Any]]
+    ) -> ManyT:
+        """Tell the figures of all skills: the ten most invoked to all, and each skill given to its own channel."""
+        return self._producer.publish_all(_updates(skills, anomalies))
+
+    def stream_metrics(
+        self,
+        read: Callable[[], tuple[list[SkillMetrics] | list[dict[str, Any]], list[Anomaly] | list[dict[str, Any]]]],
+        interval_s: float = 1.0,
+    ) -> EndlessT:
+        """Do broadcast_metrics with the skills and anomalies that ``read()`` returns, every ``interval_s`` seconds."""
+        return self._producer.publish_every(interval_s, lambda: _updates(*read()))
+
+    def broadcast_session_created(self, session_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that a session begins; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(SessionCreated, metadata, session_id=session_id))
+
+    def broadcast_session_updated(self, session_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell what changed in a session; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(SessionUpdated, metadata, session_id=session_id))
+
+    def broadcast_session_checkpoint(self, session_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that a session was saved; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(SessionCheckpoint, metadata, session_id=session_id))
+
+    def broadcast_session_closed(self, session_id: str, metadata: dict[str, Any]) -> OneT:
+        """Tell that a session ended; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(with_metadata(SessionClosed, metadata, session_id=session_id))
+
+    def broadcast_knowledge_captured(
+        self, knowledge_id: str, session_id: str, summary: str, metadata: dict[str, Any]
+    ) -> OneT:
+        """Tell what a session learned; keys of ``metadata`` become keys of the event."""
+        return self._producer.publish(
+            with_metadata(
+                KnowledgeCaptured, metadata, knowledge_id=knowledge_id, session_id=session_id, summary=summary
+            )
+        )
+
+    def broadcast_knowledge_search_result(self, query: str, results: list[Any]) -> OneT:
+        """Tell what a search found."""
+        return self._producer.publish(KnowledgeSearchResult(query=query, results=results))
+
+
+def _updates(skills: list[Any], anomalies: list[Any]) -> list[MetricsUpdate]:
+    """Return one update for all, then one for each skill, in the order given."""
+    metrics = Metrics.model_validate({"skills": skills, "anomalies": anomalies})
+    top = sorted(metrics.skills, key=lambda skill: skill.total_invocations, reverse=True)[:_TOP]
+    everyone = MetricsUpdate(top_skills=top, anomalies=metrics.anomalies)
+    return [everyone, *(_update_of(skill, metrics.anomalies) for skill in metrics.skills)]
+
+
+def _update_of(skill: SkillMetrics, anomalies: list[Anomaly]) -> MetricsUpdate:
+    own = [anomaly for anomaly in anomalies if anomaly.skill_name == skill.skill_name]
+    return MetricsUpdate(top_skills=[skill], anomalies=own, skill_name=skill.skill_name)
