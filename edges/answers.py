@@ -1,0 +1,64 @@
+"""Requests of a service, answered from the logs of the channels they name."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bus.channel import Channel
+from bus.errors import ChannelError
+from bus.log import History, Log
+from bus.service import PastEvent, Request
+from edges.protocol import Code, Refusal, Refused
+
+__all__ = ["Answers"]
+
+
+class Answers:
+    """Reads the logs and folds them; questions about one channel at one moment share the read."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reads: dict[str, asyncio.Task[History]] = {}
+
+    async def answer(self, request: Request[Any, Any], data: Mapping[str, Any], reply_to: str | None) -> dict[str, Any]:
+        """Return the data of the reply.
+
+        Raises:
+            Refused: the question is not of the request's model; the sentence names the field.
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        try:
+            question = request.question.model_validate(dict(data))
+            channels = request.channels(question)
+        except ValidationError as error:
+            raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None
+        except ChannelError as error:
+            raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
+        histories = await asyncio.gather(*(self._history(channel) for channel in channels))
+        answer: dict[str, Any] = request.fold(question, _merged(histories)).model_dump(mode="json")
+        return {**answer, "truncated": True} if any(history.truncated for history in histories) else answer
+
+    async def _history(self, channel: Channel) -> History:
+        task = self._reads.get(channel.redis)
+        if task is None:
+            task = asyncio.create_task(self._log.history(channel), name=f"history of {channel.redis}")
+            self._reads[channel.redis] = task
+            task.add_done_callback(lambda _: self._reads.pop(channel.redis))
+        return await asyncio.shield(task)
+
+
+def _merged(histories: list[History]) -> list[PastEvent]:
+    if len(histories) == 1:
+        return histories[0].events
+    return sorted((event for history in histories for event in history.events), key=lambda event: event.timestamp)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """Return what is wrong with a model's data, field by field, in one line and without the data."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg'].lower()}" for problem in error.errors()[:5]
+    )

@@ -1,0 +1,308 @@
+"""One client: bytes from its socket to commands, and frames to its socket.
+
+An ``asyncio.Protocol`` around ``websockets``' Sans-I/O ``ServerProtocol``. What that leaves to us is here: UTF-8 of
+text, fragments, control floods, deadlines (protocol.md). What a command does is in ``edges/session.py``.
+"""
+
+import asyncio
+import codecs
+import logging
+import socket
+from enum import Enum, auto
+from typing import Final, cast
+
+from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from edges import http
+from edges.dialects import ENVELOPE, Dialect
+from edges.limits import TokenBucket
+from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode
+from edges.session import Session, Surroundings
+
+__all__ = ["Connection"]
+
+_logger = logging.getLogger("edgebus.edges")
+_quiet: Final = logging.getLogger("edgebus.websockets")
+"""The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
+_quiet.setLevel(logging.WARNING)
+
+
+class _Phase(Enum):
+    OPENING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    GONE = auto()
+
+
+class Connection(asyncio.Protocol):
+    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._loop = asyncio.get_running_loop()
+        self._websocket = ServerProtocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._transport = cast(asyncio.Transport, None)
+        self._phase = _Phase.OPENING
+        self._head = bytearray()
+        self._parts: list[bytes] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._kept: list[bytes] = []
+        self._session: Session | None = None
+        now = self._loop.time()
+        self._control = TokenBucket(around.settings.message_rate_limit, now)
+        self._heard = now
+        self._deadline: float | None = now + around.settings.open_timeout_s
+        self._pinged = False
+
+    # The socket's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new socket, with its bounds."""
+        self._transport = cast(asyncio.Transport, transport)
+        settings = self._around.settings
+        plain: socket.socket = transport.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
+        if plain.family != socket.AF_UNIX:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport.set_write_buffer_limits(high=settings.max_waiting_bytes, low=0)
+        if not self._around.registry.enter(self):
+            self.cut()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a bug of ours in handling them closes this connection and no other."""
+        self._heard, self._pinged = self._loop.time(), False
+        try:
+            if self._phase is _Phase.OPENING:
+                self._receive_head(data)
+            elif self._phase is not _Phase.GONE:
+                self._receive(data)
+        except Exception:
+            _logger.exception("a connection failed", extra={"connection": self.name})
+            self.close(OUR_BUG)
+
+    def eof_received(self) -> bool:
+        """Take the end of the client's bytes; the transport then closes itself."""
+        if self._phase is not _Phase.GONE:
+            self._websocket.receive_eof()
+        return False
+
+    def pause_writing(self) -> None:
+        """Take note that more waits for this client than its bound, and cut it off: others must not wait."""
+        if self._phase is not _Phase.GONE:
+            self._around.registry.slow += 1
+            _logger.info("cut off a slow client", extra={"connection": self.name})
+            self.cut()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note that the socket is gone."""
+        self._phase = _Phase.GONE
+        self._around.registry.exit(self)
+        if self._session is not None:
+            self._session.end()
+
+    def check_deadlines(self, now: float) -> None:
+        """Cut off a handshake that takes too long; ping a silent client, and give up on one that does not answer."""
+        settings = self._around.settings
+        if self._deadline is not None:
+            if now >= self._deadline:
+                self.cut()
+        elif self._pinged and now - self._heard >= settings.ping_interval_s + settings.ping_timeout_s:
+            self.close(KEEPALIVE)
+        elif not self._pinged and now - self._heard >= settings.ping_interval_s:
+            self._pinged = True
+            self._websocket.send_ping(b"")
+            self._send_pending()
+
+    # The opening handshake, and plain HTTP.
+
+    def _receive_head(self, data: bytes) -> None:
+        """Gather the head of the request, and hand on nothing behind it before it was answered."""
+        self._head += data
+        end = http.head_end(self._head)
+        if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
+            return
+        head, rest = (
+            bytes(self._head[:end]) if end > 0 else bytes(self._head),
+            bytes(self._head[end:]) if end > 0 else b"",
+        )
+        self._head.clear()
+        self._websocket.receive_data(head)
+        requests = self._websocket.events_received()
+        if requests:
+            self._answer(cast(Request, requests[0]), rest)
+        else:
+            self._refuse_head()
+
+    def _answer(self, request: Request, rest: bytes) -> None:
+        if not http.is_upgrade(request):
+            self._around.registry.give_back(self)
+            answer = http.answer(request, self._around.health(), self._around.not_ready())
+            self._finish(answer.serialize())
+            return
+        self._websocket.send_response(self._websocket.accept(request))
+        self._send_pending()
+        if self._websocket.state is not OPEN:
+            self._finish(b"")
+        elif not self._around.registry.has_place(self):
+            self._phase = _Phase.OPEN
+            self.close(AT_CAPACITY)
+        else:
+            self._open()
+            if rest:
+                self._receive(rest)
+
+    def _refuse_head(self) -> None:
+        """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
+        writes = b"".join(self._websocket.data_to_send())
+        self._finish(writes or http.malformed("not an HTTP/1.1 request without a body").serialize())
+
+    def _finish(self, answer: bytes) -> None:
+        """Write the last bytes and close the socket."""
+        self._phase = _Phase.GONE
+        self._around.registry.give_back(self)
+        self._transport.write(answer)
+        self._end_writing()
+
+    def _open(self) -> None:
+        self._phase, self._deadline = _Phase.OPEN, None
+        self._session = Session(self, self._around)
+        self._session.begin()
+
+    # Frames from the client.
+
+    def _receive(self, data: bytes) -> None:
+        session = self._session
+        if session is not None:
+            session.bytes_came()
+        self._websocket.receive_data(data)
+        for frame in self._websocket.events_received():
+            if self._phase is not _Phase.OPEN:
+                break
+            self._take(cast(Frame, frame))
+        self._send_pending()
+        if session is not None and self._phase is _Phase.OPEN and not self._parts and not self._websocket.reader.buffer:
+            session.bytes_ended()
+
+    def _take(self, frame: Frame) -> None:
+        match frame.opcode:
+            case _ if frame.opcode is PING or frame.opcode is PONG:
+                if self._control.take(self._heard) > 0:
+                    self._websocket.data_to_send()
+                    self.close(CONTROL_FLOOD)
+            case _ if frame.opcode is CLOSE:
+                self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
+            case _ if frame.fin and not self._parts:
+                self._message(bytes(frame.data), is_text=frame.opcode is TEXT)
+            case _:
+                self._take_part(frame)
+
+    def _message(self, data: bytes, *, is_text: bool) -> None:
+        if is_text and not _is_utf8(data):
+            self.close(INVALID_TEXT)
+        elif self._session is not None:
+            self._session.message(data)
+
+    def _take_part(self, frame: Frame) -> None:
+        """Put a fragment to the others; text is checked as it comes, so that a fault is found at once."""
+        if frame.opcode is not CONT:
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
+        self._parts.append(bytes(frame.data))
+        if len(self._parts) > self._around.settings.max_fragments:
+            self.close(TOO_BIG)
+            return
+        try:
+            if self._decoder is not None:
+                self._decoder.decode(self._parts[-1], frame.fin)
+        except UnicodeDecodeError:
+            self.close(INVALID_TEXT)
+            return
+        if frame.fin:
+            parts, self._parts = self._parts, []
+            self._message(b"".join(parts), is_text=False)
+
+    # Frames to the client.
+
+    @property
+    def name(self) -> str:
+        """Id of the connection, as in the welcome and in logs."""
+        return str(self._websocket.id)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the client speaks at the moment."""
+        return ENVELOPE if self._session is None else self._session.dialect
+
+    def write(self, frames: bytes) -> None:
+        """Write finished frames."""
+        if self._phase is _Phase.OPEN:
+            self._transport.write(frames)
+
+    def deliver(self, frames: bytes) -> bool:
+        """Write frames of a room; kept back while more rooms may have some in the same tick."""
+        if self._session is not None and self._session.is_in_one_room:
+            self.write(frames)
+            return False
+        self._kept.append(frames)
+        return len(self._kept) == 1
+
+    def uncork(self) -> None:
+        """Write what was kept back, in one piece."""
+        kept, self._kept = self._kept, []
+        self.write(b"".join(kept))
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from this client for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self._phase is not _Phase.GONE:
+            self._transport.resume_reading()
+
+    def close(self, code: CloseCode) -> None:
+        """Begin the closing handshake; the socket is cut when it takes longer than ``close_timeout_s``."""
+        if self._phase is not _Phase.OPEN or self._websocket.state is not OPEN:
+            self.cut()
+            return
+        self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
+        self._websocket.send_close(code.code, code.reason)
+        self._send_pending()
+        if self._session is not None:
+            self._session.end()
+
+    def cut(self) -> None:
+        """Drop the socket now, and what waits for it."""
+        self._phase = _Phase.GONE
+        self._transport.abort()
+
+    def _send_pending(self) -> None:
+        """Write what the protocol wants written; an empty piece is its way to say that the socket is done."""
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:
+                self._phase = _Phase.CLOSING
+                self._end_writing()
+
+    def _end_writing(self) -> None:
+        """Close our half of the socket, and let the client close its own within the deadline.
+
+        Closing both at once while bytes of the client are still on their way would reset the connection, and the reset
+        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6).
+        """
+        self._deadline = self._loop.time() + self._around.settings.close_timeout_s
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

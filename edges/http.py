@@ -1,0 +1,69 @@
+"""The plain HTTP side of an edge's port: health, readiness, and clear answers to all else. Pure."""
+
+import http
+from email.utils import formatdate
+
+import orjson
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+__all__ = ["HEAD_LIMIT_BYTES", "answer", "head_end", "is_upgrade", "malformed"]
+
+HEAD_LIMIT_BYTES = 64 * 1024
+"""The most bytes that a request's line and headers may have together."""
+
+
+def head_end(data: bytes | bytearray) -> int:
+    """Return where the head of a request ends in ``data``, after its blank line; -1 when it is not there yet."""
+    found = data.find(b"\r\n\r\n")
+    return -1 if found < 0 else found + 4
+
+
+def is_upgrade(request: Request) -> bool:
+    """Tell whether a request wants anything but a plain answer; whether it may have it is for ``accept`` to say."""
+    return bool(request.headers.get_all("Upgrade")) and request.method == "GET"
+
+
+def answer(request: Request, health: dict[str, object], not_ready: str | None) -> Response:
+    """Return the answer to a plain request.
+
+    Args:
+        request: without a body; ``websockets`` refuses bodies before this.
+        health: what ``/healthz`` says.
+        not_ready: why ``/readyz`` is 503, None when it is 200.
+
+    """
+    if request.method != "GET":
+        return _json(405, {"error": "method not allowed; use GET"}, ("Allow", "GET"))
+    match request.path.partition("?")[0]:
+        case "/healthz":
+            return _json(200, health)
+        case "/readyz" if not_ready is None:
+            return _json(200, {"status": "ready"})
+        case "/readyz":
+            return _json(503, {"status": "not ready", "reason": not_ready})
+        case _:
+            return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
+
+
+def malformed(sentence: str) -> Response:
+    """Return the answer to what is no request, or has a body."""
+    return _json(400, {"error": sentence})
+
+
+def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Response:
+    text = orjson.dumps(body) + b"\n"
+    return Response(
+        status,
+        http.HTTPStatus(status).phrase,
+        Headers(
+            [
+                ("Date", formatdate(usegmt=True)),
+                ("Connection", "close"),
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(text))),
+                *headers,
+            ]
+        ),
+        text,
+    )

@@ -1,0 +1,369 @@
+"""What a client's commands do: one at a time, in order, each answered exactly once.
+
+A session knows rooms, requests and limits, and the connection only as something that writes, closes and is paused.
+It has a task only while a command that must wait is under way.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from bus.channel import Channel
+from bus.errors import BusError, BusUnavailable, ChannelError
+from bus.service import Service
+from edges.answers import Answers
+from edges.dialects import ENVELOPE, FLAT, Dialect, decides
+from edges.hub import Hub
+from edges.limits import Patience, TokenBucket
+from edges.protocol import (
+    ABUSE,
+    Ask,
+    Authenticate,
+    CloseCode,
+    Code,
+    Command,
+    Leave,
+    Message,
+    Ping,
+    Pong,
+    Refusal,
+    Refused,
+    Reply,
+    Subscribe,
+    Switch,
+    Welcome,
+    decode,
+    text_frame,
+)
+from edges.registry import Registry
+from edges.room import Member, Room
+from edges.settings import EdgeSettings
+
+__all__ = ["Session", "Surroundings"]
+
+_COMMANDS_LIMIT: Final = 64
+_RETRY_AFTER_MS: Final = 1_000
+_ENTER_RETRY_S: Final = 1.0
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every connection of an edge shares, made once by the edge."""
+
+    service: Service
+    settings: EdgeSettings
+    hub: Hub
+    answers: Answers
+    registry: Registry
+    spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+    health: Callable[[], dict[str, object]]
+    not_ready: Callable[[], str | None]
+
+
+class Speaker(Member, Protocol):
+    """The connection, as far as a session knows it."""
+
+    @property
+    def name(self) -> str:
+        """Id of the connection."""
+
+    def write(self, frames: bytes) -> None:
+        """Write finished frames."""
+
+    def close(self, code: CloseCode) -> None:
+        """Begin the closing handshake."""
+
+    def pause_reading(self) -> None:
+        """Take no more bytes for now."""
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+
+
+class Session:
+    """One client's conversation, from the opening handshake to the end."""
+
+    def __init__(self, speaker: Speaker, around: Surroundings) -> None:
+        self._speaker, self._around = speaker, around
+        self._loop = asyncio.get_running_loop()
+        self._is_undecided = around.service.dialect != "envelope"
+        self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
+        self._requests = tuple(request.name for request in around.service.requests)
+        self._rooms: dict[str, Channel] = {}
+        self._commands: deque[Command | Refusal] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._welcome_is_due = True
+        self._welcome_timer: asyncio.TimerHandle | None = None
+        self._has_ended = self._is_entering = False
+        now = self._loop.time()
+        self._bucket = TokenBucket(around.settings.message_rate_limit, now)
+        self._patience = Patience()
+
+    @property
+    def is_in_one_room(self) -> bool:
+        """Whether frames may be written as they come, because no other room can have some in the same tick."""
+        return len(self._rooms) == 1
+
+    # Beginning and end.
+
+    def begin(self) -> None:
+        """Wait for the client's first message, or welcome it when it says nothing."""
+        self._welcome_timer = self._loop.call_later(self._around.settings.welcome_delay_ms / 1000, self._welcome_silent)
+
+    def bytes_came(self) -> None:
+        """Take note that the client says something: it is welcomed after the answer."""
+        if self._welcome_timer is not None:
+            self._welcome_timer.cancel()
+            self._welcome_timer = None
+
+    def bytes_ended(self) -> None:
+        """Take note that what the client said is complete; if it was no message, it counts as silent still."""
+        if self._welcome_is_due and self._welcome_timer is None and self._task is None:
+            self.begin()
+
+    def end(self) -> None:
+        """Leave every room. A command under way is let go on, and finds nobody to answer."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self.bytes_came()
+        self._commands.clear()
+        for channel in self._rooms.values():
+            self._around.hub.leave(channel, self._speaker)
+        self._rooms.clear()
+
+    def _welcome_silent(self) -> None:
+        self._welcome_timer = None
+        self._welcome()
+        self._enter_first_room()
+
+    def _welcome(self) -> None:
+        if not self._welcome_is_due:
+            return
+        self._welcome_is_due = False
+        service = self._around.service
+        rate = self._around.settings.message_rate_limit
+        self._say(Welcome(self._speaker.name, service.name, service.welcome, rate))
+
+    def _enter_first_room(self) -> None:
+        """Put a client of a dialect with a first room into it, unless it has found one by itself."""
+        if self.dialect.first_room is not None and not self._rooms and not self._is_entering:
+            self._is_entering = True
+            self._around.spawn(self._enter(self.dialect.first_room), f"first room of {self._speaker.name}")
+
+    # Messages.
+
+    def message(self, text: bytes) -> None:
+        """Take one message; it is answered once, in its turn."""
+        understood = self._understood(text)
+        wait_s = self._bucket.take(self._loop.time())
+        command = understood if wait_s == 0 else self._too_many(understood, wait_s)
+        if command is None:
+            return
+        if self._task is None:
+            self._carry_out(command)
+            return
+        self._commands.append(command)
+        if len(self._commands) >= _COMMANDS_LIMIT:
+            self._speaker.pause_reading()
+
+    def _understood(self, text: bytes) -> Command | Refusal:
+        try:
+            value = decode(text)
+            if self._is_undecided:
+                self._decide(value)
+            command = self.dialect.parse(value, self._requests)
+        except Refused as refused:
+            return refused.refusal
+        if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Switch):
+            self._enter_first_room()
+        return command
+
+    def _decide(self, value: dict[str, Any]) -> None:
+        """Let the first message decide the dialect; one that shows the envelope leaves the flat one's room."""
+        dialect = decides(value)
+        if dialect is None:
+            return
+        self._is_undecided = False
+        if dialect is FLAT:
+            self._welcome()
+            return
+        for channel in self._rooms.values():
+            self._around.hub.leave(channel, self._speaker)
+        self._rooms.clear()
+        self.dialect, self._welcome_is_due = dialect, True
+
+    def _too_many(self, command: Command | Refusal, wait_s: float) -> Refusal | None:
+        if self._patience.ends(self._loop.time()):
+            self._speaker.close(ABUSE)
+            return None
+        rate = self._around.settings.message_rate_limit
+        return Refusal(
+            Code.RATE_LIMIT_EXCEEDED,
+            f"more than {rate} messages per second; wait, then repeat",
+            reply_to=getattr(command, "reply_to", None),
+            retry_after_ms=max(1, int(wait_s * 1000)),
+        )
+
+    # Commands.
+
+    def _carry_out(self, command: Command | Refusal) -> None:
+        match command:
+            case Refusal():
+                self._answer(command)
+            case Ping(reply_to):
+                self._answer(Pong(reply_to))
+            case Authenticate(_, reply_to):
+                data = {"status": "anonymous", "user_id": None, "expires_at": None}
+                self._answer(Reply("auth", data, reply_to))
+            case Leave():
+                self._leave(command)
+            case Subscribe():
+                self._subscribe(command)
+            case Switch():
+                self._run(self._switch(command))
+            case Ask():
+                self._run(self._ask(command))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what must wait; the commands behind it wait for it."""
+        self._task = self._around.spawn(self._guard(work), f"command of {self._speaker.name}")
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            _logger.exception("a command failed", extra={"connection": self._speaker.name})
+            self._answer(Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log"))
+        self._task = None
+        self._carry_on()
+
+    def _carry_on(self) -> None:
+        was_full = len(self._commands) >= _COMMANDS_LIMIT
+        while self._commands and self._task is None:
+            self._carry_out(self._commands.popleft())
+        if was_full and len(self._commands) < _COMMANDS_LIMIT:
+            self._speaker.resume_reading()
+
+    def _subscribe(self, command: Subscribe) -> None:
+        try:
+            channel = self._around.service.channel(command.channel)
+        except ChannelError as error:
+            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "subscribe", command.reply_to))
+            return
+        if channel.name not in self._rooms and len(self._rooms) >= self._around.settings.max_rooms:
+            sentence = f"already in {len(self._rooms)} rooms, the limit of one connection; leave one first"
+            self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
+        elif not self._join(channel, lambda room: _subscribed(room, command)):
+            self._run(self._open_and_join(channel, command))
+
+    def _join(self, channel: Channel, reply: Callable[[Room], Reply]) -> bool:
+        """Join an open room and answer, with nothing in between: confirmation, welcome, latest event, live events."""
+        was_in = channel.name in self._rooms
+        room = None if self._has_ended else self._around.hub.join_now(channel, self._speaker)
+        if room is None:
+            return False
+        self._rooms[channel.name] = channel
+        self._answer(reply(room))
+        if not was_in:
+            self._show_latest(room)
+        return True
+
+    async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
+        try:
+            await self._around.hub.open(channel)
+        except BusError as error:
+            self._answer(_unavailable(error, "subscribe", command.reply_to))
+            return
+        self._join(channel, lambda room: _subscribed(room, command))
+
+    def _leave(self, command: Leave) -> None:
+        try:
+            channel = self._around.service.channel(command.channel)
+        except ChannelError as error:
+            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "unsubscribe", command.reply_to))
+            return
+        if self._rooms.pop(channel.name, None) is not None:
+            self._around.hub.leave(channel, self._speaker)
+        data = {"status": "unsubscribed", "channel": channel.name}
+        self._answer(Reply("unsubscribe", data, command.reply_to))
+
+    async def _switch(self, command: Switch) -> None:
+        """Go to one room and leave the others; where the new one cannot be had, stay."""
+        channel = self._around.service.channel(command.channel)
+        try:
+            await self._around.hub.open(channel)
+        except BusError as error:
+            self._answer(_unavailable(error, "subscribe", None))
+            self._enter_first_room()
+            return
+        others = [other for name, other in self._rooms.items() if name != channel.name]
+        for other in others:
+            del self._rooms[other.name]
+            self._around.hub.leave(other, self._speaker)
+        self._join(channel, lambda _: Reply("subscribe", {"skill": command.skill}))
+
+    async def _enter(self, name: str) -> None:
+        """Enter the first room; nobody asked for it, so nobody would repeat what failed."""
+        channel = self._around.service.channel(name)
+        while self._wants(name):
+            try:
+                await self._around.hub.open(channel)
+            except BusError:
+                await asyncio.sleep(_ENTER_RETRY_S)
+                continue
+            room = self._around.hub.join_now(channel, self._speaker) if self._wants(name) else None
+            if room is not None:
+                self._rooms[name] = channel
+                self._show_latest(room)
+        self._is_entering = False
+
+    def _wants(self, first_room: str) -> bool:
+        return not self._has_ended and not self._rooms and self.dialect.first_room == first_room
+
+    def _show_latest(self, room: Room) -> None:
+        if room.latest is not None:
+            self._speaker.write(self.dialect.frame(room.latest) or b"")
+
+    async def _ask(self, command: Ask) -> None:
+        request = self._around.service.request(command.name)
+        if request is None:  # the parser lets known names through only
+            raise LookupError(command.name)
+        try:
+            data = await self._around.answers.answer(request, command.data, command.reply_to)
+        except Refused as refused:
+            self._answer(refused.refusal)
+        except BusError as error:
+            self._answer(_unavailable(error, command.name, command.reply_to))
+        else:
+            self._answer(Reply(command.name, data, command.reply_to))
+
+    # Saying.
+
+    def _answer(self, message: Message) -> None:
+        """Say an answer; the welcome follows the first one in the envelope."""
+        if self._has_ended:
+            return
+        self._say(message)
+        if not self._is_undecided and self.dialect is ENVELOPE:
+            self._welcome()
+
+    def _say(self, message: Message) -> None:
+        self._speaker.write(text_frame(self.dialect.write(message)))
+
+
+def _subscribed(room: Room, command: Subscribe) -> Reply:
+    data = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
+    return Reply("subscribe", data, command.reply_to)
+
+
+def _unavailable(error: BusError, verb: str, reply_to: str | None) -> Refusal:
+    if not isinstance(error, BusUnavailable):
+        _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
+    sentence = "Redis cannot be reached at the moment; repeat the request later"
+    return Refusal(Code.UNAVAILABLE, sentence, verb, reply_to, _RETRY_AFTER_MS)

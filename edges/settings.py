@@ -1,0 +1,137 @@
+"""Settings of one edge process: a YAML file, then ``EDGEBUS_…`` variables, then flags, each over the one before."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bus.address import check_url, default_url
+from bus.envelope import LINE_LIMIT_BYTES
+from bus.errors import BusError
+
+__all__ = ["EdgeSettings", "SettingsError"]
+
+_PREFIX: Final = "EDGEBUS_"
+_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT"})
+"""Variables that other parts of the project read; everything else that begins with the prefix must be a setting."""
+
+
+class SettingsError(BusError, ValueError):
+    """A setting is unknown or has a wrong value; the message names it, and where it came from."""
+
+
+class EdgeSettings(BaseSettings):
+    """What an edge can be told. Arguments win over the environment; ``load`` adds the file below both."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    enabled: bool = Field(True, description="false: `edgebus edge` says so and ends")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int | None = Field(
+        None, ge=0, le=65_535, description="port to listen on; None takes the service's, 0 a free one"
+    )
+    redis_url: str = Field(default_factory=default_url, description="URL of Redis, database 0")
+    max_connections: int = Field(1_000, ge=1, description="clients at once; the next one is closed with 1013")
+    message_rate_limit: int = Field(100, ge=1, description="messages per second of one client; the bucket holds twice")
+    max_message_bytes: int = Field(64 * 1024, ge=128, description="largest message from a client, bytes")
+    max_fragments: int = Field(64, ge=1, description="most fragments of one message from a client")
+    max_rooms: int = Field(100, ge=1, description="most rooms of one client")
+    max_waiting_bytes: int = Field(1024 * 1024, ge=4096, description="most bytes that may wait for one client")
+    send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="SO_SNDBUF of a client's socket, bytes")
+    max_line_bytes: int = Field(LINE_LIMIT_BYTES, ge=1024, description="largest event as a line, bytes")
+    welcome_delay_ms: int = Field(100, ge=0, description="after which a client that has sent nothing is welcomed")
+    open_timeout_s: float = Field(5.0, gt=0, description="for a client's opening handshake, seconds")
+    close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")
+    ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
+    ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        check_url(url)
+        return url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments and environment only: no secrets folder, no .env file."""
+        return init_settings, env_settings
+
+    @classmethod
+    def load(cls, file: Path | None = None, **flags: Any) -> Self:
+        """Return the settings of ``file`` (the ecosystem's form, a ``websocket:`` section), environment and flags.
+
+        A flag that is None counts as not given.
+
+        Raises:
+            SettingsError: a key, variable or value is wrong; the message names it.
+
+        """
+        _check_environment(os.environ, cls.model_fields)
+        given = {name: value for name, value in flags.items() if value is not None}
+        from_file = _read(file, cls.model_fields) if file is not None else {}
+        for name in given:
+            if name not in cls.model_fields:
+                raise SettingsError(f"--set {name}: no such setting; there are {', '.join(cls.model_fields)}")
+        in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in os.environ}
+        below = {name: value for name, value in from_file.items() if name not in in_environment}
+        try:
+            return cls(**{**below, **given})
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            source = "flag" if name in given else "environment" if name in in_environment else str(file)
+            raise SettingsError(f"{_spelled(name, source)}: {problem['msg'].lower()}") from None
+
+
+def _spelled(name: str, source: str) -> str:
+    match source:
+        case "flag":
+            return f"--{name.replace('_', '-')}"
+        case "environment":
+            return f"{_PREFIX}{name}".upper()
+        case _:
+            return f"websocket.{name} in {source}"
+
+
+def _check_environment(environment: Mapping[str, str], known: Mapping[str, Any]) -> None:
+    allowed = {f"{_PREFIX}{name}".upper() for name in known} | _OF_OTHERS
+    for variable in environment:
+        if variable.upper().startswith(_PREFIX) and variable.upper() not in allowed:
+            raise SettingsError(f"{variable}: no such variable; there are {', '.join(sorted(allowed))}")
+
+
+def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: is not YAML: {' '.join(str(error).split())}") from None
+    section = _section({} if content is None else content, file)
+    for key in section:
+        if key not in known:
+            raise SettingsError(f"websocket.{key} in {file}: no such key; there are {', '.join(known)}")
+    return section
+
+
+def _section(content: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file}: expected a mapping with the key 'websocket'")
+    for key in content:
+        if key != "websocket":
+            raise SettingsError(f"{key} in {file}: no such key; the settings stand under 'websocket'")
+    section = content.get("websocket") or {}
+    if not isinstance(section, dict):
+        raise SettingsError(f"websocket in {file}: expected a mapping")
+    return section
