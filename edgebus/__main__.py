@@ -1,0 +1,5 @@
+"""``python -m edgebus`` is the ``edgebus`` script."""
+
+from edgebus.cli import main
+
+main()

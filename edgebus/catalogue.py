@@ -1,0 +1,97 @@
+"""Finding things by the names that people type: services, channels with or without their service, events."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bus.channel import Channel
+from bus.errors import ChannelError, EventError
+from bus.event import Event
+from bus.service import Service
+from producers.services import NAMES, load
+
+__all__ = ["all_services", "describe", "find_channel", "find_event", "find_service"]
+
+
+def all_services(extra: str | None = None) -> list[Service]:
+    """Return the built-in services, and ``extra`` (``package.module:ATTRIBUTE``) in front of them."""
+    return [find_service(name) for name in ((extra,) if extra else ()) + NAMES]
+
+
+def find_service(name: str) -> Service:
+    """Load a service by name; modules in the current folder are found too, as they would be by ``python -m``."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return load(name)
+
+
+def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Channel]:
+    """Return the channel that ``text`` names and the service that owns it.
+
+    Raises:
+        ChannelError: no service has it, or several have and ``text`` does not say which (``mahavishnu/global``).
+
+    """
+    name, slash, rest = text.partition("/")
+    named = [service for service in services if slash and service.name == name]
+    if named:
+        return named[0], named[0].channel(rest)
+    found = [(service, channel) for service in services if (channel := _channel(service, text)) is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        forms = ", ".join(f"{service.name}/{text}" for service, _ in found)
+        raise ChannelError(f"{text} is a channel of several services; say which: {forms}")
+    raise ChannelError(f"{text!r} is a channel of no service; `edgebus services` lists their forms")
+
+
+def _channel(service: Service, text: str) -> Channel | None:
+    try:
+        return service.channel(text)
+    except ChannelError:
+        return None
+
+
+def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Event]]:
+    """Return the model of the event that ``text`` names (``workflow.started``, ``mahavishnu/workflow.started``).
+
+    Raises:
+        EventError: no service has it, or several have.
+
+    """
+    name, slash, rest = text.partition("/")
+    wanted = [service for service in services if service.name == name] if slash else services
+    found = [(service, event) for service in wanted if (event := service.event(rest if slash else text)) is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        forms = ", ".join(f"{service.name}/{text}" for service, _ in found)
+        raise EventError(f"{text} is an event of several services; say which: {forms}")
+    raise EventError(f"{text!r} is an event of no service; `edgebus services` lists them")
+
+
+def describe(service: Service) -> dict[str, Any]:
+    """Return what a service has, as data for JSON."""
+    return {
+        "name": service.name,
+        "port": service.port,
+        "dialect": service.dialect,
+        "channels": [
+            {"pattern": family.pattern, "retention": family.retention.kind, "permission": family.permission}
+            for family in service.families
+        ],
+        "events": [{"event": event.event_name, "data": _fields(event)} for event in service.events],
+        "requests": [
+            {
+                "request": request.name,
+                "data": request.question.model_json_schema(),
+                "answer": request.answer.model_json_schema(),
+            }
+            for request in service.requests
+        ],
+    }
+
+
+def _fields(event: type[Event]) -> dict[str, Any]:
+    return event.model_json_schema()

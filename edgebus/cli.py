@@ -1,0 +1,220 @@
+"""The command line: what can be typed, and which part of the house answers.
+
+Parts are imported when their command runs, so that ``--help`` does not wait for Redis' client or the dashboard of the
+demo.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.address import check_url, default_url
+from edgebus import __version__
+from edgebus.terminal import Exit, exit_with, exits, show, show_json
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="edgebus",
+    help="One event bus on Redis, and WebSocket edges that carry it to screens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Level(StrEnum):
+    """How much a process logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+RedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="Redis; else EDGEBUS_REDIS_URL, else redis://127.0.0.1:6390."),
+]
+ServiceOption = Annotated[
+    str | None,
+    typer.Option("--service", metavar="MODULE:ATTR", help="A service of your own, beside the built-in ones."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, for programs.")]
+LevelOption = Annotated[Level, typer.Option("--log-level", help="How much to log, to standard error.")]
+
+
+def main() -> None:
+    """Run the command that was typed; the entry point of the ``edgebus`` script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        show(f"edgebus {__version__}")
+        raise typer.Exit(Exit.OK)
+
+
+@app.command()
+def demo(
+    for_s: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS", help="End after that.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Files per second of the demo's workflow.")] = 20,
+    shift: Annotated[int, typer.Option(min=0, max=20_000, help="Add this to every port.")] = 0,
+) -> None:
+    """Run everything on this machine: broker, seven edges, and producers with real input."""
+    from edgebus.demo.demo import Demo
+    from edgebus.logs import configure
+    from edgebus.run import run
+
+    configure("error")
+    with exits():
+        run(Demo(rate=rate, shift=shift).run(for_s))
+
+
+@app.command()
+def edge(
+    service: Annotated[str, typer.Argument(help="mahavishnu, akosha, … or package.module:ATTRIBUTE.")],
+    *,
+    config: Annotated[Path | None, typer.Option(help="YAML file with a 'websocket:' section.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; else the service's.")] = None,
+    redis: RedisOption = None,
+    max_connections: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
+    message_rate_limit: Annotated[int | None, typer.Option(help="Messages per second of one client.")] = None,
+    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
+    log_level: LevelOption = Level.INFO,
+) -> None:
+    """Serve one service's clients over WebSocket, until told to stop."""
+    from edgebus.catalogue import find_service
+    from edgebus.logs import configure
+    from edgebus.run import run
+    from edgebus.serving import serve_edge
+    from edges import EdgeSettings
+
+    configure(log_level)
+    with exits():
+        settings = EdgeSettings.load(
+            config,
+            host=host,
+            port=port,
+            redis_url=redis,
+            max_connections=max_connections,
+            message_rate_limit=message_rate_limit,
+            **_settings(more or []),
+        )
+        if not settings.enabled:
+            show("websocket.enabled is false: nothing to do")
+            return
+        run(serve_edge(find_service(service), settings))
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            exit_with(Exit.USAGE, f"--set {pair}: write NAME=VALUE")
+    return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+@app.command()
+def broker(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 6390,
+    directory: Annotated[Path | None, typer.Option("--dir", help="Keep the data here.")] = None,
+) -> None:
+    """Run a Redis server of our own (Valkey), until told to stop."""
+    from edgebus.run import run
+    from edgebus.serving import serve_broker
+
+    with exits():
+        run(serve_broker(port, directory))
+
+
+@app.command()
+def publish(
+    event: Annotated[str, typer.Argument(help="Name of the event, such as workflow.started.")],
+    data: Annotated[str, typer.Argument(help="Its data as a JSON object, or - for standard input.")] = "{}",
+    *,
+    redis: RedisOption = None,
+    service: ServiceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate an event and publish it on the channels that follow from its model."""
+    from edgebus import events
+    from edgebus.catalogue import all_services, find_event
+    from edgebus.run import run
+
+    with exits():
+        _, model = find_event(event, all_services(service))
+        run(events.publish(_url(redis), model, events.read_data(data), as_json=as_json))
+
+
+@app.command()
+def listen(
+    channels: Annotated[list[str], typer.Argument(help="Such as workflow:wf_123, or mahavishnu/global.")],
+    *,
+    count: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Give up after that.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="ws://…", help="The edge; else the service's port here.")] = None,
+    service: ServiceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a client of the edge sees on some channels."""
+    from edgebus import listening
+    from edgebus.catalogue import all_services, find_channel
+    from edgebus.run import run
+
+    with exits():
+        services = all_services(service)
+        wanted = [find_channel(text, services) for text in channels]
+        if url is not None and len({owner.name for owner, _ in wanted}) > 1:
+            exit_with(Exit.USAGE, "--url names one edge, and the channels belong to several services")
+        try:
+            run(listening.listen(wanted, url=url, count=count, timeout_s=timeout, as_json=as_json))
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.OK) from None
+
+
+@app.command()
+def history(
+    channel: Annotated[str, typer.Argument(help="Such as workflow:wf_123, or mahavishnu/global.")],
+    *,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, the newest.")] = 1000,
+    redis: RedisOption = None,
+    service: ServiceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what Redis holds of a channel's past, oldest first."""
+    from edgebus import events
+    from edgebus.catalogue import all_services, find_channel
+    from edgebus.run import run
+
+    with exits():
+        _, found = find_channel(channel, all_services(service))
+        run(events.show_history(_url(redis), found, count=count, as_json=as_json))
+
+
+@app.command()
+def services(
+    name: Annotated[str | None, typer.Argument(help="One service, in full.")] = None, *, as_json: JsonOption = False
+) -> None:
+    """List the services, or what one has: channels, events with their fields, requests."""
+    from edgebus.catalogue import all_services, describe, find_service
+    from edgebus.tables import show_service, show_services
+
+    with exits():
+        chosen = [find_service(name)] if name else all_services()
+        if as_json:
+            for service in chosen:
+                show_json(describe(service))
+        elif name:
+            show_service(chosen[0])
+        else:
+            show_services(chosen)
+
+
+def _url(given: str | None) -> str:
+    url = given or default_url()
+    check_url(url)
+    return url

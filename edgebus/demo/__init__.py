@@ -1,0 +1,1 @@
+"""``edgebus demo``: the whole system on one machine, fed by work that really happens."""

@@ -1,0 +1,151 @@
+"""The demo's composition: broker, seven edges in this process, and the producers with real input."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bus.address import client
+from bus.embedded import DEFAULT_PORT, EmbeddedBroker
+from bus.event import now
+from bus.service import Service
+from edgebus.demo.machine import Machine
+from edgebus.demo.quality import Quality, run_id
+from edgebus.demo.steps import Steps
+from edgebus.demo.workflow import Workflows
+from edgebus.run import signalled
+from edgebus.serving import until
+from edgebus.terminal import show
+from edges import Edge, EdgeSettings
+from producers import Producer
+from producers.services import NAMES, load
+from producers.services.session_buddy import SessionBuddy
+
+__all__ = ["Demo"]
+
+_BY_HAND: Final = (
+    ("dhruva", "adapter.stored", '{"adapter_id":"a1"}', "adapter:a1"),
+    ("excalidraw", "diagram.created", '{"diagram_id":"d1"}', "diagram:d1"),
+    ("fastblocks", "ui.updated", '{"component_id":"c1"}', "ui:c1"),
+)
+"""Services that have no real source on a bare machine: the line that publishes one event."""
+
+
+@dataclass
+class _Count:
+    """What the summary counted so far, to tell what came since."""
+
+    lines: int = 0
+    deliveries: int = 0
+
+
+class Demo:
+    """The whole system in one process and its children.
+
+    Args:
+        rate: files per second of the workflow.
+        shift: added to every port, for a machine where the usual ones are taken.
+
+    """
+
+    def __init__(self, *, rate: float, shift: int = 0) -> None:
+        self._rate, self._shift = rate, shift
+        self._url = f"redis://127.0.0.1:{DEFAULT_PORT + shift}"
+        self._steps = Steps()
+        self._edges: list[Edge] = []
+
+    async def run(self, for_s: float | None) -> None:
+        """Run for ``for_s`` seconds, or until a signal."""
+        async with signalled() as asked, AsyncExitStack() as stack:
+            await stack.enter_async_context(EmbeddedBroker(DEFAULT_PORT + self._shift))
+            for name in NAMES:
+                self._edges.append(await stack.enter_async_context(self._edge(load(name))))
+            producer = await stack.enter_async_context(Producer(self._url, name="demo"))
+            work = [asyncio.create_task(job, name="demo") for job in self._jobs(producer)]
+            stack.push_async_callback(_end, work)
+            self._explain()
+            await self._wait(asked, work, for_s)
+        show("demo ended; nothing of it is left running")
+
+    def _edge(self, service: Service) -> Edge:
+        return Edge(service, EdgeSettings(port=service.port + self._shift, redis_url=self._url))
+
+    def _jobs(self, producer: Producer) -> Iterator[Coroutine[Any, Any, None]]:
+        yield Workflows(producer, self._steps, rate=self._rate).run()
+        yield self._session(producer)
+        yield Machine(producer, lambda: self._steps.total).run()
+        if Quality.is_possible():
+            yield Quality(producer, self._steps, url=self._url).run()
+        yield self._summarise()
+
+    async def _wait(self, asked: asyncio.Event, work: Sequence["asyncio.Task[None]"], for_s: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await until(asked, _first_to_fail(work))
+
+    async def _session(self, producer: Producer) -> None:
+        """Stream the skill metrics of the demo's own steps, as one session."""
+        events, session = SessionBuddy(producer), f"demo-{os.getpid()}"
+        await events.broadcast_session_created(session, {"program": "edgebus demo", "python": sys.version.split()[0]})
+        await events.stream_metrics(self._steps.read, interval_s=1.0)
+
+    # What a person sees.
+
+    def _explain(self) -> None:
+        lines = ["Everything runs. Redis is " + self._url, ""]
+        lines += [f"  {edge.service.name:<14} ws://127.0.0.1:{edge.port}" for edge in self._edges]
+        port, shifted = DEFAULT_PORT + self._shift, self._shift > 0
+        edge_url = f" --url ws://127.0.0.1:{self._edges[0].port}" if shifted else ""
+        redis_url = f" --redis {self._url}" if shifted else ""
+        lines += [
+            "",
+            "Watch it as a client, in a second terminal:",
+            f"  .venv/bin/edgebus listen pool:demo{edge_url}",
+            "Watch it in Redis:",
+            f"  redis-cli -p {port} SUBSCRIBE pool:demo",
+            f"  redis-cli -p {port} XRANGE 'bus:log:{{test:{run_id(1)}}}' - +",
+            f"  redis-cli -p {port} PUBSUB CHANNELS '*'",
+            "These have no real source on a bare machine; publish an event by hand:",
+        ]
+        lines += [f"  .venv/bin/edgebus publish {event} '{data}'{redis_url}" for _, event, data, _ in _BY_HAND]
+        if not Quality.is_possible():
+            lines.append("pytest is not installed, so crackerjack stays silent: pip install 'edgebus[demo]'")
+        lines += ["", "Ctrl-C ends it.", ""]
+        for line in lines:
+            show(line)
+
+    async def _summarise(self) -> None:
+        before = _Count()
+        async with client(self._url, "edgebus-demo") as redis:
+            while True:
+                await asyncio.sleep(1)
+                stats = await redis.info("commandstats")
+                calls = int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
+                before = self._summary(before, calls)
+
+    def _summary(self, before: _Count, lines: int) -> _Count:
+        statistics = [edge.statistics() for edge in self._edges]
+        deliveries = sum(hub.deliveries for _, hub in statistics)
+        clients = sum(registry.connections for registry, _ in statistics)
+        rooms = sum(hub.rooms for _, hub in statistics)
+        show(
+            f"{now()[11:19]}  published {lines - before.lines:>4}/s  delivered {deliveries - before.deliveries:>5}/s"
+            f"  clients {clients}  rooms {rooms}  steps {self._steps.total}"
+        )
+        return _Count(lines, deliveries)
+
+
+async def _first_to_fail(work: Sequence["asyncio.Task[None]"]) -> None:
+    done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
+
+async def _end(work: Sequence["asyncio.Task[None]"]) -> None:
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)

@@ -1,0 +1,40 @@
+"""Part of the demo's small suite: is this machine fit to run a demo? These may fail, for a true reason."""
+
+import os
+import shutil
+import tempfile
+import time
+import zlib
+
+import pytest
+
+
+def test_machine_is_not_overloaded() -> None:
+    """The load of the last minute is under four per core."""
+    assert os.getloadavg()[0] < 4 * (os.cpu_count() or 1)
+
+
+def test_disk_has_room() -> None:
+    """A hundred megabytes are free where temporary files go."""
+    assert shutil.disk_usage(tempfile.gettempdir()).free > 100 * 2**20
+
+
+@pytest.mark.parametrize("level", [1, 6, 9])
+def test_compression_gives_back_what_it_was_given(level: int) -> None:
+    """Compressing and back changes nothing."""
+    data = bytes(range(256)) * 2_000
+    assert zlib.decompress(zlib.compress(data, level)) == data
+
+
+def test_clock_moves_on() -> None:
+    """The monotonic clock counts."""
+    before = time.monotonic_ns()
+    while time.monotonic_ns() == before:
+        pass
+    assert time.monotonic_ns() > before
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system has no /proc")
+def test_process_sees_itself() -> None:
+    """A process finds its own id in /proc."""
+    assert os.path.basename(os.path.realpath("/proc/self")) == str(os.getpid())

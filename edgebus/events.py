@@ -1,0 +1,73 @@
+"""``edgebus publish`` and ``edgebus history``: one event in, past events out."""
+
+import sys
+from typing import Any
+
+import orjson
+
+from bus.channel import Channel
+from bus.errors import EventError
+from bus.event import Event
+from bus.log import Log
+from edgebus.terminal import note, show, show_json
+from producers import Producer
+
+__all__ = ["publish", "read_data", "show_history", "show_line"]
+
+_STDIN_LIMIT_BYTES = 1024 * 1024
+
+
+def read_data(text: str) -> bytes:
+    """Return the JSON given on the command line, or standard input for ``-`` (at most 1 MiB)."""
+    if text != "-":
+        return text.encode(errors="surrogateescape")
+    data = sys.stdin.buffer.read(_STDIN_LIMIT_BYTES + 1)
+    if len(data) > _STDIN_LIMIT_BYTES:
+        raise EventError(f"standard input is over {_STDIN_LIMIT_BYTES} bytes")
+    return data
+
+
+async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -> None:
+    """Validate and publish one event, and print where it came to stand."""
+    event = model.model_validate(_decode(data))
+    async with Producer(url, name="cli") as producer:
+        published = await producer.publish(event)
+    if as_json:
+        show_json({"id": published.id, "positions": published.positions, "receivers": published.receivers})
+        return
+    for channel, position in published.positions.items():
+        show(f"{channel}  {position or 'live, no position'}")
+    show(f"id {published.id}, sent to {published.receivers} subscriber(s)")
+
+
+def _decode(data: bytes) -> Any:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"the data is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise EventError("the data is not a JSON object")
+    return value
+
+
+async def show_history(url: str, channel: Channel, *, count: int, as_json: bool) -> None:
+    """Print the past events of a channel, oldest first."""
+    if channel.retention.kind == "live":
+        note(f"{channel.name} is live: nothing of it is kept")
+        return
+    async with Log(url, name="edgebus-cli") as log:
+        lines = await log.lines(channel, count=count)
+    if not lines:
+        note(f"{channel.name} has no log: nothing was published in its life time")
+    for line in lines:
+        show_line(orjson.loads(line), as_json=as_json)
+
+
+def show_line(message: dict[str, Any], *, as_json: bool) -> None:
+    """Print one message of an edge, or one line of a log."""
+    if as_json:
+        show_json(message)
+        return
+    data = orjson.dumps(message.get("data")).decode()
+    time = str(message.get("timestamp"))[11:23]
+    show(f"{time}  {message.get('room') or '-'}  {message.get('event')}  {data}")

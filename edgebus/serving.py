@@ -1,0 +1,52 @@
+"""``edgebus edge`` and ``edgebus broker``: the two that run until they are told to stop."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from bus.address import without_password
+from bus.embedded import EmbeddedBroker
+from bus.errors import BrokerError
+from bus.service import Service
+from edgebus.run import signalled
+from edgebus.terminal import Exit, exit_with, show
+from edges import Edge, EdgeSettings
+
+__all__ = ["serve_broker", "serve_edge"]
+
+
+async def serve_edge(service: Service, settings: EdgeSettings) -> None:
+    """Run one edge until a signal, or until a part of it fails."""
+    edge = Edge(service, settings)
+    async with signalled() as asked:
+        try:
+            await edge.start()
+        except OSError as error:
+            exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {error.strerror}; try --port")
+        show(f"{service.name} listens on ws://{edge.host}:{edge.port}, Redis is {without_password(settings.redis_url)}")
+        try:
+            await until(asked, edge.wait())
+        finally:
+            await edge.stop()
+
+
+async def serve_broker(port: int, directory: Path | None) -> None:
+    """Run the embedded server until a signal, or until it ends by itself."""
+    async with signalled() as asked, EmbeddedBroker(port, directory) as broker:
+        kept = f"data in {directory}" if directory else "nothing is kept after it ends"
+        show(f"{broker.binary.name} {broker.version} listens on {broker.url} ({kept})")
+        await until(asked, broker.wait())
+        if not asked.is_set():
+            raise BrokerError(f"the server ended by itself:\n{broker.log_tail()}")
+
+
+async def until(asked: asyncio.Event, other: Coroutine[Any, Any, Any]) -> None:
+    """Wait until ``asked`` is set or ``other`` ends; raise what ``other`` raised."""
+    signal_task, other_task = asyncio.create_task(asked.wait()), asyncio.create_task(other)
+    done, pending = await asyncio.wait([signal_task, other_task], return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if other_task in done:
+        other_task.result()
