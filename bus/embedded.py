@@ -109,7 +109,7 @@ class EmbeddedBroker:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
             self._abandoned.set()
-            await asyncio.wait([starting])
+            await asyncio.gather(starting, return_exceptions=True)  # seen and left: the cancellation is what counts
             await self.stop()
             raise
 

@@ -64,7 +64,7 @@ def close_all_but(kept: int) -> None:
 
 
 def watch(program: int, death_signal: int, lifeline: int) -> None:
-    """Wait for the end of ``lifeline``; send ``death_signal`` to ``program``, the parent of this process, if it runs."""
+    """Wait for the end of ``lifeline``; send ``death_signal`` to ``program``, our parent, if that still runs."""
     os.read(lifeline, 1)
     if os.getppid() == program:  # else the lifeline ended because the program had
         os.kill(program, death_signal)

@@ -102,6 +102,10 @@ class Log:
         """Close the connection; calling it twice is harmless."""
         await self._redis.aclose()
 
+    def forget(self) -> None:
+        """Take note that Redis may be another one now: its birth is looked after again before the next call."""
+        self._sha = ""
+
     async def append(self, entries: Sequence[Entry]) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
 
@@ -111,9 +115,7 @@ class Log:
             BusUnavailable: the connection failed; any of the entries may or may not have been stored.
 
         """
-        async with self._converted_errors():
-            if not self._sha:
-                await self._begin()
+        async with self._connected():
             replies = await self._run(entries)
             if any(isinstance(reply, NoScriptError) for reply in replies):
                 await self._begin()
@@ -156,7 +158,7 @@ class Log:
             BusError: Redis refused to.
 
         """
-        async with self._converted_errors():
+        async with self._connected():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.time()
             for channel in channels:
@@ -206,12 +208,12 @@ class Log:
             before = f"({page[-1][0].decode()}"
 
     async def _newest(self, channel: Channel, before: str, count: int) -> list[StreamEntry]:
-        async with self._converted_errors():
+        async with self._connected():
             return cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
 
     async def keep(self, channels: Iterable[Channel]) -> None:
         """Begin the life of the channels' logs anew, so that a log somebody watches does not expire."""
-        async with self._converted_errors():
+        async with self._connected():
             pipeline = self._redis.pipeline(transaction=False)
             for channel in channels:
                 if channel.retention.kind != "live":
@@ -220,7 +222,7 @@ class Log:
 
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
         """Write the hash ``key`` anew and let it expire; how an edge says that it is there."""
-        async with self._converted_errors():
+        async with self._connected():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.hset(key, items=[text for pair in fields.items() for text in pair])
             pipeline.pexpire(key, int(expires_s * 1000))
@@ -228,7 +230,7 @@ class Log:
 
     async def withdraw(self, key: str) -> None:
         """Remove what ``announce`` wrote."""
-        async with self._converted_errors():
+        async with self._connected():
             await self._redis.delete(key)
 
     async def ping(self) -> None:
@@ -238,12 +240,15 @@ class Log:
             BusUnavailable: it did not.
 
         """
-        async with self._converted_errors():
+        async with self._connected():
             await self._redis.ping()  # type: ignore[misc, unused-ignore]
 
     @asynccontextmanager
-    async def _converted_errors(self) -> AsyncIterator[None]:
+    async def _connected(self) -> AsyncIterator[None]:
+        """Begin with this Redis if that was not done yet, and convert what goes wrong."""
         try:
+            if not self._sha:
+                await self._begin()
             yield
         except AuthenticationError as error:
             raise BusUnavailable(f"Redis refuses the log-in: {error}") from error

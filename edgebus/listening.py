@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from bus.channel import Channel
 from bus.errors import BusTimeout, BusUnavailable, ChannelError
 from bus.service import Service
+from bus.tasks import end
 from edgebus.events import show_line
 
 __all__ = ["listen"]
@@ -68,9 +69,7 @@ async def listen(
     except TimeoutError:
         raise BusTimeout(f"nothing more came within {timeout_s:g} s") from None
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     for task in done:
         task.result()
 

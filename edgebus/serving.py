@@ -1,6 +1,7 @@
 """``edgebus edge`` and ``edgebus broker``: the two that run until they are told to stop."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from bus.address import without_password
 from bus.embedded import EmbeddedBroker
 from bus.errors import BrokerError
 from bus.service import Service
+from bus.tasks import end
 from edgebus.run import signalled
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
@@ -23,7 +25,7 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         try:
             await edge.start()
         except OSError as error:
-            exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {error.strerror}; try --port")
+            exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; try --port")
         show(f"{service.name} listens on ws://{edge.host}:{edge.port}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())
@@ -41,12 +43,16 @@ async def serve_broker(port: int, directory: Path | None) -> None:
             raise BrokerError(f"the server ended by itself:\n{broker.log_tail()}")
 
 
+def why(error: OSError) -> str:
+    """Return what the system said, without the sentence that uvloop puts around it."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror)
+
+
 async def until(asked: asyncio.Event, other: Coroutine[Any, Any, Any]) -> None:
     """Wait until ``asked`` is set or ``other`` ends; raise what ``other`` raised."""
     signal_task, other_task = asyncio.create_task(asked.wait()), asyncio.create_task(other)
     done, pending = await asyncio.wait([signal_task, other_task], return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await end(pending)
     if other_task in done:
         other_task.result()

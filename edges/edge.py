@@ -19,6 +19,7 @@ from bus.errors import BusError, BusUnavailable
 from bus.log import Log
 from bus.service import Service
 from bus.subscriber import Subscriber
+from bus.tasks import end
 from edges.answers import Answers
 from edges.connection import Connection
 from edges.hub import Hub, HubStatistics
@@ -65,7 +66,7 @@ class Edge:
             self.settings.redis_url,
             name=name,
             deliver=self._hub.deliver,
-            on_up=self._hub.link_restored,
+            on_up=self._link_restored,
         )
         self._hub.attach(self._subscriber)
         self._server: asyncio.Server | None = None
@@ -143,10 +144,7 @@ class Edge:
         self._is_draining = True
         server.close()
         await self._close_connections()
-        tasks = [*self._tasks, *self._commands]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._tasks, *self._commands])
         with contextlib.suppress(BusError):
             await self._log.withdraw(f"bus:edge:{self.id}")
         await self._subscriber.close()
@@ -214,7 +212,7 @@ class Edge:
     def _presence(self) -> dict[str, str | int]:
         return {
             "service": self.service.name,
-            "host": self.host,
+            "host": platform.node(),
             "port": self.port,
             "pid": os.getpid(),
             "connections": len(self._registry),
@@ -231,6 +229,10 @@ class Edge:
             await asyncio.sleep(_KEEP_EVERY_S)
             with contextlib.suppress(BusUnavailable):
                 await self._log.keep(self._hub.channels)
+
+    def _link_restored(self) -> None:
+        self._log.forget()
+        self._hub.link_restored()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run a client's command; the edge owns the task, and ends it when it stops."""

@@ -173,21 +173,28 @@ class Session:
             self._speaker.pause_reading()
 
     def _understood(self, text: bytes) -> Command | Refusal:
+        command: Command | Refusal
         try:
             value = decode(text)
-            if self._is_undecided:
-                self._decide(value)
-            command = self.dialect.parse(value, self._requests)
         except Refused as refused:
-            return refused.refusal
+            self._decide(FLAT)
+            command = refused.refusal
+        else:
+            self._decide(decides(value))
+            command = self._parsed(value)
         if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Switch):
             self._enter_first_room()
         return command
 
-    def _decide(self, value: dict[str, Any]) -> None:
+    def _parsed(self, value: dict[str, Any]) -> Command | Refusal:
+        try:
+            return self.dialect.parse(value, self._requests)
+        except Refused as refused:
+            return refused.refusal
+
+    def _decide(self, dialect: Dialect | None) -> None:
         """Let the first message decide the dialect; one that shows the envelope leaves the flat one's room."""
-        dialect = decides(value)
-        if dialect is None:
+        if not self._is_undecided or dialect is None:
             return
         self._is_undecided = False
         if dialect is FLAT:

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bus.address import client
-from bus.embedded import DEFAULT_PORT, EmbeddedBroker
+from bus.embedded import DEFAULT_PORT, EmbeddedBroker, PortTakenError
 from bus.event import now
 from bus.service import Service
+from bus.tasks import end
 from edgebus.demo.machine import Machine
 from edgebus.demo.quality import Quality, run_id
 from edgebus.demo.steps import Steps
 from edgebus.demo.workflow import Workflows
 from edgebus.run import signalled
-from edgebus.serving import until
-from edgebus.terminal import show
+from edgebus.serving import until, why
+from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import NAMES, load
@@ -33,6 +34,8 @@ _BY_HAND: Final = (
     ("fastblocks", "ui.updated", '{"component_id":"c1"}', "ui:c1"),
 )
 """Services that have no real source on a bare machine: the line that publishes one event."""
+
+_OTHER_PORTS: Final = "choose other ports: --shift NUMBER"
 
 
 @dataclass
@@ -61,15 +64,24 @@ class Demo:
     async def run(self, for_s: float | None) -> None:
         """Run for ``for_s`` seconds, or until a signal."""
         async with signalled() as asked, AsyncExitStack() as stack:
-            await stack.enter_async_context(EmbeddedBroker(DEFAULT_PORT + self._shift))
-            for name in NAMES:
-                self._edges.append(await stack.enter_async_context(self._edge(load(name))))
+            await self._start_servers(stack)
             producer = await stack.enter_async_context(Producer(self._url, name="demo"))
             work = [asyncio.create_task(job, name="demo") for job in self._jobs(producer)]
-            stack.push_async_callback(_end, work)
+            stack.push_async_callback(end, work)
             self._explain()
             await self._wait(asked, work, for_s)
         show("demo ended; nothing of it is left running")
+
+    async def _start_servers(self, stack: AsyncExitStack) -> None:
+        try:
+            await stack.enter_async_context(EmbeddedBroker(DEFAULT_PORT + self._shift))
+        except PortTakenError:
+            exit_with(Exit.FAILED, f"something else is on port {DEFAULT_PORT + self._shift} already; {_OTHER_PORTS}")
+        for edge in (self._edge(load(name)) for name in NAMES):
+            try:
+                self._edges.append(await stack.enter_async_context(edge))
+            except OSError as error:
+                exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; {_OTHER_PORTS}")
 
     def _edge(self, service: Service) -> Edge:
         return Edge(service, EdgeSettings(port=service.port + self._shift, redis_url=self._url))
@@ -143,9 +155,3 @@ async def _first_to_fail(work: Sequence["asyncio.Task[None]"]) -> None:
     done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
-
-
-async def _end(work: Sequence["asyncio.Task[None]"]) -> None:
-    for task in work:
-        task.cancel()
-    await asyncio.gather(*work, return_exceptions=True)

@@ -3,13 +3,11 @@
 import asyncio
 import errno
 import os
-import select
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 import bus
 from bus.child import LAUNCHER, Child, Launch, spawn_bound, start_launcher
 from bus.launcher import NOT_STARTED
+from tests.processes import end, ended_within
 
 ROOT = Path(bus.__file__).resolve().parents[1]
 SLEEP = ("sleep", "600")
@@ -24,24 +23,6 @@ DEADLINE_S = 10.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through pidfd and /proc")
 both_ways = pytest.mark.parametrize("watchdog", [pytest.param(False, id="kernel"), pytest.param(True, id="watchdog")])
-
-
-def ended_within(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a process that need not be our child; one that nobody has reaped yet has ended too."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], limit_s)[0])
-    finally:
-        os.close(handle)
-
-
-def end(pid: int) -> None:
-    """Kill a process that a test has left behind, by its id."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def run_and_kill(script: str, *arguments: str) -> list[int]:
@@ -68,12 +49,12 @@ def sleeper() -> Iterator[Child]:
 
 
 PARENT_OF_TWO = """
-import subprocess, sys, time
+import signal, subprocess, sys
 from bus.child import spawn_bound
 plain = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL)
 bound = spawn_bound(["sleep", "600"], watchdog=sys.argv[1] == "True", stdout=subprocess.DEVNULL)
 print(bound.pid, plain.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -90,7 +71,7 @@ def test_bound_child_ends_when_its_parent_is_killed(watchdog: bool) -> None:
 
 
 PARENT_OF_WRITER = """
-import signal, subprocess, sys, time
+import signal, subprocess, sys
 from bus.child import spawn_bound
 work = '''
 import pathlib, signal, sys
@@ -102,7 +83,7 @@ child = spawn_bound([sys.executable, "-c", work, sys.argv[2]], death_signal=sign
                     watchdog=sys.argv[1] == "True", stdout=subprocess.PIPE)
 child.process.stdout.readline()
 print(child.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -20,21 +19,10 @@ import bus
 from bus import address, embedded
 from bus.embedded import EmbeddedBroker, PortTakenError, find_server
 from bus.errors import BrokerError
+from tests.processes import end, ended_within
 
 ROOT = Path(bus.__file__).resolve().parents[1]
 DEADLINE_S = 10.0
-
-
-def ended_within(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a process that need not be our child; one that nobody has reaped yet has ended too."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], limit_s)[0])
-    finally:
-        os.close(handle)
 
 
 def program(path: Path, script: str) -> Path:
@@ -349,8 +337,7 @@ def test_killed_parent_leaves_no_server(keep: bool, tmp_path: Path) -> None:
     try:
         assert ended_within(pid, DEADLINE_S)
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        end(pid)
 
 
 @pytest.mark.usefixtures("nothing_installed")

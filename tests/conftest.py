@@ -1,0 +1,87 @@
+"""What every test stands under: nothing stays behind in its event loop, and where no skip is allowed, a skip fails.
+
+Beside that the coverage report: inside pytest's output, so that pytest's summary stays the last line of a run.
+"""
+
+import asyncio
+import gc
+import os
+import traceback
+from collections.abc import AsyncIterator, Generator
+from typing import Any, TypeVar
+
+import coverage
+import pytest
+from pytest_asyncio import is_async_test
+
+ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at every report of a test, after the plugins had their say (xfail is one of them)."""
+    report = yield
+    return _refuse_skip(report)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at every report of a collector: a whole module can be skipped too."""
+    report = yield
+    return _refuse_skip(report)
+
+
+def _refuse_skip(report: ReportT) -> ReportT:
+    """Make a failure of a skip where EDGEBUS_TESTS_STRICT=1 says that this machine has all that tests want."""
+    if os.environ.get("EDGEBUS_TESTS_STRICT") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}: and EDGEBUS_TESTS_STRICT=1 lets nothing be skipped"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was covered, if this is a run under ``coverage run``."""
+    measured = coverage.Coverage.current()
+    if measured is None:
+        return
+    measured.stop()
+    terminalreporter.section("coverage")
+    try:
+        measured.report()
+    except coverage.CoverageException as error:  # nothing of ours ran
+        terminalreporter.line(str(error))
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what was there before the first test: looking through it after each of them would take 50 ms."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    """Watch the loop of an async test; a sync test gets none."""
+    if is_async_test(request.node):
+        request.getfixturevalue("_watched_loop")
+
+
+@pytest.fixture
+async def _watched_loop() -> AsyncIterator[None]:
+    """Fail a test that leaves a task behind, or an exception that nobody saw.
+
+    The first fixture to be set up is the last to be torn down: what the others stop in time is gone by then.
+    """
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unseen.append(context))
+    yield
+    gc.collect()  # a task whose exception nobody asked for tells so when it is collected
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    complaints = [f"left behind: {task!r}" for task in left] + [_describe(context) for context in unseen]
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+def _describe(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"unseen: {context['message']}\n" + ("".join(traceback.format_exception(error)) if error else "")

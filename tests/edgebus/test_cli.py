@@ -1,0 +1,169 @@
+"""The command line as a person meets it: whole processes, exit codes, sentences."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bus.embedded import EmbeddedBroker
+
+DEADLINE_S = 20.0
+NOBODY = "redis://127.0.0.1:1"
+
+
+def run(*words: str, stdin: bytes = b"", **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command to its end; its own environment has no EDGEBUS_ variable but those given."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDGEBUS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "edgebus", *words],
+        input=stdin,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        env={**inherited, **environment},
+        check=False,
+    )
+
+
+def start(*words: str) -> "subprocess.Popen[bytes]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDGEBUS_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgebus", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=inherited
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with EmbeddedBroker(port=0) as broker:
+        yield broker.url
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["publish", "nope"], 2, "is an event of no service"),
+        (["publish", "workflow.started", "{"], 2, "not JSON"),
+        (["publish", "workflow.started", "[]"], 2, "not a JSON object"),
+        (["publish", "workflow.started", '{"workflow_id":5}'], 2, "workflow_id: Input should be a valid string"),
+        (["publish", "workflow.started", "{}"], 2, "workflow_id: Field required"),
+        (["publish", "pool.closed", '{"pool_id":"p","more":1}'], 2, "more: Extra inputs are not permitted"),
+        (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", NOBODY], 3, "edgebus broker"),
+        (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", "redis://h/5"], 2, "database 5"),
+        (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", "nonsense"], 2, "Redis URL"),
+        (["history", "global"], 2, "mahavishnu/global"),
+        (["history", "workflow:a", "--redis", NOBODY], 3, "edgebus broker"),
+        (["listen", "workflow:a", "--url", "ws://127.0.0.1:1"], 3, "edgebus edge mahavishnu"),
+        (["listen", "workflow:a", "--url", "nonsense"], 2, "--url"),
+        (["listen", "workflow:a", "test:b", "--url", "ws://127.0.0.1:1"], 2, "several services"),
+        (["edge", "nope"], 2, "mahavishnu, akosha"),
+        (["edge", "mahavishnu", "--set", "nope=1"], 2, "--set nope"),
+        (["edge", "mahavishnu", "--max-connections", "0"], 2, "--max-connections"),
+        (["broker", "--port", "6379"], 1, "6379"),
+        (["services", "nope"], 2, "mahavishnu, akosha"),
+        (["nope"], 2, "No such command"),
+        (["publish"], 2, "Missing argument"),
+    ],
+)
+def test_wrong_call_gets_a_sentence_and_its_exit_code(words: list[str], code: int, sentence: str) -> None:
+    """A mistake is answered with a sentence on standard error and no traceback."""
+    done = run(*words)
+    error = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+def test_unknown_variable_is_named() -> None:
+    """A misspelt variable ends an edge's start and is named."""
+    done = run("edge", "mahavishnu", EDGEBUS_MAX_CONECTIONS="5")
+    assert done.returncode == 2
+    assert b"EDGEBUS_MAX_CONECTIONS" in done.stderr
+
+
+def test_redis_that_does_not_answer_is_a_time_out() -> None:
+    """A server that accepts and says nothing is told apart from one that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        done = run("history", "workflow:a", "--redis", f"redis://127.0.0.1:{deaf.getsockname()[1]}")
+    assert done.returncode == 4
+    assert b"does not answer" in done.stderr
+
+
+def test_published_event_is_in_the_history(redis_url: str) -> None:
+    """What ``publish`` stored, ``history`` shows, as text and as JSON lines."""
+    data = b'{"workflow_id":"cli-1","note":"\\u001b[2J \\u202e"}'
+    published = run("publish", "workflow.started", "-", "--json", "--redis", redis_url, stdin=data)
+    positions = orjson.loads(published.stdout)["positions"]
+    assert set(positions) == {"workflow:cli-1", "global"}
+    line = orjson.loads(run("history", "workflow:cli-1", "--json", "--redis", redis_url).stdout)
+    assert line["position"] == positions["workflow:cli-1"]
+    text = run("history", "workflow:cli-1", EDGEBUS_REDIS_URL=redis_url).stdout
+    assert b"\x1b" not in text
+    assert "\u202e" not in text.decode()
+    assert b"workflow.started" in text
+
+
+def test_live_channel_has_no_history(redis_url: str) -> None:
+    """A live channel keeps nothing, and the command says so."""
+    done = run("history", "cursor:d1", "--redis", redis_url)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"is live" in done.stderr
+
+
+def test_listen_ends_after_its_count_and_gives_up_in_time(redis_url: str) -> None:
+    """``--count`` ends with 0 and ``--timeout`` with 4; both show what came."""
+    edge = start("edge", "mahavishnu", "--port", "0", "--redis", redis_url)
+    assert edge.stdout is not None
+    found = re.search(r"ws://[\d.:]+", edge.stdout.readline().decode())
+    assert found is not None
+    quiet = run("listen", "workflow:cli-2", "--url", found[0], "--timeout", "0.5")
+    listener = start("listen", "workflow:cli-3", "pool:cli-3", "--count", "2", "--json", "--url", found[0])
+    code, shown = None, b""
+    while code is None:
+        run("publish", "workflow.completed", '{"workflow_id":"cli-3","result":{}}', "--redis", redis_url)
+        code = listener.poll()
+    shown, _ = listener.communicate()
+    edge.send_signal(signal.SIGTERM)
+    edge.communicate(timeout=DEADLINE_S)
+    assert (quiet.returncode, quiet.stdout) == (4, b"")
+    assert code == 0
+    assert [orjson.loads(line)["room"] for line in shown.splitlines()] == ["workflow:cli-3"] * 2
+    assert edge.returncode == 0
+
+
+def test_edge_reads_its_yaml_file_below_environment_and_flags(tmp_path: Path) -> None:
+    """The file's form is the ecosystem's; a variable wins over it."""
+    file = tmp_path / "mahavishnu.yaml"
+    file.write_text("websocket:\n  enabled: true\n  port: 1\n")
+    disabled = run("edge", "mahavishnu", "--config", str(file), EDGEBUS_ENABLED="false")
+    assert disabled.returncode == 0
+    assert b"nothing to do" in disabled.stdout
+    file.write_text("websocket:\n  prot: 1\n")
+    wrong = run("edge", "mahavishnu", "--config", str(file))
+    assert wrong.returncode == 2
+    assert b"websocket.prot" in wrong.stderr
+
+
+def test_edge_on_a_taken_port_says_so() -> None:
+    """A port in use is a sentence and exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("edge", "mahavishnu", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert b"cannot listen" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broker_ends_in_order(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end the broker with 0 and no traceback."""
+    broker = start("broker", "--port", "0")
+    assert broker.stdout is not None
+    assert b"listens on redis://127.0.0.1:" in broker.stdout.readline()
+    broker.send_signal(number)
+    _, error = broker.communicate(timeout=DEADLINE_S)
+    assert (broker.returncode, error) == (0, b"")
