@@ -22,6 +22,11 @@ class Answers:
         self._log = log
         self._reads: dict[str, asyncio.Task[History]] = {}
 
+    @property
+    def reads(self) -> "list[asyncio.Task[History]]":
+        """The reads under way, for whoever ends them."""
+        return list(self._reads.values())
+
     async def answer(self, request: Request[Any, Any], data: Mapping[str, Any], reply_to: str | None) -> dict[str, Any]:
         """Return the data of the reply.
 

@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         if requests:
             self._answer(cast(Request, requests[0]), rest)
         else:
-            self._refuse_head()
+            self._refuse(head)
 
     def _answer(self, request: Request, rest: bytes) -> None:
         if not http.is_upgrade(request):
@@ -154,10 +154,10 @@ class Connection(asyncio.Protocol):
             if rest:
                 self._receive(rest)
 
-    def _refuse_head(self) -> None:
+    def _refuse(self, head: bytes) -> None:
         """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
         writes = b"".join(self._websocket.data_to_send())
-        self._finish(writes or http.malformed("not an HTTP/1.1 request without a body").serialize())
+        self._finish(writes or http.refusal(head).serialize())
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
@@ -177,13 +177,17 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session is not None:
             session.bytes_came()
+        is_open = self._phase is _Phase.OPEN
         self._websocket.receive_data(data)
-        for frame in self._websocket.events_received():
+        frames = self._websocket.events_received()
+        for frame in frames:
             if self._phase is not _Phase.OPEN:
                 break
             self._take(cast(Frame, frame))
-        self._send_pending()
-        if session is not None and self._phase is _Phase.OPEN and not self._parts and not self._websocket.reader.buffer:
+        self._send_pending(only_end=not is_open)
+        # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
+        is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
+        if session is not None and self._phase is _Phase.OPEN and is_whole:
             session.bytes_ended()
 
     def _take(self, frame: Frame) -> None:
@@ -278,14 +282,17 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.GONE
         self._transport.abort()
 
-    def _send_pending(self) -> None:
-        """Write what the protocol wants written; an empty piece is its way to say that the socket is done."""
+    def _send_pending(self, *, only_end: bool = False) -> None:
+        """Write what the protocol wants written; an empty piece is its way to say that the socket is done.
+
+        ``only_end`` is for after our close frame: the protocol would go on answering pings.
+        """
         for data in self._websocket.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:
+            if not data:
                 self._phase = _Phase.CLOSING
                 self._end_writing()
+            elif not only_end:
+                self._transport.write(data)
 
     def _end_writing(self) -> None:
         """Close our half of the socket, and let the client close its own within the deadline.

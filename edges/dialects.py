@@ -153,9 +153,11 @@ class _Flat:
 
     def frame(self, line: bytes) -> bytes | None:
         try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            return self._metrics(orjson.loads(line))
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # what nests 400 deep can be read and not written
             return None
+
+    def _metrics(self, value: dict[str, Any]) -> bytes | None:
         data, timestamp = value.get("data"), value.get("timestamp")
         if value.get("event") != "metrics_update" or not isinstance(data, dict):
             return None

@@ -11,7 +11,7 @@ import os
 import platform
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
@@ -32,7 +32,10 @@ __all__ = ["Edge"]
 
 _HEARTBEAT_S: Final = 3.0
 _PRESENCE_S: Final = 10.0
-_TICK_S: Final = 0.25
+_WITHDRAW_S: Final = 1.0
+"""For a Redis that hangs: what is not taken back expires by itself."""
+_DEADLINES_S: Final = 1.0
+_ROOMS_S: Final = 0.25
 _KEEP_EVERY_S: Final = 600.0
 
 _logger = logging.getLogger("edgebus.edges")
@@ -61,12 +64,13 @@ class Edge:
         self._registry = Registry(self.settings.max_connections)
         name = f"edgebus-edge-{service.name}-{self._port}"
         self._log = Log(self.settings.redis_url, name=name)
+        self._answers = Answers(self._log)
         self._hub = Hub(self._log, line_limit_bytes=self.settings.max_line_bytes)
         self._subscriber = Subscriber(
             self.settings.redis_url,
             name=name,
             deliver=self._hub.deliver,
-            on_up=self._link_restored,
+            on_up=self._log.forget,
         )
         self._hub.attach(self._subscriber)
         self._server: asyncio.Server | None = None
@@ -118,7 +122,7 @@ class Edge:
             self.service,
             self.settings,
             self._hub,
-            Answers(self._log),
+            self._answers,
             self._registry,
             self._spawn,
             self.health,
@@ -131,6 +135,7 @@ class Edge:
         await self._subscriber.__aenter__()
         self._tasks = [
             asyncio.create_task(self._watch_deadlines(), name="edge deadlines"),
+            asyncio.create_task(self._close_rooms(), name="edge rooms"),
             asyncio.create_task(self._announce(), name="edge presence"),
             asyncio.create_task(self._keep_logs(), name="edge logs"),
         ]
@@ -140,13 +145,15 @@ class Edge:
         """Close in order; calling it twice is harmless."""
         if self._server is None:
             return
+        presence = f"bus:edge:{self.id}"  # while the port is known
         server, self._server = self._server, None
         self._is_draining = True
         server.close()
         await self._close_connections()
-        await end([*self._tasks, *self._commands])
-        with contextlib.suppress(BusError):
-            await self._log.withdraw(f"bus:edge:{self.id}")
+        await end([*self._tasks, *self._commands, *self._answers.reads])
+        with contextlib.suppress(BusError, TimeoutError):
+            async with asyncio.timeout(_WITHDRAW_S):
+                await self._log.withdraw(presence)
         await self._subscriber.close()
         await self._log.close()
         _logger.info("edge stopped", extra={"service": self.service.name})
@@ -190,22 +197,23 @@ class Edge:
     # What goes on by itself.
 
     async def _watch_deadlines(self) -> None:
-        """Look at every connection's deadlines once a second, and at empty rooms four times as often."""
-        loop = asyncio.get_running_loop()
-        tick = 0
+        """Look at every connection's deadlines."""
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(_DEADLINES_S)
+            now = asyncio.get_running_loop().time()
+            for connection in self._registry:
+                connection.check_deadlines(now)
+
+    async def _close_rooms(self) -> None:
+        """Look for rooms that nobody has been in for a while."""
+        while True:
+            await asyncio.sleep(_ROOMS_S)
             await self._hub.close_empty()
-            tick += 1
-            if tick % 4 == 0:
-                now = loop.time()
-                for connection in self._registry:
-                    connection.check_deadlines(now)
 
     async def _announce(self) -> None:
         """Say in Redis that this edge is there, for as long as it is."""
         while True:
-            with contextlib.suppress(BusUnavailable):
+            with _spared("presence"):
                 await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
             await asyncio.sleep(_HEARTBEAT_S)
 
@@ -227,12 +235,8 @@ class Edge:
         """Keep the logs of open rooms from expiring while somebody watches."""
         while True:
             await asyncio.sleep(_KEEP_EVERY_S)
-            with contextlib.suppress(BusUnavailable):
+            with _spared("logs"):
                 await self._log.keep(self._hub.channels)
-
-    def _link_restored(self) -> None:
-        self._log.forget()
-        self._hub.link_restored()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run a client's command; the edge owns the task, and ends it when it stops."""
@@ -249,6 +253,17 @@ class Edge:
                 await self._registry.emptied()
         for connection in self._registry:
             connection.cut()
+
+
+@contextlib.contextmanager
+def _spared(what: str) -> Iterator[None]:
+    """Let work that is repeated anyway fail: a Redis that is away or full must not end an edge that still delivers."""
+    try:
+        yield
+    except BusUnavailable:
+        _logger.debug("Redis is away", extra={"work": what})
+    except BusError as error:
+        _logger.warning("Redis refused", extra={"work": what, "reason": str(error)})
 
 
 def _version() -> str:

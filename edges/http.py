@@ -7,7 +7,7 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-__all__ = ["HEAD_LIMIT_BYTES", "answer", "head_end", "is_upgrade", "malformed"]
+__all__ = ["HEAD_LIMIT_BYTES", "answer", "head_end", "is_upgrade", "refusal"]
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """The most bytes that a request's line and headers may have together."""
@@ -21,7 +21,8 @@ def head_end(data: bytes | bytearray) -> int:
 
 def is_upgrade(request: Request) -> bool:
     """Tell whether a request wants anything but a plain answer; whether it may have it is for ``accept`` to say."""
-    return bool(request.headers.get_all("Upgrade")) and request.method == "GET"
+    offers = ",".join(request.headers.get_all("Upgrade")).lower()  # `curl --http2` offers h2c, and means a plain GET
+    return "websocket" in offers and request.method == "GET"
 
 
 def answer(request: Request, health: dict[str, object], not_ready: str | None) -> Response:
@@ -34,7 +35,7 @@ def answer(request: Request, health: dict[str, object], not_ready: str | None) -
 
     """
     if request.method != "GET":
-        return _json(405, {"error": "method not allowed; use GET"}, ("Allow", "GET"))
+        return not_allowed(request.method)
     match request.path.partition("?")[0]:
         case "/healthz":
             return _json(200, health)
@@ -46,9 +47,20 @@ def answer(request: Request, health: dict[str, object], not_ready: str | None) -
             return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
 
 
-def malformed(sentence: str) -> Response:
-    """Return the answer to what is no request, or has a body."""
-    return _json(400, {"error": sentence})
+def not_allowed(method: str) -> Response:
+    """Return the answer to a request that is no GET."""
+    response = _json(405, {"error": "method not allowed; use GET"}, ("Allow", "GET"))
+    if method == "HEAD":
+        response.body = b""  # RFC 9110, section 9.3.2
+    return response
+
+
+def refusal(head: bytes) -> Response:
+    """Return the answer to what ``websockets`` took for no request: that includes every one with a body."""
+    method, _, rest = head.partition(b" ")
+    if method != b"GET" and method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]:
+        return not_allowed(method.decode())
+    return _json(400, {"error": "not an HTTP/1.1 request without a body"})
 
 
 def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Response:

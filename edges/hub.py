@@ -103,7 +103,10 @@ class Hub:
     async def _open(self, key: bytes, room: Room) -> None:
         try:
             await self._link.subscribe(room.channel.redis)
-            room.begin((await self._log.heads([room.channel]))[0])
+            head = (await self._log.heads([room.channel]))[0]
+            # Once more: this confirmation comes behind every line that the head includes, so none is still on its way.
+            await self._link.subscribe(room.channel.redis)
+            room.begin(head)
         finally:
             if not room.is_open:
                 del self._rooms[key]
@@ -147,11 +150,6 @@ class Hub:
         return self._subscriber
 
     # Handing on.
-
-    def link_restored(self) -> None:
-        """Take note that the link was down and is up again."""
-        for room in self._rooms.values():
-            room.link_restored()
 
     def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
         """Hand the lines of one read from Redis to the members of their rooms; one write per member and read."""
@@ -210,13 +208,19 @@ class Hub:
     def _write_slices(
         self, room: Room, present: Container[Member], members: Sequence[Member], frames: bytes, count: int
     ) -> None:
-        """Write to the first members, and to the rest after other work was heard; who left meanwhile gets nothing."""
+        """Write to the first members, and to the rest after other work was heard.
+
+        Who left meanwhile gets nothing, nor who left and came back: its new position is behind these frames.
+        """
         some, rest = members[:_SLICE_MEMBERS], members[_SLICE_MEMBERS:]
-        self._write([member for member in some if member in present], frames, count)
+        came = room.came_in_pass
+        self._write([member for member in some if member in present and member not in came], frames, count)
         if rest:
             asyncio.get_running_loop().call_soon(self._write_slices, room, present, rest, frames, count)
         else:
             room.passes -= 1
+            if not room.passes:
+                room.came_in_pass.clear()
             self._flush(room)
         self._uncork()
 

@@ -1,5 +1,7 @@
 """Limits on how much a client may do. Pure: the time is an argument, in seconds of a monotonic clock."""
 
+from collections import deque
+
 __all__ = ["Patience", "TokenBucket"]
 
 
@@ -30,17 +32,15 @@ class TokenBucket:
 
 
 class Patience:
-    """Ends after ``limit`` refusals within ``window_s`` seconds; the window begins with the first of them."""
+    """Ends with ``limit`` refusals within any ``window_s`` seconds."""
 
-    __slots__ = ("_began", "_limit", "_refusals", "_window_s")
+    __slots__ = ("_refusals", "_window_s")
 
     def __init__(self, limit: int = 100, window_s: float = 10.0) -> None:
-        self._limit, self._window_s = limit, window_s
-        self._began = self._refusals = 0.0
+        self._window_s = window_s
+        self._refusals: deque[float] = deque(maxlen=limit)
 
     def ends(self, now: float) -> bool:
         """Count one refusal, and tell whether it was one too many."""
-        if self._refusals == 0 or now - self._began > self._window_s:
-            self._began, self._refusals = now, 0
-        self._refusals += 1
-        return self._refusals >= self._limit
+        self._refusals.append(now)
+        return len(self._refusals) == self._refusals.maxlen and now - self._refusals[0] <= self._window_s

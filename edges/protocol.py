@@ -6,7 +6,7 @@ How a value is written down is a dialect's matter (``edges/dialects.py``); this 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
 
@@ -79,6 +79,7 @@ class Subscribe:
 
     channel: str
     reply_to: str | None = None
+    verb: ClassVar = "subscribe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Leave:
 
     channel: str
     reply_to: str | None = None
+    verb: ClassVar = "unsubscribe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Switch:
 
     channel: str
     skill: str | None
+    verb: ClassVar = "subscribe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Authenticate:
 
     token: str
     reply_to: str | None = None
+    verb: ClassVar = "auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Ping:
     """Ask for a pong."""
 
     reply_to: str | None = None
+    verb: ClassVar = "ping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,11 @@ class Ask:
     name: str
     data: Mapping[str, Any]
     reply_to: str | None = None
+
+    @property
+    def verb(self) -> str:
+        """The request's name."""
+        return self.name
 
 
 Command: TypeAlias = Subscribe | Leave | Switch | Authenticate | Ping | Ask

@@ -43,11 +43,11 @@ class Room:
         self.empty_since: float | None = None
         self.gaps = self.dropped = 0
         self.passes = 0
+        self.came_in_pass: set[Member] = set()
         self._newest: str | None = None
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
         self._held: list[Arrived] | None = []
-        self._awaited: str | None = None
         self._recent: deque[str] = deque(maxlen=_RECENT)
         self._waiting: list[bytes] = []
 
@@ -65,8 +65,11 @@ class Room:
         return None if self._waiting else self._latest
 
     def add(self, member: Member) -> None:
-        """Take a member in; twice is once."""
-        self.members.setdefault(member.dialect, {})[member] = None
+        """Take a member in; twice is once. What a pass under way still writes was before its position."""
+        members = self.members.setdefault(member.dialect, {})
+        if self.passes and member not in members:
+            self.came_in_pass.add(member)
+        members[member] = None
 
     def remove(self, member: Member) -> None:
         """Let a member go, whatever dialect it came in with; one that is not in is ignored."""
@@ -74,20 +77,24 @@ class Room:
             members.pop(member, None)
 
     def begin(self, head: Head) -> None:
-        """Open the room at the end of its log, after lines may already have arrived.
+        """Open the room at the end of its log, after every line up to ``head`` has arrived.
 
-        What arrived is merged with ``head`` by position: lines up to it were before the room, later ones count.
+        Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
+        None of them waits to be written: nobody was in the room yet.
         """
         held, self._held = self._held or [], None
         self.is_open, self._newest = True, head.position
         self._latest = head.last if self.channel.retention.kind == "latest" else None
-        known = [arrived.position for arrived in held]
-        if head.position is not None and held and head.position not in known and held[0].previous != head.position:
-            self._awaited = head.position
-        elif head.position in known:
-            held = held[known.index(head.position) + 1 :]
         for arrived in held:
-            self.accept(arrived)
+            if self._follows(arrived):
+                self.accept(arrived)
+        self.take()
+
+    def _follows(self, arrived: Arrived) -> bool:
+        position, previous = arrived.position, arrived.previous
+        if position is None or previous is None or self._newest is None:
+            return True
+        return step(self._newest, position, previous, ()) is Step.NEXT
 
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
@@ -100,28 +107,12 @@ class Room:
         position, previous = arrived.position, arrived.previous
         if position is None or previous is None or self._newest is None:
             return self._wait_with(arrived.line, None)
-        if self._awaited is not None and self._is_old(position, previous):
-            return False
         match step(self._newest, position, previous, self._recent):
             case Step.DUPLICATE:
                 return False
             case Step.GAP if self.channel.retention.kind != "latest":
                 self.gaps += 1
         return self._wait_with(arrived.line, position)
-
-    def _is_old(self, position: str, previous: str) -> bool:
-        """Tell whether a line is still one from before the room, when the log was read ahead of the link."""
-        if position == self._awaited:
-            self._awaited = None
-            return True
-        if previous == self._awaited:
-            self._awaited = None
-            return False
-        return True
-
-    def link_restored(self) -> None:
-        """Wait no longer for a line that a lost link may have swallowed."""
-        self._awaited = None
 
     def _wait_with(self, line: bytes, position: str | None) -> bool:
         if not self._waiting:

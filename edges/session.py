@@ -6,6 +6,7 @@ It has a task only while a command that must wait is under way.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Session:
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._has_ended = self._is_entering = False
         now = self._loop.time()
+        self._silent_until = now + around.settings.welcome_delay_ms / 1000
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
         self._patience = Patience()
 
@@ -113,7 +115,7 @@ class Session:
 
     def begin(self) -> None:
         """Wait for the client's first message, or welcome it when it says nothing."""
-        self._welcome_timer = self._loop.call_later(self._around.settings.welcome_delay_ms / 1000, self._welcome_silent)
+        self._welcome_timer = self._loop.call_at(self._silent_until, self._welcome_silent)
 
     def bytes_came(self) -> None:
         """Take note that the client says something: it is welcomed after the answer."""
@@ -213,8 +215,9 @@ class Session:
         return Refusal(
             Code.RATE_LIMIT_EXCEEDED,
             f"more than {rate} messages per second; wait, then repeat",
+            command.verb,
             reply_to=getattr(command, "reply_to", None),
-            retry_after_ms=max(1, int(wait_s * 1000)),
+            retry_after_ms=math.ceil(wait_s * 1000),
         )
 
     # Commands.
@@ -233,20 +236,20 @@ class Session:
             case Subscribe():
                 self._subscribe(command)
             case Switch():
-                self._run(self._switch(command))
+                self._run(self._switch(command), "subscribe")
             case Ask():
-                self._run(self._ask(command))
+                self._run(self._ask(command), command.name, command.reply_to)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None) -> None:
         """Run what must wait; the commands behind it wait for it."""
-        self._task = self._around.spawn(self._guard(work), f"command of {self._speaker.name}")
+        self._task = self._around.spawn(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None:
         try:
             await work
         except Exception:
-            _logger.exception("a command failed", extra={"connection": self._speaker.name})
-            self._answer(Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log"))
+            _logger.exception("a command failed", extra={"connection": self._speaker.name, "verb": verb})
+            self._answer(Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log", verb, reply_to))
         self._task = None
         self._carry_on()
 
@@ -267,7 +270,7 @@ class Session:
             sentence = f"already in {len(self._rooms)} rooms, the limit of one connection; leave one first"
             self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
         elif not self._join(channel, lambda room: _subscribed(room, command)):
-            self._run(self._open_and_join(channel, command))
+            self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
 
     def _join(self, channel: Channel, reply: Callable[[Room], Reply]) -> bool:
         """Join an open room and answer, with nothing in between: confirmation, welcome, latest event, live events."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.address import check_url, default_url
@@ -49,6 +49,13 @@ class EdgeSettings(BaseSettings):
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name != "enabled":
+            raise ValueError("expected a number or a text, not true or false")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _check_url(cls, url: str) -> str:
@@ -83,7 +90,8 @@ class EdgeSettings(BaseSettings):
         for name in given:
             if name not in cls.model_fields:
                 raise SettingsError(f"--set {name}: no such setting; there are {', '.join(cls.model_fields)}")
-        in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in os.environ}
+        variables = {variable.upper() for variable in os.environ}
+        in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in variables}
         below = {name: value for name, value in from_file.items() if name not in in_environment}
         try:
             return cls(**{**below, **given})

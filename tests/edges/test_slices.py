@@ -1,0 +1,131 @@
+import asyncio
+
+from bus.channel import LATEST, Channel
+from edges.room import Room
+from tests.edges.peers import eventually
+from tests.edges.test_hub import SLICE, Member, Redis, X
+
+
+async def crowd(redis: Redis, channel: Channel = X, size: int = 2 * SLICE + 1) -> list[Member]:
+    """Fill a room with more members than are written to in one go."""
+    await redis.hub.open(channel)
+    members = [Member() for _ in range(size)]
+    for member in members:
+        member.joined(redis.hub.join_now(channel, member))
+    return members
+
+
+def start_pass(redis: Redis, number: int, members: list[Member]) -> None:
+    """Let an event arrive, and see that its pass through the members is under way."""
+    redis.publish(number)
+    redis.arrive()
+    assert members[0].got[-1] == number
+    assert number not in members[-1].got
+
+
+async def finished(members: list[Member], number: int) -> None:
+    """Wait until the last member has the event."""
+    await eventually(lambda: number in members[-1].got)
+
+
+async def test_pass_reaches_everybody_in_order() -> None:
+    """A large room is served in slices, everybody gets everything once, in order."""
+    redis = Redis()
+    members = await crowd(redis)
+    for number in range(1, 6):
+        redis.publish(number)
+        redis.arrive()
+    await finished(members, 5)
+    assert all(member.got == [1, 2, 3, 4, 5] for member in members)
+    assert redis.hub.statistics().deliveries == 5 * len(members)
+
+
+async def test_pass_leaves_room_for_other_work() -> None:
+    """Between two slices other callbacks are heard."""
+    redis = Redis()
+    members = await crowd(redis)
+    redis.publish(1)
+    seen: list[int] = []
+    asyncio.get_running_loop().call_soon(lambda: seen.append(len(members[-1].got)))
+    redis.arrive()
+    await finished(members, 1)
+    assert seen == [0]
+
+
+async def test_member_that_left_in_a_pass_gets_nothing() -> None:
+    """Who leaves before its slice gets nothing more: its reply was already sent."""
+    redis = Redis()
+    members = await crowd(redis)
+    start_pass(redis, 1, members)
+    gone = members[-2]
+    redis.hub.leave(X, gone)
+    await finished(members, 1)
+    assert gone.got == []
+
+
+async def test_member_that_joined_in_a_pass_gets_what_follows() -> None:
+    """Who joins in the middle of a pass stands behind its event, and gets the next one once."""
+    redis = Redis()
+    members = await crowd(redis)
+    start_pass(redis, 1, members)
+    newcomer = Member()
+    newcomer.joined(redis.hub.join_now(X, newcomer))
+    redis.publish(2)
+    redis.arrive()
+    await finished(members, 2)
+    assert (newcomer.position, newcomer.got) == ("1-1", [2])
+
+
+async def test_member_that_joined_while_lines_wait_gets_them() -> None:
+    """Lines that wait for a pass to end are still to come for a newcomer, and its position says so."""
+    redis = Redis()
+    members = await crowd(redis)
+    start_pass(redis, 1, members)
+    redis.publish(2)
+    redis.arrive()
+    newcomer = Member()
+    newcomer.joined(redis.hub.join_now(X, newcomer))
+    await finished(members, 2)
+    assert (newcomer.position, newcomer.got) == ("1-1", [2])
+
+
+async def test_member_that_left_and_came_back_in_a_pass_gets_nothing_before_its_position() -> None:
+    """A new subscription starts at its own position, though an earlier one of the same client was in the pass."""
+    redis = Redis()
+    members = await crowd(redis)
+    start_pass(redis, 1, members)
+    back = members[-2]
+    redis.hub.leave(X, back)
+    back.joined(redis.hub.join_now(X, back))
+    redis.publish(2)
+    redis.arrive()
+    await finished(members, 2)
+    assert (back.position, back.got) == ("1-1", [2])
+
+
+async def test_latest_member_that_came_back_in_a_pass_gets_nothing_twice() -> None:
+    """The same on a latest channel, where it was shown the event when it came back."""
+    redis = Redis()
+    latest = Channel("workflow:x", "workflow:x", LATEST)
+    members = await crowd(redis, latest)
+    start_pass(redis, 1, members)
+    back = members[-2]
+    redis.hub.leave(latest, back)
+    back.joined(redis.hub.join_now(latest, back))
+    await finished(members, 1)
+    assert back.got == [1]
+
+
+async def test_everybody_leaves_in_a_pass() -> None:
+    """A room that empties in the middle of a pass is closed, and can be opened again at once."""
+    redis = Redis(linger_s=0)
+    members = await crowd(redis)
+    start_pass(redis, 1, members)
+    for member in members:
+        redis.hub.leave(X, member)
+    await redis.hub.close_empty()
+    again = await crowd(redis, size=1)
+    redis.publish(2)
+    redis.arrive()
+    assert again[0].got == [2]
+    assert isinstance(redis.hub.join_now(X, again[0]), Room)
