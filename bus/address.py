@@ -14,6 +14,9 @@ __all__ = ["ANSWER_DEADLINE_S", "DEFAULT_URL", "check_url", "client", "default_u
 
 DEFAULT_URL: Final = "redis://127.0.0.1:6390"
 ANSWER_DEADLINE_S: Final = 5.0
+_FORM: Final = (
+    "write it like redis://user:password@host:port (rediss://, unix:///path), what is special in a password as %XX"
+)
 
 
 def default_url() -> str:
@@ -31,8 +34,8 @@ def check_url(url: str) -> dict[str, Any]:
     """
     try:
         arguments: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise AddressError(f"the Redis URL cannot be used: {error}") from None
+    except ValueError:  # its text may quote a piece of the password
+        raise AddressError(f"the Redis URL cannot be used: {_FORM}") from None
     if arguments.get("db", 0) != 0:
         raise AddressError(f"the Redis URL names database {arguments['db']}: edgebus uses database 0 only")
     return arguments
@@ -65,5 +68,5 @@ def start_line(url: str) -> str:
 def without_password(url: str) -> str:
     """Return ``url`` as it may be shown and logged."""
     scheme, separator, rest = url.partition("://")
-    _, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{'…@' if at else ''}{host.partition('?')[0]}"
+    _, at, host = rest.partition("?")[0].rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{host}"

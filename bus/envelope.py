@@ -73,13 +73,20 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES) -> Message:
 
 def _encode(event: Event, data: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(data)
+        return orjson.dumps(data, default=_plain)
     except TypeError:
         try:
             check_json(data)
         except ValueError as error:
             raise EventError(f"{event.event_name}: {error}") from None
         raise
+
+
+def _plain(value: Any) -> float:
+    """Return what the encoder does not know and JSON does: a float of somebody's own class, such as numpy's."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError
 
 
 _TAIL: Final = b'","error_code":null,"error_message":null}'
@@ -126,6 +133,10 @@ def foreign(line: bytes, channel_name: str) -> Arrived:
         raise EventError("the line is no JSON object with a text 'event'")
     if not isinstance(value.get("data"), dict):
         raise EventError("the line's 'data' is no JSON object")
+    try:
+        check_json(value["data"])
+    except ValueError as error:
+        raise EventError(f"the line's 'data' cannot be passed on: {error}") from None
     given_id, given_time = value.get("id"), value.get("timestamp")
     whole = envelope(
         "event",

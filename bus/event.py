@@ -25,7 +25,8 @@ __all__ = ["Event", "Json", "JsonObject", "check_json", "now"]
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
 """Levels below one field. A line may nest 32 deep (protocol.md's bound for a reader), the envelope takes the rest."""
-_INTEGERS: Final = range(-(2**63), 2**64)
+_LEAST_INTEGER: Final = -(2**63)
+_INTEGER_LIMIT: Final = 2**64
 
 
 def now() -> str:
@@ -49,7 +50,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
             return
         case str():
             _check_text(value, path)
-        case int() if value in _INTEGERS:
+        case int() if _LEAST_INTEGER <= value < _INTEGER_LIMIT:
             return
         case float() if math.isfinite(value):
             return
@@ -131,6 +132,9 @@ class Event(BaseModel):
             raise TypeError(f"{event!r} is no event name: write it like 'workflow.started'")
         if "timestamp" in cls.model_fields:
             raise TypeError(f"{cls.__name__}.timestamp: the bus puts the timestamp in; remove the field")
+        sources = [it.source for it in cls.event_routes if isinstance(it, Route) and it.source is not None]
+        if missing := [source for source in sources if source not in cls.model_fields]:
+            raise TypeError(f"{cls.__name__} goes on channels filled from fields it has not: {', '.join(missing)}")
         cls.event_name = event
 
     def channels(self) -> tuple[Channel, ...]:

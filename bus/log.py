@@ -3,15 +3,18 @@
 Errors of the client library end here: what leaves is a ``BusError``.
 """
 
+import functools
+import hashlib
 import importlib.resources
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias, cast
 
 import orjson
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -27,6 +30,8 @@ __all__ = ["Appended", "Entry", "Head", "History", "Log"]
 
 BIRTH_KEY: Final = "bus:birth"
 _SCRIPT: Final = importlib.resources.files("bus").joinpath("publish.lua").read_text("utf-8")
+_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+"""What Redis calls the script once it was loaded."""
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
 _SALT_LIMIT: Final = 2**32
@@ -87,8 +92,9 @@ class Log:
 
     def __init__(self, url: str, *, name: str) -> None:
         self._redis: Redis = address.client(url, name)
+        self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
         self._url = url
-        self._sha = ""
+        self._is_known = True
 
     async def __aenter__(self) -> Self:
         """Return itself; nothing is connected yet."""
@@ -104,7 +110,7 @@ class Log:
 
     def forget(self) -> None:
         """Take note that Redis may be another one now: its birth is looked after again before the next call."""
-        self._sha = ""
+        self._is_known = False
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
@@ -118,16 +124,21 @@ class Log:
         async with self._connected():
             replies = await self._run(entries)
             if any(isinstance(reply, NoScriptError) for reply in replies):
-                await self._begin()
+                await _begin(self._redis.execute_command)
                 replies = await self._rerun(entries, replies)
         return [_appended(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
 
-    async def _begin(self) -> None:
-        """Load the script, and set the birth of this Redis if nobody has."""
-        self._sha = await self._redis.script_load(_SCRIPT)
-        seconds, micros = await self._redis.time()  # type: ignore[misc, unused-ignore]
-        birth = f"{seconds * 1000 + micros // 1000}-{secrets.token_hex(8)}"
-        await self._redis.set(BIRTH_KEY, birth, nx=True)
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
+
+        Noticed half way through a pipeline, a missing script would cost the order: what was refused is sent again, and
+        comes after what was taken once another producer had loaded the script.
+        """
+        await connection.on_connect()
+        with suppress(
+            ResponseError
+        ):  # a full or read-only Redis can be read all the same; a publish says what is wrong
+            await _begin(functools.partial(_ask, connection))
 
     async def _run(self, entries: Iterable[Entry]) -> list[Reply]:
         pipeline = self._redis.pipeline(transaction=False)
@@ -139,11 +150,11 @@ class Log:
             salt = 1 + secrets.randbelow(_SALT_LIMIT)
             keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
             text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
-            pipeline.evalsha(self._sha, 1, channel.log_key, *text)  # type: ignore[arg-type, unused-ignore]
+            pipeline.evalsha(_SHA, 1, channel.log_key, *text)  # type: ignore[arg-type, unused-ignore]
         return list(await pipeline.execute(raise_on_error=False))
 
     async def _rerun(self, entries: Sequence[Entry], replies: list[Reply]) -> list[Reply]:
-        """Run again what failed for want of the script: Redis had restarted, and did nothing with those."""
+        """Run again what failed for want of the script: somebody flushed it, and Redis did nothing with those."""
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         again = await self._run([entries[index] for index in missing])
         for index, reply in zip(missing, again, strict=True):
@@ -247,19 +258,31 @@ class Log:
     async def _connected(self) -> AsyncIterator[None]:
         """Begin with this Redis if that was not done yet, and convert what goes wrong."""
         try:
-            if not self._sha:
-                await self._begin()
+            if not self._is_known:
+                await _begin(self._redis.execute_command)
+                self._is_known = True
             yield
         except AuthenticationError as error:
             raise BusUnavailable(f"Redis refuses the log-in: {error}") from error
         except (RedisTimeoutError, TimeoutError) as error:
-            self._sha = ""
             raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
         except (RedisConnectionError, OSError) as error:
-            self._sha = ""
             raise BusUnavailable(address.start_line(self._url)) from error
         except RedisError as error:
             raise BusError(f"Redis answered with an error: {error}") from error
+
+
+async def _begin(ask: Callable[..., Awaitable[Reply]]) -> None:
+    """Load the script, and set the birth of this Redis if nobody has."""
+    await ask("SCRIPT LOAD", _SCRIPT)
+    seconds, micros = await ask("TIME")
+    birth = f"{int(seconds) * 1000 + int(micros) // 1000}-{secrets.token_hex(8)}"
+    await ask("SET", BIRTH_KEY, birth, "NX")
+
+
+async def _ask(connection: AbstractConnection, *command: str) -> Reply:
+    await connection.send_command(*command)
+    return await connection.read_response()
 
 
 def _appended(entry: Entry, reply: Reply) -> Appended | BusError:

@@ -190,6 +190,7 @@ class Subscriber:
                     await link.ask(b"SUBSCRIBE", channels)
         except BaseException:
             link.abort()
+            link.closed.result()  # what `deliver` raised is no failure of the link, and must not be retried
             raise
         return link
 
@@ -250,6 +251,8 @@ class _Link(asyncio.Protocol):
                 self._read(batch)
             if batch:
                 self._deliver(batch)
+        except hiredis.ProtocolError:  # no Redis, or one out of step with us: this link is of no use any more
+            self._end(None)
         except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
             self._end(error)
 
@@ -264,6 +267,8 @@ class _Link(asyncio.Protocol):
     def _answered(self, reply: Any) -> None:
         if self._replies:
             _settle(self._replies.popleft(), reply)
+        elif not self._asked:
+            raise hiredis.ProtocolError("an answer that nobody asked for")
         elif isinstance(reply, hiredis.ReplyError):
             self._asked.popleft().settle(reply)
         elif self._asked[0].confirm(reply[1]):
