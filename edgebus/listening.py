@@ -4,11 +4,12 @@ import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.uri import parse_uri
 
 from bus.channel import Channel
 from bus.errors import BusTimeout, BusUnavailable, ChannelError
@@ -80,7 +81,7 @@ async def _finished(countdown: _Countdown) -> None:
 
 async def _listen_to(service: str, edge: str, names: Sequence[str], countdown: _Countdown, *, as_json: bool) -> None:
     try:
-        async with connect(edge, max_size=None, open_timeout=_ANSWER_DEADLINE_S) as websocket:
+        async with connect(edge, proxy=_proxy(edge), max_size=None, open_timeout=_ANSWER_DEADLINE_S) as websocket:
             for name in names:
                 await _subscribe(websocket, name, countdown, as_json)
             while True:
@@ -91,8 +92,15 @@ async def _listen_to(service: str, edge: str, names: Sequence[str], countdown: _
         raise BusUnavailable(f"the edge at {edge} closed the connection: {error}") from None
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise BusUnavailable(f"no edge answers at {edge} ({error}); start one with: edgebus edge {service}") from None
-    except InvalidURI as error:
+
+
+def _proxy(edge: str) -> Literal[True] | None:
+    """Leave out the proxy that the environment names for an edge on this machine; another machine may need it."""
+    try:
+        host = parse_uri(edge).host
+    except (InvalidURI, ValueError) as error:
         raise ChannelError(f"--url: {error}") from None
+    return None if host in ("127.0.0.1", "localhost", "::1") else True
 
 
 async def _subscribe(websocket: ClientConnection, name: str, countdown: _Countdown, as_json: bool) -> None:

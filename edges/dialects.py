@@ -113,11 +113,8 @@ class _Flat:
                 return self._subscribe(value.get("skill"))
             case "unsubscribe":
                 return Switch(ALL_SKILLS, None)
-            case None | str():
-                sentence = "type: expected one of subscribe, unsubscribe, ping"
-                raise Refused(Refusal(Code.UNKNOWN_REQUEST, sentence))
             case _:
-                raise Refused(Refusal(Code.DECODE_ERROR, "type: expected a text"))
+                raise Refused(Refusal(Code.DECODE_ERROR, "type: expected one of subscribe, unsubscribe, ping"))
 
     def _subscribe(self, skill: Any) -> Switch:
         if skill is None:

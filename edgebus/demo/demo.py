@@ -35,6 +35,9 @@ _BY_HAND: Final = (
 )
 """Services that have no real source on a bare machine: the line that publishes one event."""
 
+_CLOSE_TIMEOUT_S: Final = 1.0
+"""For clients to answer at the end: Ctrl-C means now, also to one that is suspended."""
+
 _OTHER_PORTS: Final = "choose other ports: --shift NUMBER"
 
 
@@ -77,14 +80,21 @@ class Demo:
             await stack.enter_async_context(EmbeddedBroker(DEFAULT_PORT + self._shift))
         except PortTakenError:
             exit_with(Exit.FAILED, f"something else is on port {DEFAULT_PORT + self._shift} already; {_OTHER_PORTS}")
+        stack.push_async_callback(self._stop_edges)
         for edge in (self._edge(load(name)) for name in NAMES):
             try:
-                self._edges.append(await stack.enter_async_context(edge))
+                await edge.start()
             except OSError as error:
                 exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; {_OTHER_PORTS}")
+            self._edges.append(edge)
+
+    async def _stop_edges(self) -> None:
+        """Stop all at once: a client that does not answer delays the end once, and not for each edge it is on."""
+        await asyncio.gather(*(edge.stop() for edge in self._edges))
 
     def _edge(self, service: Service) -> Edge:
-        return Edge(service, EdgeSettings(port=service.port + self._shift, redis_url=self._url))
+        port = service.port + self._shift
+        return Edge(service, EdgeSettings(port=port, redis_url=self._url, close_timeout_s=_CLOSE_TIMEOUT_S))
 
     def _jobs(self, producer: Producer) -> Iterator[Coroutine[Any, Any, None]]:
         yield Workflows(producer, self._steps, rate=self._rate).run()
