@@ -8,7 +8,19 @@
 ``producers.blocking`` holds the same for code without asyncio, ``producers.services`` one file per service.
 """
 
-from producers.broadcaster import Broadcaster, Publisher, with_metadata
-from producers.producer import Producer, Published
+from typing import TYPE_CHECKING
 
 __all__ = ["Broadcaster", "Producer", "Published", "Publisher", "with_metadata"]
+
+if TYPE_CHECKING:
+    from producers.broadcaster import Broadcaster, Publisher, with_metadata
+    from producers.producer import Producer, Published
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for: every pytest run imports this package for its plugin, and few want more of it."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from producers import broadcaster, producer
+
+        return getattr(producer if name in producer.__all__ else broadcaster, name)

@@ -5,20 +5,23 @@ sends it as one pipeline.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from bus.address import check_url, default_url
+from bus.address import ANSWER_DEADLINE_S, check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES, Message, compose
-from bus.errors import BusError, PublishIncomplete
+from bus.errors import BusError, BusUnavailable, PublishError, PublishIncomplete
 from bus.event import Event
 from bus.log import Appended, Entry, Log
 
 __all__ = ["Producer", "Published"]
 
 _PIPELINE_EVENTS: Final = 200
+_PIPELINE_BYTES: Final = 4 * 1024 * 1024
+"""Past this no further event is added: all of a pipeline shares one deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,15 @@ class Published:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     message: Message
+    since_s: float
     done: "asyncio.Future[Published]"
 
 
 class Producer:
     """Publishes events to Redis over one connection.
 
-    ``async with Producer() as producer`` connects at the first publish. Calls may come from any number of tasks of one
-    event loop; events of one task keep their order.
+    ``async with Producer() as producer`` connects at the first publish. Calls may come from any number of tasks of the
+    event loop it was opened in; events of one task keep their order. Once closed it may be opened again.
 
     Args:
         url: of Redis; None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
@@ -63,12 +67,17 @@ class Producer:
         self._url = url or default_url()
         check_url(self._url)
         self._name, self._limit_bytes = f"edgebus-producer-{name}", limit_bytes
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._under_way: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._closing = False
         self._sender: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start the sender; Redis is not asked for anything yet."""
+        if self._sender is not None and not self._sender.done():
+            raise BusError("the producer is open already: use one `async with` at a time, or another producer")
+        self._wake, self._closing = asyncio.Event(), False  # an Event belongs to the loop that first waited for it
         self._sender = asyncio.create_task(self._send(), name=self._name)
         return self
 
@@ -79,11 +88,18 @@ class Producer:
         await self.close()
 
     async def close(self) -> None:
-        """Let publishes that are under way end, then close the connection; calling it twice is harmless."""
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            self._wake.set()
-            await sender
+        """Let publishes that are under way end, then close the connection; calling it twice is harmless.
+
+        If this is cancelled, the publishes are given up: their callers get a ``BusError``.
+
+        Raises:
+            Exception: what ended the sender, if that was an error of ours.
+
+        """
+        self._closing = True
+        self._wake.set()
+        if self._sender is not None:
+            await self._sender
 
     async def publish(self, event: Event) -> Published:
         """Publish ``event`` on every channel it lists, and return when Redis has it on all of them.
@@ -96,6 +112,7 @@ class Producer:
             BusUnavailable: Redis cannot be reached; whether the event is there is not known.
             PublishError: Redis refused the event on every channel.
             PublishIncomplete: Redis refused it on some channels; the error names both kinds.
+            BusError: the producer is not open, or not in this event loop.
 
         """
         return (await self.publish_all([event]))[0]
@@ -107,8 +124,7 @@ class Producer:
             Exception: as ``publish`` does, for the first event that failed; later ones were tried all the same.
 
         """
-        if self._sender is None:
-            raise BusError("the producer is not open: use it as `async with Producer(...) as producer`")
+        self._check_open()
         messages = [compose(event, limit_bytes=self._limit_bytes) for event in events]
         futures = [self._put(message) for message in messages]
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
@@ -118,7 +134,10 @@ class Producer:
         return [outcome for outcome in outcomes if isinstance(outcome, Published)]
 
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Publish what ``make`` returns every ``interval_s`` seconds, from start to start, until cancelled."""
+        """Publish what ``make`` returns every ``interval_s`` seconds, from start to start.
+
+        Ends only with an exception: when cancelled, or that of a publish or of ``make``.
+        """
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -126,49 +145,90 @@ class Producer:
             due = max(due + interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
+    def _check_open(self) -> None:
+        if self._sender is None or self._closing:
+            raise BusError("the producer is not open: use it as `async with Producer(...) as producer`")
+        if self._sender.done():
+            raise BusError("the producer has failed; closing it raises the reason")
+        if self._sender.get_loop() is not asyncio.get_running_loop():
+            raise BusError("the producer is open in another event loop: open one in each, and after a fork a new one")
+
     def _put(self, message: Message) -> "asyncio.Future[Published]":
-        future: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(message, future))
+        loop = asyncio.get_running_loop()
+        one = _Waiting(message, loop.time(), loop.create_future())
+        self._waiting.append(one)
         self._wake.set()
-        return future
+        return one.done
 
     async def _send(self) -> None:
         """Send what waits until the producer is closed and nothing waits any more."""
-        async with Log(self._url, name=self._name) as log:
-            while self._sender is not None or self._waiting:
-                batch, self._waiting = self._waiting[:_PIPELINE_EVENTS], self._waiting[_PIPELINE_EVENTS:]
-                if batch:
-                    await _send_batch(log, batch)
-                    continue
-                self._wake.clear()
-                await self._wake.wait()
+        try:
+            async with Log(self._url, name=self._name) as log:
+                while self._waiting or not self._closing:
+                    if self._waiting:
+                        await self._send_batch(log)
+                        continue
+                    self._wake.clear()
+                    await self._wake.wait()
+        finally:
+            text = "the producer ended before Redis answered; whether the event is there is not known"
+            _fail([*self._under_way, *self._waiting], BusError, text)
+            self._waiting.clear()
 
+    async def _send_batch(self, log: Log) -> None:
+        self._under_way = self._take()
+        entries = [
+            Entry(channel, one.message.id, one.message.event, line)
+            for one in self._under_way
+            for channel, line in one.message.lines
+        ]
+        try:
+            outcomes = iter(await log.append(entries))
+        except BusUnavailable as error:
+            _fail([*self._under_way, *self._take_overdue()], type(error), str(error), error.__cause__)
+        except BusError as error:
+            _fail(self._under_way, PublishError, str(error), error.__cause__)
+        else:
+            for one in self._under_way:
+                _settle(one, [next(outcomes) for _ in one.message.lines])
 
-async def _send_batch(log: Log, batch: Sequence[_Waiting]) -> None:
-    entries = [
-        Entry(channel, one.message.id, one.message.event, line) for one in batch for channel, line in one.message.lines
-    ]
-    try:
-        outcomes = iter(await log.append(entries))
-    except BusError as error:
-        for one in batch:
-            _fail(one.done, type(error)(*error.args))
-        return
-    for one in batch:
-        _settle(one, [next(outcomes) for _ in one.message.lines])
+    def _take(self) -> list[_Waiting]:
+        """Take what one pipeline carries, leaving out those whose caller was cancelled."""
+        batch: list[_Waiting] = []
+        size_bytes = 0
+        while self._waiting and len(batch) < _PIPELINE_EVENTS and size_bytes < _PIPELINE_BYTES:
+            one = self._waiting.popleft()
+            if not one.done.done():
+                batch.append(one)
+                size_bytes += sum(len(line) for _, line in one.message.lines)
+        return batch
+
+    def _take_overdue(self) -> list[_Waiting]:
+        """Take what has waited for as long as Redis had to answer: it would now wait as long again, in turns."""
+        latest_s = asyncio.get_running_loop().time() - ANSWER_DEADLINE_S
+        batch: list[_Waiting] = []
+        while self._waiting and self._waiting[0].since_s <= latest_s:
+            batch.append(self._waiting.popleft())
+        return batch
 
 
 def _settle(one: _Waiting, outcomes: Sequence[Appended | BusError]) -> None:
+    if one.done.done():  # its caller was cancelled meanwhile
+        return
     names = [channel.name for channel, _ in one.message.lines]
     positions = {name: it.position for name, it in zip(names, outcomes, strict=True) if isinstance(it, Appended)}
     missing = {name: it for name, it in zip(names, outcomes, strict=True) if isinstance(it, BusError)}
-    if not missing and not one.done.done():
+    if not missing:
         receivers = sum(it.receivers for it in outcomes if isinstance(it, Appended))
         one.done.set_result(Published(one.message.id, positions, receivers))
-    elif missing:
-        _fail(one.done, PublishIncomplete(positions, missing) if positions else next(iter(missing.values())))
+    else:
+        one.done.set_exception(PublishIncomplete(positions, missing) if positions else next(iter(missing.values())))
 
 
-def _fail(future: "asyncio.Future[Published]", error: BusError) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _fail(batch: Iterable[_Waiting], kind: type[BusError], text: str, cause: BaseException | None = None) -> None:
+    """Give each caller an error of its own; one that is shared would gather the tracebacks of them all."""
+    for one in batch:
+        if not one.done.done():
+            error = kind(text)
+            error.__cause__ = cause
+            one.done.set_exception(error)

@@ -7,12 +7,14 @@ import asyncio
 import gc
 import os
 import traceback
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, TypeVar
 
 import coverage
 import pytest
 from pytest_asyncio import is_async_test
+
+from bus.embedded import EmbeddedBroker
 
 ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
 
@@ -85,3 +87,10 @@ async def _watched_loop() -> AsyncIterator[None]:
 def _describe(context: dict[str, Any]) -> str:
     error = context.get("exception")
     return f"unseen: {context['message']}\n" + ("".join(traceback.format_exception(error)) if error else "")
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """Lend one real server to the tests that neither stop nor change it; each puts its data under a name of its own."""
+    with EmbeddedBroker(port=0) as broker:
+        yield broker.url

@@ -1,0 +1,300 @@
+"""A pytest plugin: publishes the run that it is in, test by test, as crackerjack's events on ``test:<run id>``.
+
+It is off unless ``--edgebus`` or ``EDGEBUS_PYTEST=1`` says otherwise; every pytest of an environment imports this
+module, so what takes long to import waits until then. Redis can neither fail a run nor hold it up: events leave in a
+thread of its own, and what did not leave is counted and told at the end. Of pytest-xdist only the controller publishes.
+
+A pytest that a test starts inherits ``EDGEBUS_PYTEST``, and publishes as a run of its own: the outer one takes
+``EDGEBUS_RUN_ID`` out of the environment for as long as it lasts.
+"""
+
+import math
+import os
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from bus.event import Event
+    from producers.blocking import Producer
+    from producers.services.crackerjack import Crackerjack
+
+__all__ = ["pytest_addoption", "pytest_configure"]
+
+_ORDERLY_ENDS: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+_WAITING_LIMIT: Final = 1_000
+_BATCH: Final = 100
+_PAUSE_S: Final = 1.0
+"""How long Redis is left alone after it failed."""
+_PATIENCE_S: Final = {True: 2.0, None: 1.0, False: 0.0}
+"""How long an answer may take at the end of a run, by whether Redis gave the last one (None: it owes the first)."""
+_LAST_CHANCE_S: Final = 0.1
+_TEXT_LIMIT: Final = 1_000
+_TRACEBACK_LIMIT: Final = 32_000
+"""Characters, of which JSON makes six bytes at worst: then a line stays below the bus's 256 KiB."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, all of which are idle without the first."""
+    group = parser.getgroup("edgebus", "publishing the run on the event bus")
+    group.addoption(
+        "--edgebus",
+        action="store_true",
+        help="publish this run, test by test, as crackerjack's events (EDGEBUS_PYTEST=1)",
+    )
+    group.addoption(
+        "--edgebus-run-id", metavar="ID", help="publish on test:ID (default: EDGEBUS_RUN_ID, else an id of its own)"
+    )
+    group.addoption(
+        "--edgebus-redis",
+        metavar="URL",
+        help="where Redis is (default: EDGEBUS_REDIS_URL, else redis://127.0.0.1:6390)",
+    )
+    parser.addini(
+        "edgebus_test_suite", "name of the test suite in what --edgebus publishes (default: the root folder's)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the run published, if it is to be."""
+    if _is_on(config):
+        config.pluginmanager.register(_make(config), "edgebus-run")
+
+
+def _is_on(config: pytest.Config) -> bool:
+    wanted = config.getoption("edgebus") or os.environ.get("EDGEBUS_PYTEST") == "1"
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist; its controller sees the reports of all workers
+    return bool(wanted) and not is_worker and not config.getoption("collectonly")
+
+
+def _make(config: pytest.Config) -> "_Run":
+    from bus.address import check_url, default_url, without_password
+    from bus.errors import AddressError, ChannelError
+    from producers.blocking import Producer
+    from producers.services.crackerjack import TEST, Crackerjack
+
+    inherited = _inherited_run_id(config)
+    run_id = _clean(config.getoption("edgebus_run_id") or inherited or secrets.token_hex(4))
+    url = config.getoption("edgebus_redis") or default_url()
+    try:
+        channel = TEST.fill(run_id)
+        outlet = _Outlet(Producer(url, name="crackerjack"), host=check_url(url).get("host"))
+    except (AddressError, ChannelError) as error:
+        raise pytest.UsageError(f"edgebus cannot publish this run: {error}") from error
+    suite = _short(config.getini("edgebus_test_suite") or config.rootpath.name or "pytest")
+    header = f"edgebus: publishing as {channel.name} to {_clean(without_password(url))}"
+    return _Run(run_id, suite, header, Crackerjack(outlet), outlet)
+
+
+def _inherited_run_id(config: pytest.Config) -> str | None:
+    run_id = os.environ.pop("EDGEBUS_RUN_ID", None)
+    if run_id is not None:
+        config.add_cleanup(lambda: os.environ.update(EDGEBUS_RUN_ID=run_id))
+    return run_id
+
+
+class _Run:
+    """Says on the bus what pytest says of the run. Nothing here waits for Redis, but for a moment at the end."""
+
+    def __init__(
+        self, run_id: str, suite: str, header: str, bus: "Crackerjack[None, None, None]", outlet: "_Outlet"
+    ) -> None:
+        self._id, self._suite, self._header, self._bus, self._outlet = run_id, suite, header, bus, outlet
+        self._cases: dict[str, _Case] = {}
+        self._uncollected: list[pytest.CollectReport] = []
+        self._is_started = False
+        self._completed = self._failed = 0
+        self._began_s = time.perf_counter()
+
+    def pytest_sessionstart(self) -> None:
+        self._outlet.open()
+
+    def pytest_report_header(self) -> str:
+        return self._header
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._uncollected.append(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        if not session.config.pluginmanager.hasplugin("dsession"):
+            self._start(session.testscollected)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Start when the first worker has collected: each worker collects all tests."""
+        self._start(len(ids))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._cases.setdefault(report.nodeid, _Case()).add(report)
+        if report.failed:
+            self._tell_failure(report, f"error at {report.when}: " if report.when in ("setup", "teardown") else "")
+        if report.when not in ("setup", "call", "teardown"):  # xdist's "???": the worker died of this test
+            self.pytest_runtest_logfinish(report.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        case = self._cases.pop(nodeid, None)
+        if case is None or case.is_repeated:
+            return
+        self._completed += 1
+        self._failed += case.outcome == "failed"
+        self._bus.broadcast_test_case_completed(self._id, _short(nodeid), case.outcome, case.duration_s)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if self._is_started or self._uncollected:
+            self._finish(exitstatus)
+        self._outlet.close()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        complaint = self._outlet.complaint()
+        if complaint:
+            terminalreporter.write_line(f"edgebus: {complaint}")
+
+    def _start(self, total: int) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self._bus.broadcast_test_started(self._id, self._suite, total)
+
+    def _finish(self, exitstatus: int) -> None:
+        self._start(0)
+        for report in self._uncollected:
+            self._failed += 1
+            self._tell_failure(report, "error at collection: ")
+        if exitstatus not in _ORDERLY_ENDS and not self._failed:
+            self._failed = 1  # or a run that was broken off would be taken for one that passed
+            self._bus.broadcast_test_failed(self._id, self._suite, "the run ended before its tests did", "")
+        duration_s = time.perf_counter() - self._began_s
+        self._bus.broadcast_test_completed(self._id, self._completed, self._failed, duration_s)
+
+    def _tell_failure(self, report: pytest.TestReport | pytest.CollectReport, where: str) -> None:
+        traceback = _short(report.longreprtext, _TRACEBACK_LIMIT)
+        self._bus.broadcast_test_failed(self._id, _short(report.nodeid), _short(where + _error(report)), traceback)
+
+
+class _Case:
+    """What is known of one test while it runs; its parts, such as subtests, count as one."""
+
+    outcome: Literal["passed", "failed", "skipped"] = "passed"
+    duration_s: float = 0.0
+    is_repeated: bool = False
+
+    def add(self, report: pytest.TestReport) -> None:
+        self.duration_s += report.duration
+        if not (report.passed or report.failed or report.skipped):  # "rerun" of pytest-rerunfailures: it comes again
+            self.is_repeated = True
+        if report.failed:
+            self.outcome = "failed"
+        elif self.outcome != "failed" and report.when != "teardown":
+            self.outcome = "skipped" if report.skipped else "passed"
+
+
+class _Outlet:
+    """Publishes from a thread of its own. ``publish`` never waits and never raises; the oldest events give way."""
+
+    def __init__(self, producer: "Producer", *, host: str | None) -> None:
+        self._producer, self._host = producer, host
+        self._waiting: deque[Event] = deque(maxlen=_WAITING_LIMIT)
+        self._changed = threading.Condition()
+        self._is_ending = False
+        self._answers: bool | None = None
+        self._asked_s = math.inf
+        self._given = self._sent = 0
+        self._reason = "Redis did not answer in time"
+        self._thread = threading.Thread(target=self._serve, name="edgebus-pytest", daemon=True)
+
+    def open(self) -> None:
+        self._thread.start()
+
+    def publish(self, event: "Event") -> None:
+        with self._changed:
+            self._given += 1
+            self._waiting.append(event)
+            self._changed.notify()
+
+    def publish_all(self, events: "Sequence[Event]") -> None:
+        for event in events:
+            self.publish(event)
+
+    def publish_every(self, *_: object) -> None:
+        raise NotImplementedError("a test run has nothing to say at intervals")
+
+    def close(self) -> None:
+        """Give the last events a moment; what Redis does not take by then is lost."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify()
+        now_s = time.monotonic()
+        answer_due_s = min(self._asked_s, now_s) + _PATIENCE_S[self._answers]
+        self._thread.join(max(answer_due_s - now_s, _LAST_CHANCE_S))
+
+    def complaint(self) -> str | None:
+        """Return what to tell about events that did not arrive, or None when all did."""
+        lost = self._given - self._sent
+        return f"{lost} of {self._given} events were not published: {self._reason}" if lost else None
+
+    def _serve(self) -> None:
+        with suppress(Exception), self._producer:
+            for batch in iter(self._take, []):
+                self._send(batch)
+
+    def _take(self) -> "list[Event]":
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_ending)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+
+    def _send(self, batch: "list[Event]") -> None:
+        self._asked_s = time.monotonic()
+        try:
+            if not self._answers:
+                self._look_up()
+            self._producer.publish_all(batch)
+        except Exception as error:  # noqa: BLE001 -- not lost: told at the end; a test may patch anything under us
+            text = " ".join(str(error).split()).replace("--redis URL", "--edgebus-redis URL")
+            self._answers, self._reason = False, _short(text)
+            self._pause()
+        else:
+            self._answers, self._asked_s = True, math.inf
+            self._sent += len(batch)
+
+    def _look_up(self) -> None:
+        """Resolve the name here, where nobody waits for the answer: asyncio's thread for it holds up the exit."""
+        if self._host is not None:
+            socket.getaddrinfo(self._host, None)
+
+    def _pause(self) -> None:
+        with self._changed:
+            if self._is_ending:
+                self._waiting.clear()
+            self._changed.wait_for(lambda: self._is_ending, _PAUSE_S)
+
+
+def _error(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return the one line that says what went wrong."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        return next(_lines(crash.message), "failed")
+    lines = list(_lines(report.longreprtext)) or ["failed"]
+    marked = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    return (marked or lines)[-1]
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def _short(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """Return ``text`` as UTF-8 can carry it; of one that is too long the middle is left out."""
+    text = _clean(text)
+    return text if len(text) <= limit else f"{text[: limit // 2]} […] {text[-limit // 2 :]}"
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
