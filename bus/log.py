@@ -135,9 +135,7 @@ class Log:
         comes after what was taken once another producer had loaded the script.
         """
         await connection.on_connect()
-        with suppress(
-            ResponseError
-        ):  # a full or read-only Redis can be read all the same; a publish says what is wrong
+        with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
             await _begin(functools.partial(_ask, connection))
 
     async def _run(self, entries: Iterable[Entry]) -> list[Reply]:
