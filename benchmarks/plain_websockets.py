@@ -1,0 +1,82 @@
+"""The peer beside us: the fan-out that one writes in an afternoon with ``websockets`` and ``redis.asyncio``.
+
+One process, one pub/sub connection, one set of connections per channel, ``broadcast()`` for each message. It is given
+what helps it: hiredis, uvloop, no compression, no pings, and bytes that go out as text without being decoded. It speaks
+as much of the protocol as the load needs: a message with ``data.channel`` subscribes and is answered once.
+"""
+
+import argparse
+import asyncio
+import signal
+from collections import defaultdict
+
+import orjson
+import uvloop
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosedError
+
+_CLIENTS_AT_ONCE = 1024
+
+
+class Fanout:
+    """Rooms by channel, each filled from Redis."""
+
+    def __init__(self, pubsub: PubSub) -> None:
+        self._pubsub = pubsub
+        self._rooms: dict[str, set[ServerConnection]] = defaultdict(set)
+        self._confirmed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Let a client into the room that it asks for, until it goes."""
+        channel = ""
+        try:
+            async for message in connection:
+                channel = orjson.loads(message)["data"]["channel"]
+                await self._join(channel, connection)
+                await connection.send(orjson.dumps({"status": "subscribed", "channel": channel}), text=True)
+        except ConnectionClosedError:
+            pass  # the crowd drops its connections at the end
+        finally:
+            self._rooms[channel].discard(connection)
+
+    async def _join(self, channel: str, connection: ServerConnection) -> None:
+        if channel not in self._confirmed:
+            await self._pubsub.subscribe(channel)
+        await self._confirmed[channel].wait()
+        self._rooms[channel].add(connection)
+
+    async def forward(self) -> None:
+        """Send what Redis publishes to the room it is for."""
+        async for message in self._pubsub.listen():
+            channel = message["channel"].decode()
+            if message["type"] == "message":
+                broadcast(self._rooms[channel], message["data"], text=True)
+            elif message["type"] == "subscribe":
+                self._confirmed[channel].set()
+
+
+async def main(redis_url: str) -> None:
+    """Serve on a free port of 127.0.0.1, say which, and end with SIGTERM."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with Redis.from_url(redis_url, protocol=2) as redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe("plain-websockets")  # until it has a channel, a PubSub cannot be listened to
+        fanout = Fanout(pubsub)
+        forwarding = asyncio.create_task(fanout.forward())
+        async with serve(
+            fanout.serve, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=_CLIENTS_AT_ONCE
+        ) as server:
+            print(f"listens on ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+            end = asyncio.create_task(ended.wait())
+            await asyncio.wait([end, forwarding], return_when=asyncio.FIRST_COMPLETED)
+            if forwarding.done():
+                forwarding.result()
+        forwarding.cancel()
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--redis", required=True)
+    uvloop.run(main(arguments.parse_args().redis))
