@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import orjson
 import pytest
+import uvloop
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
@@ -296,4 +297,4 @@ def read(recorder: Recorder, latencies_s: list[float]) -> tuple[list[Seen], str]
 
 
 if __name__ == "__main__":
-    asyncio.run(publish_into(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    uvloop.run(publish_into(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
