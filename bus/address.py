@@ -1,21 +1,38 @@
 """Where Redis is: one URL, checked, and the client made from it."""
 
+import asyncio
 import os
-from typing import Any, Final
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import BlockingConnectionPool, parse_url
+from redis.asyncio.connection import BlockingConnectionPool, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from bus.errors import AddressError
+from bus.sentinel import PrimaryConnection, parse_sentinel_url
 
-__all__ = ["ANSWER_DEADLINE_S", "DEFAULT_URL", "check_url", "client", "default_url", "start_line", "without_password"]
+__all__ = [
+    "ANSWER_DEADLINE_S",
+    "DEFAULT_URL",
+    "check_url",
+    "client",
+    "default_url",
+    "login",
+    "open_link",
+    "start_line",
+    "without_password",
+]
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 DEFAULT_URL: Final = "redis://127.0.0.1:6390"
 ANSWER_DEADLINE_S: Final = 5.0
 _FORM: Final = (
-    "write it like redis://user:password@host:port (rediss://, unix:///path), what is special in a password as %XX"
+    "write it like redis://user:password@host:port (rediss://, unix:///path, redis+sentinel://host:port/name), "
+    "what is special in a password as %XX"
 )
 
 
@@ -32,6 +49,9 @@ def check_url(url: str) -> dict[str, Any]:
             databases would share channels and not logs).
 
     """
+    sentinels = parse_sentinel_url(url)
+    if sentinels is not None:
+        return {"sentinels": sentinels, "username": sentinels.username, "password": sentinels.password}
     try:
         arguments: dict[str, Any] = dict(parse_url(url))
     except ValueError:  # its text may quote a piece of the password
@@ -46,18 +66,64 @@ def client(url: str, name: str) -> Redis:
 
     A repeated publish would write twice; what may be repeated is decided where that is known.
     """
-    check_url(url)
-    pool = BlockingConnectionPool.from_url(
-        url,
-        client_name=name,
-        max_connections=1,
-        timeout=ANSWER_DEADLINE_S,
-        socket_timeout=ANSWER_DEADLINE_S,
-        socket_connect_timeout=ANSWER_DEADLINE_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
+    arguments = check_url(url)
+    if "sentinels" in arguments:
+        arguments["connection_class"] = PrimaryConnection
+    pool = BlockingConnectionPool(
+        **{
+            **arguments,
+            "client_name": name,
+            "max_connections": 1,
+            "timeout": ANSWER_DEADLINE_S,
+            "socket_timeout": ANSWER_DEADLINE_S,
+            "socket_connect_timeout": ANSWER_DEADLINE_S,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "decode_responses": False,
+        }
     )
     return Redis.from_pool(pool)
+
+
+async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
+    """Open a connection of our own to Redis, past the client library; it is not logged in.
+
+    Raises:
+        OSError: nothing answers there; with Sentinel, no primary is known.
+
+    """
+    loop, arguments = asyncio.get_running_loop(), check_url(url)
+    if "path" in arguments:
+        return (await loop.create_unix_connection(factory, arguments["path"]))[1]
+    if "sentinels" in arguments:
+        host, port = await arguments["sentinels"].primary()
+    else:
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+    return (await loop.create_connection(factory, host, port, ssl=_tls(arguments)))[1]
+
+
+def login(url: str) -> tuple[str, ...]:
+    """Return the words of ``AUTH``, none when the URL names no password."""
+    arguments = check_url(url)
+    user, password = arguments.get("username"), arguments.get("password")
+    if password is None:
+        return ()
+    return (user, password) if user else (password,)
+
+
+def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """Return the TLS that a ``rediss`` URL asks for, by the options that the client library takes too."""
+    kind = arguments.get("connection_class")
+    if kind is None or not issubclass(kind, SSLConnection):
+        return None
+    context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"), capath=arguments.get("ssl_ca_path"))
+    if arguments.get("ssl_certfile"):
+        context.load_cert_chain(arguments["ssl_certfile"], arguments.get("ssl_keyfile"))
+    if arguments.get("ssl_check_hostname") is False or arguments.get("ssl_cert_reqs") == "none":
+        context.check_hostname = False
+    if arguments.get("ssl_cert_reqs") == "none":
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def start_line(url: str) -> str:

@@ -15,7 +15,7 @@ import orjson
 
 from bus.channel import Channel
 from bus.errors import EventError
-from bus.event import Event, check_json, now
+from bus.event import Attempt, Event, attempt, check_json, now
 
 __all__ = ["Arrived", "Message", "compose", "envelope", "foreign", "read_front", "splice"]
 
@@ -43,8 +43,10 @@ class Arrived:
     previous: str | None
 
 
-def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES) -> Message:
+def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt | None = None) -> Message:
     """Validate ``event`` again, encode its data once, and return one line for each of its channels.
+
+    Id and timestamp are those of the attempt ``made``, or new ones.
 
     Raises:
         pydantic.ValidationError: the event, or something it holds, was changed or built past validation.
@@ -56,7 +58,8 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES) -> Message:
     channels = event.channels()
     if not event.event_name or not channels:
         raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")
-    message_id, timestamp = str(uuid.uuid4()), now()
+    made = made or attempt(event)
+    message_id, timestamp = made.id, made.timestamp
     data = _encode(event, {**event.model_dump(), "timestamp": timestamp})
     head = b'{"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
         message_id.encode(),

@@ -8,10 +8,15 @@
     ├── AddressError         a Redis URL cannot be used as it is (a ValueError)
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
     ├── BrokerError          the embedded server could not be started
+    ├── OutboxFull           the outbox has no room, and its policy is to say so
     ├── BusUnavailable       Redis cannot be reached
-    │   └── BusTimeout           Redis was reached, and did not answer in time
+    │   ├── BusTimeout           Redis was reached, and did not answer in time
+    │   ├── BusNotReady          Redis answered that it takes nothing now: it loads, it is a replica, it waits for some
+    │   └── LoginRefused         Redis refuses the log-in; repeating does not help
     └── PublishError         Redis was reached and did not take the event
-        └── PublishIncomplete    some of the event's channels have it, others do not
+        ├── PublishIncomplete    some of the event's channels have it, others do not
+        ├── PublishUncertain     whether a channel has it cannot be told any more, or a newer value stands there
+        └── PublishUnreplicated  all channels have it, fewer replicas than asked for do
 """
 
 from collections.abc import Mapping
@@ -20,12 +25,17 @@ __all__ = [
     "AddressError",
     "BrokerError",
     "BusError",
+    "BusNotReady",
     "BusTimeout",
     "BusUnavailable",
     "ChannelError",
     "EventError",
+    "LoginRefused",
+    "OutboxFull",
     "PublishError",
     "PublishIncomplete",
+    "PublishUncertain",
+    "PublishUnreplicated",
     "ServiceNotFound",
 ]
 
@@ -54,12 +64,24 @@ class BrokerError(BusError):
     """The embedded server could not be started; the message holds the line that helps."""
 
 
+class OutboxFull(BusError):
+    """An event was not taken, because the outbox holds all it may."""
+
+
 class BusUnavailable(BusError):
     """Redis cannot be reached, refused the log-in, or did not answer before the deadline."""
 
 
 class BusTimeout(BusUnavailable):
     """Redis did not answer before the deadline."""
+
+
+class BusNotReady(BusUnavailable):
+    """Redis refused for a reason that passes by itself: loading, a replica for now, too few replicas, a busy script."""
+
+
+class LoginRefused(BusUnavailable):
+    """Redis refuses the name or the password."""
 
 
 class PublishError(BusError):
@@ -80,3 +102,26 @@ class PublishIncomplete(PublishError):
         self.missing = dict(missing)
         failed = "; ".join(f"{channel}: {error}" for channel, error in missing.items())
         super().__init__(f"{len(positions)} channel(s) have the event, {len(missing)} do not: {failed}")
+
+
+class PublishUncertain(PublishError):
+    """A repeated attempt was not carried out, because nobody can say what became of the attempts before it.
+
+    The channel's log no longer reaches back to the first attempt, or (on a ``latest`` channel) a newer value stands.
+    """
+
+
+class PublishUnreplicated(PublishError):
+    """Every channel has the event, on the primary; fewer replicas than asked for have confirmed it.
+
+    Attributes:
+        positions: channel name to position.
+        replicas: how many replicas have it for certain.
+        wanted: how many were asked for.
+
+    """
+
+    def __init__(self, positions: Mapping[str, str | None], *, replicas: int, wanted: int) -> None:
+        self.positions = dict(positions)
+        self.replicas, self.wanted = replicas, wanted
+        super().__init__(f"the event is stored on the primary; {replicas} of {wanted} replicas have confirmed it")

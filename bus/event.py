@@ -12,6 +12,8 @@ This module knows nothing of Redis or of how an event is written down.
 
 import math
 import re
+import uuid
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
@@ -20,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bus.channel import Channel, Family, Route
 from bus.errors import ChannelError
 
-__all__ = ["Event", "Json", "JsonObject", "check_json", "now"]
+__all__ = ["Attempt", "Event", "Json", "JsonObject", "attempt", "check_json", "now", "remember"]
 
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
@@ -84,6 +86,26 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
 """A JSON object; refused by name is what JSON cannot carry."""
 
 
+@dataclass(slots=True)
+class Attempt:
+    """What is known of an event's way to Redis. It belongs to one object and is no part of its value: copies have none.
+
+    Attributes:
+        id: of the event, from before the first attempt on.
+        timestamp: when it was composed, as it stands in the line.
+        since_ms: by Redis' clock, no later than the first attempt; None before that was sent.
+        maybe: names of the channels that an attempt may have reached. All others have refused it for certain.
+        after: on ``latest`` channels the id of the event that the same producer sent there before this one.
+
+    """
+
+    id: str
+    timestamp: str
+    since_ms: int | None = None
+    maybe: set[str] = field(default_factory=set)
+    after: dict[str, str] = field(default_factory=dict)
+
+
 class Event(BaseModel):
     """Base of all events; validated when made, and once more when published.
 
@@ -95,6 +117,7 @@ class Event(BaseModel):
     A field with ``Field(exclude=True)`` only routes; it is no part of what is sent. ``timestamp`` belongs to the bus.
     """
 
+    __slots__ = ("_attempt",)  # compared, copied, pickled and validated is the rest
     model_config = ConfigDict(
         strict=True,
         frozen=True,
@@ -161,3 +184,14 @@ class Event(BaseModel):
         except ChannelError as error:
             raise ValueError(str(error)) from None
         return self
+
+
+def attempt(event: Event, *, repeated: bool = False) -> Attempt:
+    """Return the attempt that ``event`` remembers if this is a repeated one and there is one, else a new one."""
+    known = getattr(event, "_attempt", None) if repeated else None
+    return known if isinstance(known, Attempt) else Attempt(str(uuid.uuid4()), now())
+
+
+def remember(event: Event, made: Attempt) -> None:
+    """Let ``event`` remember ``made`` for whoever publishes the same object again with ``repeated=True``."""
+    object.__setattr__(event, "_attempt", made)  # it is frozen, and this is no part of it

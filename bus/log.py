@@ -3,9 +3,8 @@
 Errors of the client library end here: what leaves is a ``BusError``.
 """
 
+import asyncio
 import functools
-import hashlib
-import importlib.resources
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,43 +19,21 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus import address
+from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, is_passing, outcome, queue
 from bus.channel import Channel
-from bus.envelope import splice
-from bus.errors import BusError, BusTimeout, BusUnavailable, PublishError
+from bus.envelope import Arrived, splice
+from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
 from bus.position import BEGINNING, no_log
+from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.service import PastEvent
 
-__all__ = ["Appended", "Entry", "Head", "History", "Log"]
+__all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
 BIRTH_KEY: Final = "bus:birth"
-_SCRIPT: Final = importlib.resources.files("bus").joinpath("publish.lua").read_text("utf-8")
-_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-"""What Redis calls the script once it was loaded."""
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
-_SALT_LIMIT: Final = 2**32
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
-Reply: TypeAlias = Any
-"""What the client library hands back for one command: typed here, because it cannot be typed there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line to append to one channel."""
-
-    channel: Channel
-    id: str
-    event: str
-    line: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an entry came to stand (None on a ``live`` channel), and how many subscribers Redis sent it to."""
-
-    position: str | None
-    receivers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +72,10 @@ class Log:
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
         self._url = url
         self._is_known = True
+        self._clock = Clock()
+        self._predecessor: tuple[str, str] | None = None
+        self.sent_ms: int | None = None
+        """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
 
     async def __aenter__(self) -> Self:
         """Return itself; nothing is connected yet."""
@@ -112,52 +93,96 @@ class Log:
         """Take note that Redis may be another one now: its birth is looked after again before the next call."""
         self._is_known = False
 
-    async def append(self, entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def drop(self) -> None:
+        """Give up the connection, and what waits on it: it may lead nowhere. The next call opens a new one."""
+        self.forget()
+        with suppress(RedisError, OSError):
+            await self._redis.connection_pool.disconnect()
+
+    async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
 
         Entries are independent: one may fail while others do not. An entry is either stored and published, or neither.
+        One that was sent before (``since_ms``) is stored and published only if it is not there.
 
         Raises:
-            BusUnavailable: the connection failed; any of the entries may or may not have been stored.
+            BusNotReady: Redis took none, and will when its state has passed.
+            BusUnavailable: the connection failed; any of the entries may or may not have been stored, or none
+                if ``sent_ms`` is None.
 
         """
+        self.sent_ms = None
         async with self._connected():
-            replies = await self._run(entries)
+            replies, confirmed = await self._run(entries, replicas)
             if any(isinstance(reply, NoScriptError) for reply in replies):
-                await _begin(self._redis.execute_command)
-                replies = await self._rerun(entries, replies)
-        return [_appended(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
+                await self._begin(self._redis.execute_command)
+                confirmed = await self._rerun(entries, replies, replicas)
+        outcomes = [outcome(entry, reply, confirmed) for entry, reply in zip(entries, replies, strict=True)]
+        if any(isinstance(it, BusNotReady) for it in outcomes):
+            await self._redis.connection_pool.disconnect()  # its address may lead to another server by now
+        return outcomes
 
     async def _greet(self, connection: AbstractConnection) -> None:
         """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
 
-        Noticed half way through a pipeline, a missing script would cost the order: what was refused is sent again, and
-        comes after what was taken once another producer had loaded the script.
+        Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
         """
         await connection.on_connect()
+        self._clock.forget()
+        ask = functools.partial(_ask, connection)
+        await self._replace(ask)
         with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
-            await _begin(functools.partial(_ask, connection))
+            await self._begin(ask)
 
-    async def _run(self, entries: Iterable[Entry]) -> list[Reply]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for entry in entries:
-            channel = entry.channel
-            if channel.retention.kind == "live":
-                pipeline.publish(channel.redis, splice(entry.line, None, None))
-                continue
-            salt = 1 + secrets.randbelow(_SALT_LIMIT)
-            keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
-            text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
-            pipeline.evalsha(_SHA, 1, channel.log_key, *text)  # type: ignore[arg-type, unused-ignore]
-        return list(await pipeline.execute(raise_on_error=False))
+    async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """End the connection before this one at its other end too, by its id and its address there.
 
-    async def _rerun(self, entries: Sequence[Entry], replies: list[Reply]) -> list[Reply]:
+        What it still carries (in a proxy, a stopped Redis, asyncio's buffers) would else come after its own repetition.
+        """
+        if self._predecessor is not None:
+            with suppress(ResponseError):  # a user without CLIENT KILL has to trust its network
+                await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
+        self._predecessor = None
+        with suppress(ResponseError):
+            info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
+            self._predecessor = (info["id"], info["addr"])
+
+    async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """Ask for the time, load the script, and set the birth of this Redis if nobody has."""
+        redis_ms = _ms(*await ask("TIME"))
+        self._clock.take(redis_ms, _now())
+        await ask("SCRIPT LOAD", SCRIPT)
+        await ask("SET", BIRTH_KEY, f"{int(redis_ms)}-{secrets.token_hex(8)}", "NX")
+
+    async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Reply], int | None]:
+        """Send the commands for ``entries``; return an answer for each, and how many replicas confirmed them all."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            # Taken here: where no connection can be made, nothing was sent, and what is sent next is no repetition.
+            pipeline.connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call, unused-ignore]
+            now_s = _now()
+            is_stale = self._clock.is_stale(now_s)
+            self.sent_ms = self._clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
+            if is_stale:
+                pipeline.time()
+            for entry in entries:
+                queue(pipeline, entry)
+            if replicas is not None:
+                pipeline.wait(replicas.count, replicas.timeout_ms)
+            replies = list(await pipeline.execute(raise_on_error=False))
+        if is_stale and not isinstance(time := replies.pop(0), Exception):
+            self._clock.take(_ms(*time), _now())
+        if replicas is None:
+            return replies, None
+        confirmed = replies.pop()
+        return replies, confirmed if isinstance(confirmed, int) else 0
+
+    async def _rerun(self, entries: Sequence[Entry], replies: list[Reply], replicas: Replicas | None) -> int | None:
         """Run again what failed for want of the script: somebody flushed it, and Redis did nothing with those."""
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        again = await self._run([entries[index] for index in missing])
+        again, confirmed = await self._run([entries[index] for index in missing], replicas)
         for index, reply in zip(missing, again, strict=True):
             replies[index] = reply
-        return replies
+        return confirmed
 
     async def heads(self, channels: Sequence[Channel]) -> list[Head]:
         """Return where each channel's log ends, in one round trip.
@@ -206,19 +231,85 @@ class Log:
         entries = await self._newest(channel, "+", count)
         return [_published(entry_id, fields) for entry_id, fields in reversed(entries)]
 
-    async def _backwards(self, channel: Channel) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        before = "+"
+    async def tail(
+        self, channel: Channel, *, limit_events: int = REPLAY_EVENTS, limit_bytes: int = REPLAY_BYTES
+    ) -> Tail:
+        """Return the newest part of a channel's log, within the limits; all of it where it is smaller.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        async with self._connected():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.time()
+            pipeline.get(BIRTH_KEY)
+            pipeline.xinfo_stream(channel.log_key)
+            pipeline.xrevrange(channel.log_key, count=_PAGE)
+            (seconds, micros), birth, info, page = await pipeline.execute(raise_on_error=False)
+            first, first_previous, last = _ends(info)
+            if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
+                await self._begin(self._redis.execute_command)
+        lines, is_cut = await self._lines_before(channel, page, limit_events, limit_bytes)
+        if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
+            first, first_previous = lines[0].position, lines[0].previous
+        now_ms = seconds * 1000 + micros // 1000
+        birth_ms = int(birth.partition(b"-")[0]) if birth else now_ms
+        return Tail(now_ms, birth_ms, lines, first, first_previous, last, is_cut)
+
+    async def _lines_before(
+        self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int
+    ) -> tuple[tuple[Arrived, ...], bool]:
+        """Return lines, oldest first, back from the newest ``page`` to a limit, and whether the limit cut some off.
+
+        They end where the chain does: another Redis may answer for the next page, and one that lacks some between.
+        """
+        lines: list[Arrived] = []
+        size, is_cut = 0, False
+        async for position, fields in self._backwards(channel, page):
+            if lines and lines[-1].previous != position:
+                break
+            line = _published(position.encode(), fields)
+            size += len(line)
+            is_cut = len(lines) >= limit_events or (size > limit_bytes and bool(lines))
+            if is_cut:
+                break
+            lines.append(Arrived(line, position, fields[b"previous"].decode()))
+        return tuple(reversed(lines)), is_cut
+
+    async def _backwards(
+        self, channel: Channel, page: list[StreamEntry] | None = None
+    ) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Go through a log from its end, or from the ``page`` at its end, to its beginning."""
+        page = await self._newest(channel, "+", _PAGE) if page is None else page
         while True:
-            page = await self._newest(channel, before, _PAGE)
             for entry_id, fields in page:
                 yield entry_id.decode(), fields
             if len(page) < _PAGE:
                 return
-            before = f"({page[-1][0].decode()}"
+            page = await self._newest(channel, f"({page[-1][0].decode()}", _PAGE)
 
     async def _newest(self, channel: Channel, before: str, count: int) -> list[StreamEntry]:
         async with self._connected():
             return cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
+
+    async def birth(self) -> str:
+        """Return when this Redis began, and which one it is: ``<ms>-<random>``.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        async with self._connected():
+            birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
+        return birth.decode() if birth else ""
+
+    async def send_probe(self, channel: str, token: str) -> None:
+        """Publish ``token`` on an edge's own channel, past every log."""
+        async with self._connected():
+            await self._redis.publish(channel, token)
 
     async def keep(self, channels: Iterable[Channel]) -> None:
         """Begin the life of the channels' logs anew, so that a log somebody watches does not expire."""
@@ -257,25 +348,18 @@ class Log:
         """Begin with this Redis if that was not done yet, and convert what goes wrong."""
         try:
             if not self._is_known:
-                await _begin(self._redis.execute_command)
+                await self._begin(self._redis.execute_command)
                 self._is_known = True
             yield
         except AuthenticationError as error:
-            raise BusUnavailable(f"Redis refuses the log-in: {error}") from error
+            raise LoginRefused(f"Redis refuses the log-in: {error}") from error
         except (RedisTimeoutError, TimeoutError) as error:
             raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
         except (RedisConnectionError, OSError) as error:
             raise BusUnavailable(address.start_line(self._url)) from error
         except RedisError as error:
-            raise BusError(f"Redis answered with an error: {error}") from error
-
-
-async def _begin(ask: Callable[..., Awaitable[Reply]]) -> None:
-    """Load the script, and set the birth of this Redis if nobody has."""
-    await ask("SCRIPT LOAD", _SCRIPT)
-    seconds, micros = await ask("TIME")
-    birth = f"{int(seconds) * 1000 + int(micros) // 1000}-{secrets.token_hex(8)}"
-    await ask("SET", BIRTH_KEY, birth, "NX")
+            kind = BusNotReady if is_passing(error) else BusError
+            raise kind(f"Redis answered with an error: {error}") from error
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:
@@ -283,15 +367,12 @@ async def _ask(connection: AbstractConnection, *command: str) -> Reply:
     return await connection.read_response()
 
 
-def _appended(entry: Entry, reply: Reply) -> Appended | BusError:
-    if isinstance(reply, ResponseError):
-        return PublishError(f"Redis did not take the event on {entry.channel.name}: {reply}")
-    if isinstance(reply, Exception):
-        return BusUnavailable(f"Redis did not answer for {entry.channel.name}: {reply}")
-    if entry.channel.retention.kind == "live":
-        return Appended(None, reply)
-    position, receivers = reply
-    return Appended(position.decode(), receivers)
+def _ms(seconds: int | bytes, micros: int | bytes) -> float:
+    return int(seconds) * 1000 + int(micros) / 1000
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _head(channel: Channel, entries: list[StreamEntry], none_yet: str) -> Head:
@@ -305,6 +386,19 @@ def _head(channel: Channel, entries: list[StreamEntry], none_yet: str) -> Head:
 
 def _published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
     return splice(fields[b"line"], entry_id.decode(), fields[b"previous"].decode())
+
+
+def _ends(info: Any) -> tuple[str | None, str | None, str]:
+    """Return the first entry's id and predecessor, and the last id, of what ``XINFO STREAM`` said, or failed to."""
+    if isinstance(info, ResponseError):
+        if "no such key" not in str(info).lower():
+            raise info
+        return None, None, BEGINNING
+    last = info["last-generated-id"].decode()
+    if info["first-entry"] is None:
+        return None, None, last
+    entry_id, fields = info["first-entry"]
+    return entry_id.decode(), fields[b"previous"].decode(), last
 
 
 def _past_event(position: str, line: bytes) -> PastEvent:

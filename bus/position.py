@@ -6,10 +6,23 @@ Two positions are compared by identity, never by size: after a failover a smalle
 
 import re
 from collections.abc import Container
-from enum import Enum, auto
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 from typing import Final
 
-__all__ = ["BEGINNING", "Step", "is_position", "no_log", "step"]
+__all__ = [
+    "BEGINNING",
+    "Past",
+    "Reason",
+    "Step",
+    "is_position",
+    "judge",
+    "judge_time",
+    "milliseconds",
+    "no_log",
+    "order",
+    "step",
+]
 
 BEGINNING: Final = "0-0"
 """The ``previous`` of a log's first entry."""
@@ -23,6 +36,80 @@ class Step(Enum):
     NEXT = auto()
     DUPLICATE = auto()
     GAP = auto()
+
+
+class Reason(StrEnum):
+    """Why a reader that comes back may have missed something."""
+
+    TRIMMED = "trimmed"
+    """The log no longer reaches back to its position."""
+    DIVERGED = "diverged"
+    """This Redis never had its position: another one took over without it."""
+    UNKNOWN = "unknown"
+    """There is no log, or this Redis began after its position."""
+    LIMIT = "limit"
+    """There is more than one replay may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a log says to a reader that stood at some position.
+
+    Attributes:
+        birth_ms: when this Redis began.
+        first: its first entry, None when it has none; ``first_previous`` is what that one names.
+        last: the last id it ever generated; ``BEGINNING`` when there is no log.
+        holds: whether the position itself is an entry.
+        next_previous: what the first entry after the position names; None when nothing follows.
+
+    """
+
+    birth_ms: int
+    first: str | None = None
+    first_previous: str | None = None
+    last: str = BEGINNING
+    holds: bool = False
+    next_previous: str | None = None
+
+
+def judge(since: str, past: Past) -> Reason | None:
+    """Tell why a reader that stood at ``since`` may have missed events; None when what follows is all (delivery.md)."""
+    if milliseconds(since) < past.birth_ms:
+        return Reason.UNKNOWN
+    if since.endswith("-0"):
+        return _judge_beginning(since, past)
+    if past.last == BEGINNING:
+        return Reason.UNKNOWN
+    if past.holds or past.next_previous == since or (past.next_previous is None and past.last == since):
+        return None
+    return Reason.TRIMMED if order(since) < order(past.first or past.last) else Reason.DIVERGED
+
+
+def _judge_beginning(since: str, past: Past) -> Reason | None:
+    """Judge for a reader that came when there was no log."""
+    if past.last == BEGINNING or past.first_previous == BEGINNING:
+        return None
+    return Reason.TRIMMED if order(since) < order(past.first or past.last) else Reason.DIVERGED
+
+
+def judge_time(since_ms: int, past: Past) -> Reason | None:
+    """Tell why the log may lack events since a time; None when it has all."""
+    if since_ms < past.birth_ms:
+        return Reason.UNKNOWN
+    if past.last == BEGINNING or past.first_previous == BEGINNING or milliseconds(past.first or past.last) < since_ms:
+        return None
+    return Reason.TRIMMED
+
+
+def milliseconds(position: str) -> int:
+    """Return the time in a position, milliseconds of Redis' clock."""
+    return int(position.partition("-")[0])
+
+
+def order(position: str) -> tuple[int, int]:
+    """Return what orders the entries of *one* log; between two logs it means nothing."""
+    ms, _, n = position.partition("-")
+    return int(ms), int(n)
 
 
 def is_position(text: str) -> bool:

@@ -4,7 +4,13 @@
 --                          ARGV[2] name of the event    ARGV[5] events to keep; 1 keeps exactly one
 --                          ARGV[3] the line             ARGV[6] life of the log after this event, ms
 --                                                       ARGV[7] the channel
--- Answers {position, how many subscribers got it}.
+-- A repeated attempt has   ARGV[8] the time before the first one was sent, ms of this clock or of the one that was
+-- three more:                      primary then
+--                          ARGV[9] where to begin to look for the event, ms: earlier by a margin
+--                          ARGV[10] id of the event that its producer sent here before it; '' if that is not known
+--
+-- Answers {position, how many subscribers got it}. To a repeated attempt also {position, 0} when the event is here,
+-- {'uncertain', 0} when it may have been here and be gone, {'newer', 0} when a later value stands.
 --
 -- The position is `<ms>-<n>`. The salt in n makes sure that two primaries never give one id to two events: not in the
 -- same millisecond, and not when the clock of the second one is behind (then n grows from the last entry's). Lua counts
@@ -19,9 +25,13 @@ local function last_id()
   return redis.call('XINFO', 'STREAM', key)[8]        -- a log that somebody emptied by hand
 end
 
-local function next_id(last)
+local function now_ms()
   local time = redis.call('TIME')
-  local ms, n = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[4])
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function next_id(last)
+  local ms, n = now_ms(), tonumber(ARGV[4])
   local last_ms, last_n = string.match(last, '^(%d+)-(%d+)$')
   last_ms, last_n = tonumber(last_ms), tonumber(last_n)
   if ms <= last_ms then
@@ -39,6 +49,54 @@ local function append(previous)
   return position, reply
 end
 
+local function field(entry, name)
+  for index = 1, #entry[2], 2 do
+    if entry[2][index] == name then return entry[2][index + 1] end
+  end
+  return ''
+end
+
+local function ms_of(position)
+  return tonumber(string.match(position, '^%d+')) or 0
+end
+
+local function find(cursor, last)
+  local page
+  repeat
+    page = redis.call('XRANGE', key, cursor, last, 'COUNT', 50)
+    for _, entry in ipairs(page) do
+      if field(entry, 'id') == ARGV[1] then return entry[1] end
+      cursor = '(' .. entry[1]
+    end
+  until #page < 50
+end
+
+-- Whether entries of the time since the first attempt are gone: trimmed, or expired with their log.
+local function is_lost(first, since)
+  local previous = first and field(first, 'previous') or last_id()
+  if previous == '' then previous = first[1] end       -- an entry that the bus did not write
+  if previous ~= '0-0' then return ms_of(previous) >= since end
+  local began = first and ms_of(first[1]) or now_ms()
+  return began - since >= tonumber(ARGV[6])
+end
+
+local function look()
+  local since = tonumber(ARGV[8])
+  local position = find(ARGV[8] .. '-0', '+') or find(ARGV[9] .. '-0', '(' .. ARGV[8] .. '-0')
+  if position then
+    redis.call('PEXPIRE', key, ARGV[6])                -- a write, so that WAIT on this connection means something
+    return position
+  end
+  local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+  if ARGV[5] == '1' and first and field(first, 'id') == ARGV[10] then return nil end
+  if is_lost(first, since) then return 'uncertain' end
+  if ARGV[5] == '1' and first and ms_of(first[1]) >= since then return 'newer' end
+end
+
+if ARGV[8] then
+  local found = look()
+  if found then return {found, 0} end
+end
 local previous = last_id()
 local position, reply = append(previous)
 if type(reply) == 'table' and reply.err and string.find(reply.err, 'equal or smaller', 1, true) then

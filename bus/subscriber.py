@@ -6,7 +6,6 @@ own pub/sub costs ten times as much per line. The link is kept up by one task, w
 
 import asyncio
 import logging
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,10 @@ from typing import Any, Final, Self, cast
 import hiredis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S, check_url, start_line
+from bus.address import ANSWER_DEADLINE_S, check_url, login, open_link, start_line
 from bus.errors import BusUnavailable
+from bus.probe import Probe
+from bus.tasks import end
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
 
@@ -56,6 +57,7 @@ class Subscriber:
             ends with that error, and ``closed`` raises it.
         on_up: called after every channel was subscribed (again) on a new link.
         on_down: called when the link is lost.
+        probe: tells whether the link hears; one that does not is dropped. None: it is trusted.
 
     """
 
@@ -67,14 +69,16 @@ class Subscriber:
         deliver: Callable[[Batch], None],
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
+        probe: Probe | None = None,
     ) -> None:
-        self._connect = _Address(check_url(url))
+        check_url(url)
         self._url, self._name = url, name
         self._deliver, self._on_up, self._on_down = deliver, on_up, on_down
         self._wanted: dict[bytes, None] = {}
         self._link: _Link | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._generation = self._lines = self._lost = 0
+        self._probe = probe
 
     async def __aenter__(self) -> Self:
         """Start to connect; returns without waiting for it."""
@@ -105,6 +109,17 @@ class Subscriber:
     def is_up(self) -> bool:
         """Whether the link is connected and Redis confirmed every channel that was wanted when it came up."""
         return self._link is not None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a probe came back by the link lately."""
+        return self._probe is None or self._probe.is_heard
+
+    def name_probe(self, channel: str) -> None:
+        """Name the channel of the probe; once, before the link is opened."""
+        if self._probe is not None:
+            self._probe.channel = channel
+            self._wanted[channel.encode()] = None
 
     def statistics(self) -> SubscriberStatistics:
         """Return the counters."""
@@ -154,14 +169,21 @@ class Subscriber:
             self._generation += 1
             _logger.info("link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)})
             self._on_up()
+            watch = self._watch(link)
             try:
                 await link.closed
             finally:
                 self._link = None
                 link.abort()
+                await end(watch)
             self._lost += 1
             _logger.warning("link to Redis is lost", extra={"generation": self._generation})
             self._on_down()
+
+    def _watch(self, link: "_Link") -> "list[asyncio.Task[None]]":
+        if self._probe is None:
+            return []
+        return [asyncio.create_task(self._probe.watch(link.abort), name=f"probe of {self._name}")]
 
     async def _connected(self) -> "_Link":
         async for attempt in AsyncRetrying(
@@ -182,10 +204,10 @@ class Subscriber:
     async def _attempt(self) -> "_Link":
         """Connect, log in, and subscribe what is wanted, in commands of bounded size."""
         async with asyncio.timeout(ANSWER_DEADLINE_S):
-            link = await self._connect.open(lambda: _Link(self._count))
+            link = await open_link(self._url, lambda: _Link(self._count))
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
-                await self._connect.log_in(link, self._name)
+                await _log_in(link, self._url, self._name)
                 for channels in _batches(self._wanted, _BATCH_CHANNELS):
                     await link.ask(b"SUBSCRIBE", channels)
         except BaseException:
@@ -196,36 +218,23 @@ class Subscriber:
 
     def _count(self, batch: Batch) -> None:
         self._lines += len(batch)
+        if self._probe is not None and any(channel.startswith(b"bus:probe:") for channel, _ in batch):
+            batch = self._without_probes(self._probe, batch)
         self._deliver(batch)
 
+    def _without_probes(self, probe: Probe, batch: Batch) -> Batch:
+        own = probe.channel.encode()
+        for channel, token in batch:
+            if channel == own:
+                probe.take(token)
+        return [line for line in batch if line[0] != own]
 
-class _Address:
-    """How to open and begin a connection, from the arguments in a Redis URL."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        self._arguments = arguments
-
-    async def open(self, factory: Callable[[], "_Link"]) -> "_Link":
-        loop, arguments = asyncio.get_running_loop(), self._arguments
-        if "path" in arguments:
-            return (await loop.create_unix_connection(factory, arguments["path"]))[1]
-        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
-        return (await loop.create_connection(factory, host, port, ssl=self._tls()))[1]
-
-    def _tls(self) -> ssl.SSLContext | None:
-        kind = self._arguments.get("connection_class")
-        if kind is None or "SSL" not in kind.__name__:
-            return None
-        context = ssl.create_default_context(cafile=self._arguments.get("ssl_ca_certs"))
-        if self._arguments.get("ssl_cert_reqs") == "none":
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
-
-    async def log_in(self, link: "_Link", name: str) -> None:
-        user, password = self._arguments.get("username"), self._arguments.get("password")
-        if password is not None:
-            await link.command(b"AUTH", *([user.encode()] if user else []), password.encode())
-        await link.command(b"CLIENT", b"SETNAME", name.encode())
+async def _log_in(link: "_Link", url: str, name: str) -> None:
+    words = login(url)
+    if words:
+        await link.command(b"AUTH", *(word.encode() for word in words))
+    await link.command(b"CLIENT", b"SETNAME", name.encode())
 
 
 class _Link(asyncio.Protocol):

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from bus.position import BEGINNING, Step, is_position, no_log, step
+from bus.position import BEGINNING, Past, Reason, Step, is_position, judge, judge_time, no_log, step
 
 RECENT = frozenset({"100-7", "100-9"})
 
@@ -60,3 +62,72 @@ def test_position_without_a_log_is_the_time_of_redis() -> None:
     """The position of a channel without a log is `<Redis ms>-0`."""
     assert no_log(1_795_434_311_852) == "1795434311852-0"
     assert is_position(no_log(0))
+
+
+NO_LOG = Past(birth_ms=50)
+LOG = Past(birth_ms=50, first="100-5", first_previous="90-4", last="300-7")
+WHOLE = replace(LOG, first_previous=BEGINNING)
+EMPTIED = Past(birth_ms=50, last="300-7")
+
+
+@pytest.mark.parametrize(
+    ("since", "past", "expected"),
+    [
+        pytest.param("200-6", replace(LOG, holds=True, next_previous="200-6"), None, id="the log has it"),
+        pytest.param("300-7", replace(LOG, holds=True), None, id="the log ends with it"),
+        pytest.param("90-4", replace(LOG, next_previous="90-4"), None, id="the first entry follows it"),
+        pytest.param(
+            "200-6", replace(LOG, next_previous="200-6"), None, id="deleted by hand, and its successor is there"
+        ),
+        pytest.param("300-7", EMPTIED, None, id="nothing follows, and it is the last one ever generated"),
+        pytest.param("80-1", replace(LOG, next_previous="90-4"), Reason.TRIMMED, id="older than the first entry"),
+        pytest.param("80-1", replace(WHOLE, next_previous="0-0"), Reason.TRIMMED, id="older, though the log is whole"),
+        pytest.param("200-6", EMPTIED, Reason.TRIMMED, id="older than the end of an emptied log"),
+        pytest.param("200-9", replace(LOG, next_previous="200-6"), Reason.DIVERGED, id="lacking between its entries"),
+        pytest.param("301-1", LOG, Reason.DIVERGED, id="past its end"),
+        pytest.param("301-1", EMPTIED, Reason.DIVERGED, id="past the end of an emptied log"),
+        pytest.param(
+            "100-4", replace(LOG, next_previous="90-4"), Reason.TRIMMED, id="of the first entry's moment, before it"
+        ),
+        pytest.param("200-6", NO_LOG, Reason.UNKNOWN, id="no log"),
+        pytest.param("49-6", replace(LOG, holds=True), Reason.UNKNOWN, id="this Redis began later"),
+        pytest.param("50-6", replace(LOG, holds=True), None, id="this Redis began in that moment"),
+        pytest.param("200-0", NO_LOG, None, id="no log then, none now"),
+        pytest.param(
+            "200-0", replace(WHOLE, first="250-5", next_previous="0-0"), None, id="no log then, a whole one now"
+        ),
+        pytest.param(
+            "200-0", replace(WHOLE, next_previous="150-1"), None, id="no log then, a whole one by a clock behind"
+        ),
+        pytest.param(
+            "200-0", replace(LOG, first="250-5"), Reason.TRIMMED, id="no log then, one without its beginning now"
+        ),
+        pytest.param("200-0", EMPTIED, Reason.TRIMMED, id="no log then, an emptied one now"),
+        pytest.param("400-0", replace(LOG, first="250-5"), Reason.DIVERGED, id="no log then, an older one now"),
+        pytest.param("49-0", NO_LOG, Reason.UNKNOWN, id="no log then, and this Redis began later"),
+        pytest.param("49-0", WHOLE, Reason.UNKNOWN, id="the same, with a log"),
+        pytest.param(BEGINNING, WHOLE, Reason.UNKNOWN, id="the beginning of all is before every birth"),
+    ],
+)
+def test_judge_follows_the_table(since: str, past: Past, expected: Reason | None) -> None:
+    """Whether what follows a position is all, by the table of delivery.md."""
+    assert judge(since, past) is expected
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "past", "expected"),
+    [
+        pytest.param(150, LOG, None, id="the log reaches back further"),
+        pytest.param(100, LOG, Reason.TRIMMED, id="the first entry is of that very moment"),
+        pytest.param(99, LOG, Reason.TRIMMED, id="before the first entry"),
+        pytest.param(99, WHOLE, None, id="before the first entry there ever was"),
+        pytest.param(60, NO_LOG, None, id="no log"),
+        pytest.param(200, EMPTIED, Reason.TRIMMED, id="before the end of an emptied log"),
+        pytest.param(301, EMPTIED, None, id="after the end of an emptied log"),
+        pytest.param(49, WHOLE, Reason.UNKNOWN, id="before this Redis began"),
+        pytest.param(49, NO_LOG, Reason.UNKNOWN, id="before this Redis began, and no log"),
+    ],
+)
+def test_judge_time_says_whether_the_log_reaches_back(since_ms: int, past: Past, expected: Reason | None) -> None:
+    """From a time on, a log has all only if it reaches back to it, or to its beginning."""
+    assert judge_time(since_ms, past) is expected

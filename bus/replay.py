@@ -1,0 +1,153 @@
+"""What a log's newest part answers to readers that begin somewhere. Pure: reading is ``bus.log``'s.
+
+One tail, read once, answers every reader of its channel: nobody is given more than it holds.
+"""
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from bus.envelope import Arrived
+from bus.position import BEGINNING, Past, Reason, judge, judge_time, no_log, order
+
+__all__ = ["REPLAY_BYTES", "REPLAY_EVENTS", "Last", "Replay", "Since", "SinceTime", "Start", "Tail", "parse_since"]
+
+REPLAY_EVENTS: Final = 1_000
+REPLAY_BYTES: Final = 4 * 1024 * 1024
+"""The most that one replay may hold; past either the oldest are left out, and the reader is told."""
+
+_POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_SPAN: Final = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d)")
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """After the event at a position."""
+
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinceTime:
+    """From a time on: milliseconds since 1970, or before now when ``is_span``."""
+
+    ms: int
+    is_span: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest ``count`` events."""
+
+    count: int
+
+
+Start: TypeAlias = Since | SinceTime | Last
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a reader is given.
+
+    Attributes:
+        lines: oldest first, chained one to the next.
+        reason: why events may be missing before the first of them; None when none are.
+        position: where the reader stands once it has them.
+
+    """
+
+    lines: tuple[Arrived, ...]
+    reason: Reason | None
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The newest part of a log, at one moment.
+
+    Attributes:
+        now_ms: Redis' clock then.
+        birth_ms: when this Redis began.
+        lines: oldest first.
+        first: id of the log's first entry, None when it has none; ``first_previous`` is what that entry names.
+        last: the last id the log ever generated; ``BEGINNING`` when there is no log.
+        is_cut: whether the log holds more, before the first of ``lines``.
+
+    """
+
+    now_ms: int
+    birth_ms: int
+    lines: tuple[Arrived, ...]
+    first: str | None
+    first_previous: str | None
+    last: str
+    is_cut: bool
+
+    @property
+    def position(self) -> str:
+        """Where a reader stands that has all of it."""
+        return no_log(self.now_ms) if self.last == BEGINNING else self.last
+
+    def replay(self, start: Start) -> Replay:
+        """Return what a reader that begins at ``start`` is given; where that is not all, it is all there is here."""
+        match start:
+            case Last(count):
+                lines = self.lines[-count:] if count else ()
+                is_short = len(lines) < count and self.is_cut
+                return Replay(lines, Reason.LIMIT if is_short else None, self.position)
+            case SinceTime(ms, is_span):
+                return self._since_time(max(0, self.now_ms - ms if is_span else ms))
+            case Since(position):
+                return self._since(position)
+
+    def _since_time(self, ms: int) -> Replay:
+        reason = judge_time(ms, self._past())
+        index = self._index(f"{ms}-0")
+        if reason is None and index == 0 and self.is_cut:
+            reason = Reason.LIMIT
+        return Replay(self.lines if reason else self.lines[index:], reason, self.position)
+
+    def _since(self, position: str) -> Replay:
+        index = self._index(position)
+        holds = index < len(self.lines) and self.lines[index].position == position
+        following = self.lines[index + holds :]
+        next_previous = following[0].previous if following else None
+        reason = judge(position, self._past(holds=holds, next_previous=next_previous))
+        if position.endswith("-0"):  # there was no log: all of this one came later, whatever its clock said
+            index, following = 0, self.lines
+        if self.is_cut and index == 0 and not holds and next_previous != position and reason is not Reason.UNKNOWN:
+            reason = Reason.LIMIT
+        return Replay(self.lines if reason else following, reason, self.position)
+
+    def _past(self, *, holds: bool = False, next_previous: str | None = None) -> Past:
+        return Past(self.birth_ms, self.first, self.first_previous, self.last, holds, next_previous)
+
+    def _index(self, position: str) -> int:
+        """Return where the first line stands that is not before ``position`` in this log's order."""
+        return bisect_left(self.lines, order(position), key=lambda line: order(line.position or BEGINNING))
+
+
+def parse_since(text: str) -> Since | SinceTime:
+    """Return what ``since`` means: a position, an ISO 8601 time with its offset, or a span back from now (``-15m``).
+
+    Raises:
+        ValueError: it is none of these; the message shows the forms.
+
+    """
+    if _POSITION.fullmatch(text) is not None:
+        return Since(text)
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return SinceTime(int(span[1]) * _UNIT_MS[span[2]], is_span=True)
+    try:
+        time = datetime.fromisoformat(text)
+        return SinceTime(max(0, int(time.timestamp() * 1000))) if time.tzinfo else _no_since()
+    except (ValueError, OverflowError):
+        return _no_since()
+
+
+def _no_since() -> SinceTime:
+    raise ValueError("expected a position, an ISO time with its offset, or a span such as '-15m' (ms, s, m, h, d)")

@@ -1,0 +1,108 @@
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from bus.errors import BusUnavailable
+from bus.log import Log
+from bus.probe import Probe
+
+INTERVAL_S = 0.02
+
+
+class Path:
+    """The way of a token to Redis and back."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        self.brings: Callable[[str], None] = lambda _token: None
+        self.fails = self.hangs = False
+
+    async def send_probe(self, channel: str, token: str) -> None:
+        self.sent.append((channel, token))
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails:
+            raise BusUnavailable("away")
+        self.brings(token)
+
+
+@pytest.fixture
+def path() -> Path:
+    """Return a path that swallows tokens."""
+    return Path()
+
+
+def probe_on(path: Path) -> Probe:
+    probe = Probe(cast(Log, path), interval_s=INTERVAL_S)
+    probe.channel = "bus:probe:me"
+    return probe
+
+
+async def given_up(probe: Probe) -> float:
+    """Watch a link until it is given up; return after how many intervals that was."""
+    loop = asyncio.get_running_loop()
+    deaf, began = asyncio.Event(), loop.time()
+    async with asyncio.timeout(5):
+        await probe.watch(deaf.set)
+    assert deaf.is_set()
+    return (loop.time() - began) / INTERVAL_S
+
+
+async def test_path_that_swallows_is_found_deaf(path: Path) -> None:
+    """A link that brings nothing back for two intervals is given up, and was never heard."""
+    probe = probe_on(path)
+    assert await given_up(probe) >= 2
+    assert not probe.is_heard
+    assert {channel for channel, _ in path.sent} == {"bus:probe:me"}
+
+
+@pytest.mark.parametrize("fault", ["fails", "hangs"])
+async def test_path_that_takes_no_token_is_found_deaf_no_later(path: Path, fault: str) -> None:
+    """A Redis that cannot be reached, or does not answer, is found out at the second interval's end."""
+    setattr(path, fault, True)
+    await given_up(probe_on(path))
+    assert len(path.sent) == 2
+
+
+async def test_token_that_comes_back_is_heard(path: Path) -> None:
+    """While tokens come back the link is heard, and is not given up; each token is another one."""
+    probe = probe_on(path)
+    path.brings = lambda token: probe.take(token.encode())
+    watch = asyncio.create_task(probe.watch(lambda: pytest.fail("given up")))
+    async with asyncio.timeout(5):
+        while len(path.sent) < 6:
+            await asyncio.sleep(0)
+    assert probe.is_heard
+    assert len({token for _, token in path.sent}) == 6
+    path.brings = lambda _token: None
+    watch.cancel()
+    await asyncio.wait([watch])
+
+
+@pytest.mark.parametrize("token", [b"", b"0123456789abcdef", b"\xff"])
+async def test_foreign_token_is_not_heard(path: Path, token: bytes) -> None:
+    """What somebody else sends on the channel proves nothing."""
+    probe = probe_on(path)
+    path.brings = lambda _token: probe.take(token)
+    await given_up(probe)
+    assert not probe.is_heard
+
+
+async def test_new_link_has_to_prove_itself(path: Path) -> None:
+    """What the link before it brought says nothing about the next one."""
+    probe = probe_on(path)
+    path.brings = lambda token: probe.take(token.encode())
+    first = asyncio.create_task(probe.watch(lambda: None))
+    async with asyncio.timeout(5):
+        while not probe.is_heard:
+            await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    path.brings = lambda _token: None
+    second = asyncio.create_task(probe.watch(lambda: None))
+    await asyncio.sleep(0)
+    assert not probe.is_heard
+    second.cancel()
+    await asyncio.wait([second])
