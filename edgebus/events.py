@@ -30,7 +30,7 @@ def read_data(text: str) -> bytes:
 async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -> None:
     """Validate and publish one event, and print where it came to stand."""
     event = model.model_validate(_decode(data))
-    async with Producer(url, name="cli") as producer:
+    async with Producer(url, name="cli", deadline_s=0) as producer:
         published = await producer.publish(event)
     if as_json:
         show_json({"id": published.id, "positions": published.positions, "receivers": published.receivers})

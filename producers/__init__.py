@@ -5,22 +5,34 @@
     async with Producer("redis://127.0.0.1:6390") as producer:
         await producer.publish(WorkflowStarted(workflow_id="wf_123"))
 
-``producers.blocking`` holds the same for code without asyncio, ``producers.services`` one file per service.
+``producers.blocking`` holds the same for code without asyncio, ``producers.capturing`` a producer for tests without
+Redis, ``producers.services`` one file per service.
 """
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Broadcaster", "Producer", "Published", "Publisher", "with_metadata"]
+__all__ = [
+    "Broadcaster",
+    "CapturingProducer",
+    "DropReason",
+    "OutboxSettings",
+    "Producer",
+    "ProducerStatistics",
+    "Published",
+    "Publisher",
+    "with_metadata",
+]
 
 if TYPE_CHECKING:
     from producers.broadcaster import Broadcaster, Publisher, with_metadata
-    from producers.producer import Producer, Published
+    from producers.capturing import CapturingProducer
+    from producers.producer import DropReason, OutboxSettings, Producer, ProducerStatistics, Published
 else:
 
     def __getattr__(name: str) -> object:
         """Import what is asked for: every pytest run imports this package for its plugin, and few want more of it."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from producers import broadcaster, producer
+        from producers import broadcaster, capturing, producer
 
-        return getattr(producer if name in producer.__all__ else broadcaster, name)
+        return next(getattr(it, name) for it in (producer, broadcaster, capturing) if name in it.__all__)

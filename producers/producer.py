@@ -1,123 +1,140 @@
-"""The SDK for services: publish an event, and know that Redis has it.
+"""The SDK for services: publish an event, and know that Redis has it; or emit it, and go on.
 
 Publishes that are under way at the same time share round trips: one task owns the connection, takes what waits, and
 sends it as one pipeline.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from bus.address import ANSWER_DEADLINE_S, check_url, default_url
-from bus.envelope import LINE_LIMIT_BYTES, Message, compose
-from bus.errors import BusError, BusUnavailable, PublishError, PublishIncomplete
-from bus.event import Event
-from bus.log import Appended, Entry, Log
+from bus.address import check_url, default_url
+from bus.envelope import LINE_LIMIT_BYTES, compose
+from bus.errors import BusError, OutboxFull
+from bus.event import Event, attempt, remember
+from bus.tasks import end
+from producers.outbox import DropReason, Item, OnDrop, Outbox, OutboxSettings
+from producers.published import ProducerStatistics, Published
+from producers.sender import Sender
 
-__all__ = ["Producer", "Published"]
+__all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
-_PIPELINE_EVENTS: Final = 200
-_PIPELINE_BYTES: Final = 4 * 1024 * 1024
-"""Past this no further event is added: all of a pipeline shares one deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What Redis answered to a publish.
-
-    Attributes:
-        id: of the event, the same in every room.
-        positions: channel name to the event's position there; None on a ``live`` channel, which has no log.
-        receivers: how many subscribers (edges, and whoever types ``SUBSCRIBE``) Redis sent it to, over all channels.
-
-    """
-
-    id: str
-    positions: dict[str, str | None]
-    receivers: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    message: Message
-    since_s: float
-    done: "asyncio.Future[Published]"
+DEADLINE_S: Final = 10.0
+"""For how long a publish is tried: a Redis that restarts is back by then, and one that is gone is told."""
 
 
 class Producer:
     """Publishes events to Redis over one connection.
 
     ``async with Producer() as producer`` connects at the first publish. Calls may come from any number of tasks of the
-    event loop it was opened in; events of one task keep their order. Once closed it may be opened again.
+    event loop it was opened in; events of one task keep their order, also while attempts are repeated. Once closed it
+    may be opened again.
 
     Args:
         url: of Redis; None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
         name: of the service, for ``CLIENT LIST``: the connection is called ``edgebus-producer-<name>``.
         limit_bytes: the largest line that is sent.
+        deadline_s: for how long a publish is tried unless the call says otherwise; 0 makes one attempt.
+        wait_replicas: how many replicas are to confirm each event (Redis' ``WAIT``, a round trip to them); 0 asks none.
+        outbox: bounds and policy for what is emitted.
+        on_drop: called in the event loop with each emitted event that is given up, and why. An error in it is logged.
 
     Raises:
         AddressError: the URL cannot be used.
 
     """
 
-    def __init__(self, url: str | None = None, *, name: str = "unnamed", limit_bytes: int = LINE_LIMIT_BYTES) -> None:
-        self._url = url or default_url()
-        check_url(self._url)
-        self._name, self._limit_bytes = f"edgebus-producer-{name}", limit_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._under_way: list[_Waiting] = []
-        self._wake = asyncio.Event()
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        name: str = "unnamed",
+        limit_bytes: int = LINE_LIMIT_BYTES,
+        deadline_s: float = DEADLINE_S,
+        wait_replicas: int = 0,
+        outbox: OutboxSettings = OutboxSettings(),  # noqa: B008 (it is frozen)
+        on_drop: OnDrop | None = None,
+    ) -> None:
+        url = url or default_url()
+        check_url(url)
+        if deadline_s < 0 or wait_replicas < 0:
+            raise ValueError("deadline_s and wait_replicas are at least 0")
+        self._name, self._limit_bytes, self._deadline_s = f"edgebus-producer-{name}", limit_bytes, deadline_s
+        self._settings = outbox
+        self._outbox = Outbox(outbox, on_drop)
+        self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas)
         self._closing = False
-        self._sender: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = 0
 
     async def __aenter__(self) -> Self:
         """Start the sender; Redis is not asked for anything yet."""
-        if self._sender is not None and not self._sender.done():
+        if self._task is not None and not self._task.done():
             raise BusError("the producer is open already: use one `async with` at a time, or another producer")
-        self._wake, self._closing = asyncio.Event(), False  # an Event belongs to the loop that first waited for it
-        self._sender = asyncio.create_task(self._send(), name=self._name)
+        self._closing, self._thread = False, threading.get_ident()
+        self._sender.open()
+        self._task = asyncio.create_task(self._sender.run(), name=self._name)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let publishes that are under way end, then close the connection."""
+        """Send what waits, then close the connection; see ``close``."""
         await self.close()
 
     async def close(self) -> None:
-        """Let publishes that are under way end, then close the connection; calling it twice is harmless.
+        """Send what waits for at most ``outbox.close_s``, then close the connection; calling it twice is harmless.
 
-        If this is cancelled, the publishes are given up: their callers get a ``BusError``.
+        What is not with Redis by then is lost: emitted events are counted and told to ``on_drop`` as ``closed``,
+        callers of ``publish`` get a ``BusError``. If this is cancelled, that is so at once.
 
         Raises:
             Exception: what ended the sender, if that was an error of ours.
 
         """
         self._closing = True
-        self._wake.set()
-        if self._sender is not None:
-            await self._sender
+        if self._task is None:
+            return
+        self._sender.close()
+        try:
+            await asyncio.wait([self._task], timeout=self._settings.close_s)
+        finally:
+            if not self._task.done():
+                await end([self._task])
+        if not self._task.cancelled():
+            await self._task
 
-    async def publish(self, event: Event) -> Published:
+    async def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
         """Publish ``event`` on every channel it lists, and return when Redis has it on all of them.
 
-        If the caller is cancelled the event may still be published; other calls are not disturbed.
+        An attempt whose answer is lost, or that Redis refuses for the moment, is repeated with full jitter until the
+        deadline; it stores and sends the event once all the same (on a ``live`` channel it may be seen twice). If the
+        caller is cancelled the event may still be published; other calls are not disturbed.
+
+        Args:
+            event: is frozen, and remembers what became of its attempts.
+            deadline_s: None takes the producer's; 0 makes one attempt.
+            repeated: the same object was published before and its caller does not know what came of it: complete
+                that, and do not publish another event. Use the same producer, or one opened later.
 
         Raises:
             pydantic.ValidationError: the event is not valid; nothing was sent.
             EventError: its line is too large; nothing was sent.
-            BusUnavailable: Redis cannot be reached; whether the event is there is not known.
+            BusUnavailable: past the deadline no channel is known to have it; whether one has is not known.
             PublishError: Redis refused the event on every channel.
-            PublishIncomplete: Redis refused it on some channels; the error names both kinds.
+            PublishIncomplete: some channels have it, others refused it or have not answered; the error names both.
+            PublishUncertain: the answer was lost, and the log no longer tells.
+            PublishUnreplicated: stored, but fewer replicas than ``wait_replicas`` confirmed it.
             BusError: the producer is not open, or not in this event loop.
 
         """
-        return (await self.publish_all([event]))[0]
+        return (await self.publish_all([event], deadline_s=deadline_s, repeated=repeated))[0]
 
-    async def publish_all(self, events: Sequence[Event]) -> list[Published]:
+    async def publish_all(
+        self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
+    ) -> list[Published]:
         """Publish several events in order, in one pipeline where they fit; all are validated before the first is sent.
 
         Raises:
@@ -125,11 +142,9 @@ class Producer:
 
         """
         self._check_open()
-        messages = [compose(event, limit_bytes=self._limit_bytes) for event in events]
-        futures = [self._put(message) for message in messages]
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        outcomes = await self._publish([self._item(event, repeated=repeated) for event in events], deadline_s)
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, BusError):
                 raise outcome
         return [outcome for outcome in outcomes if isinstance(outcome, Published)]
 
@@ -145,90 +160,168 @@ class Producer:
             due = max(due + interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    def _check_open(self) -> None:
-        if self._sender is None or self._closing:
+    def batch(self, *, deadline_s: float | None = None) -> "Batch":
+        """Return a batch: ``async with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
+        return Batch(self, deadline_s)
+
+    def emit(self, event: Event) -> bool:
+        """Put ``event`` into the outbox and return at once; it is sent in the background, in order, until Redis has it.
+
+        May be called from any thread. Returns whether the outbox took it; it did not when it was full and the policy
+        is ``drop_new``.
+
+        Raises:
+            pydantic.ValidationError: the event is not valid.
+            EventError: its line is too large.
+            OutboxFull: there is no room, and the policy is ``error``.
+            BusError: the producer is not open; or the policy is ``block``, which needs ``await emit_wait(event)``.
+
+        """
+        if self._settings.policy == "block":
+            raise BusError("emit never waits, and the policy is block: use `await producer.emit_wait(event)`")
+        self._check_open(from_anywhere=True)
+        return self._emit(self._item(event))
+
+    async def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
+        """Do as ``emit``, but under the policy ``block`` wait for room.
+
+        Raises:
+            Exception: as ``emit`` does.
+            OutboxFull: there was no room within ``timeout_s``; None waits for ever.
+
+        """
+        self._check_open()
+        item = self._item(event)
+        if self._settings.policy != "block":
+            return self._emit(item)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._emit(item):
+                    await self._sender.progress()
+                    self._check_open()
+        except TimeoutError:
+            raise OutboxFull(f"the outbox had no room within {timeout_s:g} s") from None
+        return True
+
+    async def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was emitted before is with Redis or dropped; return False if ``timeout_s`` was too short.
+
+        None waits for as long as it takes.
+        """
+        self._check_open()
+        number = self._outbox.last_number
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._outbox.is_past(number):
+                    await self._sender.progress()
+        except TimeoutError:
+            return False
+        return True
+
+    def statistics(self) -> ProducerStatistics:
+        """Return the counters; may be called from any thread, open or closed."""
+        return self._sender.statistics()
+
+    def _check_open(self, *, from_anywhere: bool = False) -> None:
+        if self._task is None or self._closing:
             raise BusError("the producer is not open: use it as `async with Producer(...) as producer`")
-        if self._sender.done():
+        if self._task.done():
             raise BusError("the producer has failed; closing it raises the reason")
-        if self._sender.get_loop() is not asyncio.get_running_loop():
+        if not from_anywhere and self._task.get_loop() is not asyncio.get_running_loop():
             raise BusError("the producer is open in another event loop: open one in each, and after a fork a new one")
 
-    def _put(self, message: Message) -> "asyncio.Future[Published]":
+    def _item(self, event: Event, *, repeated: bool = False) -> Item:
+        made = attempt(event, repeated=repeated)
+        message = compose(event, limit_bytes=self._limit_bytes, made=made)
+        remember(event, made)
+        return Item(event, message, made)
+
+    async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> list[Published | BusError]:
+        """Return what came of each item: at the deadline at the latest, and at once when cancelled."""
         loop = asyncio.get_running_loop()
-        one = _Waiting(message, loop.time(), loop.create_future())
-        self._waiting.append(one)
-        self._wake.set()
-        return one.done
-
-    async def _send(self) -> None:
-        """Send what waits until the producer is closed and nothing waits any more."""
+        deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        futures: list[asyncio.Future[Published]] = []
+        for item in items:
+            item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
+            futures.append(item.done)
+        self._outbox.add(items)
+        self._sender.wake()
+        timer = loop.call_later(deadline_s, self._sender.expire, items) if deadline_s else None
         try:
-            async with Log(self._url, name=self._name) as log:
-                while self._waiting or not self._closing:
-                    if self._waiting:
-                        await self._send_batch(log)
-                        continue
-                    self._wake.clear()
-                    await self._wake.wait()
+            return [await _outcome(future) for future in futures]
         finally:
-            text = "the producer ended before Redis answered; whether the event is there is not known"
-            _fail([*self._under_way, *self._waiting], BusError, text)
-            self._waiting.clear()
+            if timer is not None:
+                timer.cancel()
+            for future in futures:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # seen, also when we were cancelled before we came to it
 
-    async def _send_batch(self, log: Log) -> None:
-        self._under_way = self._take()
-        entries = [
-            Entry(channel, one.message.id, one.message.event, line)
-            for one in self._under_way
-            for channel, line in one.message.lines
-        ]
-        try:
-            outcomes = iter(await log.append(entries))
-        except BusUnavailable as error:
-            _fail([*self._under_way, *self._take_overdue()], type(error), str(error), error.__cause__)
-        except BusError as error:
-            _fail(self._under_way, PublishError, str(error), error.__cause__)
-        else:
-            for one in self._under_way:
-                _settle(one, [next(outcomes) for _ in one.message.lines])
+    def _emit(self, item: Item) -> bool:
+        is_taken = self._outbox.put(item)
+        if threading.get_ident() == self._thread:
+            self._notice()
+        elif self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._notice)
+        return is_taken
 
-    def _take(self) -> list[_Waiting]:
-        """Take what one pipeline carries, leaving out those whose caller was cancelled."""
-        batch: list[_Waiting] = []
-        size_bytes = 0
-        while self._waiting and len(batch) < _PIPELINE_EVENTS and size_bytes < _PIPELINE_BYTES:
-            one = self._waiting.popleft()
-            if not one.done.done():
-                batch.append(one)
-                size_bytes += sum(len(line) for _, line in one.message.lines)
-        return batch
-
-    def _take_overdue(self) -> list[_Waiting]:
-        """Take what has waited for as long as Redis had to answer: it would now wait as long again, in turns."""
-        latest_s = asyncio.get_running_loop().time() - ANSWER_DEADLINE_S
-        batch: list[_Waiting] = []
-        while self._waiting and self._waiting[0].since_s <= latest_s:
-            batch.append(self._waiting.popleft())
-        return batch
+    def _notice(self) -> None:
+        """Wake the sender; and tell of drops, but not from inside ``emit``: ``on_drop`` may emit."""
+        self._sender.wake()
+        if self._outbox.has_untold:
+            asyncio.get_running_loop().call_soon(self._sender.tell)
 
 
-def _settle(one: _Waiting, outcomes: Sequence[Appended | BusError]) -> None:
-    if one.done.done():  # its caller was cancelled meanwhile
-        return
-    names = [channel.name for channel, _ in one.message.lines]
-    positions = {name: it.position for name, it in zip(names, outcomes, strict=True) if isinstance(it, Appended)}
-    missing = {name: it for name, it in zip(names, outcomes, strict=True) if isinstance(it, BusError)}
-    if not missing:
-        receivers = sum(it.receivers for it in outcomes if isinstance(it, Appended))
-        one.done.set_result(Published(one.message.id, positions, receivers))
-    else:
-        one.done.set_exception(PublishIncomplete(positions, missing) if positions else next(iter(missing.values())))
+class Batch:
+    """Events that are published together, in order: one pipeline where they fit (200 events, 4 MiB).
+
+    Nothing is sent if the block ends with an exception. ``results`` has, after it, what came of each event, in order.
+    """
+
+    def __init__(self, producer: Producer, deadline_s: float | None) -> None:
+        self._producer, self._deadline_s = producer, deadline_s
+        self._items: list[Item] = []
+        self.results: list[Published | BusError] = []
+
+    def add(self, event: Event, *, repeated: bool = False) -> None:
+        """Add ``event``; it is validated here.
+
+        Raises:
+            pydantic.ValidationError: the event is not valid; it is no part of the batch.
+            EventError: its line is too large; the same.
+
+        """
+        self._items.append(self._producer._item(event, repeated=repeated))  # noqa: SLF001 (one module)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Publish; the first error of an event is raised when all were tried."""
+        if error is None:
+            await self.publish()
+
+    async def publish(self) -> list[Published | BusError]:
+        """Publish what was added since the last time, and return ``results``; what leaving the block does.
+
+        Raises:
+            Exception: as ``Producer.publish`` does, for the first event that failed.
+
+        """
+        producer, items = self._producer, self._items
+        producer._check_open()  # noqa: SLF001 (one module)
+        self._items = []
+        outcomes = await producer._publish(items, self._deadline_s)  # noqa: SLF001 (one module)
+        self.results = outcomes
+        for outcome in outcomes:
+            if isinstance(outcome, BusError):
+                raise outcome
+        return self.results
 
 
-def _fail(batch: Iterable[_Waiting], kind: type[BusError], text: str, cause: BaseException | None = None) -> None:
-    """Give each caller an error of its own; one that is shared would gather the tracebacks of them all."""
-    for one in batch:
-        if not one.done.done():
-            error = kind(text)
-            error.__cause__ = cause
-            one.done.set_exception(error)
+async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
+    try:
+        return await future
+    except BusError as error:
+        return error

@@ -77,7 +77,7 @@ def _is_on(config: pytest.Config) -> bool:
 def _make(config: pytest.Config) -> "_Run":
     from bus.address import check_url, default_url, without_password
     from bus.errors import AddressError, ChannelError
-    from producers.blocking import Producer
+    from producers.blocking import OutboxSettings, Producer
     from producers.services.crackerjack import TEST, Crackerjack
 
     inherited = _inherited_run_id(config)
@@ -85,7 +85,9 @@ def _make(config: pytest.Config) -> "_Run":
     url = config.getoption("edgebus_redis") or default_url()
     try:
         channel = TEST.fill(run_id)
-        outlet = _Outlet(Producer(url, name="crackerjack"), host=check_url(url).get("host"))
+        # One attempt, and nothing that holds up the exit: whether Redis is there decides the outlet.
+        producer = Producer(url, name="crackerjack", deadline_s=0, outbox=OutboxSettings(close_s=0))
+        outlet = _Outlet(producer, host=check_url(url).get("host"))
     except (AddressError, ChannelError) as error:
         raise pytest.UsageError(f"edgebus cannot publish this run: {error}") from error
     suite = _short(config.getini("edgebus_test_suite") or config.rootpath.name or "pytest")

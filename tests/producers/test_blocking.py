@@ -2,11 +2,14 @@
 
 import math
 import secrets
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,10 +17,11 @@ import pytest
 from pydantic import ValidationError
 from redis import Redis
 
-from bus.errors import AddressError, BusError, BusUnavailable, EventError, PublishIncomplete
+from bus.embedded import EmbeddedBroker
+from bus.errors import AddressError, BusError, BusUnavailable, EventError, OutboxFull, PublishIncomplete
 from bus.log import Appended, Entry, Log
 from producers import Published
-from producers.blocking import Producer
+from producers.blocking import OutboxSettings, Producer
 from producers.services.crackerjack import Crackerjack, TestCaseCompleted, TestStarted
 from producers.services.mahavishnu import WorkflowStageCompleted
 
@@ -87,7 +91,7 @@ def test_refusals_are_the_same(producer: Producer, broker_url: str, redis: Redis
     redis.set(f"bus:log:{{test:{run_id}}}", "not a stream")
     with pytest.raises(PublishIncomplete, match="WRONGTYPE"):
         producer.publish(TestStarted(run_id=run_id, test_suite="s", total_tests=1))
-    with Producer("redis://127.0.0.1:1") as alone, pytest.raises(BusUnavailable, match="edgebus broker"):
+    with Producer("redis://127.0.0.1:1", deadline_s=0) as alone, pytest.raises(BusUnavailable, match="edgebus broker"):
         alone.publish(case(run_id))
     with pytest.raises(AddressError):
         Producer("redis://127.0.0.1/5")
@@ -153,6 +157,130 @@ def test_closing_while_threads_publish_leaves_nobody_waiting(broker_url: str, re
         counts = [it.result(DEADLINE_S) for it in answered]
     assert min(counts) >= 1
     assert sum(counts) == redis.xlen(f"bus:log:{{test:{run_id}}}")
+
+
+def test_eight_threads_publish_while_redis_is_restarted(tmp_path: Path, run_id: str) -> None:
+    """Redis ends and comes back with its data three times: every event stands once, in order per thread and channel."""
+    port, events = free_port(), 150
+
+    def publish(thread: int) -> None:
+        for step in range(events):
+            room = f"{run_id}-{step % 2}"
+            shared.publish(case(room, f"{thread} {step:03}"), deadline_s=DEADLINE_S)
+            done[thread] = step
+
+    done = dict.fromkeys(range(8), 0)
+    broker = EmbeddedBroker(port=port, directory=tmp_path, extra=("--appendfsync", "always"))
+    broker.__enter__()
+    try:
+        with Producer(broker.url) as shared, ThreadPoolExecutor(8) as threads:
+            calls = [threads.submit(publish, thread) for thread in range(8)]
+            for part in (1, 2, 3):
+                until(lambda part=part: sum(done.values()) >= part * 2 * events)  # type: ignore[misc]
+                broker.__exit__(None, None, None)
+                broker = EmbeddedBroker(port=port, directory=tmp_path, extra=("--appendfsync", "always"))
+                broker.__enter__()
+            for call in calls:
+                call.result(DEADLINE_S)
+            told = shared.statistics()
+        with Redis.from_url(broker.url) as redis:
+            got = [names(redis, f"{run_id}-{room}") for room in range(2)]
+    finally:
+        broker.__exit__(None, None, None)
+    for room in range(2):
+        steps = [f"{thread} {step:03}" for thread in range(8) for step in range(room, events, 2)]
+        assert sorted(got[room]) == steps
+        assert sorted(got[room], key=lambda name: name[0]) == steps
+    assert (told.published, told.failed) == (8 * events, 0)
+    assert told.retried > 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def until(fact: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not fact():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.002)
+
+
+def test_emit_from_eight_threads_is_sent_in_order(broker_url: str, redis: Redis, run_id: str) -> None:
+    """Emit returns at once in every thread; flush waits until all is there, in order per thread."""
+    with Producer(broker_url) as shared, ThreadPoolExecutor(8) as threads:
+
+        def emit(thread: int) -> bool:
+            return all(shared.emit(case(run_id, f"{thread} {step:03}")) for step in range(100))
+
+        assert all(threads.map(emit, range(8)))
+        assert shared.flush(DEADLINE_S)
+        assert shared.statistics().published == 800
+        got = names(redis, run_id)
+    assert len(set(got)) == len(got) == 800
+    assert sorted(got, key=lambda name: name[0]) == sorted(got)
+
+
+def test_emit_is_refused_when_it_is_not_open(broker_url: str, run_id: str) -> None:
+    """An event that nobody would send is not taken in silence."""
+    producer = Producer(broker_url)
+    with pytest.raises(BusError, match="not open"):
+        producer.emit(case(run_id))
+    with producer:
+        assert producer.emit(case(run_id))
+    with pytest.raises(BusError, match="not open"):
+        producer.emit(case(run_id))
+
+
+def test_emit_wait_blocks_its_thread_until_there_is_room(broker_url: str, redis: Redis, run_id: str) -> None:
+    """Under `block` more than the outbox holds goes through, and nothing is dropped; `emit` says what to call."""
+    with Producer(broker_url, outbox=OutboxSettings(max_events=10, policy="block")) as producer:
+        for number in range(100):
+            producer.emit_wait(case(run_id, number))
+        assert producer.flush(DEADLINE_S)
+        with pytest.raises(BusError, match="emit_wait"):
+            producer.emit(case(run_id))
+    assert names(redis, run_id) == [str(number) for number in range(100)]
+    with Producer("redis://127.0.0.1:1", outbox=OutboxSettings(max_events=1, policy="block", close_s=0)) as alone:
+        alone.emit_wait(case(run_id))
+        with pytest.raises(OutboxFull, match=r"0\.1 s"):
+            alone.emit_wait(case(run_id), timeout_s=0.1)
+
+
+def test_batch_publishes_at_the_end_of_its_block(producer: Producer, redis: Redis, run_id: str) -> None:
+    """The results are those of the events, in order; a block that raises publishes nothing."""
+    with producer.batch() as batch:
+        for number in range(100):
+            batch.add(case(run_id, number))
+        assert names(redis, run_id) == []
+    positions = [it.positions[f"test:{run_id}"] for it in batch.results if isinstance(it, Published)]
+    assert positions == sorted(positions, key=lambda it: [int(part) for part in str(it).split("-")])
+    assert names(redis, run_id) == [str(number) for number in range(100)]
+    with pytest.raises(LookupError), producer.batch() as given_up:  # noqa: PT012 (the block is what is tested)
+        given_up.add(case(run_id, "never"))
+        raise LookupError
+    assert len(names(redis, run_id)) == 100
+
+
+EMITTING = """
+import sys
+from producers.blocking import Producer
+from producers.services.crackerjack import TestCompleted
+
+producer = Producer(sys.argv[1])
+producer.__enter__()
+for number in range(500):
+    producer.emit(TestCompleted(run_id=sys.argv[2], tests_completed=number, tests_failed=0, duration_seconds=1.0))
+"""
+
+
+def test_what_was_emitted_is_sent_before_the_program_ends(broker_url: str, redis: Redis, run_id: str) -> None:
+    """A program that forgets to close loses nothing of its outbox."""
+    ran = script(EMITTING, broker_url, run_id)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert redis.xlen(f"bus:log:{{test:{run_id}}}") == 500
 
 
 def test_an_error_of_ours_reaches_the_callers_and_the_close(
@@ -228,7 +356,7 @@ def test_after_a_fork_the_child_is_told_to_open_its_own(broker_url: str, redis: 
 
 LEAVING = """
 import sys
-from producers.blocking import Producer
+from producers.blocking import OutboxSettings, Producer
 from producers.services.crackerjack import Crackerjack
 
 producer = Producer(sys.argv[1])
