@@ -19,10 +19,13 @@ from websockets.server import ServerProtocol
 from edges import http
 from edges.dialects import ENVELOPE, Dialect
 from edges.limits import TokenBucket
-from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode
+from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
 from edges.session import Session, Surroundings
 
 __all__ = ["Connection"]
+
+_PACE_BYTES: Final = 64 * 1024
+"""More than this in the transport, and a replay waits."""
 
 _logger = logging.getLogger("edgebus.edges")
 _quiet: Final = logging.getLogger("edgebus.websockets")
@@ -55,7 +58,8 @@ class Connection(asyncio.Protocol):
         self._control = TokenBucket(around.settings.message_rate_limit, now)
         self._heard = now
         self._deadline: float | None = now + around.settings.open_timeout_s
-        self._pinged = False
+        self._pinged = self._is_paused = False
+        self._drain: asyncio.Future[None] | None = None
 
     # The socket's side.
 
@@ -67,7 +71,7 @@ class Connection(asyncio.Protocol):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport.set_write_buffer_limits(high=settings.max_waiting_bytes, low=0)
+        self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
         if not self._around.registry.enter(self):
             self.cut()
 
@@ -90,8 +94,30 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """Take note that more waits for this client than its bound, and cut it off: others must not wait."""
-        if self._phase is not _Phase.GONE:
+        """Take note that the client reads slower than it is written to: replays wait, and the bound is looked at."""
+        self._is_paused = True
+        self._check_waiting()
+
+    def resume_writing(self) -> None:
+        """Take note that the client has caught up."""
+        self._is_paused = False
+        self._release_drain()
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what was written to it, or is gone."""
+        if self._is_paused and self._phase is _Phase.OPEN:
+            self._drain = self._drain or self._loop.create_future()
+            await asyncio.shield(self._drain)
+
+    def _release_drain(self) -> None:
+        drain, self._drain = self._drain, None
+        if drain is not None:
+            drain.set_result(None)
+
+    def _check_waiting(self) -> None:
+        """Cut off a client for which more waits than its bound: others must not wait for it."""
+        waiting = self._transport.get_write_buffer_size()
+        if waiting > self._around.settings.max_waiting_bytes and self._phase is not _Phase.GONE:
             self._around.registry.slow += 1
             _logger.info("cut off a slow client", extra={"connection": self.name})
             self.cut()
@@ -100,6 +126,7 @@ class Connection(asyncio.Protocol):
         """Take note that the socket is gone."""
         self._phase = _Phase.GONE
         self._around.registry.exit(self)
+        self._release_drain()
         if self._session is not None:
             self._session.end()
 
@@ -243,6 +270,8 @@ class Connection(asyncio.Protocol):
         """Write finished frames."""
         if self._phase is _Phase.OPEN:
             self._transport.write(frames)
+            if self._is_paused:
+                self._check_waiting()
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
@@ -256,6 +285,11 @@ class Connection(asyncio.Protocol):
         """Write what was kept back, in one piece."""
         kept, self._kept = self._kept, []
         self.write(b"".join(kept))
+
+    def notify(self, notice: Notice) -> None:
+        """Tell the client something about its connection, unless it has not been greeted yet."""
+        if self._session is not None:
+            self._session.notify(notice)
 
     def pause_reading(self) -> None:
         """Take no more bytes from this client for now."""

@@ -79,8 +79,8 @@ class _Envelope:
                 )
             case Welcome():
                 return {**envelope("event", event="session.created", data=_welcome_data(message)), **_NO_POSITION}
-            case Notice(event, data):
-                return {**envelope("event", event=event, data=data), **_NO_POSITION}
+            case Notice(event, data, room):
+                return {**envelope("event", event=event, data=data, room=room), **_NO_POSITION}
 
     def frame(self, line: bytes) -> bytes | None:
         return text_frame(line)

@@ -17,13 +17,14 @@ from typing import Any, Final, Self
 
 from bus.errors import BusError, BusUnavailable
 from bus.log import Log
+from bus.probe import Probe
 from bus.service import Service
 from bus.subscriber import Subscriber
 from bus.tasks import end
 from edges.answers import Answers
 from edges.connection import Connection
 from edges.hub import Hub, HubStatistics
-from edges.protocol import GOING_AWAY
+from edges.protocol import GOING_AWAY, Notice
 from edges.registry import Registry, RegistryStatistics
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
@@ -34,9 +35,12 @@ _HEARTBEAT_S: Final = 3.0
 _PRESENCE_S: Final = 10.0
 _WITHDRAW_S: Final = 1.0
 """For a Redis that hangs: what is not taken back expires by itself."""
+_COMPARE_RETRY_S: Final = 0.2
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
 _KEEP_EVERY_S: Final = 600.0
+_KEEP_SHARE: Final = 3
+"""A log is kept so many times in its life, so that one call may fail."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -64,19 +68,22 @@ class Edge:
         self._registry = Registry(self.settings.max_connections)
         name = f"edgebus-edge-{service.name}-{self._port}"
         self._log = Log(self.settings.redis_url, name=name)
+        self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe")  # its own: a long read is no deaf link
         self._answers = Answers(self._log)
         self._hub = Hub(self._log, line_limit_bytes=self.settings.max_line_bytes)
         self._subscriber = Subscriber(
             self.settings.redis_url,
             name=name,
             deliver=self._hub.deliver,
-            on_up=self._log.forget,
+            on_up=self._link_came,
+            on_down=self._link_went,
+            probe=Probe(self._probe_log, interval_s=self.settings.probe_interval_s),
         )
-        self._hub.attach(self._subscriber)
+        self._hub.attach(self._subscriber, self._spawn)
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
-        self._is_draining = False
+        self._is_draining = self._is_compared = False
         self._started = 0.0
 
     async def __aenter__(self) -> Self:
@@ -132,6 +139,7 @@ class Edge:
             lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
         )
         self._started = time.time()
+        self._subscriber.name_probe(f"bus:probe:{self.id}")
         await self._subscriber.__aenter__()
         self._tasks = [
             asyncio.create_task(self._watch_deadlines(), name="edge deadlines"),
@@ -150,12 +158,13 @@ class Edge:
         self._is_draining = True
         server.close()
         await self._close_connections()
-        await end([*self._tasks, *self._commands, *self._answers.reads])
+        await self._subscriber.close()  # first: what comes by it may begin new tasks
+        await end([*self._tasks, *self._commands, *self._answers.reads, *self._hub.reads])
         with contextlib.suppress(BusError, TimeoutError):
             async with asyncio.timeout(_WITHDRAW_S):
                 await self._log.withdraw(presence)
-        await self._subscriber.close()
         await self._log.close()
+        await self._probe_log.close()
         _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
@@ -188,7 +197,11 @@ class Edge:
         """Return why the edge is not ready, None when it is."""
         if self._is_draining:
             return "the edge is going away"
-        return None if self._subscriber.is_up else "the link to Redis is down"
+        if not self._subscriber.is_up:
+            return "the link to Redis is down"
+        if not self._subscriber.is_heard:
+            return "the link to Redis is deaf: no probe came back in time"
+        return None if self._is_compared else "rooms are being compared with their logs"
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
@@ -233,10 +246,45 @@ class Edge:
 
     async def _keep_logs(self) -> None:
         """Keep the logs of open rooms from expiring while somebody watches."""
+        lives_s = [it.retention.expires_s for it in self.service.families if it.retention.kind != "live"]
+        every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
         while True:
-            await asyncio.sleep(_KEEP_EVERY_S)
+            await asyncio.sleep(every_s)
             with _spared("logs"):
                 await self._log.keep(self._hub.channels)
+
+    def _link_came(self) -> None:
+        self._log.forget()
+        self._spawn(self._compare(), "compare rooms")
+
+    def _link_went(self) -> None:
+        self._is_compared = False
+        for log in (self._log, self._probe_log):
+            self._spawn(log.drop(), "drop a connection to Redis")
+        self._notify_all(Notice("bus.degraded", {"reason": "the link to Redis is down; events will be made up for"}))
+
+    async def _compare(self) -> None:
+        """Make up for what was missed while the link was away; try again for as long as it is up."""
+        generation = self._subscriber.statistics().generation
+        while self._is_link(generation):
+            try:
+                await self._hub.compare()
+            except BusError:
+                await asyncio.sleep(_COMPARE_RETRY_S)
+                continue
+            if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
+                return
+            self._is_compared = True
+            if generation > 1:
+                self._notify_all(Notice("bus.restored", {"generation": generation}))
+            return
+
+    def _is_link(self, generation: int) -> bool:
+        return self._subscriber.is_up and self._subscriber.statistics().generation == generation
+
+    def _notify_all(self, notice: Notice) -> None:
+        for connection in self._registry:
+            connection.notify(notice)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run a client's command; the edge owns the task, and ends it when it stops."""

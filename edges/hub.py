@@ -5,22 +5,32 @@ A room is opened by its first member (subscribe, wait for Redis' confirmation, r
 """
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
 from bus.errors import BusError, BusUnavailable, EventError
-from bus.log import Log
+from bus.log import Head, Log
+from bus.position import BEGINNING, Reason
+from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
-from edges.room import Member, Room
+from edges.dialects import Dialect
+from edges.protocol import text_frame
+from edges.room import Item, Member, Room
+from edges.tails import Tails
 
 __all__ = ["Hub", "HubStatistics"]
 
 _SLICE_MEMBERS: Final = 2_000
 """How many members are written to before other work is heard; some 10 ms."""
+
+_COMPARE_ROOMS: Final = 500
+_MEND_RETRY_S: Final = 0.2
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -34,6 +44,11 @@ class HubStatistics:
     deliveries: int
     dropped: int
     gaps: int
+    repaired: int
+    reads: int
+
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class Hub:
@@ -50,14 +65,18 @@ class Hub:
     def __init__(self, log: Log, *, line_limit_bytes: int = LINE_LIMIT_BYTES, linger_s: float = 1.0) -> None:
         self._log = log
         self._subscriber: Subscriber | None = None
+        self._spawn: Spawn | None = None
+        self._tails = Tails(log)
+        self._birth: str | None = None
+        self._mending: dict[Room, asyncio.Task[None]] = {}
         self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
         self._rooms: dict[bytes, Room] = {}
         self._corked: list[Member] = []
-        self._lines = self._deliveries = self._dropped = self._gaps = 0
+        self._lines = self._deliveries = self._dropped = self._gaps = self._repaired = 0
 
-    def attach(self, subscriber: Subscriber) -> None:
-        """Name the link that subscribes for the rooms; once, before the first ``join``."""
-        self._subscriber = subscriber
+    def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
+        """Name the link that subscribes for the rooms, and who owns tasks; once, before the first room is opened."""
+        self._subscriber, self._spawn = subscriber, spawn
 
     @property
     def channels(self) -> list[Channel]:
@@ -67,8 +86,15 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """Return the counters."""
         rooms = list(self._rooms.values())
-        gaps = self._gaps + sum(room.gaps for room in rooms)
-        return HubStatistics(sum(1 for room in rooms if len(room)), self._lines, self._deliveries, self._dropped, gaps)
+        return HubStatistics(
+            rooms=sum(1 for room in rooms if len(room)),
+            lines=self._lines,
+            deliveries=self._deliveries,
+            dropped=self._dropped,
+            gaps=self._gaps + sum(room.gaps for room in rooms),
+            repaired=self._repaired + sum(room.repaired for room in rooms),
+            reads=self._tails.count,
+        )
 
     # Joining and leaving.
 
@@ -103,14 +129,27 @@ class Hub:
     async def _open(self, key: bytes, room: Room) -> None:
         try:
             await self._link.subscribe(room.channel.redis)
-            head = (await self._log.heads([room.channel]))[0]
-            # Once more: this confirmation comes behind every line that the head includes, so none is still on its way.
-            await self._link.subscribe(room.channel.redis)
-            room.begin(head)
+            with contextlib.suppress(BusError):
+                await self._log.keep([room.channel])
+            room.begin(await self._head(room.channel))
         finally:
             if not room.is_open:
                 del self._rooms[key]
                 self._link.forget(room.channel.redis)
+
+        if not room.is_whole:
+            self._mend(room)
+
+    async def _head(self, channel: Channel) -> Head:
+        """Return where a log ends, after every line up to there has arrived."""
+        while True:
+            generation = self._link.statistics().generation
+            head = (await self._log.heads([channel]))[0]
+            # Once more: this confirmation comes behind every line that the head includes, so none is still on its way,
+            # and what follows the head comes too, unless the link was lost meanwhile.
+            await self._link.subscribe(channel.redis)
+            if generation == self._link.statistics().generation:
+                return head
 
     def leave(self, channel: Channel, member: Member) -> None:
         """Let ``member`` out; the last one out begins the room's last second."""
@@ -123,6 +162,7 @@ class Hub:
 
     async def close_empty(self) -> None:
         """Close the rooms that have lingered long enough. Called now and then by the edge."""
+        self._tails.forget_stale()
         now = asyncio.get_running_loop().time()
         due = [
             (key, room)
@@ -138,6 +178,7 @@ class Hub:
             room.is_open = False
             del self._rooms[key]
             self._gaps += room.gaps
+            self._repaired += room.repaired
             try:
                 await self._link.unsubscribe(room.channel.redis)
             except BusUnavailable:
@@ -148,6 +189,107 @@ class Hub:
         if self._subscriber is None:
             raise BusError("the hub has no link: call attach first")
         return self._subscriber
+
+    # Recovery.
+
+    @property
+    def reads(self) -> "list[asyncio.Task[Tail]]":
+        """The reads of logs under way, for whoever ends them."""
+        return self._tails.reads
+
+    def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
+        """Return what the room of ``channel`` remembers after ``position``; None when it cannot say.
+
+        ``position`` is what a replay ended with; ``is_told``: whether that came with a reason.
+        """
+        room = self._room(channel)
+        if room is None or (room.crosses_fork(position) and not is_told):
+            return None
+        return room.since(position, was_absent=position.endswith("-0"))
+
+    def _room(self, channel: Channel) -> Room | None:
+        room = self._rooms.get(channel.redis.encode())
+        return room if room is not None and room.is_open else None
+
+    async def replay(self, channel: Channel, start: Start) -> Replay:
+        """Return what a member that begins at ``start`` is given; the room must be open.
+
+        When it returns, every line up to the replay's position has arrived here, too.
+
+        Raises:
+            BusUnavailable: Redis cannot be reached.
+            BusError: Redis refused.
+
+        """
+        if not self._link.is_up:
+            raise BusUnavailable("the link to Redis is down")
+        room, position = self._room(channel), start.position if isinstance(start, Since) else None
+        if room is not None and position is not None and not room.crosses_fork(position):
+            remembered = room.since(position)
+            if remembered is not None:
+                return Replay(tuple(remembered), None, self._standing(channel))
+        if channel.retention.kind == "latest":
+            replay = _newest_only(await self._tails.replay(channel, Last(1)), start)
+        else:
+            replay = await self._tails.replay(channel, start)
+        await self._link.subscribe(channel.redis)
+        if replay.reason is None and room is not None and room.crosses_fork(position, replay.lines, replay.position):
+            return dataclasses.replace(replay, reason=Reason.DIVERGED)
+        return replay
+
+    def _standing(self, channel: Channel) -> str:
+        return self._rooms[channel.redis.encode()].position or BEGINNING
+
+    def _mend(self, room: Room) -> "asyncio.Task[None]":
+        """Have what is missing in a room read from its log; a room is mended by one task at a time."""
+        if self._spawn is None:
+            raise BusError("the hub has nobody who owns tasks: call attach first")
+        task = self._mending.get(room)
+        if task is None or task.done():  # one that is done may not have been forgotten yet
+            task = self._mending[room] = self._spawn(self._mended(room), f"mend {room.channel.redis}")
+            task.add_done_callback(lambda done: self._forget(room, done))
+        return task
+
+    def _forget(self, room: Room, task: "asyncio.Task[None]") -> None:
+        if self._mending.get(room) is task:
+            del self._mending[room]
+
+    async def _mended(self, room: Room) -> None:
+        """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
+        while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
+            try:
+                tail = await self._tails.read(room.channel)
+            except BusError:
+                await asyncio.sleep(_MEND_RETRY_S)
+                continue
+            room.mend(tail.replay(Since(newest)))
+            self._flush(room)
+            self._uncork()
+
+    async def compare(self) -> None:
+        """Compare every room with its log, after the link was away: in a few round trips, not one per room.
+
+        Raises:
+            BusUnavailable: Redis is away again.
+
+        """
+        rooms = [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
+        self._tails.forget()
+        birth = await self._log.birth()
+        self._birth = self._birth or birth
+        is_another = self._birth != birth
+        for start in range(0, len(rooms), _COMPARE_ROOMS):
+            some = rooms[start : start + _COMPARE_ROOMS]
+            heads = await self._log.heads([room.channel for room in some])
+            differing = [
+                room
+                for room, head in zip(some, heads, strict=True)
+                if is_another or not room.is_whole or not _agree(room.newest, head.position)
+            ]
+            for room in differing:
+                room.suspect()
+            await asyncio.gather(*(self._mend(room) for room in differing))
+        self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
 
     # Handing on.
 
@@ -161,8 +303,13 @@ class Hub:
                 self._dropped += 1
                 continue
             arrived = self._arrived(room, line)
-            if arrived is not None and room.accept(arrived):
+            if arrived is None:
+                continue
+            was_whole = room.is_whole
+            if room.accept(arrived):
                 touched[room] = None
+            elif was_whole and not room.is_whole:
+                self._mend(room)
         for room in touched:
             self._flush(room)
         self._uncork()
@@ -188,9 +335,9 @@ class Hub:
         """Write what waits in a room, unless an earlier pass through its members is still under way."""
         if room.passes:
             return
-        lines = room.take()
+        items = room.take()
         for dialect, members in room.members.items():
-            frames = [frame for line in lines if (frame := dialect.frame(line)) is not None] if members else []
+            frames = [frame for item in items if (frame := _frame(dialect, item)) is not None] if members else []
             if not frames:
                 continue
             if len(members) > _SLICE_MEMBERS:
@@ -228,3 +375,18 @@ class Hub:
         corked, self._corked = self._corked, []
         for member in corked:
             member.uncork()
+
+
+def _newest_only(replay: Replay, start: Start) -> Replay:
+    """Return what a latest channel gives: its one event, unless the reader has it; nothing is ever missing there."""
+    has_it = isinstance(start, Since) and replay.position == start.position
+    return Replay(() if has_it else replay.lines, None, replay.position)
+
+
+def _agree(newest: str | None, head: str | None) -> bool:
+    """Tell whether a room stands where its log ends; both may stand where there is no log yet."""
+    return newest == head or (newest is not None and head is not None and newest.endswith("-0") and head.endswith("-0"))
+
+
+def _frame(dialect: Dialect, item: Item) -> bytes | None:
+    return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))

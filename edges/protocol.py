@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
 
+from bus.replay import Last, Start, parse_since
+
 __all__ = [
     "Ask",
     "Authenticate",
@@ -79,6 +81,7 @@ class Subscribe:
 
     channel: str
     reply_to: str | None = None
+    start: Start | None = None
     verb: ClassVar = "subscribe"
 
 
@@ -182,6 +185,7 @@ class Notice:
 
     event: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    room: str | None = None
 
 
 Message: TypeAlias = Reply | Pong | Refusal | Welcome | Notice
@@ -271,8 +275,7 @@ def _command(
 ) -> Command:
     match verb:
         case "subscribe":
-            _refuse_recovery(data, reply_to)
-            return Subscribe(_channel(data, verb, reply_to), reply_to)
+            return Subscribe(_channel(data, verb, reply_to), reply_to, _start(data, reply_to))
         case "unsubscribe":
             return Leave(_channel(data, verb, reply_to), reply_to)
         case "ping":
@@ -297,11 +300,18 @@ def _channel(data: Mapping[str, Any], verb: str, reply_to: str | None) -> str:
     return channel
 
 
-def _refuse_recovery(data: Mapping[str, Any], reply_to: str | None) -> None:
-    for key in ("since", "last"):
-        if data.get(key) is not None:
-            sentence = f"{key}: this edge does not replay yet; leave it out, and read the log with `edgebus history`"
-            raise Refused(Refusal(Code.INVALID_REQUEST, sentence, "subscribe", reply_to))
+def _start(data: Mapping[str, Any], reply_to: str | None) -> Start | None:
+    since, last = data.get("since"), data.get("last")
+    if since is not None and last is not None:
+        raise Refused(Refusal(Code.INVALID_REQUEST, "since, last: give one of them", "subscribe", reply_to))
+    if last is not None:
+        if not isinstance(last, int) or isinstance(last, bool) or last < 0:
+            raise Refused(Refusal(Code.INVALID_REQUEST, "last: expected a number, 0 or more", "subscribe", reply_to))
+        return Last(last)
+    try:
+        return None if since is None else parse_since(since if isinstance(since, str) else "")
+    except ValueError as error:
+        raise Refused(Refusal(Code.INVALID_REQUEST, f"since: {error}", "subscribe", reply_to)) from None
 
 
 def _short(text: str) -> str:

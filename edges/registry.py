@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from edges.protocol import CloseCode
+from edges.protocol import CloseCode, Notice
 
 __all__ = ["Registry", "RegistryStatistics"]
 
@@ -18,6 +18,9 @@ class Timed(Protocol):
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
+
+    def notify(self, notice: Notice) -> None:
+        """Tell the client something."""
 
     def cut(self) -> None:
         """Drop the socket."""

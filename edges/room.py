@@ -2,17 +2,28 @@
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Container, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.log import Head
-from bus.position import Step, step
+from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
+from bus.replay import Replay
 from edges.dialects import Dialect
+from edges.protocol import Notice
 
-__all__ = ["Member", "Room"]
+__all__ = ["Item", "Member", "Room"]
 
-_RECENT: Final = 256
+RECENT_LINES: Final = 256
+RECENT_BYTES: Final = 1024 * 1024
+HELD_LINES: Final = 2_000
+"""How many lines are held while the log is read; what does not fit stands in the log too, and is read from there."""
+FORKS: Final = 8
+"""How many places are remembered at which another Redis took over without the room's newest events."""
+
+Item: TypeAlias = bytes | Notice
+"""What waits to be written to the members: a line, or a notice between two lines."""
 
 
 class Member(Protocol):
@@ -33,6 +44,7 @@ class Room:
     """Members by dialect, lines that wait to be written, and the position.
 
     A newcomer stands at ``position`` and is shown ``latest``; every line after that is given to it, and none before.
+    While the room is not ``is_whole``, lines are held: something before them is missing, and is read from the log.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -41,15 +53,20 @@ class Room:
         self.members: dict[Dialect, dict[Member, None]] = {}
         self.is_open = False
         self.empty_since: float | None = None
-        self.gaps = self.dropped = 0
+        self.gaps = self.dropped = self.repaired = 0
         self.passes = 0
         self.came_in_pass: set[Member] = set()
         self._newest: str | None = None
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
-        self._held: list[Arrived] | None = []
-        self._recent: deque[str] = deque(maxlen=_RECENT)
-        self._waiting: list[bytes] = []
+        self._held: deque[Arrived] | None = deque(maxlen=HELD_LINES)
+        self._recent: deque[Arrived] = deque()
+        self._recent_bytes = 0
+        self._given: deque[str] = deque()
+        self._positions: set[str] = set()
+        self._overdue: set[str | None] | None = None
+        self._waiting: list[Item] = []
+        self._forks: deque[str] = deque(maxlen=FORKS)
 
     def __len__(self) -> int:
         return sum(map(len, self.members.values()))
@@ -60,9 +77,19 @@ class Room:
         return self._newest_before_waiting if self._waiting else self._newest
 
     @property
+    def newest(self) -> str | None:
+        """The newest position that was accepted, whether its line still waits or not."""
+        return self._newest
+
+    @property
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a member that joins now, unless one waits to be given anyway."""
         return None if self._waiting else self._latest
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether lines flow; not while the room opens, nor while it waits for what is missing."""
+        return self._held is None
 
     def add(self, member: Member) -> None:
         """Take a member in; twice is once. What a pass under way still writes was before its position."""
@@ -82,50 +109,226 @@ class Room:
         Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
         None of them waits to be written: nobody was in the room yet.
         """
-        held, self._held = self._held or [], None
-        self.is_open, self._newest = True, head.position
+        held, self._held = self._held or (), None
+        self.is_open = True
+        self._stand_at(head.position)
         self._latest = head.last if self.channel.retention.kind == "latest" else None
         for arrived in held:
-            if self._follows(arrived):
+            if self._step(arrived) is Step.NEXT:
                 self.accept(arrived)
         self.take()
+        last = next((arrived.position for arrived in reversed(held) if arrived.position is not None), self._newest)
+        if last != self._newest:  # more came than is held
+            self.suspect()
 
-    def _follows(self, arrived: Arrived) -> bool:
-        position, previous = arrived.position, arrived.previous
-        if position is None or previous is None or self._newest is None:
-            return True
-        return step(self._newest, position, previous, ()) is Step.NEXT
+    def since(self, position: str, *, was_absent: bool = False) -> Sequence[Arrived] | None:
+        """Return the lines between ``position`` and the room's own, None when they are not remembered here.
+
+        ``was_absent``: the log was just looked for, and not there at ``position``; so whatever is there now came later.
+        """
+        at, lines = self.position, list(self._recent)
+        if position == at:
+            return ()
+        if was_absent and at is not None and at.endswith("-0"):
+            return () if order(at) <= order(position) else None
+        while lines and lines[-1].position != at:  # it waits, and comes to a newcomer anyway
+            lines.pop()
+        previous = BEGINNING if was_absent else position
+        for index in range(len(lines) - 1, -1, -1):
+            if lines[index].previous == previous:
+                return lines[index:]
+        return None
+
+    def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
+        """Tell whether a reader from ``start`` on passes a place where this room had events that the log never had.
+
+        The log alone cannot tell: it is a whole chain, from before that place to its end.
+        """
+        return start in self._forks or end in self._forks or any(line.previous in self._forks for line in lines)
 
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
 
-        A duplicate is dropped. A gap is counted, and the line delivered: what is missing stands in the log.
+        A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``.
         """
         if self._held is not None:
             self._held.append(arrived)
             return False
-        position, previous = arrived.position, arrived.previous
-        if position is None or previous is None or self._newest is None:
-            return self._wait_with(arrived.line, None)
-        match step(self._newest, position, previous, self._recent):
+        match self._step(arrived):
+            case Step.NEXT:
+                self._wait_with(arrived)
+                return True
             case Step.DUPLICATE:
                 return False
-            case Step.GAP if self.channel.retention.kind != "latest":
+            case Step.GAP:
                 self.gaps += 1
-        return self._wait_with(arrived.line, position)
+                self.suspect()
+                return self.accept(arrived)
 
-    def _wait_with(self, line: bytes, position: str | None) -> bool:
+    def suspect(self) -> None:
+        """Hold lines from here on: what came before them has to be compared with the log, as it will be read."""
+        self._overdue = None
+        if self._held is None:
+            self._held = deque(maxlen=HELD_LINES)
+
+    def ask(self) -> str | None:
+        """Return the position after which the log has to be read now. What is held already must be found in it."""
+        self._overdue = {arrived.position for arrived in self._held or ()}
+        return self._newest
+
+    def mend(self, replay: Replay) -> bool:
+        """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
+
+        What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
+        members in its place. A log that was read before the room became suspect (again) changes nothing.
+        """
+        overdue, before = self._overdue, self._newest
+        if overdue is None or before is None:
+            return self.is_whole
+        lines, reason = self._led_up_to(replay.lines), replay.reason
+        if self.channel.retention.kind == "latest" or (lines and lines[0].previous == before):
+            reason = None
+        missing = self._missing(lines, reason)
+        orphans, woven = self._weave(missing, lines)
+        if orphans and self.channel.retention.kind != "latest":
+            before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED
+        if reason is Reason.DIVERGED:
+            self._forks.append((missing[0].previous if missing else replay.position) or BEGINNING)
+        if reason is not None:
+            self._tell_gap(before, missing[0].position if missing else replay.position, reason)
+        for line in woven:
+            self._wait_with(line)
+        if reason is not None or replay.reason is not None:
+            self._stand_at(replay.position)
+        return self._flow(overdue=set() if missing else overdue)
+
+    def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
+        """Return ``lines`` with those before them that are held: more may be held than is read."""
+        held = {arrived.position: arrived for arrived in self._held or () if arrived.position is not None}
+        before: deque[Arrived] = deque()
+        at = lines[0].previous if lines else None
+        while at in held and at != self._newest and at not in self._positions:
+            before.appendleft(held.pop(at))
+            at = before[0].previous
+        return [*before, *lines]
+
+    def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> Sequence[Arrived]:
+        """Return what members lack of a replay: where that goes back too far, what follows the newest line they had."""
+        if self.channel.retention.kind == "latest":
+            return [line for line in lines[-1:] if line.position != self._newest]
+        for index in range(len(lines) - 1, -1, -1):
+            if lines[index].position in self._positions:
+                return lines[index + 1 :]
+        if reason is Reason.DIVERGED and self._newest is not None:
+            return [line for line in lines if milliseconds(line.position or BEGINNING) >= milliseconds(self._newest)]
+        return lines
+
+    def _give_orphans(self, orphans: Sequence[Arrived]) -> str | None:
+        """Give lines that the log lacks though it has later ones; return where members stand then."""
+        for line in orphans:
+            if self._step(line) is Step.GAP and self._newest is not None:
+                self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
+            self._wait_with(line)
+        return self._newest
+
+    def _weave(
+        self, missing: Sequence[Arrived], lines: Sequence[Arrived]
+    ) -> tuple[Sequence[Arrived], Sequence[Arrived]]:
+        """Take what was read out of what is held; typed ones keep their place before the next one.
+
+        Return what came before a line that was read and is not among them, and what is missing.
+        """
+        orphans: list[Arrived] = []
+        read = {line.position for line in lines}
+        typed: list[Arrived] = []
+        places: dict[str | None, list[Arrived]] = {}
+        rest: deque[Arrived] = deque(maxlen=HELD_LINES)
+        for arrived in self._held or ():
+            if arrived.position is None:
+                typed.append(arrived)
+            elif arrived.position in read:
+                orphans += rest
+                rest.clear()
+                places[arrived.position], typed = typed, []
+            elif arrived.position not in self._positions and not self._is_replaced(arrived, lines):
+                rest.extend((*typed, arrived))
+                typed = []
+        rest.extend(typed)
+        self._held = rest
+        self.repaired += sum(1 for line in missing if line.position not in places)
+        given = {line.position for line in missing}
+        late = [line for position, them in places.items() if position not in given for line in them]
+        return orphans, [*late, *(it for line in missing for it in (*places.get(line.position, ()), line))]
+
+    def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
+        """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
+        newest = lines[-1].position if lines and self.channel.retention.kind == "latest" else None
+        return newest is not None and order(arrived.position or BEGINNING) < order(newest)
+
+    def _flow(self, *, overdue: Container[str | None]) -> bool:
+        """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
+        held, self._held = self._held or deque(), None
+        is_astray = False
+        while held:
+            arrived = held.popleft()
+            match self._step(arrived):
+                case Step.NEXT:
+                    self._wait_with(arrived)
+                case Step.GAP if arrived.position in overdue and self._newest is not None:
+                    is_astray = True
+                    self._forks.append(self._newest)
+                    self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
+                    self._wait_with(arrived)
+                case Step.GAP:
+                    held.appendleft(arrived)
+                    self._held, self._overdue = held, None
+                    return False
+        if is_astray:  # where members stand now the log does not know: it is asked once more
+            self.suspect()
+        return not is_astray
+
+    def _step(self, arrived: Arrived) -> Step:
+        position, previous = arrived.position, arrived.previous
+        if position is None or previous is None or self._newest is None:
+            return Step.NEXT
+        found = step(self._newest, position, previous, self._positions)
+        return Step.NEXT if found is Step.GAP and self.channel.retention.kind == "latest" else found
+
+    def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
+        self._recent.clear()
+        self._recent_bytes = 0
+        self._await_writing(Notice("room.gap", {"from": start, "to": end, "reason": reason}, self.channel.name))
+
+    def _wait_with(self, arrived: Arrived) -> None:
+        self._await_writing(arrived.line)
+        if arrived.position is not None:
+            self._stand_at(arrived.position)
+            self._remember(arrived)
+        if self.channel.retention.kind == "latest":
+            self._latest = arrived.line
+
+    def _await_writing(self, item: Item) -> None:
         if not self._waiting:
             self._newest_before_waiting = self._newest
-        if position is not None:
-            self._recent.append(position)
-            self._newest = position
-        if self.channel.retention.kind == "latest":
-            self._latest = line
-        self._waiting.append(line)
-        return True
+        self._waiting.append(item)
 
-    def take(self) -> list[bytes]:
-        """Return the lines that wait, and let none wait."""
-        lines, self._waiting = self._waiting, []
-        return lines
+    def _stand_at(self, position: str | None) -> None:
+        self._newest = position
+        if position is None or position in self._positions:
+            return
+        self._given.append(position)
+        self._positions.add(position)
+        if len(self._given) > RECENT_LINES:
+            self._positions.discard(self._given.popleft())
+
+    def _remember(self, arrived: Arrived) -> None:
+        self._recent.append(arrived)
+        self._recent_bytes += len(arrived.line)
+        while len(self._recent) > RECENT_LINES or (self._recent_bytes > RECENT_BYTES and len(self._recent) > 1):
+            oldest = self._recent.popleft()
+            self._recent_bytes -= len(oldest.line)
+
+    def take(self) -> list[Item]:
+        """Return what waits, and let nothing wait."""
+        items, self._waiting = self._waiting, []
+        return items

@@ -8,12 +8,16 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, takewhile
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
+from bus.envelope import Arrived
 from bus.errors import BusError, BusUnavailable, ChannelError
+from bus.position import Reason
+from bus.replay import Replay, Since, Start
 from bus.service import Service
 from edges.answers import Answers
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
@@ -28,6 +32,7 @@ from edges.protocol import (
     Command,
     Leave,
     Message,
+    Notice,
     Ping,
     Pong,
     Refusal,
@@ -48,6 +53,11 @@ __all__ = ["Session", "Surroundings"]
 _COMMANDS_LIMIT: Final = 64
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
+_AT_ONCE_LINES: Final = 100
+_GIVEN_LINES: Final = 2_000
+"""How many lines of a replay are known not to be given again."""
+_AT_ONCE_BYTES: Final = 64 * 1024
+"""How much of a replay is written before the client's pace is looked at."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -84,6 +94,9 @@ class Speaker(Member, Protocol):
 
     def resume_reading(self) -> None:
         """Take bytes again."""
+
+    async def drained(self) -> None:
+        """Wait until most of what was written has left."""
 
 
 class Session:
@@ -269,6 +282,8 @@ class Session:
         if channel.name not in self._rooms and len(self._rooms) >= self._around.settings.max_rooms:
             sentence = f"already in {len(self._rooms)} rooms, the limit of one connection; leave one first"
             self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
+        elif command.start is not None and channel.retention.kind != "live":
+            self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
         elif not self._join(channel, lambda room: _subscribed(room, command)):
             self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
 
@@ -292,14 +307,81 @@ class Session:
             return
         self._join(channel, lambda room: _subscribed(room, command))
 
+    async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
+        """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole."""
+        try:
+            await self._around.hub.open(channel)
+            replay = await self._around.hub.replay(channel, start)
+        except BusError as error:
+            self._answer(_unavailable(error, "subscribe", command.reply_to))
+            return
+        self._part(channel)
+        self._answer(_resumed(channel, command, replay))
+        await self._catch_up(channel, replay)
+
+    async def _catch_up(self, channel: Channel, replay: Replay) -> None:
+        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give."""
+        given = deque[str | None](maxlen=_GIVEN_LINES)
+        while not self._has_ended:
+            await self._give(replay.lines)
+            given.extend(line.position for line in replay.lines)
+            found = self._around.hub.missing(channel, replay.position, is_told=replay.reason is not None)
+            if found is not None and self._fitting(found) == len(found):
+                self._write_lines(found)
+                self._enter_room(channel)
+                return
+            if found:
+                replay = Replay(tuple(found), None, found[-1].position or replay.position)
+            else:
+                replay = await self._read_on(channel, replay.position, given)
+
+    async def _read_on(self, channel: Channel, at: str, given: Container[str | None]) -> Replay:
+        """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
+        try:
+            await self._around.hub.open(channel)
+            replay = await self._around.hub.replay(channel, Since(at))
+        except BusError:
+            await asyncio.sleep(_ENTER_RETRY_S)
+            return Replay((), None, at)
+        known = next((index for index, line in enumerate(reversed(replay.lines)) if line.position in given), None)
+        lines = replay.lines if known is None else replay.lines[len(replay.lines) - known :]
+        if replay.reason is not None:
+            end = lines[0].position if lines else replay.position
+            self._say(Notice("room.gap", {"from": at, "to": end, "reason": replay.reason}, channel.name))
+        return replace(replay, lines=lines)
+
+    async def _give(self, lines: Sequence[Arrived]) -> None:
+        while lines and not self._has_ended:
+            count = self._fitting(lines)
+            self._write_lines(lines[:count])
+            lines = lines[count:]
+            await self._speaker.drained()
+
+    def _fitting(self, lines: Sequence[Arrived]) -> int:
+        """Return how many of ``lines`` may be written at once; one always may."""
+        room_bytes = min(_AT_ONCE_BYTES, self._around.settings.max_waiting_bytes // 2)
+        sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
+        return max(sum(1 for size in takewhile(lambda size: size <= room_bytes, sizes)), min(1, len(lines)))
+
+    def _write_lines(self, lines: Sequence[Arrived]) -> None:
+        frames = (self.dialect.frame(arrived.line) for arrived in lines)
+        self._speaker.write(b"".join(frame for frame in frames if frame is not None))
+
+    def _enter_room(self, channel: Channel) -> None:
+        if not self._has_ended and self._around.hub.join_now(channel, self._speaker) is not None:
+            self._rooms[channel.name] = channel
+
+    def _part(self, channel: Channel) -> None:
+        if self._rooms.pop(channel.name, None) is not None:
+            self._around.hub.leave(channel, self._speaker)
+
     def _leave(self, command: Leave) -> None:
         try:
             channel = self._around.service.channel(command.channel)
         except ChannelError as error:
             self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "unsubscribe", command.reply_to))
             return
-        if self._rooms.pop(channel.name, None) is not None:
-            self._around.hub.leave(channel, self._speaker)
+        self._part(channel)
         data = {"status": "unsubscribed", "channel": channel.name}
         self._answer(Reply("unsubscribe", data, command.reply_to))
 
@@ -363,12 +445,31 @@ class Session:
         if not self._is_undecided and self.dialect is ENVELOPE:
             self._welcome()
 
+    def notify(self, notice: Notice) -> None:
+        """Say something that nobody asked for; to a client that still waits for its first answer, nothing."""
+        if not self._welcome_is_due and not self._has_ended:
+            self._say(notice)
+
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))
 
 
 def _subscribed(room: Room, command: Subscribe) -> Reply:
-    data = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
+    data: dict[str, Any] = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
+    if command.start is not None:  # of a live channel nothing is kept, so nobody knows
+        data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
+    return Reply("subscribe", data, command.reply_to)
+
+
+def _resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
+    data = {
+        "status": "subscribed",
+        "channel": channel.name,
+        "position": replay.position,
+        "recovered": replay.reason is None,
+        "reason": replay.reason,
+        "replayed": len(replay.lines),
+    }
     return Reply("subscribe", data, command.reply_to)
 
 

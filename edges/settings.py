@@ -43,6 +43,7 @@ class EdgeSettings(BaseSettings):
     max_waiting_bytes: int = Field(1024 * 1024, ge=4096, description="most bytes that may wait for one client")
     send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="SO_SNDBUF of a client's socket, bytes")
     max_line_bytes: int = Field(LINE_LIMIT_BYTES, ge=1024, description="largest event as a line, bytes")
+    probe_interval_s: float = Field(5.0, gt=0, description="between two probes of the link to Redis, seconds")
     welcome_delay_ms: int = Field(100, ge=0, description="after which a client that has sent nothing is welcomed")
     open_timeout_s: float = Field(5.0, gt=0, description="for a client's opening handshake, seconds")
     close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")

@@ -22,8 +22,9 @@ PRESENCE = {*("service", "host", "port", "pid", "connections", "rooms", "started
 
 
 async def watched(redis: Redis) -> set[str]:
-    """Return the channels that somebody is subscribed to."""
-    return {name.decode() for name in await redis.pubsub_channels() if isinstance(name, bytes)}
+    """Return the channels that somebody is subscribed to, but for the probes of edges."""
+    names = {name.decode() for name in await redis.pubsub_channels() if isinstance(name, bytes)}
+    return {name for name in names if not name.startswith("bus:probe:")}
 
 
 async def member(edge: Edge, open_client: OpenClient, channel: str = "workflow:x") -> Client:
@@ -57,7 +58,7 @@ async def test_redis_away_at_start(start_edge: StartEdge, open_client: OpenClien
 
 
 async def test_redis_killed_and_back(start_edge: StartEdge, open_client: OpenClient) -> None:
-    """Redis dies: connections stay, requests are UNAVAILABLE. It is back: rooms are subscribed again, events flow."""
+    """Redis dies: connections stay and are told so. It is back, and empty: rooms are told what they cannot know."""
     port = free_port()
     with EmbeddedBroker(port=port) as broker:
         edge = await start_edge(broker)
@@ -66,6 +67,8 @@ async def test_redis_killed_and_back(start_edge: StartEdge, open_client: OpenCli
         await eventually(lambda: edge.not_ready() is not None)
         status, _, body = await http(edge.port, get("/readyz"))
         assert (status, bool(orjson.loads(body)["reason"])) == (503, True)
+        for one in (client, other):
+            assert (await one.message())["event"] == "bus.degraded"
         client.request("subscribe", channel="workflow:new")
         assert (await client.message())["error_code"] == "UNAVAILABLE"
         client.request("get_workflow_status", workflow_id="x")
@@ -77,8 +80,11 @@ async def test_redis_killed_and_back(start_edge: StartEdge, open_client: OpenCli
             for name in ("x", "y"):
                 await Mahavishnu(producer).broadcast_workflow_failed(name, "no")
             await eventually(lambda: redis.exists(f"bus:edge:{edge.id}"))
-        assert (await client.message())["room"] == "workflow:x"
-        assert (await other.message())["room"] == "workflow:y"
+        for one, name in ((client, "workflow:x"), (other, "workflow:y")):
+            gap, restored, event = [await one.message() for _ in range(3)]
+            assert (gap["event"], gap["room"], gap["data"]["reason"]) == ("room.gap", name, "unknown")
+            assert restored["event"] == "bus.restored"
+            assert (event["event"], event["room"], event["previous"]) == ("workflow.failed", name, "0-0")
         await client.subscribe("workflow:new")
         for one in (client, other):
             await one.close()

@@ -5,10 +5,12 @@ import orjson
 import pytest
 
 from bus.channel import HISTORY, LATEST, Channel, Retention
-from bus.envelope import splice
+from bus.envelope import read_front, splice
 from bus.errors import BusUnavailable
 from bus.log import Head, Log
-from bus.subscriber import Subscriber
+from bus.position import BEGINNING
+from bus.replay import Tail
+from bus.subscriber import Subscriber, SubscriberStatistics
 from edges.dialects import ENVELOPE, Dialect
 from edges.hub import Hub
 from edges.room import Room
@@ -27,7 +29,8 @@ class Redis:
 
     def __init__(self, *, linger_s: float = 1.0) -> None:
         self.hub = Hub(cast(Log, self), linger_s=linger_s)
-        self.hub.attach(cast(Subscriber, self))
+        self.hub.attach(cast(Subscriber, self), lambda work, name: asyncio.create_task(work, name=name))
+        self.is_up, self.generation, self.born = True, 1, "1-a"
         self.stored: list[tuple[str, bytes]] = []
         self.on_the_way: list[tuple[bytes, bytes]] = []
         self.subscribed: set[str] = set()
@@ -68,6 +71,24 @@ class Redis:
     def forget(self, channel: str) -> None:
         self.asked.append(f"-{channel}")
         self.subscribed.discard(channel)
+
+    def statistics(self) -> SubscriberStatistics:
+        return SubscriberStatistics(self.is_up, self.generation, len(self.subscribed), 0, 0)
+
+    async def keep(self, channels: list[Channel]) -> None: ...
+
+    async def birth(self) -> str:
+        return self.born
+
+    async def tail(self, channel: Channel) -> Tail:
+        found = [read_front(line) for _, line in self.stored]
+        await asyncio.sleep(0)
+        if self.fails_to_read:
+            raise BusUnavailable("away")
+        lines = tuple(arrived for arrived in found if arrived is not None)
+        first, last = (lines[0], lines[-1].position or "") if lines else (None, BEGINNING)
+        begins = (first.position, first.previous) if first else (None, None)
+        return Tail(2_000, int(self.born.partition("-")[0]), lines, *begins, last, is_cut=False)
 
     async def heads(self, channels: list[Channel]) -> list[Head]:
         self.publish(*self.before_reading)

@@ -1,6 +1,6 @@
 import asyncio
 
-from edges.protocol import CloseCode
+from edges.protocol import CloseCode, Notice
 from edges.registry import Registry
 
 
@@ -8,6 +8,8 @@ class Peer:
     def check_deadlines(self, now: float) -> None: ...
 
     def close(self, code: CloseCode) -> None: ...
+
+    def notify(self, notice: Notice) -> None: ...
 
     def cut(self) -> None: ...
 

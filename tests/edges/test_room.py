@@ -3,7 +3,10 @@ from collections.abc import Iterable
 from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
 from bus.envelope import Arrived, splice
 from bus.log import Head
+from bus.position import Reason
+from bus.replay import Replay
 from edges.dialects import ENVELOPE, FLAT, Dialect
+from edges.protocol import Notice
 from edges.room import Room
 
 
@@ -64,13 +67,12 @@ def test_line_of_the_head_itself_is_dropped() -> None:
     assert not room.accept(event(5))
 
 
-def test_gap_is_counted_and_the_line_delivered() -> None:
-    """What is missing stands in the log; what came is delivered."""
+def test_gap_is_counted_and_held() -> None:
+    """What is missing stands in the log, so what came, and what comes after it, waits for it."""
     room = opened(head(5))
-    assert room.accept(event(9))
-    assert (room.gaps, room.position) == (1, "5-5")
-    room.take()
-    assert room.position == "9-9"
+    assert not room.accept(event(9))
+    assert not room.accept(event(10))
+    assert (room.gaps, room.position, room.is_whole, room.take()) == (1, "5-5", False, [])
 
 
 def test_gap_of_a_latest_channel_is_none() -> None:
@@ -132,10 +134,17 @@ def test_held_foreign_does_not_silence_the_room() -> None:
 
 
 def test_log_deleted_by_hand_does_not_silence_the_room() -> None:
-    """Somebody deleted the log: the next event starts a new chain, and is delivered."""
+    """Somebody deleted the log: the next event starts a new chain; that is told, and it is delivered."""
     room = opened(head(5))
-    assert room.accept(event(1, 0))
+    assert not room.accept(event(1, 0))
+    room.ask()
+    assert room.mend(Replay((event(1, 0),), Reason.DIVERGED, "1-1"))
     assert room.accept(event(2))
+    notice, *lines = room.take()
+    assert isinstance(notice, Notice)
+    assert (notice.event, notice.room) == ("room.gap", "workflow:x")
+    assert notice.data["from"] == "5-5"
+    assert lines[-1] == event(2).line
 
 
 def test_live_channel_has_no_position() -> None:

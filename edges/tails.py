@@ -1,0 +1,91 @@
+"""Reading the ends of logs for readers that come back; those of one moment share a read."""
+
+import asyncio
+from typing import Final
+
+from bus.channel import Channel
+from bus.log import Log
+from bus.replay import Replay, Since, Start, Tail
+
+__all__ = ["Tails"]
+
+_FRESH_S: Final = 1.0
+_READS_AT_ONCE: Final = 16
+"""So that others, such as the probe, have their turn on the connection while many rooms are read."""
+
+
+class Tails:
+    """One read per channel and moment, however many readers come.
+
+    A tail that was read before a reader came may lack what that reader has already seen elsewhere. So it may say that
+    nothing is missing, and otherwise is read anew before anything is told. Who asks for the newest events gets none
+    that is older than a read under way.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reads: dict[str, asyncio.Task[Tail]] = {}
+        self._done: dict[str, tuple[float, Tail]] = {}
+        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
+        self.count = 0
+
+    @property
+    def reads(self) -> "list[asyncio.Task[Tail]]":
+        """The reads under way, for whoever ends them."""
+        return list(self._reads.values())
+
+    async def replay(self, channel: Channel, start: Start) -> Replay:
+        """Return what a reader that begins at ``start`` is given.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        read_at, tail = self._done.get(channel.redis, (0.0, None))
+        if isinstance(start, Since) and tail is not None and asyncio.get_running_loop().time() - read_at < _FRESH_S:
+            replay = tail.replay(start)
+            if replay.reason is None:
+                return replay
+        under_way = self._reads.get(channel.redis)
+        if under_way is not None:
+            replay = (await asyncio.shield(under_way)).replay(start)
+            if replay.reason is None:
+                return replay
+        return (await self._read(channel, after=under_way)).replay(start)
+
+    async def read(self, channel: Channel) -> Tail:
+        """Read the end of a log, and share it with nobody.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        self.count += 1
+        async with self._turns:
+            return await self._log.tail(channel)
+
+    async def _read(self, channel: Channel, *, after: "asyncio.Task[Tail] | None") -> Tail:
+        """Read a tail, or share a read that began later than ``after``."""
+        task = self._reads.get(channel.redis)
+        if task is None or task is after:
+            task = asyncio.create_task(self.read(channel), name=f"tail of {channel.redis}")
+            self._reads[channel.redis] = task
+            task.add_done_callback(lambda done: self._ended(channel.redis, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, name: str, task: "asyncio.Task[Tail]") -> None:
+        if self._reads.get(name) is task:
+            del self._reads[name]
+        if not task.cancelled() and task.exception() is None:
+            self._done[name] = (asyncio.get_running_loop().time(), task.result())
+
+    def forget(self) -> None:
+        """Let go of every tail: Redis may be another one now."""
+        self._done.clear()
+
+    def forget_stale(self) -> None:
+        """Let go of tails that are no longer fresh. Called now and then by the edge."""
+        now = asyncio.get_running_loop().time()
+        self._done = {name: (at, tail) for name, (at, tail) in self._done.items() if now - at < _FRESH_S}

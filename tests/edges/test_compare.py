@@ -1,0 +1,343 @@
+"""After the link was away: rooms are compared with their logs, and mended once, by what the log says then."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from bus.channel import LATEST, LIVE, Channel
+from bus.errors import BusUnavailable
+from bus.log import Head, Log
+from bus.position import BEGINNING
+from bus.replay import Since, Tail
+from bus.subscriber import Subscriber
+from edges import hub as hub_module
+from edges.hub import Hub
+from edges.room import Room
+from tests.edges.peers import eventually
+from tests.edges.test_hub import Member, Redis, join
+from tests.edges.test_mend import chain
+from tests.edges.test_room import event
+
+
+@pytest.fixture
+def redis() -> Redis:
+    """Return a Redis with a hub on it."""
+    return Redis()
+
+
+def lose(redis: Redis, *numbers: int) -> None:
+    """Publish what the link does not bring."""
+    redis.publish(*numbers)
+    redis.on_the_way.clear()
+
+
+async def settled(redis: Redis, member: Member, *numbers: int) -> None:
+    """Wait until a member has got exactly these."""
+    await eventually(lambda: member.got == list(numbers))
+    assert redis.hub.statistics().gaps <= 1
+
+
+async def test_gap_on_a_live_room_is_filled_from_the_log(redis: Redis) -> None:
+    """An event was lost on its way; the next one shows it, and members get both in order."""
+    member = await join(redis)
+    redis.publish(1)
+    redis.arrive()
+    lose(redis, 2, 3)
+    redis.publish(4)
+    redis.arrive()
+    assert member.got == [1]
+    await settled(redis, member, 1, 2, 3, 4)
+    statistics = redis.hub.statistics()
+    assert (statistics.gaps, statistics.repaired, statistics.reads) == (1, 2, 1)
+
+
+async def test_compare_gives_what_was_missed_though_nothing_follows(redis: Redis) -> None:
+    """The last events before silence are made up for by the comparison alone."""
+    member = await join(redis)
+    lose(redis, 1, 2)
+    await redis.hub.compare()
+    assert member.got == [1, 2]
+    assert redis.hub.statistics().repaired == 2
+
+
+async def test_compare_reads_nothing_where_rooms_agree(redis: Redis) -> None:
+    """Heads say that nothing is missing: no log is read, and nothing is held."""
+    member = await join(redis)
+    await redis.hub.compare()
+    redis.publish(1)
+    redis.arrive()
+    await redis.hub.compare()
+    assert redis.hub.statistics().reads == 0
+    redis.publish(2)
+    redis.arrive()
+    assert member.got == [1, 2]
+
+
+async def test_another_birth_is_told_to_a_room_that_seems_to_agree(redis: Redis) -> None:
+    """A room without a log on a Redis that began anew: what was between nobody knows, and members are told."""
+    member = await join(redis)
+    await redis.hub.compare()
+    redis.born = "1500-b"
+    await redis.hub.compare()
+    (frame,) = member.frames
+    assert b"room.gap" in frame
+    assert b'"reason":"unknown"' in frame
+
+
+async def test_another_birth_is_not_forgotten_by_a_comparison_that_failed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis went away in the middle; the second attempt still knows that this is another one."""
+    member = await join(redis)
+    await redis.hub.compare()
+    redis.born, redis.fails_to_read = "1500-b", True
+    with pytest.raises(BusUnavailable):
+        await redis.hub.compare()
+    redis.fails_to_read = False
+    await redis.hub.compare()
+    assert b"room.gap" in b"".join(member.frames)
+    assert len(member.frames) == 1
+
+
+async def test_live_channel_is_not_compared(redis: Redis) -> None:
+    """Of a channel without a log nothing can be said."""
+    live = Channel("workflow:x", "workflow:x", LIVE)
+    await redis.hub.open(live)
+    await redis.hub.compare()
+    assert redis.hub.statistics().reads == 0
+
+
+async def test_latest_channel_gets_the_newest_and_no_gap(redis: Redis) -> None:
+    """After the link was away members of a latest channel get its one event."""
+    latest = Channel("workflow:x", "workflow:x", LATEST)
+    member = await join(redis, latest)
+    lose(redis, 1, 2, 3)
+    await redis.hub.compare()
+    assert member.got == [3]
+
+
+class Slow:
+    """Logs and a link: many channels, reads that end when they may, and a link with generations."""
+
+    def __init__(self) -> None:
+        self.hub = Hub(cast(Log, self), linger_s=1_000)
+        self.hub.attach(cast(Subscriber, self), lambda work, name: asyncio.create_task(work, name=name))
+        self.ends: dict[str, int] = {}
+        self.asked_heads: list[int] = []
+        self.reads: list[tuple[str, int]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.is_up, self.generation = True, 1
+
+    def statistics(self) -> "Slow":
+        return self
+
+    async def subscribe(self, channel: str) -> None:
+        await asyncio.sleep(0)
+
+    async def keep(self, channels: list[Channel]) -> None: ...
+
+    async def birth(self) -> str:
+        return "1-a"
+
+    async def heads(self, channels: list[Channel]) -> list[Head]:
+        self.asked_heads.append(len(channels))
+        ends = [self.ends.get(channel.redis, 5) for channel in channels]
+        return [Head(f"{end}-{end}", event(end).line) for end in ends]
+
+    async def tail(self, channel: Channel) -> Tail:
+        end = self.ends.get(channel.redis, 5)
+        self.reads.append((channel.redis, end))
+        lines = chain(1, end)
+        await self.may_answer.wait()
+        return Tail(9_000, 0, lines, "1-1", BEGINNING, f"{end}-{end}", is_cut=False)
+
+
+def of(number: int) -> Channel:
+    return Channel(f"workflow:{number}", f"workflow:{number}")
+
+
+class Counter(Member):
+    """A member that reads chain lines."""
+
+    @property
+    def got(self) -> list[int]:
+        lines, rest = list[int](), b"".join(self.frames)
+        while rest:
+            size = rest[1]
+            lines.append(int(rest[2 : 2 + size].rpartition(b":")[2][:-1]))
+            rest = rest[2 + size :]
+        return lines
+
+
+async def entered(slow: Slow, channel: Channel) -> Counter:
+    member = Counter()
+    await slow.hub.open(channel)
+    assert slow.hub.join_now(channel, member) is not None
+    return member
+
+
+async def test_compare_asks_in_batches_and_reads_rooms_that_differ_only() -> None:
+    """1,200 rooms take three round trips and one read for each room that missed something."""
+    slow = Slow()
+    members = [await entered(slow, of(number)) for number in range(1_200)]
+    slow.asked_heads.clear()
+    slow.ends = {"workflow:7": 6, "workflow:1100": 8}
+    await slow.hub.compare()
+    assert slow.asked_heads == [500, 500, 200]
+    assert sorted(slow.reads) == [("workflow:1100", 8), ("workflow:7", 6)]
+    assert {number: member.got for number, member in enumerate(members) if member.got} == {7: [6], 1_100: [6, 7, 8]}
+
+
+async def test_rooms_are_read_a_few_at_a_time() -> None:
+    """While many rooms are read, others have their turn on the connection: the probe, above all."""
+    slow = Slow()
+    for number in range(100):
+        await entered(slow, of(number))
+        slow.ends[f"workflow:{number}"] = 6
+    slow.may_answer.clear()
+    comparing = asyncio.create_task(slow.hub.compare())
+    await eventually(lambda: slow.reads)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(slow.reads) == 16
+    slow.may_answer.set()
+    await comparing
+    assert len(slow.reads) == 100
+
+
+def arrives(slow: Slow, *numbers: int) -> None:
+    slow.hub.deliver([(b"workflow:0", event(number).line) for number in numbers])
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second mend would go on from a log read before the first one was done; without the guard it tells falsely."""
+    if not is_guarded:
+
+        def mend(self: Hub, room: Room) -> "asyncio.Task[None]":
+            return asyncio.create_task(careless(self, room))
+
+        async def careless(self: Hub, room: Room) -> None:
+            tail = await self._tails.read(room.channel)
+            room.ask()
+            room.mend(tail.replay(Since(room.newest or "")))
+            self._flush(room)
+
+        monkeypatch.setattr(Hub, "_mend", mend)
+    slow = Slow()
+    member = await entered(slow, of(0))
+    slow.may_answer.clear()
+    arrives(slow, 7)
+    await eventually(lambda: len(slow.reads) == 1)
+    slow.ends["workflow:0"] = 9
+    comparing = asyncio.create_task(slow.hub.compare())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    slow.may_answer.set()
+    await comparing
+    await eventually(lambda: member.frames)
+    is_told = any(b"room.gap" in frame for frame in member.frames)
+    assert is_told is not is_guarded
+    if is_guarded:
+        assert member.got == [6, 7, 8, 9]
+
+
+async def test_mend_under_way_when_the_link_was_lost_reads_again() -> None:
+    """What was lost with the link came after that read began; the comparison makes the mend read anew."""
+    slow = Slow()
+    member = await entered(slow, of(0))
+    slow.may_answer.clear()
+    arrives(slow, 7)
+    slow.ends["workflow:0"] = 7
+    await eventually(lambda: len(slow.reads) == 1)
+    slow.generation, slow.ends["workflow:0"] = 2, 9
+    comparing = asyncio.create_task(slow.hub.compare())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    slow.may_answer.set()
+    await comparing
+    assert member.got == [6, 7, 8, 9]
+    assert len(slow.reads) == 2
+
+
+async def test_gap_in_the_very_moment_that_a_mend_ended_is_mended() -> None:
+    """The task of the last mend is done and not forgotten yet: a new one begins all the same."""
+    slow = Slow()
+    member = await entered(slow, of(0))
+    slow.ends["workflow:0"] = 12
+
+    class Eager(Counter):
+        def deliver(self, frames: bytes) -> bool:
+            asyncio.get_running_loop().call_soon(arrives, slow, 12)
+            return super().deliver(frames)
+
+    assert slow.hub.join_now(of(0), Eager()) is not None
+    slow.ends["workflow:0"] = 7
+    arrives(slow, 7)
+    slow.ends["workflow:0"] = 12
+    await eventually(lambda: member.got == list(range(6, 13)))
+
+
+async def test_link_lost_while_a_room_opens_is_noticed() -> None:
+    """What was published between two links is in the head that is read again; nobody stands before it."""
+    slow = Slow()
+    read = slow.heads
+
+    async def lose_link(channels: list[Channel]) -> list[Head]:
+        heads = await read(channels)
+        if slow.generation == 1:
+            slow.generation, slow.ends["workflow:0"] = 2, 9
+        return heads
+
+    slow.heads = lose_link  # type: ignore[method-assign]
+    await slow.hub.open(of(0))
+    room = slow.hub.join_now(of(0), Counter())
+    assert room is not None
+    assert room.position == "9-9"
+
+
+async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room that opens under a flood is mended at once, though no further event comes."""
+    monkeypatch.setattr("edges.room.HELD_LINES", 3)
+    slow = Slow()
+    read = slow.heads
+
+    async def flood(channels: list[Channel]) -> list[Head]:
+        heads = await read(channels)
+        arrives(slow, *range(6, 13))
+        slow.ends["workflow:0"] = 12
+        return heads
+
+    slow.heads = flood  # type: ignore[method-assign]
+    await slow.hub.open(of(0))
+    member = Counter()
+    room = slow.hub.join_now(of(0), member)
+    assert room is not None
+    await eventually(lambda: room.position == "12-12")
+    assert member.got == [6, 7, 8, 9, 10, 11, 12]
+
+
+async def test_replay_while_the_link_is_down_is_refused() -> None:
+    """Whoever would come back to a deaf edge is told to repeat it, whether the room remembers or not."""
+    slow = Slow()
+    await entered(slow, of(0))
+    slow.is_up = False
+    for position in ("5-5", "3-3"):
+        with pytest.raises(BusUnavailable):
+            await slow.hub.replay(of(0), Since(position))
+
+
+async def test_mend_waits_while_redis_refuses(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading is tried again until it succeeds."""
+    monkeypatch.setattr(hub_module, "_MEND_RETRY_S", 0.001)
+    member = await join(redis)
+    lose(redis, 1)
+    redis.fails_to_read = True
+    redis.publish(2)
+    redis.arrive()
+    await eventually(lambda: redis.hub.statistics().reads > 3)
+    assert member.got == []
+    redis.fails_to_read = False
+    await settled(redis, member, 1, 2)

@@ -1,0 +1,144 @@
+import asyncio
+from typing import cast
+
+import pytest
+
+from bus.channel import Channel
+from bus.envelope import Arrived
+from bus.errors import BusUnavailable
+from bus.log import Log
+from bus.position import BEGINNING, Reason
+from bus.replay import Last, Since, SinceTime, Tail
+from edges.tails import Tails
+
+X, Y = Channel("workflow:x", "workflow:x"), Channel("workflow:y", "workflow:y")
+
+
+class Store:
+    """A log whose reads end when they may, and answer with what was there when they began."""
+
+    def __init__(self) -> None:
+        self.count = 3
+        self.read: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.fails = False
+
+    async def tail(self, channel: Channel) -> Tail:
+        self.read.append(channel.name)
+        lines = tuple(
+            Arrived(b"%d" % number, f"{number}-1", f"{number - 1}-1" if number > 1 else BEGINNING)
+            for number in range(1, self.count + 1)
+        )
+        await self.may_answer.wait()
+        if self.fails:
+            raise BusUnavailable("away")
+        return Tail(9_000, 0, lines, "1-1", BEGINNING, lines[-1].position or "", is_cut=False)
+
+
+@pytest.fixture
+def store() -> Store:
+    """Return a log of three events."""
+    return Store()
+
+
+@pytest.fixture
+def tails(store: Store) -> Tails:
+    """Return what reads it."""
+    return Tails(cast(Log, store))
+
+
+async def test_thousand_at_once_share_a_read(tails: Tails, store: Store) -> None:
+    """However many come back at one moment, to however many places, a channel is read once."""
+    starts = [Since(f"{1 + number % 3}-1") for number in range(1_000)]
+    replays = await asyncio.gather(*(tails.replay(X, start) for start in starts))
+    assert [len(replay.lines) for replay in replays] == [2 - number % 3 for number in range(1_000)]
+    assert store.read == ["workflow:x"]
+    assert tails.count == 1
+
+
+async def test_thousand_that_missed_something_share_two_reads(tails: Tails, store: Store) -> None:
+    """Who is told of a loss is told by a read that began after it came; those share one, too."""
+    replays = await asyncio.gather(*(tails.replay(X, Since("2-9")) for _ in range(1_000)))
+    assert {replay.reason for replay in replays} == {Reason.DIVERGED}
+    assert len(store.read) == 2
+
+
+async def test_each_channel_has_a_read_of_its_own(tails: Tails, store: Store) -> None:
+    """Only readers of one channel share."""
+    await asyncio.gather(*(tails.replay(channel, Since("1-1")) for channel in (X, Y, X, Y)))
+    assert sorted(store.read) == ["workflow:x", "workflow:y"]
+
+
+async def test_fresh_tail_serves_who_comes_a_little_later(tails: Tails, store: Store) -> None:
+    """Within a second of a read nobody asks Redis again to learn that nothing is missing."""
+    await tails.replay(X, Since("1-1"))
+    assert len((await tails.replay(X, Since("2-1"))).lines) == 1
+    assert len(store.read) == 1
+
+
+async def test_stale_tail_tells_no_loss_to_who_is_ahead_of_it(tails: Tails, store: Store) -> None:
+    """Who has seen more elsewhere than the remembered tail holds is judged by a new one."""
+    await tails.replay(X, Since("1-1"))
+    store.count = 5
+    replay = await tails.replay(X, Since("4-1"))
+    assert (replay.reason, [line.position for line in replay.lines]) == (None, ["5-1"])
+    assert len(store.read) == 2
+
+
+async def test_read_under_way_tells_no_loss_to_who_came_later(tails: Tails, store: Store) -> None:
+    """The same where that tail is still on its way."""
+    store.may_answer.clear()
+    first = asyncio.create_task(tails.replay(X, Since("1-1")))
+    while not store.read:
+        await asyncio.sleep(0)
+    store.count = 5
+    ahead = [asyncio.create_task(tails.replay(X, Since("4-1"))) for _ in range(100)]
+    await asyncio.sleep(0)
+    store.may_answer.set()
+    assert len((await first).lines) == 2
+    assert {(await task).reason for task in ahead} == {None}
+    assert len(store.read) == 2
+
+
+@pytest.mark.parametrize("start", [Last(2), SinceTime(5_000, is_span=True), SinceTime(0)])
+async def test_newest_events_come_from_no_old_tail(tails: Tails, store: Store, start: Last | SinceTime) -> None:
+    """Who asks for the newest events, or for those since a time, is not answered with what was read before it came."""
+    await tails.replay(X, start)
+    store.count = 5
+    replay = await tails.replay(X, start)
+    assert replay.position == "5-1"
+    assert len(store.read) == 2
+
+
+async def test_read_that_fails_fails_for_all_and_is_begun_anew(tails: Tails, store: Store) -> None:
+    """Everybody who waits is told; the next one asks Redis again."""
+    store.fails = True
+    outcomes = await asyncio.gather(*(tails.replay(X, Since("1-1")) for _ in range(10)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {BusUnavailable}
+    assert len(store.read) == 1
+    store.fails = False
+    assert (await tails.replay(X, Since("1-1"))).reason is None
+
+
+async def test_reader_that_gives_up_takes_the_read_from_nobody(tails: Tails, store: Store) -> None:
+    """A read goes on for the others when the one who began it leaves."""
+    store.may_answer.clear()
+    first, second = (asyncio.create_task(tails.replay(X, Since("1-1"))) for _ in range(2))
+    while not store.read:
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert len(tails.reads) == 1
+    store.may_answer.set()
+    assert len((await second).lines) == 2
+    assert tails.reads == []
+
+
+async def test_forgotten_tail_is_read_anew(tails: Tails, store: Store) -> None:
+    """After the link was away nothing is answered from before."""
+    await tails.replay(X, Since("1-1"))
+    tails.forget()
+    await tails.replay(X, Since("1-1"))
+    tails.forget_stale()
+    assert len(store.read) == 2
