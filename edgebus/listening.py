@@ -1,25 +1,21 @@
-"""``edgebus listen``: a WebSocket client of the edges that own the channels."""
+"""``edgebus listen``: a client of the edges that own the channels."""
 
 import asyncio
-import uuid
+import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.uri import parse_uri
+from typing import Any
 
 from bus.channel import Channel
+from bus.envelope import envelope
 from bus.errors import BusTimeout, BusUnavailable, ChannelError
 from bus.service import Service
 from bus.tasks import end
+from clients import Client, Dismissed, Gap, Received, Recovered, Refused, Unreachable, Value, WrongAddress, connect
 from edgebus.events import show_line
+from edgebus.terminal import show, show_json
 
 __all__ = ["listen"]
-
-_ANSWER_DEADLINE_S = 5.0
 
 
 class _Countdown:
@@ -29,10 +25,13 @@ class _Countdown:
         self._left = count
         self.done = asyncio.Event()
 
-    def show(self, message: dict[str, Any], *, as_json: bool) -> None:
+    def show(self, value: Value, *, as_json: bool) -> None:
         if self.done.is_set():
             return
-        show_line(message, as_json=as_json)
+        if not isinstance(value, Received):
+            _show_status(value, as_json=as_json)
+            return
+        show_line(_message(value), as_json=as_json)
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:
@@ -43,24 +42,29 @@ async def listen(
     wanted: Sequence[tuple[Service, Channel]],
     *,
     url: str | None,
+    since: str | None,
+    last: int | None,
     count: int | None,
     timeout_s: float | None,
     as_json: bool,
 ) -> None:
     """Show the events of the channels until ``count`` were shown, or for ever.
 
+    An edge that goes away later is waited for; what happened to the stream is shown in its place.
+
     Raises:
-        BusUnavailable: an edge cannot be reached, or closed the connection.
+        BusUnavailable: an edge cannot be reached at the start, or sent us away for good.
         BusTimeout: ``timeout_s`` ran out first.
-        ChannelError: an edge refused a channel.
+        ChannelError: an edge refused a channel or its beginning.
 
     """
     channels: dict[tuple[str, str], list[str]] = defaultdict(list)
     for service, channel in wanted:
-        channels[service.name, url or f"ws://127.0.0.1:{service.port}"].append(channel.name)
+        names = channels[service.name, url or f"ws://127.0.0.1:{service.port}"]
+        names += [] if channel.name in names else [channel.name]
     countdown = _Countdown(count)
     tasks = [
-        asyncio.create_task(_listen_to(service_name, edge, names, countdown, as_json=as_json))
+        asyncio.create_task(_listen_to(service_name, edge, names, (since, last), countdown, as_json=as_json))
         for (service_name, edge), names in channels.items()
     ]
     tasks.append(asyncio.create_task(_finished(countdown)))
@@ -79,45 +83,82 @@ async def _finished(countdown: _Countdown) -> None:
     await countdown.done.wait()
 
 
-async def _listen_to(service: str, edge: str, names: Sequence[str], countdown: _Countdown, *, as_json: bool) -> None:
+async def _listen_to(
+    service: str,
+    edge: str,
+    names: Sequence[str],
+    start: tuple[str | None, int | None],
+    countdown: _Countdown,
+    *,
+    as_json: bool,
+) -> None:
     try:
-        async with connect(edge, proxy=_proxy(edge), max_size=None, open_timeout=_ANSWER_DEADLINE_S) as websocket:
-            for name in names:
-                await _subscribe(websocket, name, countdown, as_json)
-            while True:
-                message = orjson.loads(await websocket.recv())
-                if _is_of_a_room(message):
-                    countdown.show(message, as_json=as_json)
-    except ConnectionClosed as error:
-        raise BusUnavailable(f"the edge at {edge} closed the connection: {error}") from None
-    except (OSError, InvalidHandshake, TimeoutError) as error:
-        raise BusUnavailable(f"no edge answers at {edge} ({error}); start one with: edgebus edge {service}") from None
-
-
-def _proxy(edge: str) -> Literal[True] | None:
-    """Leave out the proxy that the environment names for an edge on this machine; another machine may need it."""
-    try:
-        host = parse_uri(edge).host
-    except (InvalidURI, ValueError) as error:
+        async with connect(edge) as client:
+            await _show_all(client, names, start, countdown, as_json=as_json)
+    except Unreachable as error:
+        raise BusUnavailable(f"{error}; start one with: edgebus edge {service}") from None
+    except Dismissed as error:
+        raise BusUnavailable(f"{edge}: {error}") from None
+    except WrongAddress as error:
         raise ChannelError(f"--url: {error}") from None
-    return None if host in ("127.0.0.1", "localhost", "::1") else True
 
 
-async def _subscribe(websocket: ClientConnection, name: str, countdown: _Countdown, as_json: bool) -> None:
-    asked = str(uuid.uuid4())
-    request = {"type": "request", "event": "subscribe", "data": {"channel": name}, "id": asked}
-    await websocket.send(orjson.dumps(request).decode())
-    async with asyncio.timeout(_ANSWER_DEADLINE_S):
-        while True:
-            message = orjson.loads(await websocket.recv())
-            if message.get("correlation_id") == asked:
-                break
-            if _is_of_a_room(message):
-                countdown.show(message, as_json=as_json)
-    if message["type"] == "error":
-        code, sentence = message["error_code"], message["error_message"]
-        raise (BusUnavailable if code == "UNAVAILABLE" else ChannelError)(f"{name}: {code}: {sentence}")
+async def _show_all(
+    client: Client,
+    names: Sequence[str],
+    start: tuple[str | None, int | None],
+    countdown: _Countdown,
+    *,
+    as_json: bool,
+) -> None:
+    """Show every channel of one edge until one of them fails."""
+    since, last = start
+    tasks = [asyncio.create_task(_show_one(client, name, since, last, countdown, as_json=as_json)) for name in names]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await end(tasks)
+    for task in done:
+        task.result()
 
 
-def _is_of_a_room(message: dict[str, Any]) -> bool:
-    return message.get("type") == "event" and message.get("room") is not None
+async def _show_one(
+    client: Client, name: str, since: str | None, last: int | None, countdown: _Countdown, *, as_json: bool
+) -> None:
+    try:
+        async for value in client.subscribe(name, since=since, last=last):
+            countdown.show(value, as_json=as_json)
+    except Refused as error:
+        raise ChannelError(f"{name}: {error}") from None
+
+
+def _message(event: Received) -> dict[str, Any]:
+    """Return the message as the edge sent it."""
+    positions = {"position": event.position, "previous": event.previous}
+    return positions | envelope(
+        "event",
+        event=event.event,
+        data=event.data,
+        room=event.channel,
+        message_id=event.id,
+        timestamp=event.timestamp,
+    )
+
+
+def _show_status(value: Value, *, as_json: bool) -> None:
+    """Print what became of a stream, so that it cannot be taken for an event."""
+    if as_json:
+        show_json({"type": type(value).__name__.lower(), **dataclasses.asdict(value)})
+        return
+    show(f"--            {value.channel}  {_sentence(value)}")
+
+
+def _sentence(value: Value) -> str:
+    match value:
+        case Gap(after=after, until=until, reason=reason):
+            return f"GAP ({reason}): events may be missing after {after or '?'} and before {until or '?'}"
+        case Recovered(replayed=replayed):
+            return f"goes on, nothing was missed; {replayed} event(s) replayed"
+        case Received():
+            return value.event
+    return f"interrupted ({value.cause}): {value.detail}"

@@ -1,0 +1,50 @@
+"""A client of edges that reconnects for ever and never loses an event in silence.
+
+::
+
+    async with connect("ws://127.0.0.1:8690", service=SERVICE) as client:
+        async for value in client.subscribe("workflow:42", since="-15m"):
+            print(value)
+
+Rests on edges' answers, never on Redis. What a subscription yields stands in ``clients.values``.
+"""
+
+from clients.client import Client, Token, connect
+from clients.errors import (
+    AlreadyFollowed,
+    AuthenticationFailed,
+    ClientClosed,
+    ClientError,
+    Disconnected,
+    Dismissed,
+    Refused,
+    RequestTimeout,
+    Unreachable,
+    WrongAddress,
+    WrongAnswer,
+)
+from clients.subscription import Subscription
+from clients.values import Gap, Interrupted, Received, Recovered, Value
+
+__all__ = [
+    "AlreadyFollowed",
+    "AuthenticationFailed",
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "Disconnected",
+    "Dismissed",
+    "Gap",
+    "Interrupted",
+    "Received",
+    "Recovered",
+    "Refused",
+    "RequestTimeout",
+    "Subscription",
+    "Token",
+    "Unreachable",
+    "Value",
+    "WrongAddress",
+    "WrongAnswer",
+    "connect",
+]

@@ -1,0 +1,65 @@
+"""What a client can be told, beside the address, the token and the service."""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from clients.follower import LEAST_LIMIT
+
+__all__ = ["ClientSettings", "Timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The clock and the dice; tests bring their own.
+
+    Attributes:
+        sleep: waits for seconds.
+        clock: seconds, monotonic.
+        dice: a number in [0, 1).
+
+    """
+
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    dice: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How a client behaves.
+
+    Attributes:
+        queue_limit: how many values may wait in one subscription, at least 16; above that the client leaves the room
+            until half of them are taken, and goes on from the log. Below 2,000 a full replay does not fit.
+        open_timeout_s: for the connection, its opening handshake and the answer to the token, each.
+        request_timeout_s: for the answer to a request, unless the call says otherwise.
+        ping_interval_s: of silence after which the edge is pinged.
+        ping_timeout_s: for the answer to a ping; then the connection counts as broken.
+        close_timeout_s: for the closing handshake.
+        max_message_bytes: largest message taken; a larger one ends the client with ``Dismissed`` (1009), since it would
+            come again. None for no limit.
+        headers: added to the opening handshake.
+        tls: for ``wss``; None for the system's authorities.
+        timing: None of the caller's business, except in tests.
+
+    """
+
+    queue_limit: int = 2_000
+    open_timeout_s: float = 10.0
+    request_timeout_s: float = 10.0
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+    close_timeout_s: float = 2.0
+    max_message_bytes: int | None = 4 * 1024 * 1024
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    timing: Timing = field(default_factory=Timing)
+
+    def __post_init__(self) -> None:
+        """Refuse a queue that a subscription cannot get on with."""
+        if self.queue_limit < LEAST_LIMIT:
+            raise ValueError(f"queue_limit: expected {LEAST_LIMIT} or more, got {self.queue_limit}")

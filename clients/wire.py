@@ -1,0 +1,116 @@
+"""What goes over the connection, as values: requests to text, text to what it means. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from clients.values import Received
+
+__all__ = ["Answer", "Message", "Notice", "Refusal", "decode", "encode", "milliseconds"]
+
+NOTICES: Final = frozenset(
+    {"session.created", "room.gap", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to what was asked under ``asked``."""
+
+    asked: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error; ``asked`` is None where the edge could not tell what it answers."""
+
+    asked: str | None
+    code: str
+    sentence: str
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the edge says of itself or of a room, unasked; ``channel`` is None when it concerns the connection."""
+
+    event: str
+    channel: str | None
+    data: Mapping[str, Any]
+
+
+Message: TypeAlias = Answer | Refusal | Notice | Received
+
+
+def encode(verb: str, data: Mapping[str, Any], asked: str) -> str:
+    """Return the text of a request.
+
+    Raises:
+        TypeError: ``data`` holds what JSON cannot carry.
+
+    """
+    return orjson.dumps({"type": "request", "event": verb, "data": data, "id": asked}).decode()
+
+
+def decode(text: str | bytes) -> Message | None:
+    """Return what a message means, None when it means nothing to a client: unknown, malformed, of another dialect."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
+        return None
+    match value.get("type"):
+        case "response" | "pong":
+            return _answer(value)
+        case "error":
+            return _refusal(value)
+        case "event":
+            return _event(value)
+    return None
+
+
+def _answer(value: dict[str, Any]) -> Answer | None:
+    asked = _text(value, "correlation_id")
+    return None if asked is None else Answer(asked, value.get("data", {}))
+
+
+def _refusal(value: dict[str, Any]) -> Refusal:
+    return Refusal(
+        _text(value, "correlation_id"),
+        _text(value, "error_code") or "INTERNAL_ERROR",
+        _text(value, "error_message") or "",
+        milliseconds(value.get("data", {}), "retry_after_ms"),
+    )
+
+
+def _event(value: dict[str, Any]) -> Notice | Received | None:
+    event, room, position = _text(value, "event"), _text(value, "room"), _text(value, "position")
+    if event is None:
+        return None
+    data = value.get("data", {})
+    if room is None or (event in NOTICES and position is None):
+        return Notice(event, room, data)
+    return Received(
+        channel=room,
+        id=_text(value, "id") or "",
+        event=event,
+        data=data,
+        timestamp=_text(value, "timestamp") or "",
+        position=position,
+        previous=_text(value, "previous"),
+    )
+
+
+def milliseconds(data: Mapping[str, Any], key: str) -> int | None:
+    """Return a time span out of an edge's data, None when there is none that makes sense."""
+    value = data.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _text(value: Mapping[str, Any], key: str) -> str | None:
+    found = value.get(key)
+    return found if isinstance(found, str) else None

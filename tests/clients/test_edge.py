@@ -1,0 +1,161 @@
+"""The client at a real edge with a real Redis."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bus.embedded import EmbeddedBroker
+from clients import Dismissed, Gap, Interrupted, Received, Recovered, Refused, Unreachable, connect
+from clients.settings import ClientSettings
+from edges import Edge, EdgeSettings
+from producers import Producer
+from producers.services import excalidraw, mahavishnu, session_buddy
+from producers.services.mahavishnu import SERVICE, WorkflowStageCompleted, WorkflowStarted
+from tests.clients.fake_edge import Waiting, eventually, fake_edge, take
+
+HTTP_STATUSES = {404: Dismissed, 503: Unreachable}
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith("EDGEBUS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """Lend a real server."""
+    with EmbeddedBroker(port=0) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
+    """Lend a producer."""
+    async with Producer(broker.url) as producer:
+        yield producer
+
+
+@asynccontextmanager
+async def running(broker: EmbeddedBroker, service: object = SERVICE, port: int = 0) -> AsyncIterator[Edge]:
+    settings = EdgeSettings(port=port, redis_url=broker.url)
+    async with Edge(service, settings) as edge:  # type: ignore[arg-type]
+        await eventually(lambda: edge.not_ready() is None)
+        yield edge
+
+
+async def test_events_and_requests_are_typed(broker: EmbeddedBroker, producer: Producer) -> None:
+    """From a producer's model to the same model at the client, and an answer folded from the log."""
+    event = WorkflowStarted(workflow_id="1", adapter="local")
+    async with running(broker) as edge, connect(f"ws://127.0.0.1:{edge.port}", service=SERVICE) as client:
+        async with client.subscribe("workflow:1") as one, client.subscribe("global") as both:
+            published = await producer.publish(event)
+            [here], [there] = await take(one), await take(both)
+        assert isinstance(here, Received)
+        assert isinstance(there, Received)
+        assert here.model == there.model == event
+        assert here.id == there.id == published.id
+        assert {here.channel: here.position, there.channel: there.position} == published.positions
+        status = await client.request("get_workflow_status", workflow_id="1")
+        assert (type(status), status.status) == (mahavishnu.WorkflowStatus, "running")
+        with pytest.raises(Refused, match="workflow_id"):
+            await client.request("get_workflow_status")
+
+
+async def test_restarted_edge_is_resumed_without_loss(broker: EmbeddedBroker, producer: Producer) -> None:
+    """What is published while there is no edge reaches the client from the log, once and in order."""
+    waiting = Waiting()
+    waiting.is_held = True
+    async with running(broker) as edge:
+        port = edge.port
+        client = connect(f"ws://127.0.0.1:{port}", service=SERVICE, settings=waiting.settings())
+        await client.__aenter__()
+        events = client.subscribe("workflow:1")
+        await events.joined()
+        await producer.publish(WorkflowStarted(workflow_id="1"))
+        [first] = await take(events)
+    sleeper = await waiting.sleeper()
+    for name in ("a", "b"):
+        await producer.publish(WorkflowStageCompleted(workflow_id="1", stage_name=name, result={}))
+    async with running(broker, port=port):
+        waiting.is_held = False
+        sleeper.set()
+        values = await take(events, 4)
+        await client.close()
+    assert isinstance(first, Received)
+    assert isinstance(values[0], Interrupted)
+    assert values[1] == Recovered("workflow:1", 2)
+    assert [value.model.stage_name for value in values[2:]] == ["a", "b"]  # type: ignore[union-attr]
+    assert events.position == values[3].position  # type: ignore[union-attr]
+
+
+async def test_past_is_replayed_by_span_position_and_number(broker: EmbeddedBroker, producer: Producer) -> None:
+    """All three ways into the past end in the present."""
+    for name in ("a", "b", "c"):
+        await producer.publish(WorkflowStageCompleted(workflow_id="1", stage_name=name, result={}))
+    async with running(broker) as edge, connect(f"ws://127.0.0.1:{edge.port}", service=SERVICE) as client:
+        async with client.subscribe("workflow:1", since="-15m") as events:
+            values = await take(events, 4)
+        position = values[2].position  # type: ignore[union-attr]
+        async with client.subscribe("workflow:1", since=position) as events:
+            assert await take(events, 2) == [Recovered("workflow:1", 1), values[3]]
+        async with client.subscribe("workflow:1", last=2) as events:
+            assert await take(events, 3) == [Recovered("workflow:1", 2), *values[2:]]
+        async with client.subscribe("workflow:1", since="1-1") as events:
+            gap, *rest = await take(events, 4)
+        assert isinstance(gap, Gap)
+        assert (gap.after, gap.reason, rest) == ("1-1", "unknown", values[1:])
+
+
+async def test_slow_caller_gets_everything_from_the_log(broker: EmbeddedBroker, producer: Producer) -> None:
+    """A caller who falls behind its queue again and again still has every event once and in order."""
+    settings = ClientSettings(queue_limit=32)
+    async with running(broker) as edge, connect(f"ws://127.0.0.1:{edge.port}", settings=settings) as client:
+        async with client.subscribe("workflow:1") as events:
+            for number in range(200):
+                name = str(number)
+                await producer.publish(WorkflowStageCompleted(workflow_id="1", stage_name=name, result={}))
+            names: list[str] = []
+            slow = 0
+            while len(names) < 200:
+                [value] = await take(events)
+                assert not isinstance(value, Gap)
+                slow += isinstance(value, Interrupted)
+                if isinstance(value, Received):
+                    names.append(value.data["stage_name"])
+        assert names == [str(number) for number in range(200)]
+        assert slow > 1
+
+
+async def test_live_and_latest_channels(broker: EmbeddedBroker, producer: Producer) -> None:
+    """A live channel has events without positions; a latest one shows its last value to a newcomer."""
+    await producer.publish(session_buddy.MetricsUpdate(top_skills=[], anomalies=[]))
+    async with (
+        running(broker, session_buddy.SERVICE) as buddy,
+        connect(f"ws://127.0.0.1:{buddy.port}", service=session_buddy.SERVICE) as client,
+        client.subscribe("skills") as events,
+    ):
+        [value] = await take(events)
+        assert isinstance(value, Received)
+        assert isinstance(value.model, session_buddy.MetricsUpdate)
+    async with (
+        running(broker, excalidraw.SERVICE) as edge,
+        connect(f"ws://127.0.0.1:{edge.port}", service=excalidraw.SERVICE) as client,
+        client.subscribe("cursor:d") as events,
+    ):
+        await excalidraw.Excalidraw(producer).broadcast_cursor_moved("d", "u", {"x": 1, "y": 2})
+        [value] = await take(events)
+        assert isinstance(value, Received)
+        assert value.position is None
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_handshake_that_is_refused(status: int) -> None:
+    """An address that will never be an edge's is told apart from one that is not ready."""
+    async with fake_edge(status=status) as edge:
+        with pytest.raises(HTTP_STATUSES[status], match=str(status)):
+            await connect(edge.url).__aenter__()

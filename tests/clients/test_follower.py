@@ -1,0 +1,248 @@
+"""The rules of one subscription, without a socket: P1 to P3 against a model of a log."""
+
+from collections import deque
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from clients.follower import LEAST_LIMIT, Follower, Phase
+from clients.values import Gap, Interrupted, Received, Recovered, Value
+
+KEPT = 30
+
+
+def received(position: str | None, previous: str | None) -> Received:
+    return Received("c", "id", "e", {}, "", position, previous)
+
+
+def joined(follower: Follower, **data: Any) -> None:
+    assert follower.command(0) is not None
+    follower.joined({"position": "9-9", **data})
+
+
+def taken(follower: Follower) -> list[Value]:
+    values = []
+    while (value := follower.take()) is not None:
+        values.append(value)
+    return values
+
+
+def test_latest_channel_is_asked_for_plainly_and_never_has_a_gap() -> None:
+    """The edge shows the last value to every newcomer, so nothing is resumed, and values in between are no loss."""
+    follower = Follower("skills", kind="latest")
+    joined(follower, position="5-1")
+    follower.arrived(received("5-1", "4-1"))
+    follower.arrived(received("9-1", "8-1"))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "skills"})
+    follower.joined({"position": "9-1"})
+    follower.arrived(received("9-1", "8-1"))
+    positions = [value.position if isinstance(value, Received) else value for value in taken(follower)]
+    assert positions == ["5-1", "9-1", Interrupted("skills", "link", ""), Recovered("skills", 0)]
+
+
+def test_event_without_a_position_is_handed_over_and_moves_nothing() -> None:
+    """A line that somebody typed into Redis has no place in the log."""
+    follower = Follower("c")
+    joined(follower)
+    follower.arrived(received(None, None))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "9-9"})
+    assert taken(follower)[0] == received(None, None)
+    assert follower.position == "9-9"
+
+
+def test_events_before_the_confirmation_belong_to_an_earlier_membership() -> None:
+    """What arrives between asking and the answer comes again with the replay."""
+    follower = Follower("c", since="1-1")
+    assert follower.command(0) is not None
+    follower.arrived(received("2-1", "1-1"))
+    follower.told_gap({"from": "1-1", "to": "2-1", "reason": "trimmed"})
+    assert len(follower) == 0
+
+
+def test_answers_out_of_turn_change_nothing() -> None:
+    """A second confirmation, a pause or its end where none was asked for are passed over."""
+    follower = Follower("c")
+    follower.joined({"position": "1-1"})
+    follower.refused()
+    follower.retry()
+    follower.restored()
+    assert (follower.phase, len(follower), follower.has_joined) == (Phase.AWAY, 0, False)
+    joined(follower)
+    follower.joined({"position": "1-1"})
+    assert follower.position == "9-9"
+
+
+def test_position_follows_a_replay_that_held_nothing() -> None:
+    """A caller that came by a span knows where it stands although nothing happened in it."""
+    follower = Follower("c", since="-1m")
+    joined(follower, recovered=True, replayed=0)
+    assert follower.position is None
+    assert taken(follower) == [Recovered("c", 0)]
+    assert follower.position == "9-9"
+
+
+def test_span_that_was_asked_for_late_begins_where_it_began() -> None:
+    """Time and position stay as they are; a span grows by what went by since the call."""
+    for since, asked in (("-2m", "-125s"), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("soon", "soon")):
+        assert Follower("c", since=since).command(4_001) == ("subscribe", {"channel": "c", "since": asked})
+
+
+def test_gap_of_the_edge_ends_an_interruption() -> None:
+    """After ``bus.degraded`` and a gap there is no recovery to tell as well."""
+    follower = Follower("c")
+    joined(follower)
+    follower.interrupted("bus", "")
+    follower.told_gap({"from": None, "to": "12-1"})
+    follower.restored()
+    assert taken(follower) == [Interrupted("c", "bus", ""), Gap("c", None, "12-1", "unknown")]
+
+
+def test_known_positions_have_a_bound() -> None:
+    """What is remembered to drop repetitions does not grow for ever."""
+    follower = Follower("c", limit=100_000)
+    joined(follower, position="0-0")
+    for number in range(1, 6_000):
+        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    follower.arrived(received("5999-1", "5998-1"))
+    follower.arrived(received("2500-1", "2499-1"))
+    assert follower.duplicates == 2
+    assert len(follower._recent) <= 4_096  # noqa: SLF001 (the bound itself)
+
+
+class Log(RuleBasedStateMachine):
+    """A log that grows, is trimmed and loses its end to a failover; an edge that replays it; one follower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain: list[tuple[str, str]] = []
+        self.log: list[tuple[str, str]] = []
+        self.number = 0
+        self.sent: deque[tuple[str, str]] = deque()
+        self.is_connected = self.is_in = False
+        self.values: list[Value] = []
+
+    @initialize(limit=st.integers(LEAST_LIMIT, 40))
+    def begin(self, limit: int) -> None:
+        self.follower = Follower("c", limit=limit)
+        self.started = False
+
+    @rule(count=st.integers(1, 12))
+    def publish(self, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            entry = (f"{self.number}-7", self.log[-1][0] if self.log else "0-0")
+            self.log = [*self.log, entry][-KEPT:]
+            if self.is_in:
+                self.sent.append(entry)
+
+    @precondition(lambda self: len(self.log) > 3)
+    @rule(count=st.integers(1, 3))
+    def fail_over(self, count: int) -> None:
+        """Lose the newest entries; whoever was in the room had them, or is cut."""
+        self.cut()
+        self.log = self.log[:-count]
+
+    @rule()
+    def connect(self) -> None:
+        self.is_connected = True
+        self.serve()
+
+    @rule()
+    def cut(self) -> None:
+        if self.is_connected:
+            self.is_connected = self.is_in = False
+            self.sent.clear()
+            self.follower.interrupted("link", "cut")
+
+    def serve(self) -> None:
+        command = self.follower.command(0) if self.is_connected else None
+        match command:
+            case ("subscribe", {"since": since}):
+                self.resume(since)
+            case ("subscribe", _):
+                assert not self.started
+                self.start_at = self.log[-1][0] if self.log else "0-0"
+                self.started = self.is_in = True
+                self.follower.joined({"position": self.start_at})
+            case ("unsubscribe", _):
+                self.is_in = False
+                self.sent.clear()
+
+    def resume(self, since: str) -> None:
+        positions = [position for position, _ in self.log]
+        end = positions[-1] if positions else "0-0"
+        if since in positions:
+            missed, reason = self.log[positions.index(since) + 1 :], None
+        elif since == "0-0" and (not self.log or self.log[0][1] == "0-0"):
+            missed, reason = self.log, None
+        else:
+            missed, reason = self.log, "trimmed"
+        self.sent.clear()
+        self.follower.joined({"position": end, "recovered": reason is None, "reason": reason, "replayed": len(missed)})
+        self.sent.extend(missed)
+        self.is_in = True
+
+    @rule(count=st.integers(1, 30), again=st.booleans())
+    def deliver(self, count: int, again: bool) -> None:
+        for _ in range(min(count, len(self.sent))):
+            if not self.sent:
+                return
+            entry = self.sent.popleft()
+            for _ in range(1 + again):
+                self.follower.arrived(received(*entry))
+                self.serve()
+
+    @rule(count=st.integers(1, 40))
+    def take(self, count: int) -> None:
+        for _ in range(count):
+            value = self.follower.take()
+            if value is not None:
+                self.values.append(value)
+                self.serve()
+
+    @invariant()
+    def is_bounded(self) -> None:
+        assert not hasattr(self, "follower") or len(self.follower) <= 41
+
+    def teardown(self) -> None:
+        """Let everything arrive, and judge what the caller was handed."""
+        if not hasattr(self, "follower"):
+            return
+        self.connect()
+        while self.sent or len(self.follower):
+            self.deliver(1, again=False)
+            self.take(40)
+        if self.started:
+            self.judge()
+
+    def judge(self) -> None:
+        events = [value.position for value in self.values if isinstance(value, Received)]
+        assert len(events) == len(set(events)), "twice"
+        known, newest, has_gap, was_interrupted = {self.start_at}, 0, False, False
+        for value in self.values:
+            match value:
+                case Gap():
+                    has_gap, was_interrupted = True, False
+                case Interrupted():
+                    assert not was_interrupted
+                    was_interrupted = True
+                case Recovered():
+                    assert was_interrupted
+                    was_interrupted = False
+                case Received(position=str(position), previous=previous):
+                    assert not was_interrupted
+                    number = int(position.partition("-")[0])
+                    assert has_gap or previous in known, "silent loss"
+                    assert has_gap or newest < number, "out of order"  # after a gap comes what there is, older or not
+                    newest, has_gap = number, False
+                    known.add(position)
+        assert not was_interrupted
+        assert not self.log or self.log[-1][0] in known, "silent loss at the end"
+
+
+TestLog = Log.TestCase
+TestLog.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

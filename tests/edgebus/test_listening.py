@@ -1,0 +1,87 @@
+"""``edgebus listen`` as its user sees it: the past, gaps and reconnections in line."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from bus.channel import Channel
+from bus.errors import BusTimeout, BusUnavailable, ChannelError
+from edgebus.listening import listen
+from producers.services.mahavishnu import SERVICE
+from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, at, fake_edge
+
+
+def start(
+    edge: FakeEdge,
+    *,
+    since: str | None = None,
+    last: int | None = None,
+    count: int | None = 1,
+    timeout_s: float = DEADLINE_S,
+    as_json: bool = False,
+) -> "asyncio.Task[None]":
+    wanted: list[Channel] = [SERVICE.channel(CHANNEL)] * 2
+    return asyncio.create_task(
+        listen(
+            [(SERVICE, channel) for channel in wanted],
+            url=edge.url,
+            since=since,
+            last=last,
+            count=count,
+            timeout_s=timeout_s,
+            as_json=as_json,
+        )
+    )
+
+
+async def test_gaps_and_reconnections_stand_between_the_events(capsys: pytest.CaptureFixture[str]) -> None:
+    """What became of the stream is a line of its own, and counts for nothing."""
+    async with fake_edge() as edge:
+        listening = start(edge, since=at(1), count=2)
+        talk = await edge.accept()
+        assert (await talk.resumes(4, 1, "trimmed"))["since"] == at(1)
+        await talk.event(4)
+        await talk.cut()
+        talk = await edge.accept()
+        await talk.resumes(5, 1)
+        await talk.event(5)
+        await listening
+    lines = [line[14:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == f"{CHANNEL}  GAP (trimmed): events may be missing after {at(1)} and before {at(4)}"
+    assert lines[1] == f'{CHANNEL}  workflow.stage  {{"n":4}}'
+    assert lines[2].startswith(f"{CHANNEL}  interrupted (link): ")
+    assert lines[3] == f"{CHANNEL}  goes on, nothing was missed; 1 event(s) replayed"
+    assert len(lines) == 5
+
+
+async def test_json_has_an_object_for_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """An event is the edge's own message; the rest says by ``type`` what it is."""
+    async with fake_edge() as edge:
+        listening = start(edge, last=1, as_json=True)
+        talk = await edge.accept()
+        await talk.resumes(4, 1)
+        await talk.event(4)
+        await listening
+    recovered, event = (orjson.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert recovered == {"type": "recovered", "channel": CHANNEL, "replayed": 1}
+    assert (event["type"], event["room"], event["position"], event["previous"]) == ("event", CHANNEL, at(4), at(3))
+    assert len(event) == 11
+
+
+async def test_edge_that_refuses_or_dismisses_ends_the_command() -> None:
+    """A wrong channel and a closed door are errors of different kinds; silence is a time-out."""
+    async with fake_edge() as edge:
+        listening = start(edge, since="soon")
+        talk = await edge.accept()
+        await talk.refuse(await talk.asked("subscribe"), "INVALID_REQUEST")
+        with pytest.raises(ChannelError, match="INVALID_REQUEST"):
+            await listening
+        listening = start(edge)
+        talk = await edge.accept()
+        await talk.joins(0)
+        await talk.close(1008, "abuse")
+        with pytest.raises(BusUnavailable, match="abuse"):
+            await listening
+        with pytest.raises(BusTimeout, match="nothing more"):
+            await start(edge, timeout_s=0.01)
