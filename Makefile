@@ -54,7 +54,7 @@ lock: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find bus producers edges edgebus tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find bus producers edges clients edgebus tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The pip that a Python brings takes up to 20 s for what follows; the locked one, put there by it, takes 6 s. It comes
 # out of requirements.txt, so that its hash is checked like any other.

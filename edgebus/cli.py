@@ -154,6 +154,10 @@ def publish(
 def listen(
     channels: Annotated[list[str], typer.Argument(help="Such as workflow:wf_123, or mahavishnu/global.")],
     *,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Begin in the past: -15m, an ISO time, a position.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Begin with this many past events.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Give up after that.")] = None,
     url: Annotated[str | None, typer.Option(metavar="ws://…", help="The edge; else the service's port here.")] = None,
@@ -170,8 +174,13 @@ def listen(
         wanted = [find_channel(text, services) for text in channels]
         if url is not None and len({owner.name for owner, _ in wanted}) > 1:
             exit_with(Exit.USAGE, "--url names one edge, and the channels belong to several services")
+        if since is not None and last is not None:
+            exit_with(Exit.USAGE, "--since, --last: give one of them")
+        following = listening.listen(
+            wanted, url=url, since=since, last=last, count=count, timeout_s=timeout, as_json=as_json
+        )
         try:
-            run(listening.listen(wanted, url=url, count=count, timeout_s=timeout, as_json=as_json))
+            run(following)
         except KeyboardInterrupt:
             raise typer.Exit(Exit.OK) from None
 
@@ -196,6 +205,28 @@ def history(
 
 
 @app.command()
+def replay(
+    channel: Annotated[str, typer.Argument(help="Such as workflow:wf_123, or mahavishnu/global.")],
+    *,
+    since: Annotated[str, typer.Option(help="A position, an ISO time with its offset, or a span such as -15m.")],
+    until: Annotated[str | None, typer.Option(help="The same forms; else all there is.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace at which it happened.")] = 1.0,
+    at_once: Annotated[bool, typer.Option("--at-once", help="Do not wait at all.")] = False,
+    redis: RedisOption = None,
+    service: ServiceOption = None,
+) -> None:
+    """Print a channel's past as JSON lines, at its own pace or a multiple of it."""
+    from edgebus import replaying
+    from edgebus.catalogue import all_services, find_channel
+    from edgebus.run import run
+
+    with exits():
+        _, found = find_channel(channel, all_services(service))
+        pace = None if at_once else speed
+        run(replaying.replay(_url(redis), found, since=since, until=until, speed=pace))
+
+
+@app.command()
 def services(
     name: Annotated[str | None, typer.Argument(help="One service, in full.")] = None, *, as_json: JsonOption = False
 ) -> None:
@@ -212,6 +243,47 @@ def services(
             show_service(chosen[0])
         else:
             show_services(chosen)
+
+
+lab = typer.Typer(help="The fault laboratory: real servers, one fault at a time, and an independent checker.")
+app.add_typer(lab, name="lab", no_args_is_help=True)
+
+
+class LabSize(StrEnum):
+    """How much a scenario does."""
+
+    SMALL = "small"
+    FULL = "full"
+
+
+@lab.command("list")
+def lab_list(*, as_json: JsonOption = False) -> None:
+    """List the scenarios."""
+    from edgebus.lab.report import show_scenarios
+
+    show_scenarios(as_json=as_json)
+
+
+@lab.command("run")
+def lab_run(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios, as `edgebus lab list` shows them.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    size: Annotated[LabSize, typer.Option(help="small is what the tests run.")] = LabSize.FULL,
+    as_json: JsonOption = False,
+) -> None:
+    """Run scenarios on servers of their own; ends with 1 when a promise of the bus broke."""
+    from edgebus.lab.report import run_named
+    from edgebus.lab.scenarios import SCENARIOS
+    from edgebus.logs import configure
+    from edgebus.run import run
+
+    if bool(names) == everything:
+        exit_with(Exit.USAGE, "name scenarios, or write --all")
+    configure("critical")
+    with exits():
+        code = run(run_named(list(SCENARIOS) if everything else names or [], size=size, as_json=as_json))
+    raise typer.Exit(code)
 
 
 def _url(given: str | None) -> str:

@@ -31,8 +31,8 @@ class Exit(IntEnum):
     TIMED_OUT = 4
 
 
-out: Final = Console(highlight=False, soft_wrap=True)
-_err: Final = Console(highlight=False, soft_wrap=True, stderr=True)
+out: Final = Console(highlight=False, emoji=False, soft_wrap=True)
+_err: Final = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def escape(text: str) -> str:

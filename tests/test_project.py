@@ -117,12 +117,12 @@ def test_lock_is_complete(lock: str, python: str, platform: str, machine: str) -
 
 
 def test_wheel_holds_the_rooms_and_their_data(tmp_path: Path) -> None:
-    """The wheel has every file of the four packages, the script for Redis among them, and nothing else."""
+    """The wheel has every file of the five packages, the script for Redis among them, and nothing else."""
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {"bus/publish.lua", "edgebus/__init__.py", "producers/services/mahavishnu.py"} <= names
-    assert {name.partition("/")[0] for name in names} == {"bus", "producers", "edges", "edgebus"}
+    assert {name.partition("/")[0] for name in names} == {"bus", "producers", "edges", "clients", "edgebus"}
 
 
 def test_every_rule_that_is_ignored_has_its_reason() -> None:

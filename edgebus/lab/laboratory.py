@@ -1,0 +1,72 @@
+"""Running scenarios, one after another, and what each run says in the end."""
+
+import asyncio
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from edgebus.lab.checker import Findings, check
+from edgebus.lab.scenarios import Scenario
+from edgebus.lab.site import Precondition, PreconditionFailed, Site, Size
+
+__all__ = ["FULL", "SMALL", "Result", "run_scenario"]
+
+SMALL: Final = Size("small", settle_s=5.0)
+FULL: Final = Size("full", settle_s=15.0)
+_DEADLINE_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run says.
+
+    Attributes:
+        verdict: ``kept``; ``broken``, a promise did not hold; ``void``, a precondition did not, so nothing is said.
+
+    """
+
+    scenario: str
+    size: str
+    verdict: str
+    findings: Findings = field(default_factory=Findings)
+    preconditions: tuple[Precondition, ...] = ()
+    took_s: float = 0.0
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as data for JSON."""
+        data = asdict(self)
+        return {**{key: data[key] for key in ("scenario", "size", "verdict", "took_s")}, **_shown(data)}
+
+
+def _shown(data: dict[str, Any]) -> dict[str, Any]:
+    counts = {
+        "published": "published",
+        "delivered": "delivered",
+        "repaired": "repaired",
+        "told_as_gap": "told",
+        "lost_in_silence": "lost",
+        "known_to_producer_alone": "with_primary",
+        "doubled": "doubled",
+        "seconds_until_whole": "whole_s",
+        "broken": "broken",
+    }
+    return {key: data["findings"][name] for key, name in counts.items()} | {"preconditions": data["preconditions"]}
+
+
+async def run_scenario(scenario: Scenario, size: Size) -> Result:
+    """Run one scenario and judge it.
+
+    Raises:
+        TimeoutError: it did not end.
+
+    """
+    began_s = asyncio.get_running_loop().time()
+    async with asyncio.timeout(_DEADLINE_S), Site(size) as site:
+        try:
+            await scenario.run(site)
+            is_void = False
+        except PreconditionFailed:
+            is_void = True
+    took_s = asyncio.get_running_loop().time() - began_s
+    findings = Findings() if is_void else check(site.evidence())
+    verdict = "void" if is_void else "broken" if findings.broken else "kept"
+    return Result(scenario.name, size.name, verdict, findings, tuple(site.preconditions), took_s)

@@ -1,0 +1,200 @@
+"""The laboratory's own client: joins rooms, comes back when a connection ends, resumes by position, records all."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
+
+from bus.tasks import end
+from edgebus.lab.records import ClientLog, Mark
+
+__all__ = ["Listener"]
+
+_OPEN_DEADLINE_S: Final = 3.0
+_COME_BACK_S: Final = 0.5
+"""Upper end of a random wait before the next attempt."""
+
+
+class Listener:
+    """One client in some rooms, for as long as the ``async with`` lasts.
+
+    Args:
+        name: for the record.
+        urls: of edges, tried in turn.
+        rooms: to be in.
+
+    Attributes:
+        log: what it saw.
+        have: numbers of the events that came, by room; ``told``: rooms in which something was told as missing.
+        since_s: when it was first in a room; what is published after that is owed to it.
+
+    """
+
+    def __init__(self, name: str, urls: Sequence[str], rooms: Sequence[str]) -> None:
+        self.log = ClientLog(name)
+        self.have: dict[str, set[int]] = {room: set() for room in rooms}
+        self.told: set[str] = set()
+        self.since_s: dict[str, float] = {}
+        self.joined: set[str] = set()
+        self._urls, self._positions = list(urls), dict.fromkeys(rooms, "")
+        self._is_resting = asyncio.Event()
+        self._is_resting.set()
+        self._turn = 0
+        self._wire: _Wire | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> Self:
+        """Start; returns without waiting for a connection."""
+        self._task = asyncio.create_task(self._stay(), name=f"listener {self.log.name}")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End, without a closing handshake."""
+        if self._task is not None:
+            await end([self._task])
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether every room is joined on the connection of now."""
+        return len(self.joined) == len(self.have)
+
+    def leave(self) -> None:
+        """Go away, and stay away until ``come_back``."""
+        self._is_resting.clear()
+        if self._wire is not None:
+            self._wire.abort()
+
+    def come_back(self) -> None:
+        """Connect again, and resume where it left off."""
+        self._is_resting.set()
+
+    async def _stay(self) -> None:
+        while True:
+            await self._is_resting.wait()
+            url = self._urls[self._turn % len(self._urls)]
+            try:
+                await self._visit(url)
+            except OSError:  # TimeoutError is one
+                pass
+            finally:
+                self._turn += 1
+                self.joined.clear()
+            await asyncio.sleep(random.uniform(0, _COME_BACK_S))  # noqa: S311 (not for secrets)
+
+    async def _visit(self, url: str) -> None:
+        target = urlsplit(url)
+        async with asyncio.timeout(_OPEN_DEADLINE_S):
+            _, wire = await self._loop.create_connection(lambda: _Wire(url, self), "127.0.0.1", target.port or 0)
+        self._wire = wire
+        try:
+            async with asyncio.timeout(_OPEN_DEADLINE_S):
+                await wire.opened
+            self._mark("opened")
+            for room in self.have:
+                self._subscribe(room)
+            await wire.closed
+        finally:
+            self._wire = None
+            wire.abort()
+            self._mark("closed")
+
+    def _subscribe(self, room: str) -> None:
+        data = {"channel": room}
+        if self._positions[room]:
+            data["since"] = self._positions[room]
+        text = json.dumps({"type": "request", "event": "subscribe", "id": room, "data": data}).encode()
+        if self._wire is not None:
+            self._mark("sent", text)
+            self._wire.send(text)
+
+    def take(self, text: bytes) -> None:
+        """Record a frame, and move on by what it says."""
+        self._mark("frame", text)
+        frame: dict[str, Any] = json.loads(text)
+        data, room = frame.get("data") or {}, frame.get("room")
+        match frame["type"], frame.get("event"):
+            case "event", "room.gap" if room in self.have:
+                self.told.add(room)
+            case "event", _ if room in self.have:
+                self._positions[room] = frame.get("position") or self._positions[room]
+                self.have[room].add(data.get("n", -1))
+            case "response", "subscribe":
+                self._confirmed(data["channel"], data)
+            case "error", _ if frame.get("error_code") == "UNAVAILABLE" and frame.get("correlation_id") in self.have:
+                wait_s = float(data.get("retry_after_ms", 1000)) / 1000
+                self._loop.call_later(wait_s, self._subscribe_again, self._wire, frame["correlation_id"])
+            case _:
+                pass
+
+    def _subscribe_again(self, wire: "_Wire | None", room: str) -> None:
+        if wire is self._wire and room not in self.joined:
+            self._subscribe(room)
+
+    def _confirmed(self, room: str, data: dict[str, Any]) -> None:
+        self.joined.add(room)
+        self.since_s.setdefault(room, self._loop.time())
+        if data.get("recovered") is False:
+            self.told.add(room)
+        if not data.get("replayed"):  # else the position is reached with the last event that follows
+            self._positions[room] = data["position"] or ""
+
+    def _mark(self, kind: Any, text: bytes = b"") -> None:
+        self.log.marks.append(Mark(self._loop.time(), kind, text))
+
+
+class _Wire(asyncio.Protocol):
+    """One WebSocket connection around the Sans-I/O protocol."""
+
+    def __init__(self, url: str, listener: Listener) -> None:
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                if event.opcode is Opcode.TEXT:
+                    self._listener.take(bytes(event.data))
+            elif not self.opened.done():
+                self.opened.set_result(None)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(ConnectionResetError("the edge dropped the connection"))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def send(self, text: bytes) -> None:
+        self._protocol.send_text(text)
+        self._flush()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if self._transport is not None and data:
+                self._transport.write(data)
+            elif self._transport is not None:
+                self._transport.close()

@@ -1,0 +1,254 @@
+"""A TCP proxy that can be told to misbehave: cut, swallow, delay, lose one answer, lead elsewhere."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, cast
+
+__all__ = ["Proxy"]
+
+_CONNECT_DEADLINE_S: Final = 2.0
+_RECEIVE_BUFFER_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True)
+class Faults:
+    """What the proxy does to bytes; ``up`` is from the client to the server."""
+
+    delay_up_s: float = 0.0
+    delay_down_s: float = 0.0
+    swallows_up: bool = False
+    swallows_down: bool = False
+
+
+class Proxy:
+    """Forwards one port of 127.0.0.1 to another, and applies faults to what passes.
+
+    Args:
+        port: of the server behind it; ``lead_to`` changes it for new connections.
+
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._pairs: set[_Pair] = set()
+        self._refuses = False
+        self._loses_answer_to: bytes | None = None
+        self.lost_answers = 0
+        self.faults = Faults()
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Side(self._met), "127.0.0.1", 0, backlog=1024)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        if self._server is not None:
+            self._server.close()
+        self._refuses = True
+        self.cut()
+        connecting = [pair.connecting for pair in self._pairs if pair.connecting is not None]
+        if connecting:
+            await asyncio.wait(connecting)
+
+    @property
+    def port(self) -> int:
+        """The port to connect to."""
+        return int(cast(asyncio.Server, self._server).sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._pairs)
+
+    def lead_to(self, port: int) -> None:
+        """Take new connections to another server."""
+        self._target = port
+
+    def cut(self) -> int:
+        """Drop every connection; return how many there were."""
+        pairs = list(self._pairs)
+        for pair in pairs:
+            pair.cut()
+        return len(pairs)
+
+    def refuse(self) -> None:
+        """Drop each new connection at once; those that are open stay."""
+        self._refuses = True
+
+    def accept(self) -> None:
+        """Take new connections again."""
+        self._refuses = False
+
+    def swallow(self, *, up: bool = True, down: bool = True) -> None:
+        """Let nothing through and keep connections open: a black hole, in both directions or in one."""
+        self.faults = Faults(swallows_up=up, swallows_down=down)
+
+    def heal(self) -> None:
+        """Be harmless again to new connections; those that were open when bytes were lost stay as they are: dead."""
+        for pair in self._pairs:
+            pair.faults = self.faults
+        self.faults = Faults()
+
+    def stall(self) -> None:
+        """Read nothing more from the server on connections of now, as a client does that is too busy."""
+        for pair in self._pairs:
+            pair.stall()
+
+    def go_on(self) -> None:
+        """Read again."""
+        for pair in self._pairs:
+            pair.go_on()
+
+    def delay(self, seconds: float) -> None:
+        """Hold up every byte for so long, in each direction."""
+        self.faults = Faults(delay_up_s=seconds, delay_down_s=seconds)
+
+    def lose_answer(self, to: bytes) -> None:
+        """Let the next command that holds ``to`` through, and cut its connection when the answer comes."""
+        self._loses_answer_to = to
+
+    def _met(self, client: "_Side") -> None:
+        if self._refuses:
+            client.abort()
+            return
+        pair = _Pair(client, self)
+        self._pairs.add(pair)
+        pair.connecting = asyncio.create_task(pair.connect(self._target), name="proxy connects")
+
+    def gone(self, pair: "_Pair") -> None:
+        """Forget a pair."""
+        self._pairs.discard(pair)
+
+    def wants_lost(self, data: bytes) -> bool:
+        """Tell whether the answer to ``data`` is the one to lose; it is lost once."""
+        if self._loses_answer_to is None or self._loses_answer_to not in data:
+            return False
+        self._loses_answer_to = None
+        self.lost_answers += 1
+        return True
+
+
+class _Side(asyncio.Protocol):
+    """One of the two sockets of a pair."""
+
+    def __init__(self, met: "Callable[[_Side], None] | None" = None) -> None:
+        self._met = met
+        self._transport: asyncio.Transport | None = None
+        self._early = bytearray()
+        self._take: Callable[[bytes], None] = self._early.extend
+        self._over: Callable[[], None] = lambda: None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._met is not None:
+            self._met(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._over()
+
+    def follow(self, take: Callable[[bytes], None], over: Callable[[], None]) -> None:
+        """Hand on what came and what comes."""
+        self._take, self._over = take, over
+        if self._early:
+            take(bytes(self._early))
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def stall(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Pair:
+    """A client's socket and the one to the server."""
+
+    def __init__(self, client: _Side, proxy: Proxy) -> None:
+        self._client, self._proxy = client, proxy
+        self._server = _Side()
+        self._loop = asyncio.get_running_loop()
+        self._loses_next_answer = self._is_connected = False
+        self._waiting: list[bytes] = []
+        self.faults: Faults | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        client.follow(self._client_says, self.cut)
+
+    async def connect(self, port: int) -> None:
+        """Connect to the server, and hand on what the client has said meanwhile."""
+        try:
+            async with asyncio.timeout(_CONNECT_DEADLINE_S):
+                await self._loop.create_connection(lambda: self._server, sock=await self._socket(port))
+        except OSError:  # TimeoutError is one
+            self.cut()
+            return
+        self._server.follow(self._server_says, self.cut)
+        self._server.write(b"".join(self._waiting))
+        self._is_connected = True
+
+    async def _socket(self, port: int) -> socket.socket:
+        """Connect with a small receive buffer, so that a stalled connection fills up soon."""
+        plain = socket.socket()
+        try:
+            plain.setblocking(False)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+            await self._loop.sock_connect(plain, ("127.0.0.1", port))
+        except BaseException:
+            plain.close()
+            raise
+        return plain
+
+    def stall(self) -> None:
+        self._server.stall()
+
+    def go_on(self) -> None:
+        self._server.go_on()
+
+    def cut(self) -> None:
+        self._proxy.gone(self)
+        self._client.abort()
+        self._server.abort()
+
+    def _client_says(self, data: bytes) -> None:
+        faults = self.faults or self._proxy.faults
+        self._loses_next_answer |= self._proxy.wants_lost(data)
+        if not faults.swallows_up:
+            self._later(faults.delay_up_s, self._up, data)
+
+    def _up(self, data: bytes) -> None:
+        if self._is_connected:
+            self._server.write(data)
+        else:
+            self._waiting.append(data)
+
+    def _server_says(self, data: bytes) -> None:
+        faults = self.faults or self._proxy.faults
+        if self._loses_next_answer:
+            self.cut()
+        elif not faults.swallows_down:
+            self._later(faults.delay_down_s, self._client.write, data)
+
+    def _later(self, delay_s: float, act: Callable[[bytes], None], data: bytes) -> None:
+        if delay_s:
+            self._loop.call_later(delay_s, act, data)
+        else:
+            act(data)

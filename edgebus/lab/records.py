@@ -1,0 +1,128 @@
+"""What a run leaves behind: what publish returned, what came over each WebSocket, what Redis held. Values only.
+
+All times are seconds of one monotonic clock, that of the process of the laboratory.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Attempt", "Away", "ClientLog", "Demands", "Evidence", "Mark", "Sample", "Snapshot", "Stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of ``publish`` and what came of it.
+
+    Attributes:
+        channel: where the event goes.
+        n: its number there; it stands in the event's data, so a delivered event can be told from every other.
+        began_s: when ``publish`` was called; ``ended_s``: when it returned or raised.
+        outcome: ``acknowledged`` (it returned), ``refused`` (Redis was asked and did not take it), ``unknown``.
+        id: of the event, where it is known; ``position``: what publish returned.
+        error: what it raised.
+
+    """
+
+    channel: str
+    n: int
+    began_s: float
+    ended_s: float
+    outcome: Literal["acknowledged", "refused", "unknown"]
+    id: str | None = None
+    position: str | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One thing that happened at a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` come."""
+
+    at_s: float
+    kind: Literal["opened", "closed", "sent", "frame"]
+    text: bytes = b""
+
+
+@dataclass(slots=True)
+class ClientLog:
+    """Everything that one client saw, in order."""
+
+    name: str
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One entry of a log in Redis, as ``XRANGE`` shows it."""
+
+    position: str
+    previous: str
+    id: str
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The log of one channel on one server.
+
+    Attributes:
+        server: whose it is.
+        from_s: every event that was acknowledged from then on must be in it, up to ``until_s``.
+
+    """
+
+    server: str
+    channel: str
+    entries: tuple[Stored, ...]
+    from_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What an edge answered to a GET; status 0 when it did not answer."""
+
+    at_s: float
+    edge: str
+    path: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A time in which Redis could not be reached by an edge; ``notice_s`` is how soon it must say so."""
+
+    from_s: float
+    until_s: float
+    notice_s: float
+    ready_again_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What one scenario asks beside the promises that hold always.
+
+    Attributes:
+        whole_within_s: after ``Evidence.healed_s``.
+        no_gaps: nothing was lost, so nobody may be told that something was.
+        all_acknowledged: no call of publish may fail.
+        keeps_connections: clients stay connected while Redis is away.
+
+    """
+
+    whole_within_s: float = 5.0
+    no_gaps: bool = False
+    all_acknowledged: bool = False
+    keeps_connections: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All of one run."""
+
+    attempts: tuple[Attempt, ...]
+    clients: tuple[ClientLog, ...]
+    snapshots: tuple[Snapshot, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    away: tuple[Away, ...] = ()
+    healed_s: float | None = None
+    demands: Demands = field(default_factory=Demands)

@@ -1,0 +1,79 @@
+"""``edgebus lab``: running what was named, and showing it as a table or as JSON lines."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from bus.errors import BusError
+from edgebus.lab.laboratory import FULL, SMALL, Result, run_scenario
+from edgebus.lab.scenarios import SCENARIOS
+from edgebus.terminal import Exit, escape, note, out, show, show_json
+
+__all__ = ["run_named", "show_scenarios"]
+
+_WIDTH: Final = 104
+_COLUMNS: Final = (
+    "scenario",
+    "published",
+    "delivered",
+    "repaired",
+    "told",
+    "lost",
+    "doubled",
+    "whole after",
+    "verdict",
+)
+
+
+def show_scenarios(*, as_json: bool) -> None:
+    """List the scenarios."""
+    if as_json:
+        for name, scenario in SCENARIOS.items():
+            show_json({"scenario": name, "sentence": scenario.sentence})
+        return
+    width = max(map(len, SCENARIOS))
+    for name, scenario in SCENARIOS.items():
+        show(f"{name:{width}}  {scenario.sentence}")
+
+
+async def run_named(names: Sequence[str], *, size: str, as_json: bool) -> Exit:
+    """Run scenarios in order, a name given twice twice; FAILED when a promise broke.
+
+    Raises:
+        BusError: there is no such scenario.
+
+    """
+    unknown = [name for name in names if name not in SCENARIOS]
+    if unknown:
+        raise BusError(f"no scenario is called {', '.join(unknown)}; there are: {', '.join(SCENARIOS)}")
+    results = []
+    for name in names:
+        if not as_json:
+            note(f"{name}: {SCENARIOS[name].sentence}")
+        result = await run_scenario(SCENARIOS[name], SMALL if size == "small" else FULL)
+        results.append(result)
+        if as_json:
+            show_json(result.as_data())
+    if not as_json:
+        _show_table(results)
+    return Exit.FAILED if any(result.verdict == "broken" for result in results) else Exit.OK
+
+
+def _show_table(results: Sequence[Result]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in {"scenario", "verdict"} else "right", no_wrap=True)
+    for result in results:
+        found = result.findings
+        counts = (found.published, found.delivered, found.repaired, found.told, found.lost, found.doubled)
+        cells = (result.scenario, *map(str, counts), f"{found.whole_s:.2f} s", result.verdict)
+        table.add_row(*(Text(escape(cell)) for cell in cells))
+    out.print(table, width=max(out.width, _WIDTH), crop=False)
+    for result in results:
+        for precondition in result.preconditions:
+            if not precondition.holds:
+                show(f"{result.scenario}: nothing can be said, for this does not hold: {precondition.text}")
+        for broken in result.findings.broken:
+            show(f"{result.scenario}: {broken.promise} broken {broken.times} times; the first: {broken.example}")

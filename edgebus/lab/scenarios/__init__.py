@@ -1,0 +1,57 @@
+"""The scenarios by name: each starts what it needs, applies one fault, and names what it demands."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edgebus.lab.scenarios.brokers import (
+    idle_expiry,
+    out_of_memory,
+    redis_pause,
+    redis_restart_aof,
+    redis_restart_empty,
+    slow_redis,
+)
+from edgebus.lab.scenarios.clients import client_flap, edge_kill, edge_restart_all
+from edgebus.lab.scenarios.failover import failover_lag, failover_lag_clock_behind, sentinel_failover
+from edgebus.lab.scenarios.links import big_message, black_hole, link_cut
+from edgebus.lab.scenarios.producing import producer_partition, reply_lost
+from edgebus.lab.site import Site
+
+__all__ = ["SCENARIOS", "Scenario"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One fault."""
+
+    name: str
+    run: Callable[[Site], Awaitable[None]]
+
+    @property
+    def sentence(self) -> str:
+        """What happens."""
+        return (self.run.__doc__ or "").partition("\n")[0]
+
+
+_ALL: Final = (
+    edge_kill,
+    edge_restart_all,
+    redis_restart_empty,
+    redis_restart_aof,
+    redis_pause,
+    link_cut,
+    black_hole,
+    reply_lost,
+    big_message,
+    failover_lag,
+    failover_lag_clock_behind,
+    sentinel_failover,
+    out_of_memory,
+    slow_redis,
+    producer_partition,
+    client_flap,
+    idle_expiry,
+)
+
+SCENARIOS: Final = {name: Scenario(name, run) for run in _ALL if (name := run.__name__.replace("_", "-"))}

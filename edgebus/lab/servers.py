@@ -1,0 +1,259 @@
+"""What a scenario runs on: Redis servers that can be paused and killed, sentinels, edges here and in processes."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bus.child import Child, spawn_bound
+from bus.embedded import EmbeddedBroker, find_server
+from edgebus.lab.records import Sample, Snapshot, Stored
+from edgebus.lab.service import SERVICE
+from edges import Edge, EdgeSettings
+
+__all__ = ["PROBE_INTERVAL_S", "EdgeProcess", "RedisServer", "Sentinel", "edge_here", "get_status"]
+
+PROBE_INTERVAL_S: Final = 0.5
+"""Of the laboratory's edges; ten times as often as by default, so that a run need not wait for it."""
+EDGE_COMMAND: Final = [sys.executable, "-m", "edgebus"]
+_CONNECTIONS: Final = 5_000
+_START_DEADLINE_S: Final = 20.0
+_ANSWER_DEADLINE_S: Final = 5.0
+_ASK_TRIES: Final = 3
+_STATUS_DEADLINE_S: Final = 0.5
+
+
+class RedisServer:
+    """One server process, which keeps its port when it is started again.
+
+    Args:
+        directory: where data are kept; None: nowhere.
+        binary: the program; None: the embedded server.
+        extra: more arguments.
+
+    """
+
+    def __init__(self, *, directory: Path | None = None, binary: Path | None = None, extra: Sequence[str] = ()) -> None:
+        self._directory, self._binary, self._extra = directory, binary, tuple(extra)
+        self._broker = self._made(0)
+
+    def _made(self, port: int) -> EmbeddedBroker:
+        return EmbeddedBroker(port, self._directory, binary=self._binary, extra=self._extra)
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        await self._broker.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it, whatever state it is in."""
+        self.resume()
+        await self._broker.stop()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._broker.port
+
+    @property
+    def url(self) -> str:
+        """The URL for clients."""
+        return self._broker.url
+
+    def pause(self) -> None:
+        """Stop the process where it stands (SIGSTOP)."""
+        os.kill(self._broker.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        _signal(self._broker.pid, signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """End it by SIGKILL, as a crash would."""
+        _signal(self._broker.pid, signal.SIGKILL)
+        await self._broker.wait()
+        await self._broker.stop()
+
+    async def start_again(self) -> None:
+        """Start it on the same port, with the data it kept."""
+        self._broker = self._made(self._broker.port)
+        await self._broker.start()
+
+    async def ask(self, *command: str | int) -> Any:
+        """Return what it answers to a command, texts as ``str``; a connection that is lost meanwhile is made anew.
+
+        (A server that is promoted by a sentinel drops its clients.)
+        """
+        for _ in range(_ASK_TRIES - 1):
+            with suppress(RedisConnectionError):
+                return await self._ask(command)
+        return await self._ask(command)
+
+    async def _ask(self, command: Sequence[str | int]) -> Any:
+        client = Redis(
+            host="127.0.0.1",
+            port=self.port,
+            decode_responses=True,
+            protocol=2,
+            socket_timeout=_ANSWER_DEADLINE_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        try:
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
+        finally:
+            await client.aclose()
+
+    async def clock_ms(self) -> int:
+        """Return its clock."""
+        seconds, micros = await self.ask("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def snapshot(self, name: str, channel: str, from_s: float, until_s: float) -> Snapshot:
+        """Return the whole log of a channel."""
+        entries = await self.ask("XRANGE", f"bus:log:{{{channel}}}", "-", "+")
+        return Snapshot(name, channel, tuple(_stored(*entry) for entry in entries), from_s, until_s)
+
+    async def links(self) -> set[str]:
+        """Return the ids of the connections that are subscribed to something."""
+        clients = await self.ask("CLIENT LIST", "TYPE", "PUBSUB")
+        rows = clients if isinstance(clients, list) else []
+        return {str(row["id"]) for row in rows}
+
+
+def _stored(position: str, fields: Any) -> Stored:
+    pairs = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+    return Stored(position, pairs["previous"], pairs["id"], pairs["line"].encode())
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:  # it has ended already
+        return
+
+
+class Sentinel:
+    """A sentinel process that watches one primary, alone (quorum 1).
+
+    Args:
+        primary: the port of the primary.
+        port: its own.
+        directory: for its configuration, which it writes itself.
+
+    """
+
+    def __init__(self, primary: int, port: int, directory: Path) -> None:
+        self.port = port
+        self._primary, self._directory = primary, directory
+        self._child: Child | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        config = self._directory / "sentinel.conf"
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            "protected-mode no",
+            f"sentinel monitor lab 127.0.0.1 {self._primary} 1",
+            "sentinel down-after-milliseconds lab 500",
+            "sentinel failover-timeout lab 3000",
+        )
+        await asyncio.to_thread(config.write_text, "\n".join(lines) + "\n")
+        self._child = await asyncio.to_thread(
+            spawn_bound, [find_server().path, config, "--sentinel"], stdout=subprocess.DEVNULL, cwd=self._directory
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End it."""
+        if self._child is not None:
+            await self._child.stop()
+
+
+class EdgeProcess:
+    """An edge in a process of its own, which can be killed and started again on its port."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = redis_url
+        self._child: Child | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        """Start it; it listens when this returns."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Kill it: what a scenario wanted of an orderly end it has done itself."""
+        await self.kill()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"ws://127.0.0.1:{self.port}/"
+
+    async def start(self) -> None:
+        """Start it, on the port that it had before if it had one."""
+        words = [*EDGE_COMMAND, "edge", "edgebus.lab.service:SERVICE", "--port", str(self.port)]
+        words += ["--redis", self._redis_url, "--max-connections", str(_CONNECTIONS), "--log-level", "error"]
+        words += ["--set", f"probe_interval_s={PROBE_INTERVAL_S}"]
+        self._child = await asyncio.to_thread(spawn_bound, words, stdout=subprocess.PIPE)
+        output = self._child.process.stdout
+        if output is None:
+            raise OSError("the edge has no standard output")
+        async with asyncio.timeout(_START_DEADLINE_S):
+            line = (await asyncio.to_thread(output.readline)).decode()
+        if "ws://" not in line:
+            raise OSError(f"the edge did not start: {line!r}")
+        self.port = int(line.partition("ws://127.0.0.1:")[2].partition(",")[0])
+
+    async def kill(self) -> None:
+        """End it by SIGKILL."""
+        if self._child is not None:
+            self._child.process.kill()
+            await self._child.wait()
+            if self._child.process.stdout is not None:
+                self._child.process.stdout.close()
+
+
+def edge_here(redis_url: str) -> Edge:
+    """Return an edge to run in this process."""
+    return Edge(
+        SERVICE,
+        EdgeSettings(
+            port=0,
+            redis_url=redis_url,
+            max_connections=_CONNECTIONS,
+            probe_interval_s=PROBE_INTERVAL_S,
+            close_timeout_s=0.5,
+        ),
+    )
+
+
+async def get_status(port: int, path: str, at_s: float) -> Sample:
+    """Return what an edge answers to a GET."""
+    name, status = f"edge {port}", 0
+    try:
+        async with asyncio.timeout(_STATUS_DEADLINE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(b"GET %b HTTP/1.1\r\nHost: lab\r\n\r\n" % path.encode())
+                status = int((await reader.readline()).split()[1])
+            finally:
+                writer.close()
+    except (OSError, IndexError, ValueError):  # TimeoutError is an OSError: it did not answer
+        status = 0
+    return Sample(at_s, name, path, status)

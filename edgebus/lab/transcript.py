@@ -1,0 +1,90 @@
+"""Reading a client's recorded frames: what they say about one room, in order. Part of the checker, without the bus."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from edgebus.lab.records import ClientLog
+
+__all__ = ["Closed", "Got", "Item", "Joined", "Told", "read", "read_line"]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """An edge confirmed a subscription; ``recovered`` is None where the client did not say where it stood."""
+
+    at_s: float
+    position: str | None
+    recovered: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """An event came."""
+
+    at_s: float
+    position: str | None
+    id: str | None
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The edge said that events between two positions are missing."""
+
+    at_s: float
+    start: str | None
+    end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection ended."""
+
+    at_s: float
+
+
+Item: TypeAlias = Joined | Got | Told | Closed
+
+
+def read(log: ClientLog) -> dict[str, list[Item]]:
+    """Return what a client saw, by every room it asked for; the end of a connection is seen by all of them."""
+    rooms: dict[str, list[Item]] = {}
+    for mark in log.marks:
+        if mark.kind == "closed":
+            for items in rooms.values():
+                items.append(Closed(mark.at_s))
+        elif mark.kind == "sent":
+            rooms.setdefault(_parsed(mark.text)["data"]["channel"], [])
+        elif mark.kind == "frame":
+            for room, item in _items(mark.at_s, _parsed(mark.text)):
+                rooms.setdefault(room, []).append(item)
+    return rooms
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _items(at_s: float, frame: dict[str, Any]) -> Iterator[tuple[str, Item]]:
+    data, room = frame.get("data") or {}, frame.get("room")
+    match frame.get("type"), frame.get("event"):
+        case "response", "subscribe" if data.get("status") == "subscribed":
+            yield data["channel"], Joined(at_s, data.get("position"), data.get("recovered"))
+        case "event", "room.gap" if room:
+            yield room, Told(at_s, data.get("from"), data.get("to"))
+        case "event", _ if room:
+            yield room, Got(at_s, frame.get("position"), frame.get("id"), data.get("n"))
+
+
+def read_line(line: bytes) -> int | None:
+    """Return the number of the event in a line that Redis holds."""
+    number = (_parsed(line).get("data") or {}).get("n")
+    return number if isinstance(number, int) else None

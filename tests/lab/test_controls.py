@@ -1,0 +1,156 @@
+"""Negative controls: with one protection of the product taken out, the checker finds what it kept from happening."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import bus.appending
+from bus.log import Log
+from bus.probe import Probe
+from bus.sentinel import Sentinels
+from edgebus.lab import servers
+from edgebus.lab.laboratory import Result
+from edgebus.lab.scenarios import failover
+from edgebus.lab.site import Size
+from edges.hub import Hub
+from tests.lab.runs import run_all
+from tests.lab.unprotected import no_replay
+
+pytestmark = pytest.mark.timeout(120)
+Patch = pytest.MonkeyPatch
+UNPROTECTED = Size("small", settle_s=1.5)
+"""What is lost does not come, however long it is waited for."""
+
+
+def without_replay(patch: Patch) -> None:
+    """Whoever comes back is told that nothing was missed, and given nothing."""
+    patch.setattr(Hub, "replay", no_replay)
+    patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected"])
+
+
+def without_comparison(patch: Patch) -> None:
+    """After the link was away, rooms are taken to be whole."""
+
+    async def compare(_: Hub) -> None:
+        return
+
+    patch.setattr(Hub, "compare", compare)
+
+
+def without_probe(patch: Patch) -> None:
+    """An open connection is taken for one that hears."""
+
+    async def watch(_: Probe, __: Callable[[], None]) -> None:
+        await asyncio.Event().wait()
+
+    patch.setattr(Probe, "watch", watch)
+    patch.setattr(Probe, "is_heard", property(lambda _: True))
+
+
+def without_salt(patch: Patch) -> None:
+    """Every position gets the same salt; and the log began in the future, whether libfaketime is here or not."""
+    patch.setattr("bus.appending.secrets.randbelow", lambda _: 0)
+    patch.setattr(failover, "_ahead", lambda _: None)
+
+
+def without_refusal(patch: Patch) -> None:
+    """The script publishes what could not be stored."""
+    kept = bus.appending.SCRIPT
+    script = kept.replace("if type(reply) == 'table' and reply.err then return reply end", "")
+    script = script.replace("redis.call('PEXPIRE', key, ARGV[6])", "redis.pcall('PEXPIRE', key, ARGV[6])")
+    assert len(script) < len(kept) - 50
+    digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    patch.setattr("bus.appending.SCRIPT", script)
+    patch.setattr("bus.log.SCRIPT", script)
+    patch.setattr("bus.appending._SHA", digest)
+
+
+def without_repeat_check(patch: Patch) -> None:
+    """A repeated attempt is taken for a first one."""
+    patch.setattr("bus.appending._repeated", lambda _: ())
+
+
+def without_asking_anew(patch: Patch) -> None:
+    """The primary that a sentinel named once is taken for the primary for ever."""
+    ask = Sentinels.primary
+    known: dict[Sentinels, tuple[str, int]] = {}
+
+    async def primary(self: Sentinels) -> tuple[str, int]:
+        if self not in known:
+            known[self] = await ask(self)
+        return known[self]
+
+    patch.setattr(Sentinels, "primary", primary)
+
+
+def without_keeping(patch: Patch) -> None:
+    """A log expires whether somebody watches or not."""
+
+    async def keep(_: Log, __: object) -> None:
+        return
+
+    patch.setattr(Log, "keep", keep)
+
+
+CONTROLS = {
+    without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
+    without_comparison: (
+        "redis-restart-empty",
+        "redis-restart-aof",
+        "link-cut",
+        "big-message",
+        "failover-lag",
+        "sentinel-failover",
+    ),
+    without_probe: ("redis-pause", "black-hole"),
+    without_salt: ("failover-lag-clock-behind",),
+    without_refusal: ("out-of-memory",),
+    without_repeat_check: ("reply-lost", "producer-partition"),
+    without_asking_anew: ("sentinel-failover",),
+    without_keeping: ("idle-expiry",),
+}
+EXPECTED = {
+    "edge-kill": "P3",
+    "edge-restart-all": "P3",
+    "client-flap": "P3",
+    "redis-restart-empty": "P3",
+    "redis-restart-aof": "P3",
+    "link-cut": "P3",
+    "big-message": "P3",
+    "failover-lag": "P3",
+    "sentinel-failover": "P7",
+    "redis-pause": "P7",
+    "black-hole": "P7",
+    "failover-lag-clock-behind": "P3",
+    "out-of-memory": "P4",
+    "slow-redis": "P3",
+    "reply-lost": "P4",
+    "producer-partition": "P4",
+    "idle-expiry": "P3",
+}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Result | BaseException]:
+    """Run each scenario without the protection that is made for it."""
+    results: dict[str, Result | BaseException] = {}
+    for take_out, names in CONTROLS.items():
+        with pytest.MonkeyPatch.context() as patch:
+            take_out(patch)
+            results |= run_all(names, UNPROTECTED)
+    return results
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_checker_finds_what_the_protection_prevents(found: dict[str, Result | BaseException], name: str) -> None:
+    """The promise breaks, the preconditions hold all the same, and the checker says so."""
+    result = found[name]
+    if isinstance(result, BaseException):
+        raise result
+    assert result.verdict == "broken"
+    assert EXPECTED[name] in {it.promise for it in result.findings.broken}
+    if name in CONTROLS[without_repeat_check]:
+        assert result.findings.doubled > 0

@@ -1,0 +1,28 @@
+"""Every scenario in its small size: real servers, one fault, and no promise broken."""
+
+import pytest
+
+from edgebus.lab.laboratory import SMALL, Result
+from edgebus.lab.scenarios import SCENARIOS
+from tests.lab.runs import run_all
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result | BaseException]:
+    """Run them all, some side by side."""
+    return run_all(SCENARIOS, SMALL)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario_keeps_every_promise(results: dict[str, Result | BaseException], name: str) -> None:
+    """P1 to P7 hold under this fault."""
+    result = results[name]
+    if isinstance(result, BaseException):
+        raise result
+    assert [it.text for it in result.preconditions if not it.holds] == []
+    assert result.findings.broken == []
+    assert result.verdict == "kept"
+    assert (result.findings.lost, result.findings.doubled) == (0, 0)
+    assert result.findings.published > 0
