@@ -16,6 +16,7 @@ from bus.sentinel import PrimaryConnection, parse_sentinel_url
 
 __all__ = [
     "ANSWER_DEADLINE_S",
+    "ATTEMPT_DEADLINE_S",
     "DEFAULT_URL",
     "check_url",
     "client",
@@ -30,6 +31,8 @@ ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 DEFAULT_URL: Final = "redis://127.0.0.1:6390"
 ANSWER_DEADLINE_S: Final = 5.0
+ATTEMPT_DEADLINE_S: Final = 2.0
+"""For each step of opening a link. An attempt that a black hole swallowed would else go on after the path is healed."""
 _FORM: Final = (
     "write it like redis://user:password@host:port (rediss://, unix:///path, redis+sentinel://host:port/name), "
     "what is special in a password as %XX"
@@ -89,17 +92,18 @@ async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
     """Open a connection of our own to Redis, past the client library; it is not logged in.
 
     Raises:
-        OSError: nothing answers there; with Sentinel, no primary is known.
+        OSError: nothing answers there, or not within ``ATTEMPT_DEADLINE_S``; with Sentinel, no primary is known.
 
     """
     loop, arguments = asyncio.get_running_loop(), check_url(url)
-    if "path" in arguments:
-        return (await loop.create_unix_connection(factory, arguments["path"]))[1]
-    if "sentinels" in arguments:
+    if "sentinels" in arguments:  # they have deadlines of their own, one each
         host, port = await arguments["sentinels"].primary()
     else:
         host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
-    return (await loop.create_connection(factory, host, port, ssl=_tls(arguments)))[1]
+    async with asyncio.timeout(ATTEMPT_DEADLINE_S):
+        if "path" in arguments:
+            return (await loop.create_unix_connection(factory, arguments["path"]))[1]
+        return (await loop.create_connection(factory, host, port, ssl=_tls(arguments)))[1]
 
 
 def login(url: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 import hiredis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S, check_url, login, open_link, start_line
+from bus.address import ANSWER_DEADLINE_S, ATTEMPT_DEADLINE_S, check_url, login, open_link, start_line
 from bus.errors import BusUnavailable
 from bus.probe import Probe
 from bus.tasks import end
@@ -28,7 +28,7 @@ Batch = Sequence[tuple[bytes, bytes]]
 _SLICE_BYTES: Final = 16 * 1024
 """``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
 _BATCH_CHANNELS: Final = 500
-_RECONNECT_MAX_S: Final = 2.0
+_RECONNECT_MAX_S: Final = 1.0
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -203,17 +203,19 @@ class Subscriber:
 
     async def _attempt(self) -> "_Link":
         """Connect, log in, and subscribe what is wanted, in commands of bounded size."""
-        async with asyncio.timeout(ANSWER_DEADLINE_S):
-            link = await open_link(self._url, lambda: _Link(self._count))
+        link = await open_link(self._url, lambda: _Link(self._count))
+        is_ready = False
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE_S):
+            async with asyncio.timeout(ATTEMPT_DEADLINE_S):
                 await _log_in(link, self._url, self._name)
-                for channels in _batches(self._wanted, _BATCH_CHANNELS):
+            for channels in _batches(self._wanted, _BATCH_CHANNELS):
+                async with asyncio.timeout(ATTEMPT_DEADLINE_S):
                     await link.ask(b"SUBSCRIBE", channels)
-        except BaseException:
-            link.abort()
-            link.closed.result()  # what `deliver` raised is no failure of the link, and must not be retried
-            raise
+            is_ready = True
+        finally:
+            if not is_ready:
+                link.abort()
+                link.closed.result()  # what `deliver` raised is no failure of the link, and must not be retried
         return link
 
     def _count(self, batch: Batch) -> None:

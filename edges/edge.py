@@ -255,6 +255,10 @@ class Edge:
 
     def _link_came(self) -> None:
         self._log.forget()
+        if (
+            self._subscriber.statistics().generation > 1
+        ):  # what was asked meanwhile may wait for where nothing comes back
+            self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
 
     def _link_went(self) -> None:

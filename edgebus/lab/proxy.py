@@ -208,13 +208,15 @@ class _Pair:
     async def _socket(self, port: int) -> socket.socket:
         """Connect with a small receive buffer, so that a stalled connection fills up soon."""
         plain = socket.socket()
+        is_connected = False
         try:
             plain.setblocking(False)
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             await self._loop.sock_connect(plain, ("127.0.0.1", port))
-        except BaseException:
-            plain.close()
-            raise
+            is_connected = True
+        finally:
+            if not is_connected:
+                plain.close()
         return plain
 
     def stall(self) -> None:

@@ -30,7 +30,7 @@ class Hole:
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.swallows: Callable[[bool], bool] = lambda is_link: False
-        self.port = 0
+        self.port = self.met = 0
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
@@ -49,6 +49,7 @@ class Hole:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.met += 1
         with suppress(OSError):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
             self._writers += [writer, up_writer]
@@ -121,6 +122,29 @@ async def test_black_hole_is_noticed_told_and_made_up_for(  # noqa: PLR0915 (one
         await step(producer, 3)
         assert (await client.message())["data"]["stage_name"] == "3"
         assert edge.statistics()[1].repaired == 1
+        await client.close()
+        await edge.stop()
+
+
+async def test_what_began_in_a_black_hole_delays_nothing_for_long(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """Attempts and reads that were swallowed are given up soon after the path is healed: green within 4 s."""
+    loop = asyncio.get_running_loop()
+    async with Hole(broker.port).opened() as hole:
+        edge = await start_edge(redis_url=f"redis://127.0.0.1:{hole.port}", probe_interval_s=INTERVAL_S)
+        await eventually(lambda: edge.not_ready() is None)
+        client = await member(edge, open_client)
+        hole.swallows = lambda is_link: True
+        await next_event(client, "bus.degraded")
+        client.request("get_workflow_status", workflow_id="x")
+        tried = hole.met
+        await eventually(lambda: hole.met >= tried + 2)  # the next attempt of the link, and the read
+        hole.swallows = lambda is_link: False
+        healed = loop.time()
+        while edge.not_ready() is not None:
+            assert loop.time() - healed < 4
+            await asyncio.sleep(0.01)
         await client.close()
         await edge.stop()
 
