@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
-        if self._session is not None and self._session.is_in_one_room:
+        if self._session is not None and len(self._session.rooms) == 1:
             self.write(frames)
             return False
         self._kept.append(frames)

@@ -5,24 +5,25 @@ It has a task only while a command that must wait is under way.
 """
 
 import asyncio
+import functools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Container, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, takewhile
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
-from bus.envelope import Arrived
 from bus.errors import BusError, BusUnavailable, ChannelError
 from bus.position import Reason
-from bus.replay import Replay, Since, Start
+from bus.replay import Replay, Start
 from bus.service import Service
 from edges.answers import Answers
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
 from edges.hub import Hub
 from edges.limits import Patience, TokenBucket
+from edges.memberships import Memberships, Reader
 from edges.protocol import (
     ABUSE,
     Ask,
@@ -45,7 +46,7 @@ from edges.protocol import (
     text_frame,
 )
 from edges.registry import Registry
-from edges.room import Member, Room
+from edges.room import Room
 from edges.settings import EdgeSettings
 
 __all__ = ["Session", "Surroundings"]
@@ -53,11 +54,6 @@ __all__ = ["Session", "Surroundings"]
 _COMMANDS_LIMIT: Final = 64
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
-_AT_ONCE_LINES: Final = 100
-_GIVEN_LINES: Final = 2_000
-"""How many lines of a replay are known not to be given again."""
-_AT_ONCE_BYTES: Final = 64 * 1024
-"""How much of a replay is written before the client's pace is looked at."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -76,15 +72,12 @@ class Surroundings:
     not_ready: Callable[[], str | None]
 
 
-class Speaker(Member, Protocol):
+class Speaker(Reader, Protocol):
     """The connection, as far as a session knows it."""
 
     @property
     def name(self) -> str:
         """Id of the connection."""
-
-    def write(self, frames: bytes) -> None:
-        """Write finished frames."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
@@ -94,9 +87,6 @@ class Speaker(Member, Protocol):
 
     def resume_reading(self) -> None:
         """Take bytes again."""
-
-    async def drained(self) -> None:
-        """Wait until most of what was written has left."""
 
 
 class Session:
@@ -108,7 +98,7 @@ class Session:
         self._is_undecided = around.service.dialect != "envelope"
         self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
         self._requests = tuple(request.name for request in around.service.requests)
-        self._rooms: dict[str, Channel] = {}
+        self._memberships = Memberships(speaker, around.hub, waiting_bytes=around.settings.max_waiting_bytes)
         self._commands: deque[Command | Refusal] = deque()
         self._task: asyncio.Task[None] | None = None
         self._welcome_is_due = True
@@ -120,9 +110,9 @@ class Session:
         self._patience = Patience()
 
     @property
-    def is_in_one_room(self) -> bool:
-        """Whether frames may be written as they come, because no other room can have some in the same tick."""
-        return len(self._rooms) == 1
+    def rooms(self) -> Mapping[str, Channel]:
+        """The rooms the client is in, now and later: by the name that it calls them."""
+        return self._memberships.rooms
 
     # Beginning and end.
 
@@ -148,9 +138,7 @@ class Session:
         self._has_ended = True
         self.bytes_came()
         self._commands.clear()
-        for channel in self._rooms.values():
-            self._around.hub.leave(channel, self._speaker)
-        self._rooms.clear()
+        self._memberships.end()
 
     def _welcome_silent(self) -> None:
         self._welcome_timer = None
@@ -167,7 +155,7 @@ class Session:
 
     def _enter_first_room(self) -> None:
         """Put a client of a dialect with a first room into it, unless it has found one by itself."""
-        if self.dialect.first_room is not None and not self._rooms and not self._is_entering:
+        if self.dialect.first_room is not None and not self._memberships and not self._is_entering:
             self._is_entering = True
             self._around.spawn(self._enter(self.dialect.first_room), f"first room of {self._speaker.name}")
 
@@ -215,9 +203,7 @@ class Session:
         if dialect is FLAT:
             self._welcome()
             return
-        for channel in self._rooms.values():
-            self._around.hub.leave(channel, self._speaker)
-        self._rooms.clear()
+        self._memberships.leave_all()
         self.dialect, self._welcome_is_due = dialect, True
 
     def _too_many(self, command: Command | Refusal, wait_s: float) -> Refusal | None:
@@ -279,101 +265,30 @@ class Session:
         except ChannelError as error:
             self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "subscribe", command.reply_to))
             return
-        if channel.name not in self._rooms and len(self._rooms) >= self._around.settings.max_rooms:
-            sentence = f"already in {len(self._rooms)} rooms, the limit of one connection; leave one first"
+        if channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
+            sentence = f"already in {len(self._memberships)} rooms, the limit of one connection; leave one first"
             self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
         elif command.start is not None and channel.retention.kind != "live":
             self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
-        elif not self._join(channel, lambda room: _subscribed(room, command)):
+        elif not self._memberships.join(channel, lambda room: self._answer(_subscribed(room, command))):
             self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
 
-    def _join(self, channel: Channel, reply: Callable[[Room], Reply]) -> bool:
-        """Join an open room and answer, with nothing in between: confirmation, welcome, latest event, live events."""
-        was_in = channel.name in self._rooms
-        room = None if self._has_ended else self._around.hub.join_now(channel, self._speaker)
-        if room is None:
-            return False
-        self._rooms[channel.name] = channel
-        self._answer(reply(room))
-        if not was_in:
-            self._show_latest(room)
-        return True
-
     async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
-        try:
-            await self._around.hub.open(channel)
-        except BusError as error:
-            self._answer(_unavailable(error, "subscribe", command.reply_to))
-            return
-        self._join(channel, lambda room: _subscribed(room, command))
+        with self._telling("subscribe", command.reply_to):
+            await self._memberships.open_and_join(channel, lambda room: self._answer(_subscribed(room, command)))
 
     async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
-        """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole."""
+        with self._telling("subscribe", command.reply_to):
+            answer = functools.partial(_resumed, channel, command)
+            await self._memberships.resume(channel, start, lambda replay: self._answer(answer(replay)))
+
+    @contextmanager
+    def _telling(self, verb: str, reply_to: str | None) -> Iterator[None]:
+        """Answer with what Redis, or the lack of it, makes impossible."""
         try:
-            await self._around.hub.open(channel)
-            replay = await self._around.hub.replay(channel, start)
+            yield
         except BusError as error:
-            self._answer(_unavailable(error, "subscribe", command.reply_to))
-            return
-        self._part(channel)
-        self._answer(_resumed(channel, command, replay))
-        await self._catch_up(channel, replay)
-
-    async def _catch_up(self, channel: Channel, replay: Replay) -> None:
-        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give."""
-        given = deque[str | None](maxlen=_GIVEN_LINES)
-        while not self._has_ended:
-            await self._give(replay.lines)
-            given.extend(line.position for line in replay.lines)
-            found = self._around.hub.missing(channel, replay.position, is_told=replay.reason is not None)
-            if found is not None and self._fitting(found) == len(found):
-                self._write_lines(found)
-                self._enter_room(channel)
-                return
-            if found:
-                replay = Replay(tuple(found), None, found[-1].position or replay.position)
-            else:
-                replay = await self._read_on(channel, replay.position, given)
-
-    async def _read_on(self, channel: Channel, at: str, given: Container[str | None]) -> Replay:
-        """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
-        try:
-            await self._around.hub.open(channel)
-            replay = await self._around.hub.replay(channel, Since(at))
-        except BusError:
-            await asyncio.sleep(_ENTER_RETRY_S)
-            return Replay((), None, at)
-        known = next((index for index, line in enumerate(reversed(replay.lines)) if line.position in given), None)
-        lines = replay.lines if known is None else replay.lines[len(replay.lines) - known :]
-        if replay.reason is not None:
-            end = lines[0].position if lines else replay.position
-            self._say(Notice("room.gap", {"from": at, "to": end, "reason": replay.reason}, channel.name))
-        return replace(replay, lines=lines)
-
-    async def _give(self, lines: Sequence[Arrived]) -> None:
-        while lines and not self._has_ended:
-            count = self._fitting(lines)
-            self._write_lines(lines[:count])
-            lines = lines[count:]
-            await self._speaker.drained()
-
-    def _fitting(self, lines: Sequence[Arrived]) -> int:
-        """Return how many of ``lines`` may be written at once; one always may."""
-        room_bytes = min(_AT_ONCE_BYTES, self._around.settings.max_waiting_bytes // 2)
-        sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
-        return max(sum(1 for size in takewhile(lambda size: size <= room_bytes, sizes)), min(1, len(lines)))
-
-    def _write_lines(self, lines: Sequence[Arrived]) -> None:
-        frames = (self.dialect.frame(arrived.line) for arrived in lines)
-        self._speaker.write(b"".join(frame for frame in frames if frame is not None))
-
-    def _enter_room(self, channel: Channel) -> None:
-        if not self._has_ended and self._around.hub.join_now(channel, self._speaker) is not None:
-            self._rooms[channel.name] = channel
-
-    def _part(self, channel: Channel) -> None:
-        if self._rooms.pop(channel.name, None) is not None:
-            self._around.hub.leave(channel, self._speaker)
+            self._answer(_unavailable(error, verb, reply_to))
 
     def _leave(self, command: Leave) -> None:
         try:
@@ -381,24 +296,19 @@ class Session:
         except ChannelError as error:
             self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "unsubscribe", command.reply_to))
             return
-        self._part(channel)
+        self._memberships.leave(channel)
         data = {"status": "unsubscribed", "channel": channel.name}
         self._answer(Reply("unsubscribe", data, command.reply_to))
 
     async def _switch(self, command: Switch) -> None:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
         channel = self._around.service.channel(command.channel)
+        reply = Reply("subscribe", {"skill": command.skill})
         try:
-            await self._around.hub.open(channel)
+            await self._memberships.switch(channel, lambda _: self._answer(reply))
         except BusError as error:
             self._answer(_unavailable(error, "subscribe", None))
             self._enter_first_room()
-            return
-        others = [other for name, other in self._rooms.items() if name != channel.name]
-        for other in others:
-            del self._rooms[other.name]
-            self._around.hub.leave(other, self._speaker)
-        self._join(channel, lambda _: Reply("subscribe", {"skill": command.skill}))
 
     async def _enter(self, name: str) -> None:
         """Enter the first room; nobody asked for it, so nobody would repeat what failed."""
@@ -409,18 +319,12 @@ class Session:
             except BusError:
                 await asyncio.sleep(_ENTER_RETRY_S)
                 continue
-            room = self._around.hub.join_now(channel, self._speaker) if self._wants(name) else None
-            if room is not None:
-                self._rooms[name] = channel
-                self._show_latest(room)
+            if self._wants(name):
+                self._memberships.join(channel, lambda _: None)
         self._is_entering = False
 
     def _wants(self, first_room: str) -> bool:
-        return not self._has_ended and not self._rooms and self.dialect.first_room == first_room
-
-    def _show_latest(self, room: Room) -> None:
-        if room.latest is not None:
-            self._speaker.write(self.dialect.frame(room.latest) or b"")
+        return not self._has_ended and not self._memberships and self.dialect.first_room == first_room
 
     async def _ask(self, command: Ask) -> None:
         request = self._around.service.request(command.name)

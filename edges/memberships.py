@@ -1,0 +1,182 @@
+"""The rooms one client is in, and its ways into them: at once, opened first, or caught up with what it missed.
+
+Knows rooms and logs; of the conversation it knows only that it must be answered before the first event.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from itertools import accumulate, takewhile
+from typing import Final, Protocol
+
+from bus.channel import Channel
+from bus.envelope import Arrived
+from bus.errors import BusError
+from bus.replay import Replay, Since, Start
+from edges.hub import Hub
+from edges.protocol import Notice, text_frame
+from edges.room import Member, Room
+
+__all__ = ["Memberships", "Reader"]
+
+_RETRY_S: Final = 1.0
+_AT_ONCE_LINES: Final = 100
+_AT_ONCE_BYTES: Final = 64 * 1024
+"""How much of a replay is written before the client's pace is looked at."""
+_GIVEN_LINES: Final = 2_000
+"""How many lines of a replay are known not to be given again."""
+
+
+class Reader(Member, Protocol):
+    """A member that can be written to past its rooms, at its own pace."""
+
+    def write(self, frames: bytes) -> None:
+        """Write finished frames."""
+
+    async def drained(self) -> None:
+        """Wait until most of what was written has left."""
+
+
+class Memberships:
+    """The rooms of one client.
+
+    Args:
+        reader: the client.
+        hub: has the rooms.
+        waiting_bytes: the most that may wait for the client; a replay takes half of it at most.
+
+    """
+
+    def __init__(self, reader: Reader, hub: Hub, *, waiting_bytes: int) -> None:
+        self.rooms: dict[str, Channel] = {}
+        self._reader, self._hub = reader, hub
+        self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
+        self._has_ended = False
+
+    def __len__(self) -> int:
+        return len(self.rooms)
+
+    def __contains__(self, channel: Channel) -> bool:
+        return channel.name in self.rooms
+
+    def end(self) -> None:
+        """Leave every room for good. What is under way is let go on, and finds no way in."""
+        self._has_ended = True
+        self.leave_all()
+
+    def leave(self, channel: Channel) -> None:
+        """Leave a room; one that the client is not in is ignored."""
+        if self.rooms.pop(channel.name, None) is not None:
+            self._hub.leave(channel, self._reader)
+
+    def leave_all(self, *, but: Channel | None = None) -> None:
+        """Leave every room, or every other."""
+        for channel in list(self.rooms.values()):
+            if channel != but:
+                self.leave(channel)
+
+    # Joining.
+
+    def join(self, channel: Channel, answer: Callable[[Room], None]) -> bool:
+        """Join a room if it is open, and tell whether it was.
+
+        Nothing comes in between: the answer, whatever follows that, the latest event, live events.
+        """
+        was_in = channel in self
+        room = None if self._has_ended else self._hub.join_now(channel, self._reader)
+        if room is None:
+            return False
+        self.rooms[channel.name] = channel
+        answer(room)
+        if not was_in and room.latest is not None:
+            self._reader.write(self._reader.dialect.frame(room.latest) or b"")
+        return True
+
+    async def open_and_join(self, channel: Channel, answer: Callable[[Room], None]) -> None:
+        """Join a room that may have to be opened first.
+
+        Raises:
+            BusError: it cannot be; the client is in no other rooms than before.
+
+        """
+        await self._hub.open(channel)
+        self.join(channel, answer)
+
+    async def switch(self, channel: Channel, answer: Callable[[Room], None]) -> None:
+        """Go to one room and leave the others.
+
+        Raises:
+            BusError: the new one cannot be had; the client stays where it is.
+
+        """
+        await self._hub.open(channel)
+        self.leave_all(but=channel)
+        self.join(channel, answer)
+
+    async def resume(self, channel: Channel, start: Start, answer: Callable[[Replay], None]) -> None:
+        """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole.
+
+        Raises:
+            BusError: the log cannot be read; the client is in no other rooms than before.
+
+        """
+        await self._hub.open(channel)
+        replay = await self._hub.replay(channel, start)
+        self.leave(channel)
+        answer(replay)
+        await self._catch_up(channel, replay)
+
+    # Catching up.
+
+    async def _catch_up(self, channel: Channel, replay: Replay) -> None:
+        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give."""
+        given = deque[str | None](maxlen=_GIVEN_LINES)
+        while not self._has_ended:
+            await self._give(replay.lines)
+            given.extend(line.position for line in replay.lines)
+            found = self._hub.missing(channel, replay.position, is_told=replay.reason is not None)
+            if found is not None and self._fitting(found) == len(found):
+                self._write(found)
+                self._enter(channel)
+                return
+            if found:
+                replay = Replay(tuple(found), None, found[-1].position or replay.position)
+            else:
+                replay = await self._read_on(channel, replay.position, given)
+
+    async def _read_on(self, channel: Channel, at: str, given: Container[str | None]) -> Replay:
+        """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
+        try:
+            await self._hub.open(channel)
+            replay = await self._hub.replay(channel, Since(at))
+        except BusError:
+            await asyncio.sleep(_RETRY_S)
+            return Replay((), None, at)
+        known = next((index for index, line in enumerate(reversed(replay.lines)) if line.position in given), None)
+        lines = replay.lines if known is None else replay.lines[len(replay.lines) - known :]
+        if replay.reason is not None:
+            end = lines[0].position if lines else replay.position
+            gap = Notice("room.gap", {"from": at, "to": end, "reason": replay.reason}, channel.name)
+            self._reader.write(text_frame(self._reader.dialect.write(gap)))
+        return replace(replay, lines=lines)
+
+    async def _give(self, lines: Sequence[Arrived]) -> None:
+        while lines and not self._has_ended:
+            count = self._fitting(lines)
+            self._write(lines[:count])
+            lines = lines[count:]
+            await self._reader.drained()
+
+    def _fitting(self, lines: Sequence[Arrived]) -> int:
+        """Return how many of ``lines`` may be written at once; one always may."""
+        sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
+        return max(sum(1 for size in takewhile(lambda size: size <= self._at_once_bytes, sizes)), min(1, len(lines)))
+
+    def _write(self, lines: Sequence[Arrived]) -> None:
+        frames = (self._reader.dialect.frame(arrived.line) for arrived in lines)
+        self._reader.write(b"".join(frame for frame in frames if frame is not None))
+
+    def _enter(self, channel: Channel) -> None:
+        if not self._has_ended and self._hub.join_now(channel, self._reader) is not None:
+            self.rooms[channel.name] = channel
