@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -34,9 +34,11 @@ class Message:
     lines: tuple[tuple[Channel, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A line as it came from Redis. ``position`` and ``previous`` are None on a channel without a log."""
+class Arrived(NamedTuple):
+    """A line as it came from Redis, as a tuple: one is made per event, and a frozen dataclass takes twice as long.
+
+    ``position`` and ``previous`` are None on a channel without a log.
+    """
 
     line: bytes
     position: str | None
@@ -112,7 +114,8 @@ def read_front(line: bytes) -> Arrived | None:
     match = _FRONT.match(line)
     if match is None:
         return None
-    line.decode()
+    if not line.isascii():
+        line.decode()
     position, previous = match.groups()
     if position is None or previous is None:
         return Arrived(line, None, None)

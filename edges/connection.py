@@ -8,6 +8,7 @@ import asyncio
 import codecs
 import logging
 import socket
+from collections.abc import Sized
 from enum import Enum, auto
 from typing import Final, cast
 
@@ -40,8 +41,33 @@ class _Phase(Enum):
     GONE = auto()
 
 
+_OPEN: Final = _Phase.OPEN
+"""By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
+
+
 class Connection(asyncio.Protocol):
     """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
+
+    # One object per delivery, not three: with a thousand connections, each of them is a cache miss.
+    __slots__ = (
+        "_around",
+        "_control",
+        "_deadline",
+        "_decoder",
+        "_drain",
+        "_head",
+        "_heard",
+        "_is_paused",
+        "_kept",
+        "_loop",
+        "_parts",
+        "_phase",
+        "_pinged",
+        "_rooms",
+        "_session",
+        "_transport",
+        "_websocket",
+    )
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -54,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._decoder: codecs.IncrementalDecoder | None = None
         self._kept: list[bytes] = []
         self._session: Session | None = None
+        self._rooms: Sized = ()
         now = self._loop.time()
         self._control = TokenBucket(around.settings.message_rate_limit, now)
         self._heard = now
@@ -196,6 +223,7 @@ class Connection(asyncio.Protocol):
     def _open(self) -> None:
         self._phase, self._deadline = _Phase.OPEN, None
         self._session = Session(self, self._around)
+        self._rooms = self._session.rooms
         self._session.begin()
 
     # Frames from the client.
@@ -275,8 +303,11 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
-        if self._session is not None and len(self._session.rooms) == 1:
-            self.write(frames)
+        if len(self._rooms) == 1:
+            if self._phase is _OPEN:
+                self._transport.write(frames)
+                if self._is_paused:
+                    self._check_waiting()
             return False
         self._kept.append(frames)
         return len(self._kept) == 1

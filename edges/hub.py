@@ -71,6 +71,8 @@ class Hub:
         self._mending: dict[Room, asyncio.Task[None]] = {}
         self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
         self._rooms: dict[bytes, Room] = {}
+        self._empty: dict[bytes, Room] = {}
+        """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
         self._corked: list[Member] = []
         self._lines = self._deliveries = self._dropped = self._gaps = self._repaired = 0
 
@@ -100,11 +102,13 @@ class Hub:
 
     def join_now(self, channel: Channel, member: Member) -> Room | None:
         """Let ``member`` in if the room is open already, else return None and change nothing."""
-        room = self._rooms.get(channel.redis.encode())
+        key = channel.redis.encode()
+        room = self._rooms.get(key)
         if room is None or not room.is_open:
             return None
         room.add(member)
         room.empty_since = None
+        self._empty.pop(key, None)
         return room
 
     async def open(self, channel: Channel) -> None:
@@ -123,7 +127,7 @@ class Hub:
                     continue
                 if not room.is_open:
                     await self._open(key, room)
-                    room.empty_since = asyncio.get_running_loop().time()
+                    self._note_empty(key, room)
                 return
 
     async def _open(self, key: bytes, room: Room) -> None:
@@ -153,12 +157,17 @@ class Hub:
 
     def leave(self, channel: Channel, member: Member) -> None:
         """Let ``member`` out; the last one out begins the room's last second."""
-        room = self._rooms.get(channel.redis.encode())
+        key = channel.redis.encode()
+        room = self._rooms.get(key)
         if room is None:
             return
         room.remove(member)
         if not len(room):
-            room.empty_since = asyncio.get_running_loop().time()
+            self._note_empty(key, room)
+
+    def _note_empty(self, key: bytes, room: Room) -> None:
+        room.empty_since = asyncio.get_running_loop().time()
+        self._empty[key] = room
 
     async def close_empty(self) -> None:
         """Close the rooms that have lingered long enough. Called now and then by the edge."""
@@ -166,7 +175,7 @@ class Hub:
         now = asyncio.get_running_loop().time()
         due = [
             (key, room)
-            for key, room in self._rooms.items()
+            for key, room in self._empty.items()
             if room.empty_since is not None and not len(room) and now - room.empty_since >= self._linger_s
         ]
         await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due))
@@ -176,7 +185,7 @@ class Hub:
             if len(room) or self._rooms.get(key) is not room or not room.is_open:
                 return
             room.is_open = False
-            del self._rooms[key]
+            del self._rooms[key], self._empty[key]
             self._gaps += room.gaps
             self._repaired += room.repaired
             try:

@@ -59,6 +59,7 @@ class Room:
         self._newest: str | None = None
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
+        self._keeps_latest = channel.retention.kind == "latest"
         self._held: deque[Arrived] | None = deque(maxlen=HELD_LINES)
         self._recent: deque[Arrived] = deque()
         self._recent_bytes = 0
@@ -112,7 +113,7 @@ class Room:
         held, self._held = self._held or (), None
         self.is_open = True
         self._stand_at(head.position)
-        self._latest = head.last if self.channel.retention.kind == "latest" else None
+        self._latest = head.last if self._keeps_latest else None
         for arrived in held:
             if self._step(arrived) is Step.NEXT:
                 self.accept(arrived)
@@ -186,11 +187,11 @@ class Room:
         if overdue is None or before is None:
             return self.is_whole
         lines, reason = self._led_up_to(replay.lines), replay.reason
-        if self.channel.retention.kind == "latest" or (lines and lines[0].previous == before):
+        if self._keeps_latest or (lines and lines[0].previous == before):
             reason = None
         missing = self._missing(lines, reason)
         orphans, woven = self._weave(missing, lines)
-        if orphans and self.channel.retention.kind != "latest":
+        if orphans and not self._keeps_latest:
             before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED
         if reason is Reason.DIVERGED:
             self._forks.append((missing[0].previous if missing else replay.position) or BEGINNING)
@@ -214,7 +215,7 @@ class Room:
 
     def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> Sequence[Arrived]:
         """Return what members lack of a replay: where that goes back too far, what follows the newest line they had."""
-        if self.channel.retention.kind == "latest":
+        if self._keeps_latest:
             return [line for line in lines[-1:] if line.position != self._newest]
         for index in range(len(lines) - 1, -1, -1):
             if lines[index].position in self._positions:
@@ -262,7 +263,7 @@ class Room:
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
         """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
-        newest = lines[-1].position if lines and self.channel.retention.kind == "latest" else None
+        newest = lines[-1].position if lines and self._keeps_latest else None
         return newest is not None and order(arrived.position or BEGINNING) < order(newest)
 
     def _flow(self, *, overdue: Container[str | None]) -> bool:
@@ -289,10 +290,10 @@ class Room:
 
     def _step(self, arrived: Arrived) -> Step:
         position, previous = arrived.position, arrived.previous
-        if position is None or previous is None or self._newest is None:
+        if position is None or previous == self._newest or previous is None or self._newest is None:
             return Step.NEXT
         found = step(self._newest, position, previous, self._positions)
-        return Step.NEXT if found is Step.GAP and self.channel.retention.kind == "latest" else found
+        return Step.NEXT if found is Step.GAP and self._keeps_latest else found
 
     def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
         self._recent.clear()
@@ -304,7 +305,7 @@ class Room:
         if arrived.position is not None:
             self._stand_at(arrived.position)
             self._remember(arrived)
-        if self.channel.retention.kind == "latest":
+        if self._keeps_latest:
             self._latest = arrived.line
 
     def _await_writing(self, item: Item) -> None:
