@@ -8,13 +8,17 @@ import gc
 import os
 import traceback
 from collections.abc import AsyncIterator, Generator, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import coverage
 import pytest
 from pytest_asyncio import is_async_test
 
 from bus.embedded import EmbeddedBroker
+from producers import Producer
+
+_IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
+"""Read here, before ``no_environment`` takes it away."""
 
 ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
 
@@ -35,7 +39,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def _refuse_skip(report: ReportT) -> ReportT:
     """Make a failure of a skip where EDGEBUS_TESTS_STRICT=1 says that this machine has all that tests want."""
-    if os.environ.get("EDGEBUS_TESTS_STRICT") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+    if _IS_STRICT and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{reason}: and EDGEBUS_TESTS_STRICT=1 lets nothing be skipped"
@@ -59,6 +63,14 @@ def pytest_collection_finish() -> None:
     """Set aside what was there before the first test: looking through it after each of them would take 50 ms."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith("EDGEBUS_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +106,17 @@ def broker_url() -> Iterator[str]:
     """Lend one real server to the tests that neither stop nor change it; each puts its data under a name of its own."""
     with EmbeddedBroker(port=0) as broker:
         yield broker.url
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """Lend a real server to one test, which may do with it what it likes."""
+    with EmbeddedBroker(port=0) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
+    """Lend a producer."""
+    async with Producer(broker.url) as producer:
+        yield producer

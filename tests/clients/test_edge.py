@@ -1,7 +1,6 @@
 """The client at a real edge with a real Redis."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,28 +15,6 @@ from producers.services.mahavishnu import SERVICE, WorkflowStageCompleted, Workf
 from tests.clients.fake_edge import Waiting, eventually, fake_edge, take
 
 HTTP_STATUSES = {404: Dismissed, 503: Unreachable}
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    for name in list(os.environ):
-        if name.startswith("EDGEBUS_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    """Lend a real server."""
-    with EmbeddedBroker(port=0) as broker:
-        yield broker
-
-
-@pytest.fixture
-async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
-    """Lend a producer."""
-    async with Producer(broker.url) as producer:
-        yield producer
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """Edges on free ports, each test with a Redis of its own."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,7 +10,6 @@ from redis.asyncio import Redis
 from bus.embedded import EmbeddedBroker
 from bus.service import Service
 from edges import Edge, EdgeSettings
-from producers import Producer
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import Client, eventually
 
@@ -19,33 +17,11 @@ StartEdge = Callable[..., Awaitable[Edge]]
 OpenClient = Callable[..., Awaitable[Client]]
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    for name in list(os.environ):
-        if name.startswith("EDGEBUS_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    """Lend a real server."""
-    with EmbeddedBroker(port=0) as broker:
-        yield broker
-
-
 @pytest.fixture
 async def redis(broker: EmbeddedBroker) -> AsyncIterator[Redis]:
     """Lend what a person with redis-cli has."""
     async with Redis.from_url(broker.url) as client:
         yield client
-
-
-@pytest.fixture
-async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
-    """Lend a producer."""
-    async with Producer(broker.url) as producer:
-        yield producer
 
 
 @pytest.fixture

@@ -1,36 +1,11 @@
 """What every journey stands on: a real server of its own, and processes that end with the test."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
-from producers import Producer
 from tests.journeys.processes import Processes
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    for name in list(os.environ):
-        if name.startswith("EDGEBUS_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    """Lend a real server."""
-    with EmbeddedBroker(port=0) as broker:
-        yield broker
-
-
-@pytest.fixture
-async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
-    """Lend a producer."""
-    async with Producer(broker.url) as producer:
-        yield producer
 
 
 @pytest.fixture
