@@ -16,6 +16,7 @@ from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.site import Size
 from edges.hub import Hub
+from tests.lab.conftest import Record
 from tests.lab.runs import run_all
 from tests.lab.unprotected import no_replay
 
@@ -134,13 +135,14 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Result | BaseException]:
+def found(record: Record) -> dict[str, Result | BaseException]:
     """Run each scenario without the protection that is made for it."""
     results: dict[str, Result | BaseException] = {}
     for take_out, names in CONTROLS.items():
         with pytest.MonkeyPatch.context() as patch:
             take_out(patch)
             results |= run_all(names, UNPROTECTED)
+    record("control", results)
     return results
 
 

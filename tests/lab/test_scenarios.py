@@ -4,15 +4,18 @@ import pytest
 
 from edgebus.lab.laboratory import SMALL, Result
 from edgebus.lab.scenarios import SCENARIOS
+from tests.lab.conftest import Record
 from tests.lab.runs import run_all
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, Result | BaseException]:
+def results(record: Record) -> dict[str, Result | BaseException]:
     """Run them all, some side by side."""
-    return run_all(SCENARIOS, SMALL)
+    results = run_all(SCENARIOS, SMALL)
+    record("protected", results)
+    return results
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -135,7 +135,7 @@ async def slow_redis(site: Site) -> None:
         site.require(f"a publish takes {took_ms:.0f} ms", took_ms > 290)
         for listener in listeners[::2]:
             listener.leave()
-            await site.last(0.2)
+            await site.last(0.8)  # at this pace some publishes' worth
             listener.come_back()
         newcomers = await site.listen_soon(2, [edge_url], ["lab:new", *BUSY])
         await site.until(lambda: all(it.is_joined for it in newcomers), _JOIN_S)
