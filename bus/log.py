@@ -9,9 +9,8 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Final, Self, cast
 
-import orjson
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
@@ -21,7 +20,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bus import address
 from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, is_passing, outcome, queue
 from bus.channel import Channel
-from bus.envelope import Arrived, splice
+from bus.entries import StreamEntry, ends, past_event, published
+from bus.envelope import Arrived
 from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
 from bus.position import BEGINNING, no_log
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
@@ -32,8 +32,6 @@ __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 BIRTH_KEY: Final = "bus:birth"
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
-
-StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ class Log:
             size += len(fields[b"line"])
             if size > limit_bytes and events:
                 break
-            events.append(_past_event(position, fields[b"line"]))
+            events.append(past_event(position, fields[b"line"]))
             first_previous = fields[b"previous"].decode()
         events.reverse()
         return History(events, truncated=first_previous != BEGINNING)
@@ -229,7 +227,7 @@ class Log:
 
         """
         entries = await self._newest(channel, "+", count)
-        return [_published(entry_id, fields) for entry_id, fields in reversed(entries)]
+        return [published(entry_id, fields) for entry_id, fields in reversed(entries)]
 
     async def tail(
         self, channel: Channel, *, limit_events: int = REPLAY_EVENTS, limit_bytes: int = REPLAY_BYTES
@@ -248,7 +246,7 @@ class Log:
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=_PAGE)
             (seconds, micros), birth, info, page = await pipeline.execute(raise_on_error=False)
-            first, first_previous, last = _ends(info)
+            first, first_previous, last = ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
         lines, is_cut = await self._lines_before(channel, page, limit_events, limit_bytes)
@@ -270,7 +268,7 @@ class Log:
         async for position, fields in self._backwards(channel, page):
             if lines and lines[-1].previous != position:
                 break
-            line = _published(position.encode(), fields)
+            line = published(position.encode(), fields)
             size += len(line)
             is_cut = len(lines) >= limit_events or (size > limit_bytes and bool(lines))
             if is_cut:
@@ -381,26 +379,4 @@ def _head(channel: Channel, entries: list[StreamEntry], none_yet: str) -> Head:
     if not entries:
         return Head(none_yet, None)
     entry_id, fields = entries[0]
-    return Head(entry_id.decode(), _published(entry_id, fields))
-
-
-def _published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
-    return splice(fields[b"line"], entry_id.decode(), fields[b"previous"].decode())
-
-
-def _ends(info: Any) -> tuple[str | None, str | None, str]:
-    """Return the first entry's id and predecessor, and the last id, of what ``XINFO STREAM`` said, or failed to."""
-    if isinstance(info, ResponseError):
-        if "no such key" not in str(info).lower():
-            raise info
-        return None, None, BEGINNING
-    last = info["last-generated-id"].decode()
-    if info["first-entry"] is None:
-        return None, None, last
-    entry_id, fields = info["first-entry"]
-    return entry_id.decode(), fields[b"previous"].decode(), last
-
-
-def _past_event(position: str, line: bytes) -> PastEvent:
-    value = orjson.loads(line)
-    return PastEvent(value["event"], value["data"], value["timestamp"], position)
+    return Head(entry_id.decode(), published(entry_id, fields))
