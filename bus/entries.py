@@ -1,7 +1,13 @@
-"""Entries of a log as Redis gives them, and what they say. Pure: reading them is ``bus.log``'s."""
+"""Entries of a log as Redis gives them, and what they say. Pure: reading them is ``bus.log``'s.
 
+An entry that somebody typed (``XADD``) is passed over: it holds no event. It breaks the chain all the same, because the
+next event names it; so a reader that stood before it is told that something lies between.
+"""
+
+import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import orjson
 from redis.exceptions import ResponseError
@@ -10,9 +16,42 @@ from bus.envelope import splice
 from bus.position import BEGINNING
 from bus.service import PastEvent
 
-__all__ = ["StreamEntry", "ends", "past_event", "published"]
+__all__ = ["Ends", "StreamEntry", "ends", "is_own", "is_wrong_type", "past_event", "published"]
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
+
+_PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a log begins and ends: its first entry and what that names, the last id it ever generated, its newest."""
+
+    first: str | None = None
+    first_previous: str | None = None
+    last: str = BEGINNING
+    newest: StreamEntry | None = None
+
+
+def is_own(fields: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the bus wrote an entry: it names the one before it, and its line is one that clients can read."""
+    line = fields.get(b"line", b"")
+    if _PREVIOUS.fullmatch(fields.get(b"previous", b"")) is None:
+        return False
+    return line.startswith(b'{"') and line.endswith(b"}") and _is_text(line)
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_wrong_type(answer: Any) -> bool:
+    """Tell whether Redis answered that the key holds something else than a log: somebody wrote it by hand."""
+    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
 def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
@@ -20,20 +59,24 @@ def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
     return splice(fields[b"line"], entry_id.decode(), fields[b"previous"].decode())
 
 
-def ends(info: Any) -> tuple[str | None, str | None, str]:
-    """Return the first entry's id and predecessor, and the last id, of what ``XINFO STREAM`` said, or failed to."""
-    if isinstance(info, ResponseError):
-        if "no such key" not in str(info).lower():
+def ends(info: Any) -> Ends:
+    """Return what ``XINFO STREAM`` said, or failed to; a key that holds no stream is no log."""
+    if isinstance(info, Exception):
+        if not is_wrong_type(info) and "no such key" not in str(info).lower():
             raise info
-        return None, None, BEGINNING
+        return Ends()
     last = info["last-generated-id"].decode()
     if info["first-entry"] is None:
-        return None, None, last
+        return Ends(last=last)
     entry_id, fields = info["first-entry"]
-    return entry_id.decode(), fields[b"previous"].decode(), last
+    previous = fields[b"previous"].decode() if is_own(fields) else None
+    return Ends(entry_id.decode(), previous, last, info["last-entry"])
 
 
-def past_event(position: str, line: bytes) -> PastEvent:
-    """Return an entry's event."""
-    value = orjson.loads(line)
-    return PastEvent(value["event"], value["data"], value["timestamp"], position)
+def past_event(position: str, line: bytes) -> PastEvent | None:
+    """Return an entry's event, None when it is none."""
+    try:
+        value = orjson.loads(line)
+        return PastEvent(value["event"], value["data"], value["timestamp"], position)
+    except (orjson.JSONDecodeError, KeyError):
+        return None

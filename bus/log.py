@@ -5,6 +5,7 @@ Errors of the client library end here: what leaves is a ``BusError``.
 
 import asyncio
 import functools
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bus import address
 from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, is_passing, outcome, queue
 from bus.channel import Channel
-from bus.entries import StreamEntry, ends, past_event, published
+from bus.entries import Ends, StreamEntry, ends, is_own, is_wrong_type, past_event, published
 from bus.envelope import Arrived
 from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
 from bus.position import BEGINNING, no_log
@@ -32,6 +33,10 @@ __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 BIRTH_KEY: Final = "bus:birth"
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
+_FOREIGN_LIMIT: Final = 1_000
+"""How many channels are remembered whose log somebody wrote to by hand."""
+
+_logger = logging.getLogger("edgebus.bus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Log:
         self._is_known = True
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
+        self._foreign: set[str] = set()
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
 
@@ -183,7 +189,9 @@ class Log:
         return confirmed
 
     async def heads(self, channels: Sequence[Channel]) -> list[Head]:
-        """Return where each channel's log ends, in one round trip.
+        """Return where each channel's log ends, in one round trip, or two where some have no entries.
+
+        A key of another type is no log; it is told in a warning.
 
         Raises:
             BusUnavailable: Redis did not answer.
@@ -195,9 +203,35 @@ class Log:
             pipeline.time()
             for channel in channels:
                 pipeline.xrevrange(channel.log_key, count=1)
-            (seconds, micros), *newest = await pipeline.execute()
-        none_yet = no_log(seconds * 1000 + micros // 1000)
-        return [_head(channel, entries, none_yet) for channel, entries in zip(channels, newest, strict=True)]
+            time, *pages = await pipeline.execute(raise_on_error=False)
+            none_yet = no_log(int(_ms(*_checked(time))))
+            newest = {channel: self._page(channel, page) for channel, page in zip(channels, pages, strict=True)}
+            emptied = await self._ends([channel for channel, page in newest.items() if not page])
+        return [
+            await self._head(channel, next(iter(newest[channel]), None), emptied.get(channel, Ends()), none_yet)
+            for channel in channels
+        ]
+
+    async def _ends(self, channels: Sequence[Channel]) -> dict[Channel, Ends]:
+        """Return the ends of logs that seem to be empty: the ids that they generated count still."""
+        if not channels:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for channel in channels:
+            pipeline.xinfo_stream(channel.log_key)
+        infos = await pipeline.execute(raise_on_error=False)
+        return {channel: ends(info) for channel, info in zip(channels, infos, strict=True)}
+
+    async def _head(self, channel: Channel, newest: StreamEntry | None, end: Ends, none_yet: str) -> Head:
+        if channel.retention.kind == "live":
+            return Head(None, None)
+        newest = newest or end.newest
+        if newest is None:
+            return Head(none_yet if end.last == BEGINNING else end.last, None)
+        if is_own(newest[1]):
+            return Head(newest[0].decode(), published(*newest))
+        lines = await self.lines(channel, count=1)
+        return Head(newest[0].decode(), lines[0] if lines else None)
 
     async def history(self, channel: Channel, *, limit_bytes: int = 16 * 1024 * 1024) -> History:
         """Return the past events of ``channel``, at most the newest ``limit_bytes`` of lines.
@@ -213,7 +247,8 @@ class Log:
             size += len(fields[b"line"])
             if size > limit_bytes and events:
                 break
-            events.append(past_event(position, fields[b"line"]))
+            if (event := past_event(position, fields[b"line"])) is not None:
+                events.append(event)
             first_previous = fields[b"previous"].decode()
         events.reverse()
         return History(events, truncated=first_previous != BEGINNING)
@@ -226,8 +261,12 @@ class Log:
             BusError: Redis refused to.
 
         """
-        entries = await self._newest(channel, "+", count)
-        return [published(entry_id, fields) for entry_id, fields in reversed(entries)]
+        lines: list[bytes] = []
+        async for position, fields in self._backwards(channel):
+            if len(lines) >= count:
+                break
+            lines.append(published(position.encode(), fields))
+        return lines[::-1]
 
     async def tail(
         self, channel: Channel, *, limit_events: int = REPLAY_EVENTS, limit_bytes: int = REPLAY_BYTES
@@ -245,16 +284,16 @@ class Log:
             pipeline.get(BIRTH_KEY)
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=_PAGE)
-            (seconds, micros), birth, info, page = await pipeline.execute(raise_on_error=False)
-            first, first_previous, last = ends(info)
+            time, birth, info, page = await pipeline.execute(raise_on_error=False)
+            now_ms, end = int(_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
-        lines, is_cut = await self._lines_before(channel, page, limit_events, limit_bytes)
+        lines, is_cut = await self._lines_before(channel, self._page(channel, page), limit_events, limit_bytes)
+        first, first_previous = end.first, end.first_previous
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
             first, first_previous = lines[0].position, lines[0].previous
-        now_ms = seconds * 1000 + micros // 1000
         birth_ms = int(birth.partition(b"-")[0]) if birth else now_ms
-        return Tail(now_ms, birth_ms, lines, first, first_previous, last, is_cut)
+        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut)
 
     async def _lines_before(
         self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int
@@ -279,18 +318,40 @@ class Log:
     async def _backwards(
         self, channel: Channel, page: list[StreamEntry] | None = None
     ) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """Go through a log from its end, or from the ``page`` at its end, to its beginning."""
+        """Go through a log's own entries from its end, or from the ``page`` at its end, to its beginning."""
         page = await self._newest(channel, "+", _PAGE) if page is None else page
         while True:
             for entry_id, fields in page:
-                yield entry_id.decode(), fields
+                if is_own(fields):
+                    yield entry_id.decode(), fields
+                else:
+                    self._tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
             if len(page) < _PAGE:
                 return
             page = await self._newest(channel, f"({page[-1][0].decode()}", _PAGE)
 
     async def _newest(self, channel: Channel, before: str, count: int) -> list[StreamEntry]:
         async with self._connected():
-            return cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
+            try:
+                return cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
+            except ResponseError as error:
+                return self._page(channel, error)
+
+    def _page(self, channel: Channel, answer: Reply) -> list[StreamEntry]:
+        """Return the entries that Redis gave; a key of another type has none."""
+        if is_wrong_type(answer):
+            self._tell_foreign(channel, "a key that should be a log holds something else", None)
+            return []
+        return cast(list[StreamEntry], _checked(answer))
+
+    def _tell_foreign(self, channel: Channel, what: str, entry: str | None) -> None:
+        """Say once per channel what somebody did to its log by hand."""
+        if channel.redis in self._foreign:
+            return
+        if len(self._foreign) >= _FOREIGN_LIMIT:
+            self._foreign.clear()
+        self._foreign.add(channel.redis)
+        _logger.warning(what, extra={"channel": channel.redis, "key": channel.log_key, "entry": entry})
 
     async def birth(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.
@@ -373,10 +434,8 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _head(channel: Channel, entries: list[StreamEntry], none_yet: str) -> Head:
-    if channel.retention.kind == "live":
-        return Head(None, None)
-    if not entries:
-        return Head(none_yet, None)
-    entry_id, fields = entries[0]
-    return Head(entry_id.decode(), published(entry_id, fields))
+def _checked(answer: Reply) -> Reply:
+    """Return what Redis answered, raise it if it is an error."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

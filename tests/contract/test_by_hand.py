@@ -1,0 +1,137 @@
+"""What people do to logs by hand: entries typed with XADD, keys of another type, logs that were emptied."""
+
+import logging
+
+import pytest
+
+from bus.log import Appended, Head, Log
+from bus.position import BEGINNING, Reason, milliseconds
+from bus.replay import Since
+from tests.contract.brokers import Cli
+from tests.contract.events import SKILL, WORKFLOW, Skill, entries
+from tests.contract.test_read import fill
+
+CHANNEL = WORKFLOW.fill("hand")
+TYPED = [
+    {"note": "typed"},
+    {"line": "{}"},
+    {"previous": "0-0"},
+    {"previous": "soon", "line": "{}"},
+    {"previous": b"\xff-\xff", "line": "{}"},
+    {"previous": "0-0", "line": "no object"},
+    {"previous": "0-0", "line": b"{\xff}"},
+]
+
+
+async def typed(redis: Cli, fields: object = None) -> str:
+    """Type an entry at the end of the log; return its id."""
+    newest = await redis.xrevrange(CHANNEL.log_key, count=1)
+    ms = milliseconds(newest[0][0].decode()) + 1 if newest else 1
+    entry_id = await redis.xadd(CHANNEL.log_key, fields or TYPED[0], id=f"{ms}-1")
+    return str(entry_id.decode())
+
+
+@pytest.mark.parametrize("fields", TYPED)
+async def test_typed_entry_is_passed_over(log: Log, redis: Cli, fields: object) -> None:
+    """An entry that the bus did not write stands in nobody's way, whatever reads the log."""
+    before = await fill(log, "hand", 2)
+    await typed(redis, fields)
+    after = await fill(log, "hand", 2)
+    assert [event.position for event in (await log.history(CHANNEL)).events] == [*before, *after]
+    assert len(await log.lines(CHANNEL, count=10)) == 4
+    assert [line.position for line in (await log.tail(CHANNEL)).lines] == after
+    assert (await log.heads([CHANNEL]))[0].position == after[-1]
+
+
+async def test_typed_entry_breaks_the_chain(log: Log, redis: Cli) -> None:
+    """The event behind it names it, so who stood before it is told; who stood on it or behind it misses nothing."""
+    before = await fill(log, "hand", 2)
+    by_hand = await typed(redis)
+    assert [(await log.tail(CHANNEL)).replay(Since(at or "")).reason for at in (*before, by_hand)] == [None, None, None]
+    after = await fill(log, "hand", 2)
+    tail = await log.tail(CHANNEL)
+    reasons = [tail.replay(Since(at or "")).reason for at in (*before, by_hand, *after)]
+    assert reasons == [Reason.TRIMMED, Reason.TRIMMED, None, None, None]
+
+
+async def test_typed_entry_at_the_end_is_where_a_newcomer_stands(log: Log, redis: Cli) -> None:
+    """The next event will name it; of the events before it the last one is the newest."""
+    (before,) = await fill(log, "hand", 1)
+    by_hand = await typed(redis)
+    (head,) = await log.heads([CHANNEL])
+    assert (head.position, head.last) == (by_hand, (await log.lines(CHANNEL, count=1))[0])
+    assert f'"position":"{before}"'.encode() in (head.last or b"")
+    (after,) = await fill(log, "hand", 1)
+    tail = await log.tail(CHANNEL)
+    assert [(line.position, line.previous) for line in tail.lines] == [(after, by_hand)]
+
+
+async def test_log_of_typed_entries_alone_has_an_end(log: Log, redis: Cli) -> None:
+    """Nothing in it can be read, and nothing fails."""
+    by_hand = await typed(redis)
+    assert await log.heads([CHANNEL]) == [Head(by_hand, None)]
+    tail = await log.tail(CHANNEL)
+    assert (tail.lines, tail.last, tail.position) == ((), by_hand, by_hand)
+    assert (await log.history(CHANNEL)).events == []
+    assert await log.lines(CHANNEL, count=5) == []
+
+
+async def test_newest_lines_are_found_behind_typed_entries(log: Log, redis: Cli) -> None:
+    """So many lines as were asked for, though entries among the newest are none."""
+    await fill(log, "hand", 4)
+    for _ in range(3):
+        await typed(redis)
+    lines = await log.lines(CHANNEL, count=3)
+    assert len(lines) == 3
+
+
+async def test_typed_entry_is_told_once(log: Log, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning names the channel and the entry, however often the log is read, and shows nothing of its content."""
+    await fill(log, "hand", 1)
+    by_hand = await typed(redis, {"note": "secret"})
+    with caplog.at_level(logging.WARNING, "edgebus.bus"):
+        for _ in range(3):
+            await log.tail(CHANNEL)
+            await log.heads([CHANNEL])
+            await log.history(CHANNEL)
+    (record,) = caplog.records
+    assert (vars(record)["channel"], vars(record)["entry"]) == (CHANNEL.redis, by_hand)
+    assert "secret" not in str(vars(record))
+
+
+async def test_key_of_another_type_is_no_log(log: Log, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
+    """A key that somebody SET fails nobody else's read; its channel is one without a log, and that is told once."""
+    others = await fill(log, "other", 1)
+    await redis.set(CHANNEL.log_key, "by hand")
+    with caplog.at_level(logging.WARNING, "edgebus.bus"):
+        for _ in range(2):
+            mine, other = await log.heads([CHANNEL, WORKFLOW.fill("other")])
+    assert (mine.last, (mine.position or "").endswith("-0"), other.position) == (None, True, others[0])
+    tail = await log.tail(CHANNEL)
+    assert (tail.lines, tail.last) == ((), BEGINNING)
+    assert (await log.history(CHANNEL)).events == []
+    assert await log.lines(CHANNEL, count=5) == []
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("empties", ["xtrim", "xdel"])
+async def test_head_of_an_emptied_log_is_its_last_id(log: Log, redis: Cli, empties: str) -> None:
+    """The next event names the last id ever generated: a reader that stands there misses nothing."""
+    positions = await fill(log, "hand", 3)
+    if empties == "xtrim":
+        await redis.xtrim(CHANNEL.log_key, maxlen=0, approximate=False)
+    else:
+        await redis.xdel(CHANNEL.log_key, *positions)
+    assert await log.heads([CHANNEL]) == [Head(positions[-1], None)]
+    await fill(log, "hand", 1)
+    assert (await log.tail(CHANNEL)).lines[0].previous == positions[-1]
+
+
+async def test_latest_event_is_found_behind_a_typed_entry(log: Log, redis: Cli) -> None:
+    """A newcomer to a `latest` channel is shown its event, though somebody typed an entry after it."""
+    channel = SKILL.fill("hand")
+    (outcome,) = await log.append(entries(Skill(workflow_id="hand", number=7)))
+    assert isinstance(outcome, Appended)
+    await redis.xadd(channel.log_key, {"note": "typed"}, id=f"{milliseconds(outcome.position or '') + 1}-1")
+    (head,) = await log.heads([channel])
+    assert b'"number":7' in (head.last or b"")
