@@ -293,7 +293,8 @@ class Log:
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
             first, first_previous = lines[0].position, lines[0].previous
         birth_ms = int(birth.partition(b"-")[0]) if birth else now_ms
-        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut)
+        life_ms = channel.retention.expires_s * 1000
+        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut, life_ms)
 
     async def _lines_before(
         self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int

@@ -61,6 +61,8 @@ class Past:
         last: the last id it ever generated; ``BEGINNING`` when there is no log.
         holds: whether the position itself is an entry.
         next_previous: what the first entry after the position names; None when nothing follows.
+        now_ms: Redis' clock.
+        life_ms: how long a log lives after its last event; None: for ever.
 
     """
 
@@ -70,6 +72,8 @@ class Past:
     last: str = BEGINNING
     holds: bool = False
     next_previous: str | None = None
+    now_ms: int = 0
+    life_ms: int | None = None
 
 
 def judge(since: str, past: Past) -> Reason | None:
@@ -88,16 +92,24 @@ def judge(since: str, past: Past) -> Reason | None:
 def _judge_beginning(since: str, past: Past) -> Reason | None:
     """Judge for a reader that came when there was no log."""
     if past.last == BEGINNING or past.first_previous == BEGINNING:
-        return None
+        return _judge_absence(milliseconds(since), past)
     return Reason.TRIMMED if order(since) < order(past.first or past.last) else Reason.DIVERGED
+
+
+def _judge_absence(since_ms: int, past: Past) -> Reason | None:
+    """Judge for a time at which this log was not there: one before it may have come and expired since."""
+    began_ms = past.now_ms if past.first is None else milliseconds(past.first)
+    return Reason.UNKNOWN if past.life_ms is not None and began_ms - since_ms >= past.life_ms else None
 
 
 def judge_time(since_ms: int, past: Past) -> Reason | None:
     """Tell why the log may lack events since a time; None when it has all."""
     if since_ms < past.birth_ms:
         return Reason.UNKNOWN
-    if past.last == BEGINNING or past.first_previous == BEGINNING or milliseconds(past.first or past.last) < since_ms:
+    if past.last != BEGINNING and milliseconds(past.first or past.last) < since_ms:
         return None
+    if past.last == BEGINNING or past.first_previous == BEGINNING:
+        return _judge_absence(since_ms, past)
     return Reason.TRIMMED
 
 

@@ -75,6 +75,7 @@ class Tail:
         first: id of the log's first entry, None when it has none; ``first_previous`` is what that entry names.
         last: the last id the log ever generated; ``BEGINNING`` when there is no log.
         is_cut: whether the log holds more, before the first of ``lines``.
+        life_ms: how long it lives after its last event; None: for ever.
 
     """
 
@@ -85,6 +86,7 @@ class Tail:
     first_previous: str | None
     last: str
     is_cut: bool
+    life_ms: int | None = None
 
     @property
     def position(self) -> str:
@@ -123,7 +125,8 @@ class Tail:
         return Replay(self.lines if reason else following, reason, self.position)
 
     def _past(self, *, holds: bool = False, next_previous: str | None = None) -> Past:
-        return Past(self.birth_ms, self.first, self.first_previous, self.last, holds, next_previous)
+        known = (self.birth_ms, self.first, self.first_previous, self.last)
+        return Past(*known, holds, next_previous, self.now_ms, self.life_ms)
 
     def _index(self, position: str) -> int:
         """Return where the first line stands that is not before ``position`` in this log's order."""

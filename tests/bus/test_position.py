@@ -68,6 +68,8 @@ NO_LOG = Past(birth_ms=50)
 LOG = Past(birth_ms=50, first="100-5", first_previous="90-4", last="300-7")
 WHOLE = replace(LOG, first_previous=BEGINNING)
 EMPTIED = Past(birth_ms=50, last="300-7")
+AGED = Past(birth_ms=50, now_ms=1_000, life_ms=1_000)
+LATE = replace(WHOLE, now_ms=9_000, life_ms=1_000)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,11 @@ EMPTIED = Past(birth_ms=50, last="300-7")
         pytest.param("49-0", NO_LOG, Reason.UNKNOWN, id="no log then, and this Redis began later"),
         pytest.param("49-0", WHOLE, Reason.UNKNOWN, id="the same, with a log"),
         pytest.param(BEGINNING, WHOLE, Reason.UNKNOWN, id="the beginning of all is before every birth"),
+        pytest.param("200-0", replace(AGED, now_ms=1_199), None, id="no log then, and none can have come and gone"),
+        pytest.param("200-0", replace(AGED, now_ms=1_200), Reason.UNKNOWN, id="no log for as long as one lives"),
+        pytest.param("200-0", replace(LATE, first="1199-5"), None, id="a log that began within the life of one"),
+        pytest.param("200-0", replace(LATE, first="1200-5"), Reason.UNKNOWN, id="a log that began a life later"),
+        pytest.param("2000-0", replace(LATE, first="250-5"), None, id="a log by a clock behind, with a life"),
     ],
 )
 def test_judge_follows_the_table(since: str, past: Past, expected: Reason | None) -> None:
@@ -126,6 +133,10 @@ def test_judge_follows_the_table(since: str, past: Past, expected: Reason | None
         pytest.param(301, EMPTIED, None, id="after the end of an emptied log"),
         pytest.param(49, WHOLE, Reason.UNKNOWN, id="before this Redis began"),
         pytest.param(49, NO_LOG, Reason.UNKNOWN, id="before this Redis began, and no log"),
+        pytest.param(201, replace(AGED, now_ms=1_200), None, id="no log, and none can have come and gone"),
+        pytest.param(200, replace(AGED, now_ms=1_200), Reason.UNKNOWN, id="no log for as long as one lives"),
+        pytest.param(201, replace(LATE, first="1200-5"), None, id="a log that began within the life of one"),
+        pytest.param(200, replace(LATE, first="1200-5"), Reason.UNKNOWN, id="a log that began a life later"),
     ],
 )
 def test_judge_time_says_whether_the_log_reaches_back(since_ms: int, past: Past, expected: Reason | None) -> None:

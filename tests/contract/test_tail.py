@@ -5,7 +5,7 @@ import pytest
 from bus import log as log_module
 from bus.log import Log
 from bus.position import BEGINNING, Reason, milliseconds
-from bus.replay import REPLAY_EVENTS, Since
+from bus.replay import REPLAY_EVENTS, Since, SinceTime
 from tests.contract.brokers import Cli, Receiver
 from tests.contract.events import SHORT, WORKFLOW, Short, entries
 from tests.contract.test_read import fill
@@ -146,3 +146,15 @@ async def test_tail_of_a_flushed_redis_begins_anew(log: Log, redis: Cli) -> None
     assert tail.replay(Since(positions[0] or "")).reason is Reason.UNKNOWN
     assert tail.replay(Since(f"{milliseconds(positions[0] or '')}-0")).reason is Reason.UNKNOWN
     assert await redis.exists("bus:birth") == 1
+
+
+async def test_tail_knows_how_long_a_log_lives(log: Log, redis: Cli) -> None:
+    """A log may have come and expired since a time that is longer ago than one lives: nobody says that all is there."""
+    await redis.set("bus:birth", "1-a")
+    tail = await log.tail(SHORT.fill("absent"))
+    assert tail.replay(Since(f"{tail.now_ms - 59_000}-0")).reason is None
+    assert tail.replay(Since(f"{tail.now_ms - 60_000}-0")).reason is Reason.UNKNOWN
+    assert tail.replay(SinceTime(59_000, is_span=True)).reason is None
+    assert tail.replay(SinceTime(60_000, is_span=True)).reason is Reason.UNKNOWN
+    await log.append(entries(Short(workflow_id="absent")))
+    assert (await log.tail(SHORT.fill("absent"))).replay(SinceTime(70_000, is_span=True)).reason is Reason.UNKNOWN
