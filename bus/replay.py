@@ -5,11 +5,12 @@ One tail, read once, answers every reader of its channel: nobody is given more t
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
+from bus.forks import Fork, crosses, crosses_time
 from bus.position import BEGINNING, Past, Reason, judge, judge_time, no_log, order
 
 __all__ = ["REPLAY_BYTES", "REPLAY_EVENTS", "Last", "Replay", "Since", "SinceTime", "Start", "Tail", "parse_since"]
@@ -76,6 +77,7 @@ class Tail:
         last: the last id the log ever generated; ``BEGINNING`` when there is no log.
         is_cut: whether the log holds more, before the first of ``lines``.
         life_ms: how long it lives after its last event; None: for ever.
+        forks: where it lost events that an edge had.
 
     """
 
@@ -87,6 +89,7 @@ class Tail:
     last: str
     is_cut: bool
     life_ms: int | None = None
+    forks: tuple[Fork, ...] = ()
 
     @property
     def position(self) -> str:
@@ -99,11 +102,19 @@ class Tail:
             case Last(count):
                 lines = self.lines[-count:] if count else ()
                 is_short = len(lines) < count and self.is_cut
-                return Replay(lines, Reason.LIMIT if is_short else None, self.position)
+                replay = Replay(lines, Reason.LIMIT if is_short else None, self.position)
+                has_fork = crosses(self.forks, None, lines, self.position)
             case SinceTime(ms, is_span):
-                return self._since_time(max(0, self.now_ms - ms if is_span else ms))
+                since_ms = max(0, self.now_ms - ms if is_span else ms)
+                replay, has_fork = self._since_time(since_ms), crosses_time(self.forks, since_ms)
             case Since(position):
-                return self._since(position)
+                replay = self._since(position)
+                has_fork = crosses(self.forks, position, replay.lines, self.position)
+        return replace(replay, reason=Reason.DIVERGED) if has_fork and replay.reason is None else replay
+
+    def without_forks(self) -> "Tail":
+        """Return the same for a reader that knows them by itself."""
+        return replace(self, forks=())
 
     def _since_time(self, ms: int) -> Replay:
         reason = judge_time(ms, self._past())

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from bus.envelope import Arrived
+from bus.forks import Fork
 from bus.position import BEGINNING, Reason
 from bus.replay import Last, Since, SinceTime, Start, Tail, parse_since
 
@@ -151,3 +153,24 @@ def test_since_of_another_form_is_refused_with_the_forms(text: str) -> None:
     """A time without an offset, a span without a minus and everything else is refused, and the forms are shown."""
     with pytest.raises(ValueError, match=r"offset.*-15m"):
         parse_since(text)
+
+
+@pytest.mark.parametrize(
+    ("start", "numbers", "reason"),
+    [
+        pytest.param(Since(at(2)), [3, 4, 5], Reason.DIVERGED, id="before the fork"),
+        pytest.param(Since(at(3)), [4, 5], Reason.DIVERGED, id="on it"),
+        pytest.param(Since(at(4)), [5], None, id="behind it"),
+        pytest.param(Since("50-0"), [1, 2, 3, 4, 5], Reason.DIVERGED, id="there was no log"),
+        pytest.param(Since("49-1"), [1, 2, 3, 4, 5], Reason.UNKNOWN, id="another reason comes first"),
+        pytest.param(SinceTime(900), [], Reason.DIVERGED, id="a time before it was found"),
+        pytest.param(SinceTime(901), [], None, id="a time after"),
+        pytest.param(Last(3), [3, 4, 5], Reason.DIVERGED, id="the last, of both sides"),
+        pytest.param(Last(1), [5], None, id="the last, behind it"),
+    ],
+)
+def test_reader_across_a_fork_is_told(start: Start, numbers: list[int], reason: Reason | None) -> None:
+    """Events were lost behind the third one: who passes that place gets what there is, and is told."""
+    replay = replace(WHOLE, forks=(Fork(at(3), 900),)).replay(start)
+    assert [int(line.line) for line in replay.lines] == numbers
+    assert replay.reason is reason

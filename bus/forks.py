@@ -1,0 +1,51 @@
+"""Forks: places in a log behind which events were lost that an edge had, because another Redis took over without them.
+
+The log alone does not show one: it is a whole chain, from before that place to its end. Pure: ``bus.log`` keeps marks.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bus.envelope import Arrived
+from bus.position import BEGINNING, milliseconds
+
+__all__ = ["FORKS", "Fork", "crosses", "crosses_time"]
+
+FORKS: Final = 8
+"""How many are remembered of one log."""
+_CLOCKS_MS: Final = 10_000
+"""What the clocks of two primaries may differ by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """One place.
+
+    Attributes:
+        position: the entry behind which events were lost; ``BEGINNING`` where no entry is left that was before them.
+        found_ms: when that was found, by Redis' clock.
+
+    """
+
+    position: str
+    found_ms: int
+
+
+def crosses(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:
+    """Tell whether a reader that stands ``at`` some position, and at ``end`` once it has ``lines``, passes a fork.
+
+    ``at`` is None for one that stood nowhere.
+    """
+    return any(_is_passed(fork, at, lines, end) for fork in forks)
+
+
+def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:
+    if fork.position == BEGINNING:
+        return at is not None and at.endswith("-0") and milliseconds(at) <= fork.found_ms + _CLOCKS_MS
+    return fork.position in (at, end) or any(line.previous == fork.position for line in lines)
+
+
+def crosses_time(forks: Iterable[Fork], since_ms: int) -> bool:
+    """Tell whether events may have been lost since a time: when they were published nobody knows any more."""
+    return any(since_ms <= fork.found_ms for fork in forks)
