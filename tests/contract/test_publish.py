@@ -364,9 +364,7 @@ async def test_thousand_publishes_at_once_arrive(broker: Broker, receiver: Recei
 
 
 async def test_refusal_of_the_pipeline_is_an_error_of_the_bus(log: Log, redis: Cli) -> None:
-    """An error that Redis answers a read with is a BusError, and not the client library's."""
-    await redis.set(WORKFLOW.fill("text").log_key, "a text")
+    """An error that Redis answers a command with is a BusError, and not the client library's."""
+    await redis.set("bus:edge:text", "a text")
     with pytest.raises(BusError):
-        await log.history(WORKFLOW.fill("text"))
-    with pytest.raises(BusError):
-        await log.heads([WORKFLOW.fill("text")])
+        await log.announce("bus:edge:text", {"port": 1}, expires_s=1)
