@@ -1,36 +1,24 @@
-"""The log: one atomic publish, and reading what was published. The only module that knows the keys in Redis.
+"""The log: one atomic publish, and reading what was published. The only module that knows the keys of logs."""
 
-Errors of the client library end here: what leaves is a ``BusError``.
-"""
-
-import asyncio
-import functools
 import logging
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self, cast
+from typing import Final, cast
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError, ResponseError
 
-from bus import address
-from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, is_passing, outcome, queue
+from bus.appending import Appended, Entry, Replicas, Reply, outcome, queue
 from bus.channel import Channel
+from bus.connection import BIRTH_KEY, Connection, now, redis_ms
 from bus.entries import Ends, StreamEntry, ends, is_own, is_wrong_type, past_event, published
 from bus.envelope import Arrived
-from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
+from bus.errors import BusError, BusNotReady
 from bus.position import BEGINNING, no_log
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.service import PastEvent
 
 __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
-BIRTH_KEY: Final = "bus:birth"
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
 _FOREIGN_LIMIT: Final = 1_000
@@ -58,50 +46,14 @@ class History:
     truncated: bool
 
 
-class Log:
-    """One connection to Redis for publishing and reading logs.
-
-    Connects at the first call and again after a failure. Methods may be called from many tasks of one event loop;
-    they take turns on the connection. A cancelled call leaves the connection usable for the next one.
-
-    Args:
-        url: of database 0, see ``bus.address``.
-        name: what ``CLIENT LIST`` shows.
-
-    """
+class Log(Connection):
+    """A connection for publishing and reading logs."""
 
     def __init__(self, url: str, *, name: str) -> None:
-        self._redis: Redis = address.client(url, name)
-        self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url = url
-        self._is_known = True
-        self._clock = Clock()
-        self._predecessor: tuple[str, str] | None = None
+        super().__init__(url, name=name)
         self._foreign: set[str] = set()
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
-
-    async def __aenter__(self) -> Self:
-        """Return itself; nothing is connected yet."""
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection."""
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection; calling it twice is harmless."""
-        await self._redis.aclose()
-
-    def forget(self) -> None:
-        """Take note that Redis may be another one now: its birth is looked after again before the next call."""
-        self._is_known = False
-
-    async def drop(self) -> None:
-        """Give up the connection, and what waits on it: it may lead nowhere. The next call opens a new one."""
-        self.forget()
-        with suppress(RedisError, OSError):
-            await self._redis.connection_pool.disconnect()
 
     async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
@@ -126,44 +78,12 @@ class Log:
             await self._redis.connection_pool.disconnect()  # its address may lead to another server by now
         return outcomes
 
-    async def _greet(self, connection: AbstractConnection) -> None:
-        """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
-
-        Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
-        """
-        await connection.on_connect()
-        self._clock.forget()
-        ask = functools.partial(_ask, connection)
-        await self._replace(ask)
-        with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
-            await self._begin(ask)
-
-    async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """End the connection before this one at its other end too, by its id and its address there.
-
-        What it still carries (in a proxy, a stopped Redis, asyncio's buffers) would else come after its own repetition.
-        """
-        if self._predecessor is not None:
-            with suppress(ResponseError):  # a user without CLIENT KILL has to trust its network
-                await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
-        self._predecessor = None
-        with suppress(ResponseError):
-            info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
-            self._predecessor = (info["id"], info["addr"])
-
-    async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the script, and set the birth of this Redis if nobody has."""
-        redis_ms = _ms(*await ask("TIME"))
-        self._clock.take(redis_ms, _now())
-        await ask("SCRIPT LOAD", SCRIPT)
-        await ask("SET", BIRTH_KEY, f"{int(redis_ms)}-{secrets.token_hex(8)}", "NX")
-
     async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Reply], int | None]:
         """Send the commands for ``entries``; return an answer for each, and how many replicas confirmed them all."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             # Taken here: where no connection can be made, nothing was sent, and what is sent next is no repetition.
             pipeline.connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call, unused-ignore]
-            now_s = _now()
+            now_s = now()
             is_stale = self._clock.is_stale(now_s)
             self.sent_ms = self._clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
             if is_stale:
@@ -174,7 +94,7 @@ class Log:
                 pipeline.wait(replicas.count, replicas.timeout_ms)
             replies = list(await pipeline.execute(raise_on_error=False))
         if is_stale and not isinstance(time := replies.pop(0), Exception):
-            self._clock.take(_ms(*time), _now())
+            self._clock.take(redis_ms(*time), now())
         if replicas is None:
             return replies, None
         confirmed = replies.pop()
@@ -204,7 +124,7 @@ class Log:
             for channel in channels:
                 pipeline.xrevrange(channel.log_key, count=1)
             time, *pages = await pipeline.execute(raise_on_error=False)
-            none_yet = no_log(int(_ms(*_checked(time))))
+            none_yet = no_log(int(redis_ms(*_checked(time))))
             newest = {channel: self._page(channel, page) for channel, page in zip(channels, pages, strict=True)}
             emptied = await self._ends([channel for channel, page in newest.items() if not page])
         return [
@@ -285,7 +205,7 @@ class Log:
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=_PAGE)
             time, birth, info, page = await pipeline.execute(raise_on_error=False)
-            now_ms, end = int(_ms(*_checked(time))), ends(info)
+            now_ms, end = int(redis_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
         lines, is_cut = await self._lines_before(channel, self._page(channel, page), limit_events, limit_bytes)
@@ -354,18 +274,6 @@ class Log:
         self._foreign.add(channel.redis)
         _logger.warning(what, extra={"channel": channel.redis, "key": channel.log_key, "entry": entry})
 
-    async def birth(self) -> str:
-        """Return when this Redis began, and which one it is: ``<ms>-<random>``.
-
-        Raises:
-            BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
-
-        """
-        async with self._connected():
-            birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
-        return birth.decode() if birth else ""
-
     async def send_probe(self, channel: str, token: str) -> None:
         """Publish ``token`` on an edge's own channel, past every log."""
         async with self._connected():
@@ -392,47 +300,6 @@ class Log:
         """Remove what ``announce`` wrote."""
         async with self._connected():
             await self._redis.delete(key)
-
-    async def ping(self) -> None:
-        """Return when Redis answered.
-
-        Raises:
-            BusUnavailable: it did not.
-
-        """
-        async with self._connected():
-            await self._redis.ping()  # type: ignore[misc, unused-ignore]
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[None]:
-        """Begin with this Redis if that was not done yet, and convert what goes wrong."""
-        try:
-            if not self._is_known:
-                await self._begin(self._redis.execute_command)
-                self._is_known = True
-            yield
-        except AuthenticationError as error:
-            raise LoginRefused(f"Redis refuses the log-in: {error}") from error
-        except (RedisTimeoutError, TimeoutError) as error:
-            raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
-        except (RedisConnectionError, OSError) as error:
-            raise BusUnavailable(address.start_line(self._url)) from error
-        except RedisError as error:
-            kind = BusNotReady if is_passing(error) else BusError
-            raise kind(f"Redis answered with an error: {error}") from error
-
-
-async def _ask(connection: AbstractConnection, *command: str) -> Reply:
-    await connection.send_command(*command)
-    return await connection.read_response()
-
-
-def _ms(seconds: int | bytes, micros: int | bytes) -> float:
-    return int(seconds) * 1000 + int(micros) / 1000
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _checked(answer: Reply) -> Reply:

@@ -65,7 +65,7 @@ def without_refusal(patch: Patch) -> None:
     assert len(script) < len(kept) - 50
     digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
     patch.setattr("bus.appending.SCRIPT", script)
-    patch.setattr("bus.log.SCRIPT", script)
+    patch.setattr("bus.connection.SCRIPT", script)
     patch.setattr("bus.appending._SHA", digest)
 
 

@@ -1,0 +1,155 @@
+"""A connection to Redis for commands: how it begins with each server, and what goes wrong with it.
+
+Errors of the client library end here: what leaves is a ``BusError``.
+"""
+
+import asyncio
+import functools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from bus import address
+from bus.appending import SCRIPT, Clock, Reply, is_passing
+from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
+
+__all__ = ["BIRTH_KEY", "Connection", "now", "redis_ms"]
+
+BIRTH_KEY: Final = "bus:birth"
+
+
+class Connection:
+    """One connection to Redis.
+
+    Connects at the first call and again after a failure. Methods may be called from many tasks of one event loop;
+    they take turns on the connection. A cancelled call leaves the connection usable for the next one.
+
+    Args:
+        url: of database 0, see ``bus.address``.
+        name: what ``CLIENT LIST`` shows.
+
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self._redis: Redis = address.client(url, name)
+        self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
+        self._url = url
+        self._is_known = True
+        self._clock = Clock()
+        self._predecessor: tuple[str, str] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Return itself; nothing is connected yet."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calling it twice is harmless."""
+        await self._redis.aclose()
+
+    def forget(self) -> None:
+        """Take note that Redis may be another one now: its birth is looked after again before the next call."""
+        self._is_known = False
+
+    async def drop(self) -> None:
+        """Give up the connection, and what waits on it: it may lead nowhere. The next call opens a new one."""
+        self.forget()
+        with suppress(RedisError, OSError):
+            await self._redis.connection_pool.disconnect()
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
+
+        Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
+        """
+        await connection.on_connect()
+        self._clock.forget()
+        ask = functools.partial(_ask, connection)
+        await self._replace(ask)
+        with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
+            await self._begin(ask)
+
+    async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """End the connection before this one at its other end too, by its id and its address there.
+
+        What it still carries (in a proxy, a stopped Redis, asyncio's buffers) would else come after its own repetition.
+        """
+        if self._predecessor is not None:
+            with suppress(ResponseError):  # a user without CLIENT KILL has to trust its network
+                await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
+        self._predecessor = None
+        with suppress(ResponseError):
+            info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
+            self._predecessor = (info["id"], info["addr"])
+
+    async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """Ask for the time, load the script, and set the birth of this Redis if nobody has."""
+        time_ms = redis_ms(*await ask("TIME"))
+        self._clock.take(time_ms, now())
+        await ask("SCRIPT LOAD", SCRIPT)
+        await ask("SET", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}", "NX")
+
+    async def birth(self) -> str:
+        """Return when this Redis began, and which one it is: ``<ms>-<random>``.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        async with self._connected():
+            birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
+        return birth.decode() if birth else ""
+
+    async def ping(self) -> None:
+        """Return when Redis answered.
+
+        Raises:
+            BusUnavailable: it did not.
+
+        """
+        async with self._connected():
+            await self._redis.ping()  # type: ignore[misc, unused-ignore]
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        """Begin with this Redis if that was not done yet, and convert what goes wrong."""
+        try:
+            if not self._is_known:
+                await self._begin(self._redis.execute_command)
+                self._is_known = True
+            yield
+        except AuthenticationError as error:
+            raise LoginRefused(f"Redis refuses the log-in: {error}") from error
+        except (RedisTimeoutError, TimeoutError) as error:
+            raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
+        except (RedisConnectionError, OSError) as error:
+            raise BusUnavailable(address.start_line(self._url)) from error
+        except RedisError as error:
+            kind = BusNotReady if is_passing(error) else BusError
+            raise kind(f"Redis answered with an error: {error}") from error
+
+
+async def _ask(connection: AbstractConnection, *command: str) -> Reply:
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+def redis_ms(seconds: int | bytes, micros: int | bytes) -> float:
+    """Return what ``TIME`` answered, in milliseconds since 1970."""
+    return int(seconds) * 1000 + int(micros) / 1000
+
+
+def now() -> float:
+    """Return our own clock, in seconds."""
+    return asyncio.get_running_loop().time()
