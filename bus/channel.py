@@ -66,6 +66,11 @@ class Channel:
         """Key of the stream. The braces are a hash tag, so log and channel share a slot in a cluster."""
         return f"bus:log:{{{self.redis}}}"
 
+    @property
+    def forks_key(self) -> str:
+        """Key of the marks where the log lost events, a sorted set; in the log's slot, too."""
+        return f"bus:forks:{{{self.redis}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:

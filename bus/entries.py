@@ -13,10 +13,11 @@ import orjson
 from redis.exceptions import ResponseError
 
 from bus.envelope import splice
-from bus.position import BEGINNING
+from bus.forks import Fork
+from bus.position import BEGINNING, is_position
 from bus.service import PastEvent
 
-__all__ = ["Ends", "StreamEntry", "ends", "is_own", "is_wrong_type", "past_event", "published"]
+__all__ = ["Ends", "StreamEntry", "ends", "forks", "is_own", "is_wrong_type", "past_event", "published"]
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
@@ -80,3 +81,13 @@ def past_event(position: str, line: bytes) -> PastEvent | None:
         return PastEvent(value["event"], value["data"], value["timestamp"], position)
     except (orjson.JSONDecodeError, KeyError):
         return None
+
+
+def forks(answer: Any) -> tuple[Fork, ...]:
+    """Return the marks that ``ZRANGE`` gave with their scores; a member that is no position is passed over."""
+    if is_wrong_type(answer):
+        return ()
+    if isinstance(answer, Exception):
+        raise answer
+    pairs = ((member.decode(errors="replace"), score) for member, score in answer)
+    return tuple(Fork(position, int(score)) for position, score in pairs if is_position(position))

@@ -43,7 +43,8 @@ def crosses(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end
 def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:
     if fork.position == BEGINNING:
         return at is not None and at.endswith("-0") and milliseconds(at) <= fork.found_ms + _CLOCKS_MS
-    return fork.position in (at, end) or any(line.previous == fork.position for line in lines)
+    links = lines if at is not None else lines[1:]  # who stood nowhere misses nothing before its first line
+    return fork.position in (at, end) or any(line.previous == fork.position for line in links)
 
 
 def crosses_time(forks: Iterable[Fork], since_ms: int) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -10,9 +10,10 @@ from redis.exceptions import NoScriptError, ResponseError
 from bus.appending import Appended, Entry, Replicas, Reply, outcome, queue
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
-from bus.entries import Ends, StreamEntry, ends, is_own, is_wrong_type, past_event, published
+from bus.entries import Ends, StreamEntry, ends, forks, is_own, is_wrong_type, past_event, published
 from bus.envelope import Arrived
 from bus.errors import BusError, BusNotReady
+from bus.forks import FORKS, Fork
 from bus.position import BEGINNING, no_log
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.service import PastEvent
@@ -21,6 +22,8 @@ __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
 _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
+_FORK_LIVES: Final = 7
+"""How many lives of a log its marks live: a log lives on with every event, and publishing knows nothing of marks."""
 _FOREIGN_LIMIT: Final = 1_000
 """How many channels are remembered whose log somebody wrote to by hand."""
 
@@ -31,11 +34,12 @@ _logger = logging.getLogger("edgebus.bus")
 class Head:
     """The end of a channel's log: where a reader that starts now stands, and the last line as it was published.
 
-    ``position`` is None on a ``live`` channel; ``last`` is None where there is no log.
+    ``position`` is None on a ``live`` channel; ``last`` is None where there is no log. ``forks``: where it lost events.
     """
 
     position: str | None
     last: bytes | None
+    forks: tuple[Fork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +127,17 @@ class Log(Connection):
             pipeline.time()
             for channel in channels:
                 pipeline.xrevrange(channel.log_key, count=1)
-            time, *pages = await pipeline.execute(raise_on_error=False)
+                pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
+            time, *answers = await pipeline.execute(raise_on_error=False)
             none_yet = no_log(int(redis_ms(*_checked(time))))
-            newest = {channel: self._page(channel, page) for channel, page in zip(channels, pages, strict=True)}
-            emptied = await self._ends([channel for channel, page in newest.items() if not page])
-        return [
-            await self._head(channel, next(iter(newest[channel]), None), emptied.get(channel, Ends()), none_yet)
-            for channel in channels
-        ]
+            pages = [self._page(channel, page) for channel, page in zip(channels, answers[::2], strict=True)]
+            emptied = await self._ends([channel for channel, page in zip(channels, pages, strict=True) if not page])
+        ended = (
+            await self._head(channel, next(iter(page), None), emptied.get(channel, Ends()), none_yet)
+            for channel, page in zip(channels, pages, strict=True)
+        )
+        marks = map(forks, answers[1::2])
+        return [replace(head, forks=next(marks)) async for head in ended]
 
     async def _ends(self, channels: Sequence[Channel]) -> dict[Channel, Ends]:
         """Return the ends of logs that seem to be empty: the ids that they generated count still."""
@@ -204,7 +211,8 @@ class Log(Connection):
             pipeline.get(BIRTH_KEY)
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=_PAGE)
-            time, birth, info, page = await pipeline.execute(raise_on_error=False)
+            pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
+            time, birth, info, page, marks = await pipeline.execute(raise_on_error=False)
             now_ms, end = int(redis_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
@@ -214,7 +222,7 @@ class Log(Connection):
             first, first_previous = lines[0].position, lines[0].previous
         birth_ms = int(birth.partition(b"-")[0]) if birth else now_ms
         life_ms = channel.retention.expires_s * 1000
-        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut, life_ms)
+        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut, life_ms, forks(marks))
 
     async def _lines_before(
         self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int
@@ -279,13 +287,45 @@ class Log(Connection):
         async with self._connected():
             await self._redis.publish(channel, token)
 
+    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
+        """Note where the channel's log lost events that an edge had; the newest ``FORKS`` are kept, for some days.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        if not found:
+            return
+        async with self._connected():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.zadd(channel.forks_key, {fork.position: fork.found_ms for fork in found})
+            pipeline.zremrangebyrank(channel.forks_key, 0, -FORKS - 1)
+            pipeline.pexpire(channel.forks_key, _FORK_LIVES * channel.retention.expires_s * 1000)
+            await pipeline.execute()
+
+    async def forks(self, channels: Sequence[Channel]) -> list[tuple[Fork, ...]]:
+        """Return where each channel's log lost events, in one round trip.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        async with self._connected():
+            pipeline = self._redis.pipeline(transaction=False)
+            for channel in channels:
+                pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
+            return [forks(answer) for answer in await pipeline.execute(raise_on_error=False)]
+
     async def keep(self, channels: Iterable[Channel]) -> None:
-        """Begin the life of the channels' logs anew, so that a log somebody watches does not expire."""
+        """Begin the life of the channels' logs and marks anew, so that what somebody watches does not expire."""
         async with self._connected():
             pipeline = self._redis.pipeline(transaction=False)
             for channel in channels:
                 if channel.retention.kind != "live":
                     pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
+                    pipeline.pexpire(channel.forks_key, _FORK_LIVES * channel.retention.expires_s * 1000)
             await pipeline.execute()
 
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
