@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Container, Coroutine, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
@@ -20,6 +20,7 @@ from bus.position import BEGINNING, Reason
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
 from edges.dialects import Dialect
+from edges.mending import Mending, Spawn
 from edges.protocol import text_frame
 from edges.room import Item, Member, Room
 from edges.tails import Tails
@@ -29,8 +30,6 @@ __all__ = ["Hub", "HubStatistics"]
 _SLICE_MEMBERS: Final = 2_000
 """How many members are written to before other work is heard; some 10 ms."""
 
-_COMPARE_ROOMS: Final = 500
-_MEND_RETRY_S: Final = 0.2
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -48,9 +47,6 @@ class HubStatistics:
     reads: int
 
 
-Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-
-
 class Hub:
     """The rooms of one edge.
 
@@ -65,10 +61,8 @@ class Hub:
     def __init__(self, log: Log, *, line_limit_bytes: int = LINE_LIMIT_BYTES, linger_s: float = 1.0) -> None:
         self._log = log
         self._subscriber: Subscriber | None = None
-        self._spawn: Spawn | None = None
         self._tails = Tails(log)
-        self._birth: str | None = None
-        self._mending: dict[Room, asyncio.Task[None]] = {}
+        self._mending = Mending(log, self._tails, self._write_waiting)
         self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
@@ -78,7 +72,8 @@ class Hub:
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
         """Name the link that subscribes for the rooms, and who owns tasks; once, before the first room is opened."""
-        self._subscriber, self._spawn = subscriber, spawn
+        self._subscriber = subscriber
+        self._mending.attach(subscriber, spawn)
 
     @property
     def channels(self) -> list[Channel]:
@@ -142,7 +137,7 @@ class Hub:
                 self._link.forget(room.channel.redis)
 
         if not room.is_whole:
-            self._mend(room)
+            self._mending.begin(room)
 
     async def _head(self, channel: Channel) -> Head:
         """Return where a log ends, after every line up to there has arrived."""
@@ -249,56 +244,20 @@ class Hub:
     def _standing(self, channel: Channel) -> str:
         return self._rooms[channel.redis.encode()].position or BEGINNING
 
-    def _mend(self, room: Room) -> "asyncio.Task[None]":
-        """Have what is missing in a room read from its log; a room is mended by one task at a time."""
-        if self._spawn is None:
-            raise BusError("the hub has nobody who owns tasks: call attach first")
-        task = self._mending.get(room)
-        if task is None or task.done():  # one that is done may not have been forgotten yet
-            task = self._mending[room] = self._spawn(self._mended(room), f"mend {room.channel.redis}")
-            task.add_done_callback(lambda done: self._forget(room, done))
-        return task
-
-    def _forget(self, room: Room, task: "asyncio.Task[None]") -> None:
-        if self._mending.get(room) is task:
-            del self._mending[room]
-
-    async def _mended(self, room: Room) -> None:
-        """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
-        while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
-            try:
-                tail = await self._tails.read(room.channel)
-            except BusError:
-                await asyncio.sleep(_MEND_RETRY_S)
-                continue
-            room.mend(tail.replay(Since(newest)))
-            self._flush(room)
-            self._uncork()
-
     async def compare(self) -> None:
-        """Compare every room with its log, after the link was away: in a few round trips, not one per room.
+        """Compare every room with its log, after the link was away.
 
         Raises:
             BusUnavailable: Redis is away again.
 
         """
-        rooms = [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
-        self._tails.forget()
-        birth = await self._log.birth()
-        self._birth = self._birth or birth
-        is_another = self._birth != birth
-        for start in range(0, len(rooms), _COMPARE_ROOMS):
-            some = rooms[start : start + _COMPARE_ROOMS]
-            heads = await self._log.heads([room.channel for room in some])
-            differing = [
-                room
-                for room, head in zip(some, heads, strict=True)
-                if is_another or not room.is_whole or not _agree(room.newest, head.position)
-            ]
-            for room in differing:
-                room.suspect()
-            await asyncio.gather(*(self._mend(room) for room in differing))
-        self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
+        await self._mending.compare(
+            [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
+        )
+
+    def _write_waiting(self, room: Room) -> None:
+        self._flush(room)
+        self._uncork()
 
     # Handing on.
 
@@ -318,7 +277,7 @@ class Hub:
             if room.accept(arrived):
                 touched[room] = None
             elif was_whole and not room.is_whole:
-                self._mend(room)
+                self._mending.begin(room)
         for room in touched:
             self._flush(room)
         self._uncork()
@@ -390,11 +349,6 @@ def _newest_only(replay: Replay, start: Start) -> Replay:
     """Return what a latest channel gives: its one event, unless the reader has it; nothing is ever missing there."""
     has_it = isinstance(start, Since) and replay.position == start.position
     return Replay(() if has_it else replay.lines, None, replay.position)
-
-
-def _agree(newest: str | None, head: str | None) -> bool:
-    """Tell whether a room stands where its log ends; both may stand where there is no log yet."""
-    return newest == head or (newest is not None and head is not None and newest.endswith("-0") and head.endswith("-0"))
 
 
 def _frame(dialect: Dialect, item: Item) -> bytes | None:

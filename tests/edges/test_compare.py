@@ -11,8 +11,9 @@ from bus.log import Head, Log
 from bus.position import BEGINNING
 from bus.replay import Since, Tail
 from bus.subscriber import Subscriber
-from edges import hub as hub_module
+from edges import mending as mending_module
 from edges.hub import Hub
+from edges.mending import Mending
 from edges.room import Room
 from tests.edges.peers import eventually
 from tests.edges.test_hub import Member, Redis, join
@@ -216,16 +217,16 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
     """A second mend would go on from a log read before the first one was done; without the guard it tells falsely."""
     if not is_guarded:
 
-        def mend(self: Hub, room: Room) -> "asyncio.Task[None]":
+        def begin(self: Mending, room: Room) -> "asyncio.Task[None]":
             return asyncio.create_task(careless(self, room))
 
-        async def careless(self: Hub, room: Room) -> None:
+        async def careless(self: Mending, room: Room) -> None:
             tail = await self._tails.read(room.channel)
             room.ask()
             room.mend(tail.replay(Since(room.newest or "")))
-            self._flush(room)
+            self._write(room)
 
-        monkeypatch.setattr(Hub, "_mend", mend)
+        monkeypatch.setattr(Mending, "begin", begin)
     slow = Slow()
     member = await entered(slow, of(0))
     slow.may_answer.clear()
@@ -331,7 +332,7 @@ async def test_replay_while_the_link_is_down_is_refused() -> None:
 
 async def test_mend_waits_while_redis_refuses(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading is tried again until it succeeds."""
-    monkeypatch.setattr(hub_module, "_MEND_RETRY_S", 0.001)
+    monkeypatch.setattr(mending_module, "_RETRY_S", 0.001)
     member = await join(redis)
     lose(redis, 1)
     redis.fails_to_read = True

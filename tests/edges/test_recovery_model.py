@@ -18,7 +18,7 @@ from bus.log import Head, Log
 from bus.replay import Tail
 from bus.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
-from edges import EdgeSettings, hub, session
+from edges import EdgeSettings, memberships, mending, session
 from edges.answers import Answers
 from edges.dialects import Dialect
 from edges.hub import Hub
@@ -401,8 +401,9 @@ class Recovery(RuleBasedStateMachine):
 @pytest.fixture
 def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lend the machine a loop, and let what is tried again after a while be tried at once."""
-    monkeypatch.setattr(hub, "_MEND_RETRY_S", 0)
+    monkeypatch.setattr(mending, "_RETRY_S", 0)
     monkeypatch.setattr(session, "_ENTER_RETRY_S", 0)
+    monkeypatch.setattr(memberships, "_RETRY_S", 0)
     Recovery.loop = asyncio.new_event_loop()
     yield
     Recovery.loop.close()
