@@ -36,6 +36,8 @@ _PRESENCE_S: Final = 10.0
 _WITHDRAW_S: Final = 1.0
 """For a Redis that hangs: what is not taken back expires by itself."""
 _COMPARE_RETRY_S: Final = 0.2
+_LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
+"""Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
 _KEEP_EVERY_S: Final = 600.0
@@ -263,6 +265,7 @@ class Edge:
 
     def _link_went(self) -> None:
         self._is_compared = False
+        self._hub.link_went()
         for log in (self._log, self._probe_log):
             self._spawn(log.drop(), "drop a connection to Redis")
         self._notify_all(Notice("bus.degraded", {"reason": "the link to Redis is down; events will be made up for"}))
@@ -281,7 +284,17 @@ class Edge:
             self._is_compared = True
             if generation > 1:
                 self._notify_all(Notice("bus.restored", {"generation": generation}))
+            await self._look_again(generation)
             return
+
+    async def _look_again(self, generation: int) -> None:
+        """Look for what edges found that compared later than this one."""
+        for wait_s in _LOOK_AFTER_S:
+            await asyncio.sleep(wait_s)
+            if not self._is_link(generation):
+                return
+            with _spared("forks"):
+                await self._hub.look()
 
     def _is_link(self, generation: int) -> bool:
         return self._subscriber.is_up and self._subscriber.statistics().generation == generation

@@ -62,7 +62,7 @@ class Hub:
         self._log = log
         self._subscriber: Subscriber | None = None
         self._tails = Tails(log)
-        self._mending = Mending(log, self._tails, self._write_waiting)
+        self._mending = Mending(log, self._tails, self._write_waiting, self._barrier)
         self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
@@ -165,8 +165,13 @@ class Hub:
         self._empty[key] = room
 
     async def close_empty(self) -> None:
-        """Close the rooms that have lingered long enough. Called now and then by the edge."""
+        """Close the rooms that have lingered long enough. Called now and then by the edge.
+
+        None is closed before it was compared: what it had seen before the link went may be in no log.
+        """
         self._tails.forget_stale()
+        if not self._mending.is_compared:
+            return
         now = asyncio.get_running_loop().time()
         due = [
             (key, room)
@@ -218,15 +223,17 @@ class Hub:
     async def replay(self, channel: Channel, start: Start) -> Replay:
         """Return what a member that begins at ``start`` is given; the room must be open.
 
-        When it returns, every line up to the replay's position has arrived here, too.
+        When it returns, every line up to the replay's position has arrived here, too. It waits for a comparison under
+        way: only that finds what this edge had and the log lacks. What other edges had, the log says by their marks
+        (``bus.forks``), as soon as they have compared. An edge that comes back later than others cannot have told them
+        before; they look for its mark for some seconds, and tell their members then (``look``).
 
         Raises:
-            BusUnavailable: Redis cannot be reached.
+            BusUnavailable: Redis cannot be reached, or rooms are still being compared.
             BusError: Redis refused.
 
         """
-        if not self._link.is_up:
-            raise BusUnavailable("the link to Redis is down")
+        await self._mending.compared()
         room, position = self._room(channel), start.position if isinstance(start, Since) else None
         if room is not None and position is not None and not room.crosses_fork(position):
             remembered = room.since(position)
@@ -236,10 +243,16 @@ class Hub:
             replay = _newest_only(await self._tails.replay(channel, Last(1)), start)
         else:
             replay = await self._tails.replay(channel, start)
-        await self._link.subscribe(channel.redis)
+        await self._barrier(channel)
         if replay.reason is None and room is not None and room.crosses_fork(position, replay.lines, replay.position):
             return dataclasses.replace(replay, reason=Reason.DIVERGED)
         return replay
+
+    async def _barrier(self, channel: Channel) -> None:
+        """Return when every line that Redis published on ``channel`` until now has arrived."""
+        await self._link.subscribe(channel.redis)  # its confirmation comes behind them
+        if channel.redis.encode() not in self._rooms:  # closed meanwhile
+            self._link.forget(channel.redis)
 
     def _standing(self, channel: Channel) -> str:
         return self._rooms[channel.redis.encode()].position or BEGINNING
@@ -251,9 +264,24 @@ class Hub:
             BusUnavailable: Redis is away again.
 
         """
-        await self._mending.compare(
-            [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
-        )
+        await self._mending.compare(self._logged_rooms())
+
+    async def look(self) -> None:
+        """Look for forks that other edges marked after the last comparison, and tell members of them.
+
+        Raises:
+            BusUnavailable: Redis is away.
+            BusError: Redis refused.
+
+        """
+        await self._mending.look(self._logged_rooms())
+
+    def link_went(self) -> None:
+        """Take note that the link is down: nobody is told that nothing is missing before rooms were compared again."""
+        self._mending.link_went()
+
+    def _logged_rooms(self) -> list[Room]:
+        return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
     def _write_waiting(self, room: Room) -> None:
         self._flush(room)

@@ -1,10 +1,14 @@
 """Making rooms whole from their logs: one that misses something, and all of them after the link was away."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-from bus.errors import BusError
+from bus.channel import Channel
+from bus.errors import BusError, BusUnavailable
+from bus.forks import Fork
 from bus.log import Log
 from bus.replay import Since
 from bus.subscriber import Subscriber
@@ -15,6 +19,9 @@ __all__ = ["Mending", "Spawn"]
 
 _COMPARE_ROOMS: Final = 500
 _RETRY_S: Final = 0.2
+_COMPARED_S: Final = 5.0
+
+_logger = logging.getLogger("edgebus.edges")
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
@@ -26,15 +33,19 @@ class Mending:
         log: tells where logs end.
         tails: reads them.
         write: writes what waits in a room to its members.
+        barrier: waits until every line that Redis published on a channel so far has arrived.
 
     """
 
-    def __init__(self, log: Log, tails: Tails, write: Callable[[Room], None]) -> None:
-        self._log, self._tails, self._write = log, tails, write
+    def __init__(
+        self, log: Log, tails: Tails, write: Callable[[Room], None], barrier: Callable[[Channel], Awaitable[None]]
+    ) -> None:
+        self._log, self._tails, self._write, self._barrier = log, tails, write, barrier
         self._subscriber: Subscriber | None = None
         self._spawn: Spawn | None = None
         self._birth: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
+        self._comparison: asyncio.Future[None] | None = None
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
         """Name the link, and who owns tasks; once, before the first room is opened."""
@@ -65,19 +76,87 @@ class Mending:
         while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
             try:
                 tail = await self._tails.read(room.channel)
+                await self._barrier(
+                    room.channel
+                )  # a line of a log that is gone by now may be on its way, and was first
             except BusError:
                 await asyncio.sleep(_RETRY_S)
                 continue
-            room.mend(tail.replay(Since(newest)))
+            replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
+            room.mend(replay, now_ms=tail.now_ms, birth_ms=tail.birth_ms)
             self._write(room)
+        with suppress(BusUnavailable):  # the next comparison owes it still
+            await self._mark(room)
+
+    async def _mark(self, room: Room) -> None:
+        """Let other edges know of the forks that a room found.
+
+        Raises:
+            BusUnavailable: Redis is away.
+
+        """
+        forks = room.unmarked
+        try:
+            if forks:
+                await self._log.mark(room.channel, forks)
+        except BusUnavailable:
+            raise
+        except BusError as error:  # this edge tells by what it knows; others cannot
+            fields = {"channel": room.channel.name, "reason": str(error)}
+            _logger.warning("Redis refused the mark of a fork", extra=fields)
+            return
+        room.marked(forks)
+
+    # All rooms.
+
+    def link_went(self) -> None:
+        """Take note that the link is down: until rooms were compared on the next one nobody knows what is missing."""
+        self._let_go(BusUnavailable("the link to Redis is down"))
+        self._comparison = asyncio.get_running_loop().create_future()
+
+    def _let_go(self, error: BusError | None) -> None:
+        """Let those go on that wait for the comparison."""
+        comparison, self._comparison = self._comparison, None
+        if comparison is None or comparison.done():
+            return
+        if error is None:
+            comparison.set_result(None)
+        else:
+            comparison.set_exception(error)
+            comparison.exception()  # nobody may be waiting
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether rooms were compared with their logs since the link was down."""
+        return self._comparison is None
+
+    async def compared(self) -> None:
+        """Wait until rooms were compared with their logs on the link that is up.
+
+        Raises:
+            BusUnavailable: the link is down, went down meanwhile, or the comparison takes its time.
+
+        """
+        if not self._link.is_up:
+            raise BusUnavailable("the link to Redis is down")
+        if self._comparison is None:
+            return
+        try:
+            async with asyncio.timeout(_COMPARED_S):
+                await asyncio.shield(self._comparison)
+        except TimeoutError as error:
+            raise BusUnavailable("rooms are being compared with their logs") from error
 
     async def compare(self, rooms: Sequence[Room]) -> None:
         """Compare ``rooms`` with their logs, after the link was away: in a few round trips, not one per room.
+
+        Forks that are found are marked when it returns, so that whoever asks another edge is told of them, too.
 
         Raises:
             BusUnavailable: Redis is away again.
 
         """
+        generation = self._link.statistics().generation
         self._tails.forget()
         birth = await self._log.birth()
         self._birth = self._birth or birth
@@ -93,7 +172,28 @@ class Mending:
             for room in differing:
                 room.suspect()
             await asyncio.gather(*(self.begin(room) for room in differing))
+            await asyncio.gather(*(self._mark(room) for room in some if room.unmarked))
+            self._learn(some, [head.forks for head in heads])
         self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
+        if self._link.is_up and self._link.statistics().generation == generation:
+            self._let_go(None)
+
+    async def look(self, rooms: Sequence[Room]) -> None:
+        """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.
+
+        Raises:
+            BusUnavailable: Redis is away.
+            BusError: Redis refused.
+
+        """
+        for start in range(0, len(rooms), _COMPARE_ROOMS):
+            some = rooms[start : start + _COMPARE_ROOMS]
+            self._learn(some, await self._log.forks([room.channel for room in some]))
+
+    def _learn(self, rooms: Sequence[Room], found: Sequence[tuple[Fork, ...]]) -> None:
+        for room, forks in zip(rooms, found, strict=True):
+            if room.learn(forks):
+                self._write(room)
 
 
 def _agree(newest: str | None, head: str | None) -> bool:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import Arrived
+from bus.forks import FORKS, Fork, crosses
 from bus.log import Head
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
 from bus.replay import Replay
@@ -19,8 +20,6 @@ RECENT_LINES: Final = 256
 RECENT_BYTES: Final = 1024 * 1024
 HELD_LINES: Final = 2_000
 """How many lines are held while the log is read; what does not fit stands in the log too, and is read from there."""
-FORKS: Final = 8
-"""How many places are remembered at which another Redis took over without the room's newest events."""
 
 Item: TypeAlias = bytes | Notice
 """What waits to be written to the members: a line, or a notice between two lines."""
@@ -67,7 +66,8 @@ class Room:
         self._positions: set[str] = set()
         self._overdue: set[str | None] | None = None
         self._waiting: list[Item] = []
-        self._forks: deque[str] = deque(maxlen=FORKS)
+        self._forks: deque[Fork] = deque(maxlen=FORKS)
+        self._unmarked: list[Fork] = []
 
     def __len__(self) -> int:
         return sum(map(len, self.members.values()))
@@ -114,6 +114,7 @@ class Room:
         self.is_open = True
         self._stand_at(head.position)
         self._latest = head.last if self._keeps_latest else None
+        self._forks.extend(head.forks)
         for arrived in held:
             if self._step(arrived) is Step.NEXT:
                 self.accept(arrived)
@@ -140,12 +141,36 @@ class Room:
                 return lines[index:]
         return None
 
-    def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
-        """Tell whether a reader from ``start`` on passes a place where this room had events that the log never had.
+    # Forks: where the log lost events that this edge had, or another one.
 
-        The log alone cannot tell: it is a whole chain, from before that place to its end.
-        """
-        return start in self._forks or end in self._forks or any(line.previous in self._forks for line in lines)
+    def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
+        """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.forks``."""
+        return crosses(self._forks, start, lines, end)
+
+    @property
+    def unmarked(self) -> tuple[Fork, ...]:
+        """The forks that were found here, and that no other edge knows of yet."""
+        return tuple(self._unmarked)
+
+    def marked(self, forks: Sequence[Fork]) -> None:
+        """Take note that others may know of these by now."""
+        self._unmarked = [fork for fork in self._unmarked if fork not in forks]
+
+    def learn(self, forks: Iterable[Fork]) -> bool:
+        """Take note of what others found; members may have passed a new one. Tell whether that waits to be written."""
+        known = {fork.position for fork in self._forks}
+        new = [fork for fork in forks if fork.position not in known]
+        if not new or not self.is_whole or self._keeps_latest or self._newest is None:
+            return False
+        for fork in new:
+            self._forks.append(fork)
+            self._tell_gap(fork.position, self._newest, Reason.DIVERGED)
+        return True
+
+    def _found_fork(self, position: str, now_ms: int) -> None:
+        fork = Fork(position, now_ms)
+        self._forks.append(fork)
+        self._unmarked = [*self._unmarked, fork][-FORKS:]
 
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
@@ -177,11 +202,12 @@ class Room:
         self._overdue = {arrived.position for arrived in self._held or ()}
         return self._newest
 
-    def mend(self, replay: Replay) -> bool:
+    def mend(self, replay: Replay, *, now_ms: int = 0, birth_ms: int = 0) -> bool:
         """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
 
         What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
         members in its place. A log that was read before the room became suspect (again) changes nothing.
+        ``now_ms`` and ``birth_ms`` are Redis' clock when it was read, and when that Redis began.
         """
         overdue, before = self._overdue, self._newest
         if overdue is None or before is None:
@@ -194,14 +220,16 @@ class Room:
         if orphans and not self._keeps_latest:
             before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED
         if reason is Reason.DIVERGED:
-            self._forks.append((missing[0].previous if missing else replay.position) or BEGINNING)
+            self._found_fork((missing[0].previous if missing else replay.position) or BEGINNING, now_ms)
+        elif reason is not None and _has_begun_anew(before, replay, birth_ms):
+            self._found_fork(BEGINNING, now_ms)
         if reason is not None:
             self._tell_gap(before, missing[0].position if missing else replay.position, reason)
         for line in woven:
             self._wait_with(line)
         if reason is not None or replay.reason is not None:
             self._stand_at(replay.position)
-        return self._flow(overdue=set() if missing else overdue)
+        return self._flow(now_ms, overdue=set() if missing else overdue)
 
     def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
         """Return ``lines`` with those before them that are held: more may be held than is read."""
@@ -266,7 +294,7 @@ class Room:
         newest = lines[-1].position if lines and self._keeps_latest else None
         return newest is not None and order(arrived.position or BEGINNING) < order(newest)
 
-    def _flow(self, *, overdue: Container[str | None]) -> bool:
+    def _flow(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
         """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
         held, self._held = self._held or deque(), None
         is_astray = False
@@ -277,7 +305,7 @@ class Room:
                     self._wait_with(arrived)
                 case Step.GAP if arrived.position in overdue and self._newest is not None:
                     is_astray = True
-                    self._forks.append(self._newest)
+                    self._found_fork(self._newest, now_ms)
                     self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
                     self._wait_with(arrived)
                 case Step.GAP:
@@ -333,3 +361,10 @@ class Room:
         """Return what waits, and let nothing wait."""
         items, self._waiting = self._waiting, []
         return items
+
+
+def _has_begun_anew(at: str, replay: Replay, birth_ms: int) -> bool:
+    """Tell whether nothing is left of a log in which members stood ``at`` an event, on a Redis that was there then."""
+    if at.endswith("-0") or milliseconds(at) < birth_ms:
+        return False
+    return replay.lines[0].previous == BEGINNING if replay.lines else replay.position.endswith("-0")

@@ -1,9 +1,11 @@
 """A Redis in memory for the recovery model: one channel's log and a link, with every fault that delivery.md names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bus.channel import HISTORY, Channel
 from bus.envelope import Arrived, splice
+from bus.forks import FORKS, Fork
 from bus.log import Head
 from bus.position import BEGINNING, no_log
 from bus.replay import Tail
@@ -18,6 +20,7 @@ class Log:
     birth_ms: int
     entries: tuple[Arrived, ...] = ()
     last: str = BEGINNING
+    forks: tuple[Fork, ...] = ()
 
     def append(self, clock_ms: int, salt: int, number: int) -> "Log":
         """Do what ``publish.lua`` does."""
@@ -58,6 +61,10 @@ class Redis:
         if self.is_up:
             self.on_the_way.append(Arrived(splice(b'{"n":0}', None, None), None, None))
 
+    def mark(self, found: Sequence[Fork]) -> None:
+        """Do what ``Log.mark`` does."""
+        self.primary = replace(self.primary, forks=(*self.primary.forks, *found)[-FORKS:])
+
     def trim(self, keep: int) -> None:
         """Let the oldest entries go."""
         self.primary = replace(self.primary, entries=self.primary.entries[-keep:] if keep else ())
@@ -89,9 +96,10 @@ class Redis:
 
     def head(self) -> Head:
         """Return what ``Log.heads`` does."""
-        if not self.primary.entries:
-            return Head(no_log(self.clock_ms), None)
-        return Head(self.primary.entries[-1].position, self.primary.entries[-1].line)
+        log = self.primary
+        if not log.entries:
+            return Head(no_log(self.clock_ms) if log.last == BEGINNING else log.last, None, log.forks)
+        return Head(log.entries[-1].position, log.entries[-1].line, log.forks)
 
     def tail(self, limit: int) -> Tail:
         """Return what ``Log.tail`` does."""
@@ -99,4 +107,4 @@ class Redis:
         lines = log.entries[-limit:]
         first, first_previous = (log.entries[0].position, log.entries[0].previous) if lines else (None, None)
         is_cut = len(lines) < len(log.entries)
-        return Tail(self.clock_ms, log.birth_ms, lines, first, first_previous, log.last, is_cut)
+        return Tail(self.clock_ms, log.birth_ms, lines, first, first_previous, log.last, is_cut, None, log.forks)

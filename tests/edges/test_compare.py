@@ -1,12 +1,14 @@
 """After the link was away: rooms are compared with their logs, and mended once, by what the log says then."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
 from bus.channel import LATEST, LIVE, Channel
 from bus.errors import BusUnavailable
+from bus.forks import Fork
 from bus.log import Head, Log
 from bus.position import BEGINNING
 from bus.replay import Since, Tail
@@ -146,6 +148,8 @@ class Slow:
         self.asked_heads.append(len(channels))
         ends = [self.ends.get(channel.redis, 5) for channel in channels]
         return [Head(f"{end}-{end}", event(end).line) for end in ends]
+
+    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None: ...
 
     async def tail(self, channel: Channel) -> Tail:
         end = self.ends.get(channel.redis, 5)

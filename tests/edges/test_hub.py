@@ -1,4 +1,6 @@
 import asyncio
+import re
+from collections.abc import Sequence
 from typing import cast
 
 import orjson
@@ -6,7 +8,8 @@ import pytest
 
 from bus.channel import HISTORY, LATEST, Channel, Retention
 from bus.envelope import read_front, splice
-from bus.errors import BusUnavailable
+from bus.errors import BusError, BusUnavailable
+from bus.forks import Fork
 from bus.log import Head, Log
 from bus.position import BEGINNING
 from bus.replay import Tail
@@ -40,6 +43,8 @@ class Redis:
         self.may_confirm.set()
         self.before_reading: list[int] = []
         self.after_reading: list[int] = []
+        self.marks: list[Fork] = []
+        self.fails_to_mark: BusError | None = None
 
     def publish(self, *numbers: int, retention: Retention = HISTORY) -> None:
         for number in numbers:
@@ -88,11 +93,23 @@ class Redis:
         lines = tuple(arrived for arrived in found if arrived is not None)
         first, last = (lines[0], lines[-1].position or "") if lines else (None, BEGINNING)
         begins = (first.position, first.previous) if first else (None, None)
-        return Tail(2_000, int(self.born.partition("-")[0]), lines, *begins, last, is_cut=False)
+        birth_ms = int(self.born.partition("-")[0])
+        return Tail(2_000, birth_ms, lines, *begins, last, is_cut=False, forks=tuple(self.marks))
+
+    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
+        await asyncio.sleep(0)
+        if self.fails_to_mark is not None:
+            raise self.fails_to_mark
+        self.marks += found
+
+    async def forks(self, channels: list[Channel]) -> list[tuple[Fork, ...]]:
+        await asyncio.sleep(0)
+        return [tuple(self.marks) for _ in channels]
 
     async def heads(self, channels: list[Channel]) -> list[Head]:
         self.publish(*self.before_reading)
-        found = Head(*self.stored[-1]) if self.stored else Head("1000-0", None)
+        position, last = self.stored[-1] if self.stored else ("1000-0", None)
+        found = Head(position, last, tuple(self.marks))
         self.publish(*self.after_reading)
         await asyncio.sleep(0)
         if self.fails_to_read:
@@ -113,6 +130,12 @@ class Member:
         return False
 
     def uncork(self) -> None: ...
+
+    @property
+    def events(self) -> list[int]:
+        """Numbers of the events that were delivered, with notices among them."""
+        found = re.findall(rb'"data":\{"n":(\d+)\}', b"".join(self.frames))
+        return [int(number) for number in found]
 
     @property
     def got(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
+from bus.forks import Fork
 from bus.log import Head, Log
 from bus.replay import Tail
 from bus.subscriber import Subscriber, SubscriberStatistics
@@ -71,6 +72,10 @@ class Bus:
         head = self.redis.head()
         await self._answered()
         return [head]
+
+    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
+        await self._answered()
+        self.redis.mark(found)
 
     async def tail(self, channel: Channel) -> Tail:
         tail = self.redis.tail(READ_LIMIT)
@@ -259,17 +264,17 @@ class Recovery(RuleBasedStateMachine):
     @rule(clock_ms=st.sampled_from([0, 5, -3, -50]))
     def fail_over(self, clock_ms: int) -> None:
         self.redis.fail_over(clock_ms)
-        self.pump()
+        self.pump(self.bus.hub.link_went)
 
     @rule()
     def restart_empty(self) -> None:
         self.redis.restart_empty()
-        self.pump()
+        self.pump(self.bus.hub.link_went)
 
     @rule()
     def lose_link(self) -> None:
         self.redis.cut()
-        self.pump()
+        self.pump(self.bus.hub.link_went)
 
     @precondition(lambda self: not self.redis.is_up)
     @rule()
@@ -284,6 +289,7 @@ class Recovery(RuleBasedStateMachine):
     def blink(self, lost: int, follow: int) -> None:
         """Lose the link and what is published meanwhile, have it again, and more to come by it."""
         self.redis.cut()
+        self.pump(self.bus.hub.link_went, 0)
         for _ in range(lost):
             self.redis.publish()
         self.reconnect()
