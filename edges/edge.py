@@ -24,7 +24,7 @@ from bus.tasks import end
 from edges.answers import Answers
 from edges.connection import Connection
 from edges.hub import Hub, HubStatistics
-from edges.protocol import GOING_AWAY, Notice
+from edges.protocol import DEGRADED, GOING_AWAY, RESTORED, Notice
 from edges.registry import Registry, RegistryStatistics
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
@@ -43,6 +43,8 @@ _ROOMS_S: Final = 0.25
 _KEEP_EVERY_S: Final = 600.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
+
+_OUTAGE: Final = Notice(DEGRADED, {"reason": "the link to Redis is down; events will be made up for"})
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -85,7 +87,7 @@ class Edge:
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
-        self._is_draining = self._is_compared = False
+        self._is_draining = self._is_compared = self._has_lost = False
         self._started = 0.0
 
     async def __aenter__(self) -> Self:
@@ -136,6 +138,7 @@ class Edge:
             self._spawn,
             self.health,
             self.not_ready,
+            self._outage,
         )
         self._server = await loop.create_server(
             lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
@@ -264,11 +267,18 @@ class Edge:
         self._spawn(self._compare(), "compare rooms")
 
     def _link_went(self) -> None:
-        self._is_compared = False
+        self._is_compared, self._has_lost = False, True
         self._hub.link_went()
         for log in (self._log, self._probe_log):
             self._spawn(log.drop(), "drop a connection to Redis")
-        self._notify_all(Notice("bus.degraded", {"reason": "the link to Redis is down; events will be made up for"}))
+        self._notify_all(_OUTAGE)
+
+    def _outage(self) -> Notice | None:
+        """Return what a client is told that comes between the loss of the link and the comparison on the next one.
+
+        Before there was a first link no room is open, so whoever wants one is answered UNAVAILABLE.
+        """
+        return _OUTAGE if self._has_lost and not self._is_compared else None
 
     async def _compare(self) -> None:
         """Make up for what was missed while the link was away; try again for as long as it is up."""
@@ -282,8 +292,7 @@ class Edge:
             if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
                 return
             self._is_compared = True
-            if generation > 1:
-                self._notify_all(Notice("bus.restored", {"generation": generation}))
+            self._notify_all(Notice(RESTORED, {"generation": generation}))  # whoever was told of an outage hears it
             await self._look_again(generation)
             return
 
@@ -304,11 +313,17 @@ class Edge:
             connection.notify(notice)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        """Run a client's command; the edge owns the task, and ends it when it stops."""
+        """Run a client's command, or work on the side; the edge owns the task, and ends it when it stops."""
         task = asyncio.create_task(work, name=name)
         self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._commands.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _logger.error("a task of the edge failed", exc_info=error, extra={"task": task.get_name()})
 
     async def _close_connections(self) -> None:
         for connection in self._registry:

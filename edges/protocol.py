@@ -38,6 +38,9 @@ NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
 CLIENT_TYPES: Final = ("request", "subscribe", "unsubscribe", "ping", "event")
 VERBS: Final = ("subscribe", "unsubscribe", "auth", "ping")
+DEGRADED: Final = "bus.degraded"
+RESTORED: Final = "bus.restored"
+"""Notices: the edge has lost Redis; it has it again, and has compared its rooms with their logs."""
 
 
 class Code(StrEnum):

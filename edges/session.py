@@ -26,6 +26,8 @@ from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
     ABUSE,
+    DEGRADED,
+    RESTORED,
     Ask,
     Authenticate,
     CloseCode,
@@ -70,6 +72,8 @@ class Surroundings:
     spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
     health: Callable[[], dict[str, object]]
     not_ready: Callable[[], str | None]
+    outage: Callable[[], Notice | None] = lambda: None
+    """What a client is to be told that comes while Redis is away; None when it is not."""
 
 
 class Speaker(Reader, Protocol):
@@ -103,7 +107,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
-        self._has_ended = self._is_entering = False
+        self._has_ended = self._is_entering = self._knows_outage = False
         now = self._loop.time()
         self._silent_until = now + around.settings.welcome_delay_ms / 1000
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
@@ -152,6 +156,9 @@ class Session:
         service = self._around.service
         rate = self._around.settings.message_rate_limit
         self._say(Welcome(self._speaker.name, service.name, service.welcome, rate))
+        outage = None if self._knows_outage else self._around.outage()
+        if outage is not None:
+            self.notify(outage)
 
     def _enter_first_room(self) -> None:
         """Put a client of a dialect with a first room into it, unless it has found one by itself."""
@@ -350,9 +357,15 @@ class Session:
             self._welcome()
 
     def notify(self, notice: Notice) -> None:
-        """Say something that nobody asked for; to a client that still waits for its first answer, nothing."""
-        if not self._welcome_is_due and not self._has_ended:
-            self._say(notice)
+        """Say something that nobody asked for; to a client that still waits for its first answer, nothing.
+
+        That Redis is back, only who was told that it was away is told.
+        """
+        if self._welcome_is_due or self._has_ended or (notice.event == RESTORED and not self._knows_outage):
+            return
+        if notice.event in (DEGRADED, RESTORED):
+            self._knows_outage = notice.event == DEGRADED
+        self._say(notice)
 
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))
