@@ -10,7 +10,7 @@ from bus.envelope import Arrived
 from bus.forks import FORKS, Fork, crosses
 from bus.log import Head
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
-from bus.replay import Replay
+from bus.replay import REPLAY_BYTES, Replay
 from edges.dialects import Dialect
 from edges.protocol import Notice
 
@@ -19,7 +19,8 @@ __all__ = ["Item", "Member", "Room"]
 RECENT_LINES: Final = 256
 RECENT_BYTES: Final = 1024 * 1024
 HELD_LINES: Final = 2_000
-"""How many lines are held while the log is read; what does not fit stands in the log too, and is read from there."""
+HELD_BYTES: Final = REPLAY_BYTES
+"""How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
 
 Item: TypeAlias = bytes | Notice
 """What waits to be written to the members: a line, or a notice between two lines."""
@@ -59,7 +60,8 @@ class Room:
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
         self._keeps_latest = channel.retention.kind == "latest"
-        self._held: deque[Arrived] | None = deque(maxlen=HELD_LINES)
+        self._held: deque[Arrived] | None = deque()
+        self._held_bytes = 0
         self._recent: deque[Arrived] = deque()
         self._recent_bytes = 0
         self._given: deque[str] = deque()
@@ -110,7 +112,8 @@ class Room:
         Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
         None of them waits to be written: nobody was in the room yet.
         """
-        held, self._held = self._held or (), None
+        held = self._held or ()
+        self._hold_all(None)
         self.is_open = True
         self._stand_at(head.position)
         self._latest = head.last if self._keeps_latest else None
@@ -178,7 +181,7 @@ class Room:
         A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``.
         """
         if self._held is not None:
-            self._held.append(arrived)
+            self._hold(self._held, arrived)
             return False
         match self._step(arrived):
             case Step.NEXT:
@@ -195,7 +198,23 @@ class Room:
         """Hold lines from here on: what came before them has to be compared with the log, as it will be read."""
         self._overdue = None
         if self._held is None:
-            self._held = deque(maxlen=HELD_LINES)
+            self._hold_all(deque())
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is held; never more than ``HELD_BYTES``, except for one line."""
+        return self._held_bytes
+
+    def _hold(self, held: deque[Arrived], arrived: Arrived) -> None:
+        held.append(arrived)
+        self._held_bytes += len(arrived.line)
+        while len(held) > HELD_LINES or (self._held_bytes > HELD_BYTES and len(held) > 1):
+            self._held_bytes -= len(held.popleft().line)
+
+    def _hold_all(self, held: deque[Arrived] | None) -> None:
+        """Hold these and no others; None: let lines flow."""
+        self._held = held
+        self._held_bytes = sum(len(arrived.line) for arrived in held or ())
 
     def ask(self) -> str | None:
         """Return the position after which the log has to be read now. What is held already must be found in it."""
@@ -271,7 +290,7 @@ class Room:
         read = {line.position for line in lines}
         typed: list[Arrived] = []
         places: dict[str | None, list[Arrived]] = {}
-        rest: deque[Arrived] = deque(maxlen=HELD_LINES)
+        rest: deque[Arrived] = deque()
         for arrived in self._held or ():
             if arrived.position is None:
                 typed.append(arrived)
@@ -283,7 +302,7 @@ class Room:
                 rest.extend((*typed, arrived))
                 typed = []
         rest.extend(typed)
-        self._held = rest
+        self._hold_all(rest)
         self.repaired += sum(1 for line in missing if line.position not in places)
         given = {line.position for line in missing}
         late = [line for position, them in places.items() if position not in given for line in them]
@@ -296,7 +315,8 @@ class Room:
 
     def _flow(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
         """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
-        held, self._held = self._held or deque(), None
+        held = self._held or deque()
+        self._hold_all(None)
         is_astray = False
         while held:
             arrived = held.popleft()
@@ -310,7 +330,8 @@ class Room:
                     self._wait_with(arrived)
                 case Step.GAP:
                     held.appendleft(arrived)
-                    self._held, self._overdue = held, None
+                    self._hold_all(held)
+                    self._overdue = None
                     return False
         if is_astray:  # where members stand now the log does not know: it is asked once more
             self.suspect()

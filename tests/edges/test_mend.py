@@ -148,6 +148,45 @@ def test_more_than_can_be_held_is_read() -> None:
     assert told(room) == list(range(6, newest + 1))
 
 
+def large(number: int, size: int = 1_000) -> Arrived:
+    """Return event ``number`` with a line of some size."""
+    line = event(number)
+    return Arrived(splice(b'{"t":"%b","n":%d}' % (b"x" * size, number), line.position, line.previous), *names(line))
+
+
+def names(line: Arrived) -> tuple[str | None, str | None]:
+    return line.position, line.previous
+
+
+def test_held_lines_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large lines fewer are held; the oldest go, stand in the log and are read, and nothing is doubled."""
+    monkeypatch.setattr(room_module, "HELD_BYTES", 10_000)
+    room = opened(head(5))
+    for number in range(8, 100):
+        room.accept(large(number))
+    assert 5_000 < room.held_bytes <= 10_000
+    lines = [*chain(1, 5), *(large(number) for number in range(6, 100))]
+    assert mend(room, tail(*lines))
+    assert told(room) == list(range(6, 100))
+    assert room.held_bytes == 0
+
+
+def test_held_lines_are_bounded_in_bytes_between_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a read did not have is held on, and counts; the newest line is held however large it is."""
+    monkeypatch.setattr(room_module, "HELD_BYTES", 10_000)
+    room = opened(head(5))
+    room.suspect()
+    start = Since(room.ask() or "")
+    for number in range(8, 14):
+        room.accept(large(number))
+    assert not room.mend(tail(*chain(1, 5)).replay(start))
+    assert 6_000 < room.held_bytes < 7_000
+    room.accept(large(14, 50_000))
+    assert room.held_bytes > 50_000
+    assert mend(room, tail(*chain(1, 7), *(large(number) for number in range(8, 15))))
+    assert told(room) == list(range(6, 15))
+
+
 def test_more_than_can_be_held_or_read_is_told() -> None:
     """What neither fits nor stands in the log any more is told once, in its place."""
     room = opened(head(5))
