@@ -53,6 +53,18 @@ class _Hole:
     reason: str
 
 
+@dataclass(slots=True)
+class _Debt:
+    """A replay that was confirmed: all behind its end is owed, though nothing of it should come.
+
+    ``is_due``: nothing came, and another one was asked for. ``until`` is the first event of that; None while none came.
+    """
+
+    after: str
+    is_due: bool = False
+    until: str | None = None
+
+
 class Follower:
     """Follows ``channel`` from its beginning: ``since`` or ``last`` as the caller gave them, or from now.
 
@@ -88,6 +100,7 @@ class Follower:
         self._handed = self._at
         self._recent: dict[str, None] = {self._at: None} if self._at is not None else {}
         self._hole: _Hole | None = None
+        self._debt: _Debt | None = None
         self._replaying = 0
         self._is_interrupted = False
         self._trusts_next = True
@@ -135,6 +148,8 @@ class Follower:
         if self._at is not None:
             return {"since": self._at}
         if self._last is not None:
+            if self._debt is not None:
+                self._debt.is_due = True
             return {"last": self._last}
         return {} if self._since is None else {"since": _stretched(self._since, now_ms - self._now_ms)}
 
@@ -147,6 +162,7 @@ class Follower:
         given, replayed = data.get("position"), milliseconds(data, "replayed") or 0
         position = given if isinstance(given, str) else None
         was_in, self.has_joined = self.has_joined, True
+        self._tell_debt()
         self.phase, self._is_live, self._trusts_next = Phase.JOINED, position is None, True
         self._replaying, self._hole = replayed, None
         is_whole = data.get("recovered", not self._wants_replay) is True
@@ -157,8 +173,12 @@ class Follower:
         else:
             self._hole = _Hole(self._at, str(data.get("reason") or "unknown"))
         if replayed == 0 and position is not None:
+            self._pay(position, position)
+            self._tell_debt()
             self._tell_hole(position)
             self._stand(position)
+        elif position is not None and self._at is None and self._last is not None and self._debt is None:
+            self._debt = _Debt(position)
 
     def _joined_live(self, *, was_in: bool) -> None:
         if was_in or self._wants_replay:
@@ -183,6 +203,7 @@ class Follower:
             self.duplicates += 1
         elif not self._accept(received, found):
             return
+        self._pay(received.position, received.previous)
         self._at, self._trusts_next = received.position, False
         self._count_replayed()
 
@@ -215,6 +236,24 @@ class Follower:
             self._replaying -= 1
             if self._replaying == 0 and self._hole is not None:
                 self._tell_hole(self._at)
+            if self._replaying == 0:
+                self._tell_debt()
+
+    def _pay(self, position: str, previous: str | None) -> None:
+        """Take an event in the place of what is owed; one that follows the lost replay, or was in it, settles that."""
+        debt = self._debt
+        if debt is None:
+            return
+        debt.until = debt.until or position
+        if not debt.is_due or debt.after in (position, previous):
+            self._debt = None
+
+    def _tell_debt(self) -> None:
+        """Tell that something lies between a lost replay and what came in its stead."""
+        debt = self._debt
+        if debt is not None and debt.until is not None:
+            self._debt = None
+            self._go_on(Gap(self.channel, debt.after, debt.until, "limit"))
 
     def _tell_hole(self, until: str | None) -> None:
         hole, self._hole = self._hole, None

@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -89,6 +90,79 @@ def test_span_that_was_asked_for_late_begins_where_it_began() -> None:
     """Time and position stay as they are; a span grows by what went by since the call."""
     for since, asked in (("-2m", "-125s"), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("soon", "soon")):
         assert Follower("c", since=since).command(4_001) == ("subscribe", {"channel": "c", "since": asked})
+
+
+def lost_before_its_replay() -> Follower:
+    """Return a follower that was promised 1 to 3 as the last three, and lost the connection before the first came."""
+    follower = Follower("c", last=3)
+    joined(follower, position="3-1", recovered=True, replayed=3)
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "c", "last": 3})
+    return follower
+
+
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_replay_that_was_lost_is_asked_for_once_more(first: int) -> None:
+    """What it brings reaches back to where the lost one ended: nothing is missing, and no gap is told."""
+    follower = lost_before_its_replay()
+    follower.joined({"position": f"{first + 2}-1", "recovered": True, "replayed": 3})
+    for number in range(first, first + 4):
+        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    assert not [value for value in taken(follower) if isinstance(value, Gap)]
+
+
+def test_events_between_a_lost_replay_and_the_next_are_told() -> None:
+    """More came meanwhile than was asked for: what lies between is a gap, told when it is known."""
+    follower = lost_before_its_replay()
+    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    for number in range(7, 11):
+        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+    assert gaps == [Gap("c", "3-1", "7-1", "limit")]
+
+
+def test_events_between_a_lost_replay_and_one_that_broke_off_are_told() -> None:
+    """The second replay is lost in the middle: it goes on behind its last event, and the gap before it is told."""
+    follower = lost_before_its_replay()
+    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    follower.arrived(received("7-1", "6-1"))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "7-1"})
+    follower.joined({"position": "9-1", "recovered": True, "replayed": 2})
+    follower.arrived(received("8-1", "7-1"))
+    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+    assert gaps == [Gap("c", "3-1", "7-1", "limit")]
+
+
+def test_log_that_is_gone_after_a_lost_replay_is_told() -> None:
+    """There is nothing left of what was promised."""
+    follower = lost_before_its_replay()
+    follower.joined({"position": "9-0", "recovered": True, "replayed": 0})
+    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+    assert gaps == [Gap("c", "3-1", "9-0", "limit")]
+
+
+def test_replay_lost_twice_is_owed_from_the_first_on() -> None:
+    """Nothing came of the second one either: what lies behind the first is owed still."""
+    follower = lost_before_its_replay()
+    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    follower.interrupted("link", "")
+    joined(follower, position="9-1", recovered=True, replayed=3)
+    for number in range(7, 10):
+        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    assert Gap("c", "3-1", "7-1", "limit") in taken(follower)
+
+
+def test_replay_that_broke_off_in_the_middle_owes_nothing() -> None:
+    """Its first event says where to go on."""
+    follower = Follower("c", last=3)
+    joined(follower, position="3-1", recovered=True, replayed=3)
+    follower.arrived(received("1-1", "0-1"))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "1-1"})
+    follower.joined({"position": "9-1", "recovered": True, "replayed": 8})
+    follower.arrived(received("2-1", "1-1"))
+    assert not [value for value in taken(follower) if isinstance(value, Gap)]
 
 
 def test_gap_of_the_edge_ends_an_interruption() -> None:
