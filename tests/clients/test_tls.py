@@ -1,0 +1,60 @@
+"""``wss``: the client checks the edge's certificate by the authorities that its settings name."""
+
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bus.embedded import EmbeddedBroker
+from clients import Received, Unreachable, connect
+from clients.settings import ClientSettings
+from edges import Edge, EdgeSettings
+from producers import Producer
+from producers.services.mahavishnu import SERVICE, WorkflowStarted
+from tests.clients.fake_edge import eventually, take
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl: apt-get install openssl")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that is its own authority; return where it is, with its key beside it."""
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem"))
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run([*argv, *files, *subject, "-days", "1"], check=True, capture_output=True)
+    return tmp_path / "cert.pem"
+
+
+@pytest.fixture
+def served(certificate: Path) -> ssl.SSLContext:
+    """Return what an edge serves ``wss`` with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+async def test_wss_with_the_authority_carries_events(
+    broker: EmbeddedBroker, producer: Producer, certificate: Path, served: ssl.SSLContext
+) -> None:
+    """Handshake, subscription and events go over TLS."""
+    settings = ClientSettings(tls=ssl.create_default_context(cafile=certificate))
+    async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker.url), tls=served) as edge:
+        await eventually(lambda: edge.not_ready() is None)
+        url = f"wss://127.0.0.1:{edge.port}"
+        async with connect(url, settings=settings) as client, client.subscribe("workflow:1") as events:
+            await producer.publish(WorkflowStarted(workflow_id="1"))
+            [event] = await take(events)
+    assert isinstance(event, Received)
+    assert event.event == "workflow.started"
+
+
+async def test_wss_of_an_unknown_authority_is_refused(broker: EmbeddedBroker, served: ssl.SSLContext) -> None:
+    """Without the authority the certificate is nobody's; the client says so and sends nothing, no token above all."""
+    async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker.url), tls=served) as edge:
+        with pytest.raises(Unreachable, match="certificate"):
+            async with connect(f"wss://127.0.0.1:{edge.port}", token="t"):
+                pass
+        assert edge.health()["connections"] == 0

@@ -1,0 +1,50 @@
+"""What people do to logs by hand holds no room up: it is told as a gap, and events go on."""
+
+from redis.asyncio import Redis
+
+from bus.embedded import EmbeddedBroker
+from bus.position import milliseconds
+from producers import Producer
+from producers.services.mahavishnu import WORKFLOW
+from tests.edges.conftest import OpenClient, StartEdge
+from tests.edges.peers import eventually
+from tests.edges.test_failover import member, step
+
+KEY = WORKFLOW.fill("x").log_key
+
+
+async def test_typed_entry_is_told_and_passed(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """An entry typed with XADD lies between two events: members are told that something does, and get the second."""
+    edge = await start_edge(broker)
+    client = await member(edge, open_client)
+    stood = await step(producer, 1)
+    assert (await client.message())["position"] == stood
+    await redis.xadd(KEY, {"note": "typed"}, id=f"{milliseconds(stood) + 1}-1")
+    await step(producer, 2)
+    told, event = await client.message(), await client.message()
+    assert (told["event"], told["data"]["from"], told["data"]["to"]) == ("room.gap", stood, event["position"])
+    await step(producer, 3)
+    assert (await client.message())["previous"] == event["position"]
+
+
+async def test_key_of_another_type_holds_up_no_other_room(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """Somebody SET the key of one log; after the link was cut the other rooms are compared, and the edge is ready."""
+    edge = await start_edge(broker)
+    spoilt, other = await member(edge, open_client), await open_client(edge)
+    await other.welcomed()
+    await other.subscribe("workflow:y")
+    stood = await step(producer, 1)
+    assert (await spoilt.message())["position"] == stood
+    await redis.set(KEY, "by hand")
+    await redis.client_kill_filter(_type="pubsub")
+    events = [(await spoilt.message(10))["event"] for _ in range(3)]
+    assert events == ["bus.degraded", "room.gap", "bus.restored"]
+    assert [(await other.message(10))["event"] for _ in range(2)] == ["bus.degraded", "bus.restored"]
+    await eventually(lambda: edge.not_ready() is None)
+    await redis.delete(KEY)
+    again = await step(producer, 2)
+    assert (await spoilt.message())["position"] == again
