@@ -36,10 +36,10 @@ class Ends:
 
 def is_own(fields: Mapping[bytes, bytes]) -> bool:
     """Tell whether the bus wrote an entry: it names the one before it, and its line is one that clients can read."""
-    line = fields.get(b"line", b"")
-    if _PREVIOUS.fullmatch(fields.get(b"previous", b"")) is None:
+    line, previous = fields.get(b"line"), fields.get(b"previous")
+    if line is None or previous is None or _PREVIOUS.fullmatch(previous) is None:
         return False
-    return line.startswith(b'{"') and line.endswith(b"}") and _is_text(line)
+    return line[:2] == b'{"' and line[-1:] == b"}" and (line.isascii() or _is_text(line))
 
 
 def _is_text(line: bytes) -> bool:
