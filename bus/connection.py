@@ -34,13 +34,14 @@ class Connection:
     Args:
         url: of database 0, see ``bus.address``.
         name: what ``CLIENT LIST`` shows.
+        appends: False for one that only reads, probes and announces: it asks Redis for fewer permissions (``bus.acl``).
 
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url = url
+        self._url, self._appends = url, appends
         self._is_known = True
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
@@ -75,7 +76,8 @@ class Connection:
         await connection.on_connect()
         self._clock.forget()
         ask = functools.partial(_ask, connection)
-        await self._replace(ask)
+        if self._appends:
+            await self._replace(ask)
         with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
             await self._begin(ask)
 
@@ -93,11 +95,15 @@ class Connection:
             self._predecessor = (info["id"], info["addr"])
 
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the script, and set the birth of this Redis if nobody has."""
+        """Ask for the time, load the script, and set the birth of this Redis if nobody has.
+
+        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the birth anew.
+        """
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
-        await ask("SCRIPT LOAD", SCRIPT)
-        await ask("SET", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}", "NX")
+        if self._appends:
+            await ask("SCRIPT LOAD", SCRIPT)
+        await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
 
     async def birth(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.

@@ -53,8 +53,8 @@ class History:
 class Log(Connection):
     """A connection for publishing and reading logs."""
 
-    def __init__(self, url: str, *, name: str) -> None:
-        super().__init__(url, name=name)
+    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
+        super().__init__(url, name=name, appends=appends)
         self._foreign: set[str] = set()
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
@@ -69,8 +69,11 @@ class Log(Connection):
             BusNotReady: Redis took none, and will when its state has passed.
             BusUnavailable: the connection failed; any of the entries may or may not have been stored, or none
                 if ``sent_ms`` is None.
+            RuntimeError: this log was made with ``appends=False``.
 
         """
+        if not self._appends:
+            raise RuntimeError("this log was made with appends=False")
         self.sent_ms = None
         async with self._connected():
             replies, confirmed = await self._run(entries, replicas)

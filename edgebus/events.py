@@ -55,7 +55,7 @@ async def show_history(url: str, channel: Channel, *, count: int, as_json: bool)
     if channel.retention.kind == "live":
         note(f"{channel.name} is live: nothing of it is kept")
         return
-    async with Log(url, name="edgebus-cli") as log:
+    async with Log(url, name="edgebus-cli", appends=False) as log:
         lines = await log.lines(channel, count=count)
     if not lines:
         note(f"{channel.name} has no log: nothing was published in its life time")

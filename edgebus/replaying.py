@@ -35,7 +35,7 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
 
     """
     start, end = _parsed("--since", since), _parsed("--until", until) if until is not None else None
-    async with Log(url, name="edgebus-cli") as log:
+    async with Log(url, name="edgebus-cli", appends=False) as log:
         tail = await log.tail(channel, limit_events=_EVENTS, limit_bytes=_BYTES)
     found = tail.replay(start)
     if found.reason is not None:

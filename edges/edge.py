@@ -71,8 +71,9 @@ class Edge:
         self._tls = tls
         self._registry = Registry(self.settings.max_connections)
         name = f"edgebus-edge-{service.name}-{self._port}"
-        self._log = Log(self.settings.redis_url, name=name)
-        self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe")  # its own: a long read is no deaf link
+        self._log = Log(self.settings.redis_url, name=name, appends=False)
+        # Its own: a long read is no deaf link.
+        self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
         self._answers = Answers(self._log)
         self._hub = Hub(self._log, line_limit_bytes=self.settings.max_line_bytes)
         self._subscriber = Subscriber(
