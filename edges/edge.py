@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
 from bus.errors import BusError, BusUnavailable
+from bus.inspection import inspect
 from bus.log import Log
 from bus.probe import Probe
 from bus.service import Service
@@ -266,6 +267,12 @@ class Edge:
         ):  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
+        if self._subscriber.statistics().generation == 1:
+            self._spawn(self._inspect(), "inspect Redis")
+
+    async def _inspect(self) -> None:
+        name = f"edgebus-edge-{self.service.name}-{self._port}-look"
+        await inspect(self.settings.redis_url, name=name, line_limit_bytes=self.settings.max_line_bytes)
 
     def _link_went(self) -> None:
         self._is_compared, self._has_lost = False, True

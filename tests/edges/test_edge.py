@@ -184,6 +184,14 @@ async def test_redis_full(
     await asyncio.wait([waiting])
 
 
+async def test_redis_that_drops_logs_is_told(start_edge: StartEdge, caplog: pytest.LogCaptureFixture) -> None:
+    """An edge looks at its Redis when the link first comes up, and warns with the line to run."""
+    with EmbeddedBroker(port=0, extra=("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as broker:
+        edge = await start_edge(broker)
+        await eventually(lambda: "drops logs" in caplog.text)
+        assert edge.not_ready() is None
+
+
 async def test_names_in_client_list(broker: EmbeddedBroker, start_edge: StartEdge, redis: Redis) -> None:
     """CLIENT LIST names service and port of an edge."""
     edge = await start_edge(broker, port=free_port())

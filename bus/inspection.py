@@ -1,0 +1,137 @@
+"""A look at how a Redis is set up: what could cost the bus events is told, each with the line that mends it.
+
+Never more than a warning: whoever runs that Redis may know better, or not let us look.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from bus import address
+
+__all__ = ["Facts", "Finding", "inspect", "judge"]
+
+OLDEST_MAJOR: Final = 7
+_LIMIT: Final = "client-output-buffer-limit"
+_IN_FLIGHT: Final = 32
+"""Events of the largest size that may wait in Redis for an edge that is busy: what the default limit has room for."""
+
+_logger = logging.getLogger("edgebus.bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Redis said of itself; None: it did not, or we may not ask.
+
+    Attributes:
+        version: as Redis counts; Valkey says which Redis it is compatible with.
+        maxmemory_bytes: 0 is no bound.
+        policy: what goes when memory is full.
+        pubsub_limit: of a subscriber's output, bytes: at once, and for how many seconds how much. 0 is no bound.
+
+    """
+
+    version: str | None = None
+    maxmemory_bytes: int = 0
+    policy: str | None = None
+    pubsub_limit: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is not as it should be, the line to run, and what was found."""
+
+    text: str
+    run: str
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def judge(facts: Facts, *, line_limit_bytes: int) -> list[Finding]:
+    """Return what could cost events of up to ``line_limit_bytes``. Pure."""
+    found = [_version(facts), _eviction(facts), _output(facts, line_limit_bytes * _IN_FLIGHT)]
+    return [finding for finding in found if finding is not None]
+
+
+def _version(facts: Facts) -> Finding | None:
+    major = (facts.version or "").partition(".")[0]
+    if not major.isdecimal() or int(major) >= OLDEST_MAJOR:
+        return None
+    text = "this Redis is older than the bus was tried on; take version 7 or later, or Valkey"
+    return Finding(text, "edgebus broker", {"version": facts.version or ""})
+
+
+def _eviction(facts: Facts) -> Finding | None:
+    """Look for a policy other than ``noeviction``: every log has a time to live, so the volatile ones take logs too."""
+    if facts.policy in (None, "noeviction") or facts.maxmemory_bytes == 0:
+        return None
+    text = "this Redis drops logs when its memory is full, and with them what clients come back to"
+    return Finding(text, "redis-cli CONFIG SET maxmemory-policy noeviction", {"policy": facts.policy or ""})
+
+
+def _output(facts: Facts, wanted_bytes: int) -> Finding | None:
+    """Look for a bound at which Redis would cut off an edge that has only a few large events to read."""
+    hard, soft, soft_s = facts.pubsub_limit or (0, 0, 0)
+    if all(bound == 0 or bound >= wanted_bytes for bound in (hard, soft if soft_s else 0)):
+        return None
+    hard, soft = (max(bound, wanted_bytes) if bound else 0 for bound in (hard, soft))
+    text = "this Redis cuts off an edge that has a few of the largest events to read"
+    run = f"redis-cli CONFIG SET {_LIMIT} 'pubsub {hard} {soft} {soft_s}'"
+    return Finding(text, run, {"wanted_bytes": wanted_bytes})
+
+
+async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
+    """Look once, and warn of each finding; a Redis that does not answer or does not let us look is no matter.
+
+    Args:
+        url: of Redis, see ``bus.address``.
+        name: what ``CLIENT LIST`` shows meanwhile.
+        line_limit_bytes: the largest event as a line.
+
+    """
+    try:
+        async with address.client(url, name) as redis:
+            facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
+    except (RedisError, OSError, TimeoutError) as error:
+        _logger.debug("Redis was not looked at", extra={"reason": str(error)})
+        return
+    for finding in judge(facts, line_limit_bytes=line_limit_bytes):
+        _logger.warning(finding.text, extra={**finding.facts, "run": finding.run})
+
+
+async def _read(redis: Redis, *, may_configure: bool) -> Facts:
+    """Ask; a named user is spared ``CONFIG GET``, which shows passwords: who may not ask would stand in ACL LOG."""
+    info = await _asked(redis, "INFO")
+    config = await _asked(redis, "CONFIG GET", _LIMIT) if may_configure else {}
+    return Facts(
+        version=info.get("redis_version"),
+        maxmemory_bytes=int(info.get("maxmemory", 0)),
+        policy=info.get("maxmemory_policy"),
+        pubsub_limit=_pubsub(config.get(_LIMIT, "")),
+    )
+
+
+async def _asked(redis: Redis, *command: str) -> Mapping[str, Any]:
+    """Return what a command says, nothing if this user may not ask (https://redis.io/commands/config-get)."""
+    try:
+        said: Mapping[Any, Any] = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
+    except ResponseError as error:
+        _logger.debug("Redis does not let us look", extra={"command": command[0], "reason": str(error)})
+        return {}
+    return {_text(key): _text(value) for key, value in said.items()}
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _pubsub(limits: str) -> tuple[int, int, int] | None:
+    """Return the part for subscribers of ``normal 0 0 0 … pubsub 33554432 8388608 60``."""
+    words = limits.split()
+    if "pubsub" not in words:
+        return None
+    hard, soft, soft_s = words[words.index("pubsub") + 1 :][:3]
+    return int(hard), int(soft), int(soft_s)

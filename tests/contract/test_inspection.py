@@ -1,0 +1,50 @@
+import logging
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bus.embedded import EmbeddedBroker
+from bus.envelope import LINE_LIMIT_BYTES
+from bus.inspection import inspect
+
+
+async def look(url: str, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    caplog.set_level(logging.DEBUG, "edgebus.bus")
+    caplog.clear()
+    await inspect(url, name="edgebus-test", line_limit_bytes=LINE_LIMIT_BYTES)
+    return caplog.records
+
+
+def run_of(record: logging.LogRecord) -> Any:
+    return record.__dict__["run"]
+
+
+async def test_inspect_warns_until_the_lines_were_run(binary: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Each warning holds the line that mends what it is about: once those were run, nothing is left to tell."""
+    extra = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl")
+    limit = ("--client-output-buffer-limit", "pubsub 1mb 1mb 60")
+    with EmbeddedBroker(port=0, binary=binary, extra=(*extra, *limit)) as broker:
+        records = await look(broker.url, caplog)
+        assert [record.levelname for record in records] == ["WARNING", "WARNING"]
+        async with Redis.from_url(broker.url) as redis:
+            for line in map(run_of, records):
+                _, _, _, name, value = line.split(" ", 4)
+                await redis.config_set(name, value.strip("'"))
+        assert await look(broker.url, caplog) == []
+
+
+async def test_inspect_is_quiet_where_it_may_not_ask(caplog: pytest.LogCaptureFixture) -> None:
+    """A user without CONFIG GET is told what INFO shows; without both, nothing; at debug level stands why."""
+    with EmbeddedBroker(port=0, extra=("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as broker:
+        async with Redis.from_url(broker.url) as redis:
+            await redis.execute_command("ACL", "SETUSER", "some", "on", ">pw", "+client|setname", "+info")  # type: ignore[no-untyped-call]
+            await redis.execute_command("ACL", "SETUSER", "none", "on", ">pw", "+client|setname")  # type: ignore[no-untyped-call]
+        some, none = (broker.url.replace("://", f"://{user}:pw@") for user in ("some", "none"))
+        assert [record.levelname for record in await look(some, caplog)] == ["DEBUG", "WARNING"]
+        assert [record.levelname for record in await look(none, caplog)] == ["DEBUG", "DEBUG"]
+
+
+async def test_inspect_is_quiet_about_a_redis_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """That nothing answers is the link's to say."""
+    assert [record.levelname for record in await look("redis://127.0.0.1:1", caplog)] == ["DEBUG"]
