@@ -24,6 +24,7 @@ __all__ = [
     "login",
     "open_link",
     "start_line",
+    "with_login",
     "without_password",
 ]
 
@@ -141,3 +142,10 @@ def without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     _, at, host = rest.partition("?")[0].rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{host}"
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """Return ``url`` with another user, where it named one or none; both need no escaping, and options are kept."""
+    scheme, separator, rest = url.partition("://")
+    place, mark, options = rest.partition("?")
+    return f"{scheme}{separator}{user}:{password}@{place.rpartition('@')[2]}{mark}{options}"

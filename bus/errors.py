@@ -6,6 +6,7 @@
     ├── ChannelError         a channel name, or an id that would become one, breaks the grammar (a ValueError)
     ├── EventError           an event cannot be sent as it is: unknown, too large, not JSON (a ValueError)
     ├── AddressError         a Redis URL cannot be used as it is (a ValueError)
+    ├── AclError             a user of Redis cannot be described as it was asked for (a ValueError)
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
     ├── BrokerError          the embedded server could not be started
     ├── OutboxFull           the outbox has no room, and its policy is to say so
@@ -22,6 +23,7 @@
 from collections.abc import Mapping
 
 __all__ = [
+    "AclError",
     "AddressError",
     "BrokerError",
     "BusError",
@@ -54,6 +56,10 @@ class EventError(BusError, ValueError):
 
 class AddressError(BusError, ValueError):
     """A Redis URL is malformed or names something that the bus cannot use."""
+
+
+class AclError(BusError, ValueError):
+    """A user of Redis cannot be described as it was asked for; the message shows the form."""
 
 
 class ServiceNotFound(BusError, ValueError):

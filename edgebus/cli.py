@@ -205,6 +205,29 @@ def history(
 
 
 @app.command()
+def acl(
+    *,
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="NAME", help="Users for one service; else for all built-in ones.")
+    ] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--hash", metavar="ROLE=SHA256", help="Of a password that you have already.")
+    ] = None,
+    as_file: Annotated[bool, typer.Option("--file", help="Lines for an ACL file, not for redis-cli.")] = False,
+    redis: RedisOption = None,
+) -> None:
+    """Print Redis users with the least that a producer, an edge and an operator need; nothing is changed by it."""
+    from edgebus.acl import read_hashes, show_users
+    from edgebus.catalogue import all_services, find_service
+
+    with exits():
+        chosen = [find_service(service)] if service else all_services()
+        show_users(
+            chosen, narrowed=service is not None, hashes=read_hashes(given or []), url=_url(redis), as_file=as_file
+        )
+
+
+@app.command()
 def replay(
     channel: Annotated[str, typer.Argument(help="Such as workflow:wf_123, or mahavishnu/global.")],
     *,

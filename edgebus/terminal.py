@@ -12,7 +12,16 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from bus.errors import AddressError, BusError, BusTimeout, BusUnavailable, ChannelError, EventError, ServiceNotFound
+from bus.errors import (
+    AclError,
+    AddressError,
+    BusError,
+    BusTimeout,
+    BusUnavailable,
+    ChannelError,
+    EventError,
+    ServiceNotFound,
+)
 from edges.settings import SettingsError
 
 __all__ = ["Exit", "escape", "exit_with", "exits", "note", "out", "show_json"]
@@ -84,7 +93,7 @@ def exits() -> Iterator[None]:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, it['loc'])) or 'data'}: {it['msg']}" for it in error.errors())
         exit_with(Exit.USAGE, f"the event is not valid: {problems}")
-    except (AddressError, ChannelError, EventError, ServiceNotFound, SettingsError) as error:
+    except (AclError, AddressError, ChannelError, EventError, ServiceNotFound, SettingsError) as error:
         exit_with(Exit.USAGE, str(error))
     except BusError as error:
         exit_with(Exit.FAILED, str(error))

@@ -76,6 +76,22 @@ def test_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert address.without_password(url) == shown
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://127.0.0.1:6390", "redis://me:pw@127.0.0.1:6390"),
+        ("redis://:old@h:1", "redis://me:pw@h:1"),
+        ("rediss://you:old@h:1?ssl_ca_path=/x", "rediss://me:pw@h:1?ssl_ca_path=/x"),
+        ("unix:///run/redis.sock", "unix://me:pw@/run/redis.sock"),
+        ("redis+sentinel://you:old@a:1,b:2/main", "redis+sentinel://me:pw@a:1,b:2/main"),
+    ],
+)
+def test_url_is_given_another_login(url: str, expected: str) -> None:
+    """Only the login changes, and what comes of it can be used."""
+    assert address.with_login(url, "me", "pw") == expected
+    assert address.login(expected) == ("me", "pw")
+
+
 def test_start_line_names_the_address_and_the_command() -> None:
     """The sentence that helps holds the place, the line to type and the way to another server, not the password."""
     line = address.start_line("redis://:hunter2@127.0.0.1:6390")

@@ -1,0 +1,137 @@
+"""Who may do what in Redis: the least that a producer, an edge and an operator need, as lines of Redis' own ACL.
+
+Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/); nothing here asks a server.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from bus.channel import Family
+from bus.errors import AclError
+from bus.service import Service
+
+__all__ = ["ROLES", "Role", "User", "parse_hash", "users"]
+
+Role: TypeAlias = Literal["producer", "edge", "operator"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_BIRTH: Final = "(+setnx %W~bus:birth)"
+"""``SETNX`` alone sets it once and can never set it anew."""
+
+_REVOKED: Final = "bus:revoked"
+
+_PRODUCER: Final = (
+    "+client|setname +client|info +client|kill +time +script|load +evalsha +wait +publish "
+    "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  # what publish.lua calls: Redis checks it call by call
+)
+_EDGE: Final = "+client|setname +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
+_OPERATOR: Final = (
+    "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
+    "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
+    "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user of Redis.
+
+    Attributes:
+        role: what it is for.
+        name: its name there: ``edgebus-<role>``, and ``-<service>`` where it is one service's.
+        rules: what it may do, without its password.
+
+    """
+
+    role: Role
+    name: str
+    rules: str
+
+    def command(self, password_hash: str) -> str:
+        """Return the line for ``redis-cli``; it replaces a user of this name. The hash is SHA-256, 64 hex digits."""
+        return f"ACL SETUSER {self.name} reset on #{password_hash} {self.rules}"
+
+    def entry(self, password_hash: str) -> str:
+        """Return the line for the file that ``aclfile`` names."""
+        return f"user {self.name} on #{password_hash} {self.rules}"
+
+
+def users(services: Sequence[Service], *, narrowed: bool = False) -> list[User]:
+    """Return a producer, an edge and an operator for ``services``.
+
+    Args:
+        services: whose channels and logs they reach; others stay closed to them.
+        narrowed: there is one service, and the users carry its name and see no other one's edges.
+
+    """
+    only = services[0].name if narrowed else None
+    own = f"{only}-*" if only else "*"
+    names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
+    rules = {
+        "producer": _producer(names),
+        "edge": _edge(names, own),
+        "operator": _operator(names, own),
+    }
+    return [User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role]) for role in ROLES]
+
+
+def parse_hash(text: str) -> tuple[Role, str]:
+    """Return role and hash of ``ROLE=SHA256``.
+
+    Raises:
+        AclError: it has another form.
+
+    """
+    name, _, digits = text.partition("=")
+    role = next((role for role in ROLES if role == name), None)
+    if role is None or _HASH.fullmatch(digits) is None:
+        raise AclError(
+            f"a hash is written ROLE=SHA256 with ROLE one of {', '.join(ROLES)} and 64 small hex digits, "
+            'as from: printf %s "$PASSWORD" | sha256sum'
+        )
+    return role, digits
+
+
+def _producer(names: Iterable[str]) -> str:
+    return " ".join(("resetchannels", _PRODUCER, *_logs("~", names), *_channels(names), _BIRTH))
+
+
+def _edge(names: Iterable[str], own: str) -> str:
+    """Return the rules of an edge, which publishes nothing but its probes and appends to no log.
+
+    ``PEXPIRE`` on logs keeps watched ones from expiring; it is what an edge could do harm with.
+    """
+    channels = (*_channels(names), f"&bus:probe:{own}", f"&{_REVOKED}")
+    reads = ("(+get %R~bus:birth)", f"(+zrange %R~{_REVOKED})")
+    marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
+    own_only = (f"(+hset +pexpire +del ~bus:edge:{own})", f"(resetchannels +publish &bus:probe:{own})")
+    return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _BIRTH, marks, *own_only))
+
+
+def _operator(names: Iterable[str], own: str) -> str:
+    """Return the rules of an operator, who reads all, publishes by hand, and revokes tokens (of any service)."""
+    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:birth", f"%R~{_REVOKED}")
+    revokes = f"(+zadd +zremrangebyscore +expire ~{_REVOKED})"
+    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _BIRTH, revokes))
+
+
+def _logs(permission: str, names: Iterable[str]) -> list[str]:
+    return [f"{permission}bus:log:{{{name}}}" for name in names]
+
+
+def _forks(permission: str, names: Iterable[str]) -> list[str]:
+    """Return the rules for the marks that edges leave where a log lost events: beside the log, and never in it."""
+    return [f"{permission}bus:forks:{{{name}}}" for name in names]
+
+
+def _channels(names: Iterable[str]) -> list[str]:
+    return [f"&{name}" for name in names]
+
+
+def _pattern(family: Family) -> str:
+    """Return what the channels of ``family`` are called in Redis, as a glob; names hold nothing that globs treat."""
+    name = family.head if family.field is None else f"{family.head}:*"
+    return f"{name}:{family.shared_by}" if family.shared_by else name
