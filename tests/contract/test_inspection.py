@@ -35,14 +35,16 @@ async def test_inspect_warns_until_the_lines_were_run(binary: str | None, caplog
 
 
 async def test_inspect_is_quiet_where_it_may_not_ask(caplog: pytest.LogCaptureFixture) -> None:
-    """A user without CONFIG GET is told what INFO shows; without both, nothing; at debug level stands why."""
+    """A named user is told what INFO shows, and does not ask for more; without INFO one line at debug level says so."""
     with EmbeddedBroker(port=0, extra=("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as broker:
         async with Redis.from_url(broker.url) as redis:
             await redis.execute_command("ACL", "SETUSER", "some", "on", ">pw", "+client|setname", "+info")  # type: ignore[no-untyped-call]
             await redis.execute_command("ACL", "SETUSER", "none", "on", ">pw", "+client|setname")  # type: ignore[no-untyped-call]
         some, none = (broker.url.replace("://", f"://{user}:pw@") for user in ("some", "none"))
-        assert [record.levelname for record in await look(some, caplog)] == ["DEBUG", "WARNING"]
-        assert [record.levelname for record in await look(none, caplog)] == ["DEBUG", "DEBUG"]
+        assert [record.levelname for record in await look(some, caplog)] == ["WARNING"]
+        assert [record.levelname for record in await look(none, caplog)] == ["DEBUG"]
+        async with Redis.from_url(broker.url) as redis:
+            assert len(await redis.acl_log()) == 1
 
 
 async def test_inspect_is_quiet_about_a_redis_that_is_away(caplog: pytest.LogCaptureFixture) -> None:

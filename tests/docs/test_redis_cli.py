@@ -16,6 +16,7 @@ import pytest
 
 from bus.embedded import EmbeddedBroker
 from tests.docs.pages import Block, blocks
+from tests.journeys.acl import Users, redis_cli, users_only
 
 DEADLINE_S = 20.0
 PAGE = "docs/redis-cli.md"
@@ -40,42 +41,51 @@ def normalised(text: str) -> str:
 
 @dataclass
 class Terminals:
-    """Where the page's commands run: a broker, an edge, and what was left running in the background."""
+    """Where the page's commands run: a broker, an edge, and what was left running in the background.
+
+    With ``users``, redis-cli and what reads is the operator, `edgebus publish` the producer, and nobody else comes in.
+    """
 
     redis_port: int
     edge_port: int
     folder: Path
+    users: Users | None = None
     background: list[tuple[subprocess.Popen[bytes], Path, str]] = field(default_factory=list)
 
     def argv(self, command: str) -> list[str]:
         program, *words = shlex.split(command)
         words = [str(self.redis_port) if word == "6390" else word for word in words]
         if program == "redis-cli":
-            return ["redis-cli", "--no-raw", *words]
+            login = ["-u", self.users.operator, "--no-auth-warning"] if self.users else []
+            return ["redis-cli", "--no-raw", *login, *words]
         assert program == "edgebus"
         url = ["--url", f"ws://127.0.0.1:{self.edge_port}"] if words[0] == "listen" else []
         return [sys.executable, "-m", "edgebus", *words, *url]
 
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "EDGEBUS_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}"}
+    def environment(self, command: str) -> dict[str, str]:
+        url = f"redis://127.0.0.1:{self.redis_port}"
+        if self.users is not None:
+            url = self.users.producer if command.startswith("edgebus publish") else self.users.operator
+        return {**os.environ, "EDGEBUS_REDIS_URL": url}
 
     def run(self, command: str) -> str:
         done = subprocess.run(
-            self.argv(command), env=self.environment(), capture_output=True, timeout=DEADLINE_S, check=True
+            self.argv(command), env=self.environment(command), capture_output=True, timeout=DEADLINE_S, check=True
         )
         return done.stdout.decode()
 
     def leave_running(self, command: str, expected: str) -> None:
         output = self.folder / f"terminal-{len(self.background)}"
         with output.open("wb") as file:
-            process = subprocess.Popen(self.argv(command), env=self.environment(), stdout=file)
+            process = subprocess.Popen(self.argv(command), env=self.environment(command), stdout=file)
         self.background.append((process, output, expected))
 
 
-@pytest.fixture
-def terminals(tmp_path: Path) -> Iterator[Terminals]:
+@pytest.fixture(params=["anybody", "users of edgebus acl"])
+def terminals(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminals]:
     with EmbeddedBroker(port=0) as broker:
-        environment = {**os.environ, "EDGEBUS_REDIS_URL": broker.url}
+        users = users_only(broker) if request.param != "anybody" else None
+        environment = {**os.environ, "EDGEBUS_REDIS_URL": users.edge if users else broker.url}
         edge = subprocess.Popen(
             [sys.executable, "-m", "edgebus", "edge", "mahavishnu", "--port", "0"],
             env=environment,
@@ -86,7 +96,7 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
         line = edge.stdout.readline().decode()
         port = re.search(r"ws://127\.0\.0\.1:(\d+)", line)
         assert port is not None, line
-        terminals = Terminals(broker.port, int(port[1]), tmp_path)
+        terminals = Terminals(broker.port, int(port[1]), tmp_path, users)
         try:
             yield terminals
         finally:
@@ -125,6 +135,8 @@ def test_redis_cli_page_prints_what_it_says(terminals: Terminals) -> None:
         perform(block, terminals)
     for _, output, expected in terminals.background:
         wait_for_output(output, expected)
+    if terminals.users is not None:
+        assert redis_cli(terminals.users.admin, "ACL", "LOG") == "", "an operator was refused something"
 
 
 def test_normalising_keeps_what_matters() -> None:
