@@ -111,17 +111,29 @@ class Running:
         folder: where its output goes.
         env: its whole environment.
         cwd: its folder.
+        typed: whether somebody types into it; else its input is empty.
 
     """
 
     def __init__(
-        self, argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        *,
+        typed: bool = False,
     ) -> None:
         self.argv = list(argv)
         self._log = folder / f"{next(_numbers)}-{Path(argv[0]).name}.log"
         with self._log.open("wb") as output:
             self._child: Child = spawn_bound(
-                self.argv, stdout=output, stderr=subprocess.STDOUT, env=env or environment(), cwd=cwd
+                self.argv,
+                stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env or environment(),
+                cwd=cwd,
             )
 
     @property
@@ -133,6 +145,17 @@ class Running:
     def output(self) -> str:
         """What it has written so far, to either stream."""
         return self._log.read_text("utf-8", "replace")
+
+    def type(self, line: str) -> None:
+        """Type one line."""
+        assert self._child.process.stdin is not None
+        self._child.process.stdin.write(f"{line}\n".encode())
+        self._child.process.stdin.flush()
+
+    def end_input(self) -> None:
+        """End what is typed, as Ctrl-D does; twice is harmless."""
+        if self._child.process.stdin is not None:
+            self._child.process.stdin.close()
 
     def signal(self, number: signal.Signals) -> Self:
         """Send it a signal."""
@@ -164,6 +187,7 @@ class Running:
 
     def kill(self) -> None:
         """End it at once if it has not ended."""
+        self.end_input()
         if self._child.exit_code is None:
             self._child.process.kill()
             self.exit_code()
@@ -176,9 +200,9 @@ class Processes:
         self._folder = folder
         self._started: list[Running] = []
 
-    def start(self, *argv: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Running:
+    def start(self, *argv: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, typed: bool = False) -> Running:
         """Start a program."""
-        running = Running(argv, self._folder, env, cwd)
+        running = Running(argv, self._folder, env, cwd, typed=typed)
         self._started.append(running)
         return running
 
