@@ -14,15 +14,14 @@ from typing import Any, Final, Self, TypeAlias, cast
 import orjson
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from bus import address
-from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, is_passing, outcome, queue
+from bus.appending import SCRIPT, Appended, Clock, Entry, Replicas, Reply, outcome, queue
 from bus.channel import Channel
 from bus.envelope import Arrived, splice
-from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
+from bus.errors import BusError, BusNotReady
+from bus.failures import converted
 from bus.position import BEGINNING, no_log
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.service import PastEvent
@@ -346,20 +345,11 @@ class Log:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
         """Begin with this Redis if that was not done yet, and convert what goes wrong."""
-        try:
+        with converted(self._url):
             if not self._is_known:
                 await self._begin(self._redis.execute_command)
                 self._is_known = True
             yield
-        except AuthenticationError as error:
-            raise LoginRefused(f"Redis refuses the log-in: {error}") from error
-        except (RedisTimeoutError, TimeoutError) as error:
-            raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
-        except (RedisConnectionError, OSError) as error:
-            raise BusUnavailable(address.start_line(self._url)) from error
-        except RedisError as error:
-            kind = BusNotReady if is_passing(error) else BusError
-            raise kind(f"Redis answered with an error: {error}") from error
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:
