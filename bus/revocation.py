@@ -17,6 +17,7 @@ __all__ = ["KEPT_S", "REVOKED", "Revocation", "Revocations", "of_token", "of_use
 REVOKED: Final = "bus:revoked"
 KEPT_S: Final = 31 * 24 * 60 * 60
 """How long a revocation is kept. No edge takes tokens that live longer, so none that it concerns is left by then."""
+_DIGITS: Final = 15
 
 
 def of_user(user_id: str) -> str:
@@ -40,7 +41,8 @@ class Revocation:
     def parse(cls, message: bytes) -> Self | None:
         """Return the revocation in a message of the channel, None when there is none in it."""
         member, _, at_ms = message.decode(errors="replace").rpartition(" ")
-        return cls(member, int(at_ms)) if member and at_ms.isascii() and at_ms.isdecimal() else None
+        is_time = at_ms.isascii() and at_ms.isdecimal() and len(at_ms) <= _DIGITS
+        return cls(member, int(at_ms)) if member and is_time else None
 
 
 class Revocations:

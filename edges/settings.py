@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
@@ -16,7 +16,7 @@ from bus.errors import BusError
 __all__ = ["EdgeSettings", "SettingsError"]
 
 _PREFIX: Final = "EDGEBUS_"
-_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT"})
+_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT", "EDGEBUS_TOKEN"})
 """Variables that other parts of the project read; everything else that begins with the prefix must be a setting."""
 
 
@@ -50,12 +50,35 @@ class EdgeSettings(BaseSettings):
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
 
+    auth_required: bool = Field(False, description="true: nothing but `auth` and `ping` before a valid token")
+    auth_secret: SecretStr | None = Field(None, description="shared secret of HS256 tokens, at least 32 bytes")
+    auth_key_file: Path | None = Field(None, description="PEM file with the public key of RS256, ES256, EdDSA tokens")
+    auth_jwks: str | None = Field(None, description="file or https URL with the issuer's public keys (JWKS)")
+    auth_audience: str | None = Field(None, description="must be in a token's aud; None refuses tokens that have one")
+    auth_issuer: str | None = Field(None, description="must be a token's iss; None takes any")
+    auth_max_lifetime_s: float = Field(
+        24 * 60 * 60, gt=0, le=30 * 24 * 60 * 60, description="longest life of a token, seconds"
+    )
+    auth_max_token_bytes: int = Field(8 * 1024, ge=256, description="largest token, bytes")
+    auth_leeway_s: float = Field(5.0, ge=0, le=300, description="an issuer's clock may be ahead by, seconds")
+    auth_deadline_s: float = Field(5.0, gt=0, description="for a token where one is required, seconds")
+    auth_warning_s: float = Field(30.0, ge=0, description="before a token expires, its client is warned, seconds")
+    auth_in_query: bool = Field(False, description="true: a token may stand in the URL (?token=), where logs catch it")
+    anonymous_permissions: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="of who shows no token, with spaces between; None: all without keys, none with keys"
+    )
+
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name != "enabled":
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("expected a number or a text, not true or false")
         return value
+
+    @field_validator("anonymous_permissions", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator("redis_url")
     @classmethod
