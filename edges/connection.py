@@ -8,7 +8,7 @@ import asyncio
 import codecs
 import logging
 import socket
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from enum import Enum, auto
 from typing import Final, cast
 
@@ -16,8 +16,10 @@ from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from edges import http
+from edges.credentials import chosen_subprotocol, shown_tokens
 from edges.dialects import ENVELOPE, Dialect
 from edges.limits import TokenBucket
 from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
@@ -43,6 +45,13 @@ class _Phase(Enum):
 
 _OPEN: Final = _Phase.OPEN
 """By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
+
+
+class _Protocol(ServerProtocol):
+    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references."""
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        return chosen_subprotocol(subprotocols)
 
 
 class Connection(asyncio.Protocol):
@@ -72,7 +81,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._websocket = ServerProtocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._websocket = _Protocol(max_size=around.settings.max_message_bytes, logger=_quiet)
         self._transport = cast(asyncio.Transport, None)
         self._phase = _Phase.OPENING
         self._head = bytearray()
@@ -169,6 +178,13 @@ class Connection(asyncio.Protocol):
             self._pinged = True
             self._websocket.send_ping(b"")
             self._send_pending()
+        if self._session is not None and self._phase is _Phase.OPEN:
+            self._session.check_standing(now)
+
+    def check_revoked(self) -> None:
+        """Send the client away if its token was revoked."""
+        if self._session is not None and self._phase is _Phase.OPEN:
+            self._session.check_revoked()
 
     # The opening handshake, and plain HTTP.
 
@@ -204,7 +220,7 @@ class Connection(asyncio.Protocol):
             self._phase = _Phase.OPEN
             self.close(AT_CAPACITY)
         else:
-            self._open()
+            self._open(shown_tokens(request, in_query=self._around.settings.auth_in_query))
             if rest:
                 self._receive(rest)
 
@@ -220,9 +236,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(answer)
         self._end_writing()
 
-    def _open(self) -> None:
+    def _open(self, tokens: Sequence[str]) -> None:
         self._phase, self._deadline = _Phase.OPEN, None
-        self._session = Session(self, self._around)
+        self._session = Session(self, self._around, tokens)
         self._rooms = self._session.rooms
         self._session.begin()
 
@@ -288,6 +304,11 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Id of the connection, as in the welcome and in logs."""
         return str(self._websocket.id)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS covers the way to whoever is at the other end of the socket."""
+        return self._transport.get_extra_info("ssl_object") is not None
 
     @property
     def dialect(self) -> Dialect:

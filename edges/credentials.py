@@ -24,7 +24,7 @@ def chosen_subprotocol(offered: Sequence[str]) -> Subprotocol | None:
 def shown_tokens(request: Request, *, in_query: bool) -> list[str]:
     """Return the tokens in a request: ``Authorization: Bearer``, beside ``edgebus.v1``, and in the query if allowed.
 
-    More than one is for the caller to refuse. What is no token is passed over: other ways to log in, other subprotocols.
+    More than one is for the caller to refuse. Passed over is what is no token: other ways to log in, other protocols.
     """
     found = [
         words[1].strip()

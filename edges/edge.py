@@ -18,14 +18,19 @@ from typing import Any, Final, Self
 from bus.errors import BusError, BusUnavailable
 from bus.log import Log
 from bus.probe import Probe
+from bus.revocation import REVOKED, Revocations
 from bus.service import Service
 from bus.subscriber import Subscriber
 from bus.tasks import end
+from edges.access import Access
 from edges.answers import Answers
 from edges.connection import Connection
+from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
 from edges.protocol import GOING_AWAY, Notice
+from edges.published import PublishedKeys
 from edges.registry import Registry, RegistryStatistics
+from edges.revoked import Revoked
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
 
@@ -39,6 +44,7 @@ _COMPARE_RETRY_S: Final = 0.2
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
 _KEEP_EVERY_S: Final = 600.0
+_KEYS_EVERY_S: Final = 300.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
 
@@ -80,6 +86,8 @@ class Edge:
             probe=Probe(self._probe_log, interval_s=self.settings.probe_interval_s),
         )
         self._hub.attach(self._subscriber, self._spawn)
+        revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
+        self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
@@ -122,9 +130,11 @@ class Edge:
 
         Raises:
             OSError: the port cannot be had.
+            SettingsError: tokens are required and no key is set up, or one that is cannot be used.
 
         """
         loop = asyncio.get_running_loop()
+        gate = Gate(self.settings, is_revoked=self._revoked.concerns)
         around = Surroundings(
             self.service,
             self.settings,
@@ -134,12 +144,17 @@ class Edge:
             self._spawn,
             self.health,
             self.not_ready,
+            gate,
+            Access(self.service),
         )
         self._server = await loop.create_server(
             lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
         )
         self._started = time.time()
         self._subscriber.name_probe(f"bus:probe:{self.id}")
+        if not gate.is_open:
+            self._has_tokens = True
+            self._subscriber.listen(REVOKED, self._revoked.take)
         await self._subscriber.__aenter__()
         self._tasks = [
             asyncio.create_task(self._watch_deadlines(), name="edge deadlines"),
@@ -147,6 +162,8 @@ class Edge:
             asyncio.create_task(self._announce(), name="edge presence"),
             asyncio.create_task(self._keep_logs(), name="edge logs"),
         ]
+        if gate.published is not None:
+            self._tasks.append(asyncio.create_task(_keep_keys(gate.published), name="edge keys"))
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
 
     async def stop(self) -> None:
@@ -165,6 +182,7 @@ class Edge:
                 await self._log.withdraw(presence)
         await self._log.close()
         await self._probe_log.close()
+        await self._revoked.close()
         _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
@@ -201,6 +219,8 @@ class Edge:
             return "the link to Redis is down"
         if not self._subscriber.is_heard:
             return "the link to Redis is deaf: no probe came back in time"
+        if self._has_tokens and not self._revoked.is_read:
+            return "it is not read yet which tokens were revoked"
         return None if self._is_compared else "rooms are being compared with their logs"
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
@@ -260,10 +280,12 @@ class Edge:
         ):  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
+        if self._has_tokens:
+            self._revoked.read()
 
     def _link_went(self) -> None:
         self._is_compared = False
-        for log in (self._log, self._probe_log):
+        for log in (self._log, self._probe_log, self._revoked):
             self._spawn(log.drop(), "drop a connection to Redis")
         self._notify_all(Notice("bus.degraded", {"reason": "the link to Redis is down; events will be made up for"}))
 
@@ -286,6 +308,10 @@ class Edge:
     def _is_link(self, generation: int) -> bool:
         return self._subscriber.is_up and self._subscriber.statistics().generation == generation
 
+    def _check_revoked(self) -> None:
+        for connection in self._registry:
+            connection.check_revoked()
+
     def _notify_all(self, notice: Notice) -> None:
         for connection in self._registry:
             connection.notify(notice)
@@ -305,6 +331,13 @@ class Edge:
                 await self._registry.emptied()
         for connection in self._registry:
             connection.cut()
+
+
+async def _keep_keys(published: PublishedKeys) -> None:
+    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
+    while True:
+        await published.refresh()
+        await asyncio.sleep(_KEYS_EVERY_S)
 
 
 @contextlib.contextmanager

@@ -47,6 +47,9 @@ class Code(StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     INVALID_CHANNEL = "INVALID_CHANNEL"
     UNKNOWN_REQUEST = "UNKNOWN_REQUEST"
+    FORBIDDEN = "FORBIDDEN"
+    AUTH_REQUIRED = "AUTH_REQUIRED"
+    AUTH_FAILED = "AUTH_FAILED"
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     SUBSCRIPTION_LIMIT = "SUBSCRIPTION_LIMIT"
     UNAVAILABLE = "UNAVAILABLE"
@@ -64,6 +67,8 @@ class CloseCode:
 
 GOING_AWAY: Final = CloseCode(1001, "the edge goes away", come_back=True)
 INVALID_TEXT: Final = CloseCode(1007, "a text message is not UTF-8", come_back=False)
+NO_TOKEN: Final = CloseCode(1008, "authentication failed", come_back=False)
+NO_TOKEN_FLAT: Final = CloseCode(4001, "authentication failed", come_back=False)
 ABUSE: Final = CloseCode(1008, "rate limit exceeded again and again", come_back=False)
 CONTROL_FLOOD: Final = CloseCode(1008, "too many control frames", come_back=False)
 TOO_BIG: Final = CloseCode(1009, "a message is over the limit", come_back=False)
@@ -105,10 +110,11 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Show a token."""
+    """Show a token; ``then`` is what the same message asks for beside, in the session-buddy dialect."""
 
-    token: str
+    token: str = field(repr=False)
     reply_to: str | None = None
+    then: "Switch | Ping | Refusal | None" = None
     verb: ClassVar = "auth"
 
 

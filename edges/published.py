@@ -27,7 +27,7 @@ class KeysUnavailable(Exception):
 
 
 def check_jwks_url(url: str) -> None:
-    """Raise ``UnusableKey`` unless ``url`` is an ``https`` one, or an ``http`` one on this machine; with no password."""
+    """Raise ``UnusableKey`` unless ``url`` is an ``https`` one, or ``http`` on this machine; and without a password."""
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise UnusableKey("is a URL with a password in it; publish keys without one")

@@ -16,6 +16,9 @@ class Timed(Protocol):
     def check_deadlines(self, now: float) -> None:
         """Do what is due at ``now``, seconds of the event loop's clock."""
 
+    def check_revoked(self) -> None:
+        """Send the client away if its token was revoked."""
+
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 

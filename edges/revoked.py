@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from bus.errors import BusError
@@ -97,7 +98,8 @@ class Revoked:
 
     async def drop(self) -> None:
         """Give up the connection: it may lead nowhere."""
-        await self._revocations.drop()
+        with suppress(BusError):
+            await self._revocations.drop()
 
     async def close(self) -> None:
         """Close the connection; calling it twice is harmless."""

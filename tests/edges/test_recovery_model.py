@@ -19,8 +19,10 @@ from bus.replay import Tail
 from bus.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
 from edges import EdgeSettings, hub, session
+from edges.access import Access
 from edges.answers import Answers
 from edges.dialects import Dialect
+from edges.gate import Gate
 from edges.hub import Hub
 from edges.protocol import CloseCode
 from edges.registry import Registry
@@ -90,6 +92,7 @@ class Peer:
     """A connection that only keeps what is written."""
 
     name = "peer"
+    is_secure = False
 
     def __init__(self) -> None:
         self.written = b""
@@ -199,6 +202,8 @@ class Recovery(RuleBasedStateMachine):
             self.spawn,
             dict,
             lambda: None,
+            Gate(EdgeSettings()),
+            Access(SERVICE),
         )
         self.spawn(self.compare(), "compare")
         self.pump()
