@@ -16,7 +16,7 @@ from edges.protocol import Ask, Code, Notice, Refusal, Refused
 from edges.settings import EdgeSettings
 from edges.tokens import TokenRefused
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "iso"]
 
 _NO_TOKEN: Final = "no good token came in time; send an auth request with one first"  # noqa: S105 (a sentence)
 
@@ -67,7 +67,7 @@ class Admission:
     def report(self) -> dict[str, Any]:
         """Return the data of the answer to a token."""
         status = "anonymous" if self.caller.user_id is None else "authenticated"
-        return {"status": status, "user_id": self.caller.user_id, "expires_at": _iso(self.caller.expires_at)}
+        return {"status": status, "user_id": self.caller.user_id, "expires_at": iso(self.caller.expires_at)}
 
     # What it may do.
 
@@ -105,7 +105,7 @@ class Admission:
         if self._is_warned or left_s > self._warning_s:
             return None
         self._is_warned = True
-        return Notice("auth.expiring", {"expires_at": _iso(expires_at), "expires_in_ms": round(left_s * 1000)})
+        return Notice("auth.expiring", {"expires_at": iso(expires_at), "expires_in_ms": round(left_s * 1000)})
 
     def revoked(self) -> Refusal | None:
         """Return with what the client is sent away if its token was revoked, else None."""
@@ -114,5 +114,6 @@ class Admission:
         return Refusal(Code.AUTH_FAILED, "the token was revoked; get a new one")
 
 
-def _iso(seconds: float | None) -> str | None:
+def iso(seconds: float | None) -> str | None:
+    """Return a time since the epoch as the protocol writes times; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
