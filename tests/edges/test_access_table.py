@@ -5,6 +5,7 @@ from typing import Any, Final
 import pytest
 
 from edges import Edge
+from edges.access import Access
 from producers.services import NAMES, load
 from tests.edges.access_table import CALLERS, TABLE
 from tests.edges.conftest import OpenClient, StartEdge
@@ -89,6 +90,18 @@ async def test_subscribing_and_asking(
             assert await answered(client, "auth", token=token("alice", permissions(caller, service))) is None
             assert (caller, form, await opened(client, service, form)) == (caller, form, channels_for(caller, service))
             assert (caller, await asked(client, service)) == (caller, requests_for(caller, service))
+
+
+@pytest.mark.parametrize("service", NAMES)
+async def test_open_door_is_noticed(
+    start_edge: StartEdge, open_client: OpenClient, broker_url: str, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the check switched off, what is compared above differs from the table in every row."""
+    monkeypatch.setattr(Access, "may_read", lambda *_: True)
+    edge = await ready(start_edge, broker_url, service)
+    client = await open_client(edge)
+    assert await opened(client, service, "plain") == set(TABLE[service].channels) != channels_for("stranger", service)
+    assert await asked(client, service) == set(TABLE[service].requests)
 
 
 @pytest.mark.parametrize("service", NAMES)

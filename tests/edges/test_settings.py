@@ -119,3 +119,40 @@ def test_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address does not put its password into the message."""
     monkeypatch.setenv("EDGEBUS_REDIS_URL", "redis://:hidden@h:1/7")
     assert "hidden" not in wrong()
+
+
+def test_settings_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are set like all others: from the environment, a file, a flag; a list of permissions is one text."""
+    monkeypatch.setenv("EDGEBUS_AUTH_REQUIRED", "true")
+    monkeypatch.setenv("EDGEBUS_ANONYMOUS_PERMISSIONS", "a:read b:read")
+    settings = EdgeSettings.load(None, auth_in_query="true", auth_deadline_s="2.5", auth_key_file="key.pem")
+    assert (settings.auth_required, settings.auth_in_query, settings.auth_deadline_s) == (True, True, 2.5)
+    assert settings.anonymous_permissions == ("a:read", "b:read")
+    assert settings.auth_key_file == Path("key.pem")
+    assert (settings.auth_max_lifetime_s, settings.auth_max_token_bytes) == (86_400, 8192)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("auth_required", "perhaps"),
+        ("auth_max_lifetime_s", 31 * 86_400),
+        ("auth_max_lifetime_s", "nan"),
+        ("auth_deadline_s", 0),
+        ("auth_deadline_s", True),
+        ("auth_max_token_bytes", 10),
+        ("auth_secret", True),
+        ("anonymous_permissions", 5),
+    ],
+)
+def test_settings_of_tokens_refused(name: str, value: Any) -> None:
+    """A wrong value is named."""
+    assert wrong(**{name: value}).startswith(f"--{name.replace('_', '-')}: ")
+
+
+def test_secret_is_not_told(file: Path) -> None:
+    """A secret shows neither in what settings print nor in what is said about a wrong one."""
+    file.write_text("websocket: {auth_secret: [hidden-secret]}")
+    assert "hidden-secret" not in wrong(file)
+    file.write_text("websocket: {auth_secret: hidden-secret}")
+    assert "hidden-secret" not in f"{EdgeSettings.load(file)!r}{EdgeSettings.load(file)}"
