@@ -28,7 +28,10 @@ class KeysUnavailable(Exception):
 
 def check_jwks_url(url: str) -> None:
     """Raise ``UnusableKey`` unless ``url`` is an ``https`` one, or ``http`` on this machine; and without a password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UnusableKey("is no URL") from None
     if parts.username is not None or parts.password is not None:
         raise UnusableKey("is a URL with a password in it; publish keys without one")
     if not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))) or not parts.hostname:
@@ -112,7 +115,7 @@ class PublishedKeys:
         try:
             async with asyncio.timeout(2 * _FETCH_S):
                 self._keys = keys_of_jwks(await asyncio.to_thread(self._fetch, self._url))
-        except (OSError, HTTPException, UnusableKey) as error:  # TimeoutError is an OSError
+        except (OSError, HTTPException, ValueError) as error:  # also TimeoutError, UnusableKey and names that are none
             self._has_failed = True
             _logger.warning("keys of tokens cannot be fetched", extra={"url": self._url, "reason": str(error)})
         else:

@@ -438,9 +438,12 @@ class Session:
             self._dismiss(refusal)
 
     def _dismiss(self, refusal: Refusal) -> None:
-        if not self._has_ended:
-            self._say(refusal)
-            self._speaker.close(self.dialect.no_token)
+        """Say why, and close; what a token holds is in no sentence, so the log may have it."""
+        if self._has_ended:
+            return
+        _logger.info("sent a client away", extra={"connection": self._speaker.name, "reason": refusal.sentence})
+        self._say(refusal)
+        self._speaker.close(self.dialect.no_token)
 
     # Saying.
 

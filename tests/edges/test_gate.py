@@ -72,7 +72,14 @@ def test_wrong_sources_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://issuer.example/keys", "https://user:word@issuer.example/", "https://", "ftp://127.0.0.1/", "file:///keys"],
+    [
+        "http://issuer.example/keys",
+        "https://user:word@issuer.example/",
+        "https://",
+        "ftp://127.0.0.1/",
+        "file:///keys",
+        "https://[",
+    ],
 )
 def test_addresses_of_keys_that_are_refused(url: str) -> None:
     """What anybody on the way could change is no place for keys."""

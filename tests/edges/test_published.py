@@ -103,6 +103,13 @@ async def test_document_that_is_none(issuer: Issuer, published: PublishedKeys, d
         await published.keys("r")
 
 
+async def test_address_that_cannot_be_asked() -> None:
+    """An address that no resolver takes is a failed fetch, and no end of the edge."""
+    for url in ("https://a..b/", "https://issuer:x/", "http://127.0.0.1:1/"):
+        with pytest.raises(KeysUnavailable):
+            await PublishedKeys(url).keys(None)
+
+
 @asynccontextmanager
 async def site(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Run a site that gives everyone this answer, and keeps what was asked."""

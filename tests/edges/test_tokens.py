@@ -1,8 +1,11 @@
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edges.access import Caller
 from edges.keys import Key, Keyring, public_key, secret_key
@@ -264,3 +267,35 @@ def test_tokens_of_the_library_itself() -> None:
     """What PyJWT makes with nothing but the claims is taken."""
     now = int(time.time())
     assert judged(jwt.encode({"sub": "carol", "exp": now + 60}, SECRET)).user_id == "carol"
+
+
+# Anything at all.
+
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+NAMES: Final = ("exp", "iat", "nbf", "aud", "iss", "sub", "user_id", "jti", "permissions", "scopes", "scope")
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
+def test_any_text_is_refused(text: str) -> None:
+    """Whatever is shown as a token, there is a sentence for it and nothing else."""
+    with pytest.raises(TokenRefused):
+        judged(text)
+
+
+@given(JSON | st.binary(max_size=40), JSON | st.binary(max_size=40))
+def test_any_signed_parts(header: Any, payload: Any) -> None:
+    """Even with the right signature, any header and any claims end in a caller or a sentence."""
+    with suppress(TokenRefused):
+        judged(raw({"alg": "HS256", "extra": header} if not isinstance(header, bytes) else header, payload))
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON), st.sampled_from([None, "edge"]), st.sampled_from([None, "me"]))
+def test_any_claims(given_claims: dict[str, Any], audience: str | None, issuer: str | None) -> None:
+    """Claims of any types and sizes end in a caller or a sentence."""
+    rules = Rules(86_400, 8192, audience=audience, issuer=issuer)
+    with suppress(TokenRefused):
+        caller_of({"user_id": "alice", "exp": NOW_S + 60, **given_claims}, rules, NOW_S)
