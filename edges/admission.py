@@ -29,6 +29,7 @@ class Admission:
         access: the permissions of the service.
         settings: say whether a token is required, and when.
         now: seconds of a monotonic clock.
+        needs_token: this client must show one, whatever others must.
 
     Attributes:
         caller: who the client is; an anonymous one until it shows a token.
@@ -38,10 +39,12 @@ class Admission:
 
     __slots__ = ("_access", "_deadline", "_gate", "_is_warned", "_warning_s", "caller", "is_locked")
 
-    def __init__(self, gate: Gate, access: Access, settings: EdgeSettings, now: float) -> None:
+    def __init__(
+        self, gate: Gate, access: Access, settings: EdgeSettings, now: float, *, needs_token: bool = False
+    ) -> None:
         self._gate, self._access = gate, access
         self.caller: Caller = gate.anonymous
-        self.is_locked = settings.auth_required
+        self.is_locked = settings.auth_required or needs_token
         self._deadline, self._warning_s = now + settings.auth_deadline_s, settings.auth_warning_s
         self._is_warned = False
 

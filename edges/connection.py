@@ -311,6 +311,11 @@ class Connection(asyncio.Protocol):
         return self._transport.get_extra_info("ssl_object") is not None
 
     @property
+    def needs_token(self) -> bool:
+        """Whether it must show a token whatever others must, for where it comes from; nothing says so yet."""
+        return False
+
+    @property
     def dialect(self) -> Dialect:
         """What the client speaks at the moment."""
         return ENVELOPE if self._session is None else self._session.dialect

@@ -90,6 +90,10 @@ class Speaker(Reader, Protocol):
     def is_secure(self) -> bool:
         """Whether nobody on the way can read along."""
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether it must show a token whatever others must, for where it comes from."""
+
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
@@ -127,7 +131,8 @@ class Session:
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
         self._patience = Patience()
         self._tokens = () if around.gate.is_open else tokens
-        self._admission = Admission(around.gate, around.access, around.settings, now)
+        needs_token = speaker.needs_token
+        self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
 
     @property
     def rooms(self) -> Mapping[str, Channel]:

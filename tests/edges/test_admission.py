@@ -104,3 +104,15 @@ async def test_no_token_is_looked_at_without_keys(clock: Clock) -> None:
     await standing.admit(["nonsense"])
     assert standing.report() == {"status": "anonymous", "user_id": None, "expires_at": None}
     assert standing.due(1e9) is None
+
+
+async def test_one_who_must_show_a_token_where_others_need_not(clock: Clock) -> None:
+    """Who comes from nowhere in particular may have to, and without keys gets in by no token at all."""
+    settings = EdgeSettings(auth_secret=HIDDEN)
+    standing = Admission(Gate(settings, clock=clock), Access(SERVICE), settings, 0.0, needs_token=True)
+    assert standing.is_locked
+    await standing.admit(signed())
+    assert not standing.is_locked
+    standing = Admission(Gate(EdgeSettings()), Access(SERVICE), EdgeSettings(), 0.0, needs_token=True)
+    await standing.admit(["nonsense"])
+    assert standing.is_locked

@@ -92,7 +92,7 @@ class Peer:
     """A connection that only keeps what is written."""
 
     name = "peer"
-    is_secure = False
+    is_secure = needs_token = False
 
     def __init__(self) -> None:
         self.written = b""
