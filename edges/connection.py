@@ -13,12 +13,13 @@ from enum import Enum, auto
 from typing import Final, cast
 
 from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from edges import http
 from edges.dialects import ENVELOPE, Dialect
+from edges.door import Visitor, admit
 from edges.limits import TokenBucket
 from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
 from edges.session import Session, Surroundings
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_rooms",
         "_session",
         "_transport",
+        "_visitor",
         "_websocket",
     )
 
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._websocket = ServerProtocol(max_size=around.settings.max_message_bytes, logger=_quiet)
         self._transport = cast(asyncio.Transport, None)
+        self._visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
         self._head = bytearray()
         self._parts: list[bytes] = []
@@ -98,6 +101,8 @@ class Connection(asyncio.Protocol):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = transport.get_extra_info("peername")  # None when it has gone already
+            self._visitor = Visitor(peer[0] if peer else "", transport.get_extra_info("sslcontext") is not None)
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
         if not self._around.registry.enter(self):
             self.cut()
@@ -196,6 +201,11 @@ class Connection(asyncio.Protocol):
             answer = http.answer(request, self._around.health(), self._around.not_ready())
             self._finish(answer.serialize())
             return
+        visitor = self._admitted(request)
+        if isinstance(visitor, Response):
+            self._finish(visitor.serialize())
+            return
+        self._visitor = visitor
         self._websocket.send_response(self._websocket.accept(request))
         self._send_pending()
         if self._websocket.state is not OPEN:
@@ -207,6 +217,10 @@ class Connection(asyncio.Protocol):
             self._open()
             if rest:
                 self._receive(rest)
+
+    def _admitted(self, request: Request) -> Visitor | Response:
+        peer, around = self._visitor, self._around
+        return admit(request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=around.takes_tokens)
 
     def _refuse(self, head: bytes) -> None:
         """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
@@ -288,6 +302,21 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Id of the connection, as in the welcome and in logs."""
         return str(self._websocket.id)
+
+    @property
+    def address(self) -> str:
+        """The client's address; before its handshake was read, and for plain HTTP, that of the socket's other end."""
+        return self._visitor.address
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read along, as far as a listed proxy."""
+        return self._visitor.is_secure
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it must show a valid token whatever others must: it named no page, and only listed ones may come."""
+        return self._visitor.needs_token
 
     @property
     def dialect(self) -> Dialect:

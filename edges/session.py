@@ -70,6 +70,7 @@ class Surroundings:
     spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
     health: Callable[[], dict[str, object]]
     not_ready: Callable[[], str | None]
+    takes_tokens: bool = False
 
 
 class Speaker(Reader, Protocol):
@@ -78,6 +79,10 @@ class Speaker(Reader, Protocol):
     @property
     def name(self) -> str:
         """Id of the connection."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read along, as far as a listed proxy."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
@@ -151,7 +156,7 @@ class Session:
         self._welcome_is_due = False
         service = self._around.service
         rate = self._around.settings.message_rate_limit
-        self._say(Welcome(self._speaker.name, service.name, service.welcome, rate))
+        self._say(Welcome(self._speaker.name, service.name, service.welcome, rate, secure=self._speaker.is_secure))
 
     def _enter_first_room(self) -> None:
         """Put a client of a dialect with a first room into it, unless it has found one by itself."""

@@ -3,15 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
+from edges.forwarded import Network, parse_network
+from edges.origins import check_origin
 
 __all__ = ["EdgeSettings", "SettingsError"]
 
@@ -49,6 +51,12 @@ class EdgeSettings(BaseSettings):
     close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: all of them"
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -56,6 +64,16 @@ class EdgeSettings(BaseSettings):
         if isinstance(value, bool) and info.field_name != "enabled":
             raise ValueError("expected a number or a text, not true or false")
         return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _check_origins(cls, value: Any) -> Any:
+        return tuple(check_origin(entry) for entry in _listed(value))
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _parse_proxies(cls, value: Any) -> Any:
+        return tuple(parse_network(str(entry)) for entry in _listed(value))
 
     @field_validator("redis_url")
     @classmethod
@@ -101,6 +119,15 @@ class EdgeSettings(BaseSettings):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             source = "flag" if name in given else "environment" if name in in_environment else str(file)
             raise SettingsError(f"{_spelled(name, source)}: {problem['msg'].lower()}") from None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the entries of a list, or of a text with commas between them, as a variable or a flag has it."""
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+        raise ValueError("expected a list of texts, or one text with commas between them")
+    return list(value)
 
 
 def _spelled(name: str, source: str) -> str:

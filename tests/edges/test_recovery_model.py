@@ -90,6 +90,7 @@ class Peer:
     """A connection that only keeps what is written."""
 
     name = "peer"
+    is_secure = False
 
     def __init__(self) -> None:
         self.written = b""
