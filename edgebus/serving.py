@@ -26,7 +26,9 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; try --port")
-        show(f"{service.name} listens on ws://{edge.host}:{edge.port}, Redis is {without_password(settings.redis_url)}")
+        scheme = "wss" if settings.tls_certificate else "ws"
+        where = f"{scheme}://{edge.host}:{edge.port}"
+        show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())
         finally:

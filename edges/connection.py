@@ -28,6 +28,8 @@ __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
+_LINGER_S: Final = 1.0
+"""With TLS, for what a client had under way when its connection was failed."""
 
 _logger = logging.getLogger("edgebus.edges")
 _quiet: Final = logging.getLogger("edgebus.websockets")
@@ -392,11 +394,14 @@ class Connection(asyncio.Protocol):
         """Close our half of the socket, and let the client close its own within the deadline.
 
         Closing both at once while bytes of the client are still on their way would reset the connection, and the reset
-        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6).
+        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6). With TLS there are
+        no halves: a client whose connection was failed is given a moment to end what it is sending.
         """
         self._deadline = self._loop.time() + self._around.settings.close_timeout_s
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        elif self._websocket.close_sent is not None and self._websocket.close_rcvd is None:
+            self._loop.call_later(_LINGER_S, self._transport.close)
         else:
             self._transport.close()
 

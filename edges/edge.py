@@ -12,6 +12,7 @@ import platform
 import ssl
 import time
 from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
@@ -28,6 +29,7 @@ from edges.protocol import GOING_AWAY, Notice
 from edges.registry import Registry, RegistryStatistics
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
+from edges.tls import check_exposure, expiry_warning, identity
 
 __all__ = ["Edge"]
 
@@ -38,6 +40,7 @@ _WITHDRAW_S: Final = 1.0
 _COMPARE_RETRY_S: Final = 0.2
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
+_DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
@@ -54,7 +57,7 @@ class Edge:
     Args:
         service: the catalogue to serve.
         settings: None takes the defaults and the environment.
-        tls: serve ``wss`` with this.
+        tls: serve ``wss`` with this; None: with the files that the settings name, if any.
 
     """
 
@@ -84,6 +87,7 @@ class Edge:
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = False
+        self._expires: datetime | None = None
         self._started = 0.0
 
     async def __aenter__(self) -> Self:
@@ -122,9 +126,10 @@ class Edge:
 
         Raises:
             OSError: the port cannot be had.
+            SettingsError: it would listen without TLS where others reach it, or the files for TLS are of no use.
 
         """
-        loop = asyncio.get_running_loop()
+        self._prepare_tls()
         around = Surroundings(
             self.service,
             self.settings,
@@ -135,9 +140,7 @@ class Edge:
             self.health,
             self.not_ready,
         )
-        self._server = await loop.create_server(
-            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
-        )
+        self._server = await self._listen(around)
         self._started = time.time()
         self._subscriber.name_probe(f"bus:probe:{self.id}")
         await self._subscriber.__aenter__()
@@ -146,8 +149,23 @@ class Edge:
             asyncio.create_task(self._close_rooms(), name="edge rooms"),
             asyncio.create_task(self._announce(), name="edge presence"),
             asyncio.create_task(self._keep_logs(), name="edge logs"),
+            asyncio.create_task(self._watch_certificate(), name="edge certificate"),
         ]
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+
+    def _prepare_tls(self) -> None:
+        if self._tls is None and (files := identity(self.settings)) is not None:
+            self._tls, self._expires = files.context, files.expires
+        check_exposure(self.host, self.settings, is_tls=self._tls is not None)
+
+    async def _listen(self, around: Surroundings) -> asyncio.Server:
+        timeouts: dict[str, Any] = {}
+        if self._tls is not None:  # of which the connection learns nothing before it has succeeded
+            timeouts["ssl_handshake_timeout"] = self.settings.open_timeout_s
+            timeouts["ssl_shutdown_timeout"] = self.settings.close_timeout_s
+        return await asyncio.get_running_loop().create_server(
+            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
+        )
 
     async def stop(self) -> None:
         """Close in order; calling it twice is harmless."""
@@ -252,6 +270,14 @@ class Edge:
             await asyncio.sleep(every_s)
             with _spared("logs"):
                 await self._log.keep(self._hub.channels)
+
+    async def _watch_certificate(self) -> None:
+        """Say at the start, and once a day, that the certificate ends soon."""
+        while True:
+            warning = None if self._expires is None else expiry_warning(self._expires, datetime.now(UTC))
+            if warning is not None:
+                _logger.warning(warning)
+            await asyncio.sleep(_DAY_S)
 
     def _link_came(self) -> None:
         self._log.forget()

@@ -57,11 +57,17 @@ class EdgeSettings(BaseSettings):
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"
     )
+    tls_certificate: Path | None = Field(None, description="PEM file: the certificate and what its issuer gave with it")
+    tls_key: Path | None = Field(None, description="PEM file of its key; None: it stands in tls_certificate")
+    tls_client_ca: Path | None = Field(None, description="PEM file: who signs the certificates that clients must show")
+    insecure_behind_proxy: bool = Field(
+        False, description="true: listen without TLS where others reach it, because a proxy in front ends TLS"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name != "enabled":
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("expected a number or a text, not true or false")
         return value
 

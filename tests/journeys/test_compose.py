@@ -73,6 +73,7 @@ def test_compose_has_two_replicas_of_each_service() -> None:
     for name, edge in EDGES.items():
         assert edge["healthcheck"]["test"][-1] == str(load(service_of(name)).port)
         assert edge["stop_grace_period"] == "15s"
+        assert edge["environment"]["EDGEBUS_INSECURE_BEHIND_PROXY"] == "true"
         assert "ports" not in edge
 
 
@@ -179,7 +180,7 @@ class Stack:
 
     def _environment(self, name: str) -> dict[str, str]:
         given: dict[str, str] = EDGES[name]["environment"]
-        assert given == {"EDGEBUS_HOST": "0.0.0.0", "EDGEBUS_REDIS_URL": "redis://redis:6379"}  # noqa: S104
+        assert (given["EDGEBUS_HOST"], given["EDGEBUS_REDIS_URL"]) == ("0.0.0.0", "redis://redis:6379")  # noqa: S104
         here = {"EDGEBUS_HOST": "127.0.0.1", "EDGEBUS_REDIS_URL": self.redis_url}
         return {**given, **here, "EDGEBUS_PORT": str(self.ports[name])}
 

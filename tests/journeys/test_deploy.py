@@ -43,7 +43,7 @@ def test_systemd_unit_stops_and_confines_an_edge(tmp_path: Path) -> None:
 def test_systemd_environment_is_that_of_an_edge(processes: Processes, broker: EmbeddedBroker) -> None:
     """An edge starts with the variables of edge.env and of a replica's own file, as the unit's comments give them."""
     given = dict(re.findall(r"^(EDGEBUS_\w+)=(.+)$", ENV_FILE.read_text(), re.M))
-    assert given.keys() == {"EDGEBUS_REDIS_URL", "EDGEBUS_HOST"}
+    assert given.keys() == {"EDGEBUS_REDIS_URL", "EDGEBUS_HOST", "EDGEBUS_TRUSTED_PROXIES"}
     replica = re.findall(r"printf '(SERVICE)=(\w+)\\n(EDGEBUS_PORT)=(\d+)\\n'", UNIT.read_text())
     assert replica == [("SERVICE", "mahavishnu", "EDGEBUS_PORT", "9690")]
     port = free_port()
