@@ -19,7 +19,7 @@ __all__ = ["serve_broker", "serve_edge"]
 
 
 async def serve_edge(service: Service, settings: EdgeSettings) -> None:
-    """Run one edge until a signal, or until a part of it fails."""
+    """Run one edge until a signal, or until a part of it fails. SIGTERM drains it first, Ctrl-C does not."""
     edge = Edge(service, settings)
     async with signalled() as asked:
         try:
@@ -31,6 +31,8 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())
+            if asked.may_take_time:
+                await edge.drain()
         finally:
             await edge.stop()
 

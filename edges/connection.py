@@ -348,10 +348,9 @@ class Connection(asyncio.Protocol):
         kept, self._kept = self._kept, []
         self.write(b"".join(kept))
 
-    def notify(self, notice: Notice) -> None:
-        """Tell the client something about its connection, unless it has not been greeted yet."""
-        if self._session is not None:
-            self._session.notify(notice)
+    def notify(self, notice: Notice) -> bool:
+        """Tell the client something about its connection, unless it has not been greeted yet; tell whether it was."""
+        return self._session is not None and self._session.notify(notice)
 
     def pause_reading(self) -> None:
         """Take no more bytes from this client for now."""

@@ -24,8 +24,9 @@ from bus.subscriber import Subscriber
 from bus.tasks import end
 from edges.answers import Answers
 from edges.connection import Connection
+from edges.drain import send_away
 from edges.hub import Hub, HubStatistics
-from edges.protocol import GOING_AWAY, Notice
+from edges.protocol import GOING_AWAY, RESTARTING, Notice
 from edges.registry import Registry, RegistryStatistics
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
@@ -52,7 +53,8 @@ class Edge:
     """One WebSocket server for one service.
 
     ``async with Edge(service, settings) as edge`` listens when it returns; Redis need not be there yet. Leaving closes
-    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis.
+    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis. An edge among
+    replicas is left by ``drain`` before that.
 
     Args:
         service: the catalogue to serve.
@@ -87,6 +89,7 @@ class Edge:
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = False
+        self._farewell = GOING_AWAY
         self._expires: datetime | None = None
         self._started = 0.0
 
@@ -167,6 +170,19 @@ class Edge:
             lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
         )
 
+    async def drain(self) -> None:
+        """Go away so that nobody notices: what a rolling restart does before ``stop``.
+
+        Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send nobody new; then tells
+        every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
+        the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
+        """
+        self._is_draining, self._farewell = True, RESTARTING
+        _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
+        self._spawn(self._announce_once(), "edge presence")
+        await asyncio.sleep(self.settings.drain_notice_s)
+        await send_away(self._registry, self.settings.drain_window_s)
+
     async def stop(self) -> None:
         """Close in order; calling it twice is harmless."""
         if self._server is None:
@@ -244,9 +260,12 @@ class Edge:
     async def _announce(self) -> None:
         """Say in Redis that this edge is there, for as long as it is."""
         while True:
-            with _spared("presence"):
-                await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
+            await self._announce_once()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _announce_once(self) -> None:
+        with _spared("presence"):
+            await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
 
     def _presence(self) -> dict[str, str | int]:
         return {
@@ -325,7 +344,7 @@ class Edge:
 
     async def _close_connections(self) -> None:
         for connection in self._registry:
-            connection.close(GOING_AWAY)
+            connection.close(self._farewell)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.close_timeout_s):
                 await self._registry.emptied()

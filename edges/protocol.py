@@ -67,6 +67,7 @@ INVALID_TEXT: Final = CloseCode(1007, "a text message is not UTF-8", come_back=F
 ABUSE: Final = CloseCode(1008, "rate limit exceeded again and again", come_back=False)
 CONTROL_FLOOD: Final = CloseCode(1008, "too many control frames", come_back=False)
 TOO_BIG: Final = CloseCode(1009, "a message is over the limit", come_back=False)
+RESTARTING: Final = CloseCode(1012, "the edge restarts", come_back=True)
 OUR_BUG: Final = CloseCode(1011, "internal error", come_back=True)
 KEEPALIVE: Final = CloseCode(1011, "keepalive ping timeout", come_back=True)
 AT_CAPACITY: Final = CloseCode(1013, "the edge is at capacity", come_back=True)

@@ -19,8 +19,8 @@ class Timed(Protocol):
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
-    def notify(self, notice: Notice) -> None:
-        """Tell the client something."""
+    def notify(self, notice: Notice) -> bool:
+        """Tell the client something; tell whether it was greeted already, so that it could be told."""
 
     def cut(self) -> None:
         """Drop the socket."""

@@ -63,6 +63,12 @@ class EdgeSettings(BaseSettings):
     insecure_behind_proxy: bool = Field(
         False, description="true: listen without TLS where others reach it, because a proxy in front ends TLS"
     )
+    drain_notice_s: float = Field(
+        3.0, ge=0, description="from SIGTERM on: not ready, serving on, until balancers have noticed, seconds"
+    )
+    drain_window_s: float = Field(
+        5.0, ge=0, description="after that: over which clients are sent to other replicas, seconds"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

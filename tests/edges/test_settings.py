@@ -142,6 +142,7 @@ def test_lists_in_every_form(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("allowed_origins", "*", "empty list"),
         ("trusted_proxies", "10.0.0.1/8", "write 10.0.0.0/8"),
         ("trusted_proxies", "haproxy", "write 10.0.0.7"),
+        ("drain_notice_s", "-1", "greater than or equal to 0"),
     ],
 )
 def test_wrong_entry_is_refused_with_the_fix(name: str, value: str, fix: str) -> None:
