@@ -20,6 +20,7 @@ from websockets.server import ServerProtocol
 from edges import http
 from edges.dialects import ENVELOPE, Dialect
 from edges.door import Visitor, admit
+from edges.forwarded import client_address
 from edges.limits import TokenBucket
 from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
 from edges.session import Session, Surroundings
@@ -28,6 +29,8 @@ __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
+_SHOWN: Final = 200
+"""So many characters of what a stranger sent are logged."""
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
 
@@ -104,7 +107,9 @@ class Connection(asyncio.Protocol):
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = transport.get_extra_info("peername")  # None when it has gone already
-            self._visitor = Visitor(peer[0] if peer else "", transport.get_extra_info("sslcontext") is not None)
+            self._visitor = Visitor(
+                client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
+            )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
         if not self._around.registry.enter(self):
             self.cut()
@@ -205,7 +210,7 @@ class Connection(asyncio.Protocol):
             return
         visitor = self._admitted(request)
         if isinstance(visitor, Response):
-            self._finish(visitor.serialize())
+            self._turn_away(request, visitor)
             return
         self._visitor = visitor
         self._websocket.send_response(self._websocket.accept(request))
@@ -223,6 +228,12 @@ class Connection(asyncio.Protocol):
     def _admitted(self, request: Request) -> Visitor | Response:
         peer, around = self._visitor, self._around
         return admit(request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=around.takes_tokens)
+
+    def _turn_away(self, request: Request, answer: Response) -> None:
+        self._around.registry.strangers += 1
+        origin = ", ".join(request.headers.get_all("Origin"))[:_SHOWN]
+        _logger.info("refused a handshake for its origin", extra={"origin": origin, "address": self.address})
+        self._finish(answer.serialize())
 
     def _refuse(self, head: bytes) -> None:
         """Answer what was no request; for some of them the protocol has an answer, for others only an end."""

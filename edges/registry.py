@@ -28,12 +28,13 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatistics:
-    """``connections`` counts now, the rest since the start."""
+    """``connections`` counts now, the rest since the start; ``strangers`` are handshakes refused for their origin."""
 
     connections: int
     accepted: int
     refused: int
     slow: int
+    strangers: int = 0
 
 
 class Registry:
@@ -51,7 +52,7 @@ class Registry:
         self._limit, self._spare = limit, spare
         self._present: dict[Timed, bool] = {}
         self._places = self._accepted = self._refused = 0
-        self.slow = 0
+        self.slow = self.strangers = 0
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -98,4 +99,4 @@ class Registry:
 
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
-        return RegistryStatistics(self._places, self._accepted, self._refused, self.slow)
+        return RegistryStatistics(self._places, self._accepted, self._refused, self.slow, self.strangers)
