@@ -85,6 +85,9 @@ def edge(
     redis: RedisOption = None,
     max_connections: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
     message_rate_limit: Annotated[int | None, typer.Option(help="Messages per second of one client.")] = None,
+    insecure_behind_proxy: Annotated[
+        bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
+    ] = False,
     more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
     log_level: LevelOption = Level.INFO,
 ) -> None:
@@ -104,6 +107,7 @@ def edge(
             redis_url=redis,
             max_connections=max_connections,
             message_rate_limit=message_rate_limit,
+            insecure_behind_proxy=insecure_behind_proxy or None,
             **_settings(more or []),
         )
         if not settings.enabled:
@@ -130,6 +134,30 @@ def broker(
 
     with exits():
         run(serve_broker(port, directory))
+
+
+@app.command()
+def cert(
+    *,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="One that nobody but you trusts, to try and to test with.")
+    ] = False,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name or address of this machine.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path(),
+    days: Annotated[int, typer.Option(min=1, max=825, help="How long it is valid.")] = 365,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Make a certificate for wss on this machine, with its key and the authority that clients must trust."""
+    from edgebus import certificates
+
+    if not dev:
+        exit_with(
+            Exit.USAGE, "cert makes certificates to try only: --dev; for others, get one from an authority they trust"
+        )
+    with exits():
+        certificates.write_dev(directory, extra=name or [], days=days, force=force)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import platform
 import ssl
 import time
 from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
@@ -25,14 +26,16 @@ from bus.tasks import end
 from edges.access import Access
 from edges.answers import Answers
 from edges.connection import Connection
+from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
-from edges.protocol import GOING_AWAY, Notice
+from edges.protocol import GOING_AWAY, RESTARTING, Notice
 from edges.published import PublishedKeys
 from edges.registry import Registry, RegistryStatistics
 from edges.revoked import Revoked
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
+from edges.tls import check_exposure, expiry_warning, identity
 
 __all__ = ["Edge"]
 
@@ -43,6 +46,7 @@ _WITHDRAW_S: Final = 1.0
 _COMPARE_RETRY_S: Final = 0.2
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
+_DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
 _KEYS_EVERY_S: Final = 300.0
 _KEEP_SHARE: Final = 3
@@ -55,12 +59,13 @@ class Edge:
     """One WebSocket server for one service.
 
     ``async with Edge(service, settings) as edge`` listens when it returns; Redis need not be there yet. Leaving closes
-    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis.
+    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis. An edge among
+    replicas is left by ``drain`` before that.
 
     Args:
         service: the catalogue to serve.
         settings: None takes the defaults and the environment.
-        tls: serve ``wss`` with this.
+        tls: serve ``wss`` with this; None: with the files that the settings name, if any.
 
     """
 
@@ -92,6 +97,8 @@ class Edge:
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = False
+        self._farewell = GOING_AWAY
+        self._expires: datetime | None = None
         self._started = 0.0
 
     async def __aenter__(self) -> Self:
@@ -130,10 +137,11 @@ class Edge:
 
         Raises:
             OSError: the port cannot be had.
-            SettingsError: tokens are required and no key is set up, or one that is cannot be used.
+            SettingsError: tokens are required and no key is set up, or one that is cannot be used; it would listen
+                without TLS where others reach it, or the files for TLS are of no use.
 
         """
-        loop = asyncio.get_running_loop()
+        self._prepare_tls()
         gate = Gate(self.settings, is_revoked=self._revoked.concerns)
         around = Surroundings(
             self.service,
@@ -147,9 +155,7 @@ class Edge:
             gate,
             Access(self.service),
         )
-        self._server = await loop.create_server(
-            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
-        )
+        self._server = await self._listen(around)
         self._started = time.time()
         self._subscriber.name_probe(f"bus:probe:{self.id}")
         if not gate.is_open:
@@ -161,10 +167,38 @@ class Edge:
             asyncio.create_task(self._close_rooms(), name="edge rooms"),
             asyncio.create_task(self._announce(), name="edge presence"),
             asyncio.create_task(self._keep_logs(), name="edge logs"),
+            asyncio.create_task(self._watch_certificate(), name="edge certificate"),
         ]
         if gate.published is not None:
             self._tasks.append(asyncio.create_task(_keep_keys(gate.published), name="edge keys"))
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+
+    def _prepare_tls(self) -> None:
+        if self._tls is None and (files := identity(self.settings)) is not None:
+            self._tls, self._expires = files.context, files.expires
+        check_exposure(self.host, self.settings, is_tls=self._tls is not None)
+
+    async def _listen(self, around: Surroundings) -> asyncio.Server:
+        timeouts: dict[str, Any] = {}
+        if self._tls is not None:  # of which the connection learns nothing before it has succeeded
+            timeouts["ssl_handshake_timeout"] = self.settings.open_timeout_s
+            timeouts["ssl_shutdown_timeout"] = self.settings.close_timeout_s
+        return await asyncio.get_running_loop().create_server(
+            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
+        )
+
+    async def drain(self) -> None:
+        """Go away so that nobody notices: what a rolling restart does before ``stop``.
+
+        Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send nobody new; then tells
+        every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
+        the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
+        """
+        self._is_draining, self._farewell = True, RESTARTING
+        _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
+        self._spawn(self._announce_once(), "edge presence")
+        await asyncio.sleep(self.settings.drain_notice_s)
+        await send_away(self._registry, self.settings.drain_window_s)
 
     async def stop(self) -> None:
         """Close in order; calling it twice is harmless."""
@@ -246,9 +280,12 @@ class Edge:
     async def _announce(self) -> None:
         """Say in Redis that this edge is there, for as long as it is."""
         while True:
-            with _spared("presence"):
-                await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
+            await self._announce_once()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _announce_once(self) -> None:
+        with _spared("presence"):
+            await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
 
     def _presence(self) -> dict[str, str | int]:
         return {
@@ -272,6 +309,14 @@ class Edge:
             await asyncio.sleep(every_s)
             with _spared("logs"):
                 await self._log.keep(self._hub.channels)
+
+    async def _watch_certificate(self) -> None:
+        """Say at the start, and once a day, that the certificate ends soon."""
+        while True:
+            warning = None if self._expires is None else expiry_warning(self._expires, datetime.now(UTC))
+            if warning is not None:
+                _logger.warning(warning)
+            await asyncio.sleep(_DAY_S)
 
     def _link_came(self) -> None:
         self._log.forget()
@@ -325,7 +370,7 @@ class Edge:
 
     async def _close_connections(self) -> None:
         for connection in self._registry:
-            connection.close(GOING_AWAY)
+            connection.close(self._farewell)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.close_timeout_s):
                 await self._registry.emptied()

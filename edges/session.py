@@ -460,10 +460,12 @@ class Session:
         if not self._is_undecided and self.dialect is ENVELOPE:
             self._welcome()
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: Notice) -> bool:
         """Say something that nobody asked for; to a client that still waits for its first answer, nothing."""
-        if not self._welcome_is_due and not self._has_ended:
-            self._say(notice)
+        if self._welcome_is_due or self._has_ended:
+            return False
+        self._say(notice)
+        return True
 
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
+from edges.forwarded import Network, parse_network
+from edges.origins import check_origin
 
 __all__ = ["EdgeSettings", "SettingsError"]
 
@@ -49,6 +51,24 @@ class EdgeSettings(BaseSettings):
     close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: all of them"
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file: the certificate and what its issuer gave with it")
+    tls_key: Path | None = Field(None, description="PEM file of its key; None: it stands in tls_certificate")
+    tls_client_ca: Path | None = Field(None, description="PEM file: who signs the certificates that clients must show")
+    insecure_behind_proxy: bool = Field(
+        False, description="true: listen without TLS where others reach it, because a proxy in front ends TLS"
+    )
+    drain_notice_s: float = Field(
+        3.0, ge=0, description="from SIGTERM on: not ready, serving on, until balancers have noticed, seconds"
+    )
+    drain_window_s: float = Field(
+        5.0, ge=0, description="after that: over which clients are sent to other replicas, seconds"
+    )
 
     auth_required: bool = Field(False, description="true: nothing but `auth` and `ping` before a valid token")
     auth_secret: SecretStr | None = Field(None, description="shared secret of HS256 tokens, at least 32 bytes")
@@ -79,6 +99,16 @@ class EdgeSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _check_origins(cls, value: Any) -> Any:
+        return tuple(check_origin(entry) for entry in _listed(value))
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _parse_proxies(cls, value: Any) -> Any:
+        return tuple(parse_network(str(entry)) for entry in _listed(value))
 
     @field_validator("redis_url")
     @classmethod
@@ -124,6 +154,15 @@ class EdgeSettings(BaseSettings):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             source = "flag" if name in given else "environment" if name in in_environment else str(file)
             raise SettingsError(f"{_spelled(name, source)}: {problem['msg'].lower()}") from None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the entries of a list, or of a text with commas between them, as a variable or a flag has it."""
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+        raise ValueError("expected a list of texts, or one text with commas between them")
+    return list(value)
 
 
 def _spelled(name: str, source: str) -> str:

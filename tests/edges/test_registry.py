@@ -11,7 +11,8 @@ class Peer:
 
     def close(self, code: CloseCode) -> None: ...
 
-    def notify(self, notice: Notice) -> None: ...
+    def notify(self, notice: Notice) -> bool:
+        return True
 
     def cut(self) -> None: ...
 

@@ -156,3 +156,34 @@ def test_secret_is_not_told(file: Path) -> None:
     assert "hidden-secret" not in wrong(file)
     file.write_text("websocket: {auth_secret: hidden-secret}")
     assert "hidden-secret" not in f"{EdgeSettings.load(file)!r}{EdgeSettings.load(file)}"
+
+
+def test_lists_in_every_form(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origins and proxies are a list in the file, and one text with commas in a variable or a flag."""
+    file.write_text(
+        "websocket: {allowed_origins: ['https://a.example', 'https://b.example'], trusted_proxies: ['::1']}\n"
+    )
+    settings = EdgeSettings.load(file)
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+    assert [str(network) for network in settings.trusted_proxies] == ["::1/128"]
+    monkeypatch.setenv("EDGEBUS_ALLOWED_ORIGINS", "https://c.example, https://d.example")
+    assert EdgeSettings.load(file).allowed_origins == ("https://c.example", "https://d.example")
+    flagged = EdgeSettings.load(file, trusted_proxies="10.0.0.0/8,192.0.2.1")
+    assert [str(network) for network in flagged.trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("allowed_origins", "https://a.example/app", "write https://a.example"),
+        ("allowed_origins", "*", "empty list"),
+        ("trusted_proxies", "10.0.0.1/8", "write 10.0.0.0/8"),
+        ("trusted_proxies", "haproxy", "write 10.0.0.7"),
+        ("drain_notice_s", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_wrong_entry_is_refused_with_the_fix(name: str, value: str, fix: str) -> None:
+    """The start ends with a sentence that names the setting and what to write."""
+    message = wrong(None, **{name: value})
+    assert f"--{name.replace('_', '-')}" in message
+    assert fix in message
