@@ -40,7 +40,7 @@ class Findings:
         told: deliveries that did not come and were told as missing; ``lost``: the same, in silence.
         with_primary: events that nobody but their producer knows any more (the limit of P3).
         doubled: what came twice, at a client or in a log.
-        refused: attempts of clients to connect that failed.
+        refused: attempts of clients to connect that failed; ``retries``: the same of a balancer.
         returned: times that a client came back; ``returned_per_s``: in the busiest second.
         whole_s: from the end of the fault until no client lacked anything.
         broken: promises that did not hold.
@@ -55,6 +55,7 @@ class Findings:
     with_primary: int = 0
     doubled: int = 0
     refused: int = 0
+    retries: int = 0
     returned: int = 0
     returned_per_s: int = 0
     whole_s: float = 0.0
@@ -271,9 +272,11 @@ class _Checker:
     def _check_comings(self) -> None:
         demands, found = self._evidence.demands, comings(self._evidence.clients)
         self._found.refused, self._found.returned = len(found.refusals), found.returned
-        self._found.returned_per_s = found.busiest
+        self._found.returned_per_s, self._found.retries = found.busiest, self._evidence.retries
         if demands.no_refusals and found.refusals:
             self._break("leaving", f"refused: {found.refusals[0]}", len(found.refusals))
+        if demands.no_refusals and self._evidence.retries:
+            self._break("leaving", "the balancer took an edge for ready that was gone", self._evidence.retries)
         if demands.returns_per_s is not None and found.busiest > demands.returns_per_s:
             self._break("leaving", f"{found.busiest} clients came back within one second")
 

@@ -102,8 +102,12 @@ class Haproxy:
                 table = await self._ask()
         except OSError:  # TimeoutError is one
             return False
-        states = [row["status"] for row in csv.DictReader(table) if row["svname"].startswith("edge-")]
+        states = [row["status"] for row in _rows(table)]
         return len(states) == len(self._edges) and set(states) == {"UP"}
+
+    async def retries(self) -> int:
+        """Return how often it found an edge that it took for ready not there, and had to try again or elsewhere."""
+        return sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in _rows(await self._ask()))
 
     async def _ask(self) -> list[str]:
         """Return its figures, a table of comma-separated values whose first line begins with ``# ``."""
@@ -113,6 +117,11 @@ class Haproxy:
             return (await reader.read()).decode().removeprefix("# ").splitlines()
         finally:
             writer.close()
+
+
+def _rows(table: list[str]) -> list[dict[str, str]]:
+    """Return the figures of the edges, without the sums over them."""
+    return [row for row in csv.DictReader(table) if row["svname"].startswith("edge-")]
 
 
 def _free_port() -> int:

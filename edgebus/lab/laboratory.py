@@ -47,6 +47,7 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
         "known_to_producer_alone": "with_primary",
         "doubled": "doubled",
         "refused_connections": "refused",
+        "balancer_retries": "retries",
         "returned": "returned",
         "peak_returns_per_second": "returned_per_s",
         "seconds_until_whole": "whole_s",

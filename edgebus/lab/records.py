@@ -109,7 +109,7 @@ class Demands:
         no_gaps: nothing was lost, so nobody may be told that something was.
         all_acknowledged: no call of publish may fail.
         keeps_connections: clients stay connected while Redis is away.
-        no_refusals: no attempt to connect may fail.
+        no_refusals: no attempt to connect may fail, neither a client's nor a balancer's.
         returns_per_s: at most so many clients may come back within any second; None: as many as like.
 
     """
@@ -124,7 +124,7 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of one run."""
+    """All of one run; ``retries``: how often a balancer that took an edge for ready found its door closed."""
 
     attempts: tuple[Attempt, ...]
     clients: tuple[ClientLog, ...]
@@ -133,3 +133,4 @@ class Evidence:
     away: tuple[Away, ...] = ()
     healed_s: float | None = None
     demands: Demands = field(default_factory=Demands)
+    retries: int = 0

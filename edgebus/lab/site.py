@@ -63,6 +63,7 @@ class Site:
         self.listeners: list[Listener] = []
         self.healed_s: float | None = None
         self.demands = Demands()
+        self.retries = 0
         self._numbers: dict[str, int] = {}
         self._snapshots: list[Snapshot] = []
         self._samples: list[Sample] = []
@@ -279,6 +280,7 @@ class Site:
             tuple(self._away),
             self.healed_s,
             self.demands,
+            self.retries,
         )
 
 

@@ -56,6 +56,8 @@ def test_demands_on_comings_are_judged() -> None:
     assert broken(Demands()) == []
     assert broken(Demands(no_refusals=True)) == ["refused: client 7: why"]
     assert broken(Demands(returns_per_s=2)) == []
+    closed = check(Evidence((), (), demands=Demands(no_refusals=True), retries=3)).broken
+    assert [(it.promise, it.times) for it in closed] == [("leaving", 3)]
     assert broken(Demands(returns_per_s=1.5)) == ["2 clients came back within one second"]
 
 

@@ -163,3 +163,6 @@ def test_checker_finds_what_the_protection_prevents(found: dict[str, Result | Ba
     assert EXPECTED[name] in {it.promise for it in result.findings.broken}
     if name in CONTROLS[without_repeat_check]:
         assert result.findings.doubled > 0
+    if name in CONTROLS[without_drain]:
+        assert result.findings.retries > 0, "the balancer sent clients to edges that were gone"
+        assert result.findings.returned_per_s > 30, "its clients came back together"

@@ -34,7 +34,7 @@ _DEPLOYED: Final = _Pace("inter 2s fastinter 500ms downinter 1s fall 2 rise 1", 
 
 
 async def rolling_restart(site: Site) -> None:
-    """Restart three replicas behind haproxy, one after another: nobody is refused, nothing is missing, no rush."""
+    """Restart three replicas behind haproxy, one after another: no door is closed, nothing is missing, no rush."""
     pace = _QUICK if site.size.name == "small" else _DEPLOYED
     count = site.size.of(100, 1_000)
     at_most = count / (_REPLICAS - 1)  # those that the first one sent away are all on the other two
@@ -62,6 +62,7 @@ async def rolling_restart(site: Site) -> None:
         await site.until(lambda: all(listener.is_joined for listener in listeners), _JOIN_S)
         await site.last(0.2)
     await site.conclude(redis)
+    site.retries = await balancer.retries()
     moved = sum(sum(mark.kind == "opened" for mark in it.log.marks) > 1 for it in listeners)
     site.require(f"{moved} of {count} clients had to move", moved > count / 2)
 
