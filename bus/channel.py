@@ -81,7 +81,8 @@ class Family:
         retention: what Redis keeps of each channel.
         permission: the claim that opens the family beside the service-wide ones; None when there is no other.
         shared_by: the service's name, when several services use this pattern; it then becomes the id on Redis.
-        field: the field of the pattern, None for a bare name.
+        field: the field of the pattern, None for a bare name. A family whose field is ``user_id`` is per user: each
+            of its channels is for the user whose id it is filled with.
 
     """
 
@@ -99,6 +100,11 @@ class Family:
             raise ChannelError(f"{self.pattern!r} is no channel pattern: write 'name' or 'name:{{field}}'")
         object.__setattr__(self, "head", match[1])
         object.__setattr__(self, "field", match[2])
+
+    @property
+    def is_per_user(self) -> bool:
+        """Whether each channel is one user's own."""
+        return self.field == "user_id"
 
     def by(self, source: str) -> "Route":
         """Return this family filled from an event's field of another name than the pattern's."""

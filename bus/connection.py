@@ -1,4 +1,4 @@
-"""A connection to Redis for commands: how it begins with each server, and what goes wrong with it.
+"""A connection to Redis for commands: how it begins with each server.
 
 Errors of the client library end here: what leaves is a ``BusError``.
 """
@@ -12,13 +12,11 @@ from typing import Final, Self, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError, ResponseError
 
 from bus import address
-from bus.appending import SCRIPT, Clock, Reply, is_passing
-from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused
+from bus.appending import SCRIPT, Clock, Reply
+from bus.failures import converted
 
 __all__ = ["BIRTH_KEY", "Connection", "now", "redis_ms"]
 
@@ -130,20 +128,11 @@ class Connection:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
         """Begin with this Redis if that was not done yet, and convert what goes wrong."""
-        try:
+        with converted(self._url):
             if not self._is_known:
                 await self._begin(self._redis.execute_command)
                 self._is_known = True
             yield
-        except AuthenticationError as error:
-            raise LoginRefused(f"Redis refuses the log-in: {error}") from error
-        except (RedisTimeoutError, TimeoutError) as error:
-            raise BusTimeout(f"Redis at {address.without_password(self._url)} does not answer") from error
-        except (RedisConnectionError, OSError) as error:
-            raise BusUnavailable(address.start_line(self._url)) from error
-        except RedisError as error:
-            kind = BusNotReady if is_passing(error) else BusError
-            raise kind(f"Redis answered with an error: {error}") from error
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:

@@ -106,8 +106,17 @@ class Service:
             raise ChannelError(f"not a channel of {self.name}; the forms are: {forms}")
         return channel
 
+    def family(self, channel: Channel) -> Family:
+        """Return the family of a channel of this service.
+
+        Raises:
+            LookupError: it is a channel of another service.
+
+        """
+        return self._families[_form(channel.name)]
+
     def _parse(self, name: str) -> Channel | None:
-        family = self._families.get((name.partition(":")[0], ":" in name))
+        family = self._families.get(_form(name))
         return family.parse(name) if family else None
 
     def event(self, name: str) -> type[Event] | None:
@@ -117,6 +126,10 @@ class Service:
     def request(self, name: str) -> Request[Any, Any] | None:
         """Return the request called ``name``, or None."""
         return next((request for request in self.requests if request.name == name), None)
+
+
+def _form(name: str) -> tuple[str, bool]:
+    return name.partition(":")[0], ":" in name
 
 
 def _unique(what: str, names: list[str]) -> None:

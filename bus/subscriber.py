@@ -79,6 +79,7 @@ class Subscriber:
         self._supervisor: asyncio.Task[None] | None = None
         self._generation = self._lines = self._lost = 0
         self._probe = probe
+        self._own: dict[bytes, Callable[[bytes], None]] = {}
 
     async def __aenter__(self) -> Self:
         """Start to connect; returns without waiting for it."""
@@ -119,7 +120,15 @@ class Subscriber:
         """Name the channel of the probe; once, before the link is opened."""
         if self._probe is not None:
             self._probe.channel = channel
-            self._wanted[channel.encode()] = None
+            self.listen(channel, self._probe.take)
+
+    def listen(self, channel: str, take: Callable[[bytes], None]) -> None:
+        """Hand what comes on a channel of the bus's own (``bus:…``) to ``take``, and not to ``deliver``.
+
+        For as long as the link is kept up; to be called before it is opened. ``take`` must neither wait nor raise.
+        """
+        self._own[channel.encode()] = take
+        self._wanted[channel.encode()] = None
 
     def statistics(self) -> SubscriberStatistics:
         """Return the counters."""
@@ -220,16 +229,15 @@ class Subscriber:
 
     def _count(self, batch: Batch) -> None:
         self._lines += len(batch)
-        if self._probe is not None and any(channel.startswith(b"bus:probe:") for channel, _ in batch):
-            batch = self._without_probes(self._probe, batch)
+        if self._own and any(channel.startswith(b"bus:") for channel, _ in batch):
+            batch = self._without_own(batch)
         self._deliver(batch)
 
-    def _without_probes(self, probe: Probe, batch: Batch) -> Batch:
-        own = probe.channel.encode()
-        for channel, token in batch:
-            if channel == own:
-                probe.take(token)
-        return [line for line in batch if line[0] != own]
+    def _without_own(self, batch: Batch) -> Batch:
+        for channel, message in batch:
+            if (take := self._own.get(channel)) is not None:
+                take(message)
+        return [line for line in batch if line[0] not in self._own]
 
 
 async def _log_in(link: "_Link", url: str, name: str) -> None:

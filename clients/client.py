@@ -392,6 +392,9 @@ class Client:
                 mailbox = self._mailboxes[notice.channel]
                 mailbox.follower.told_gap(notice.data)
                 self._changed(mailbox)
+            case "room.left" if notice.channel in self._mailboxes:
+                sentence = "the new token does not open this channel"
+                self._mailboxes.pop(notice.channel).end(Refused("FORBIDDEN", sentence))
             case "bus.degraded":
                 self._interrupt("bus", str(notice.data.get("reason") or "the edge cannot reach Redis"))
             case "bus.restored":

@@ -11,7 +11,7 @@ from clients.values import Received
 __all__ = ["Answer", "Message", "Notice", "Refusal", "decode", "encode", "milliseconds"]
 
 NOTICES: Final = frozenset(
-    {"session.created", "room.gap", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
+    {"session.created", "room.gap", "room.left", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
 )
 
 

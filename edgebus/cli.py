@@ -4,6 +4,7 @@ Parts are imported when their command runs, so that ``--help`` does not wait for
 demo.
 """
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +85,9 @@ def edge(
     redis: RedisOption = None,
     max_connections: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
     message_rate_limit: Annotated[int | None, typer.Option(help="Messages per second of one client.")] = None,
+    insecure_behind_proxy: Annotated[
+        bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
+    ] = False,
     more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
     log_level: LevelOption = Level.INFO,
 ) -> None:
@@ -103,6 +107,7 @@ def edge(
             redis_url=redis,
             max_connections=max_connections,
             message_rate_limit=message_rate_limit,
+            insecure_behind_proxy=insecure_behind_proxy or None,
             **_settings(more or []),
         )
         if not settings.enabled:
@@ -129,6 +134,30 @@ def broker(
 
     with exits():
         run(serve_broker(port, directory))
+
+
+@app.command()
+def cert(
+    *,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="One that nobody but you trusts, to try and to test with.")
+    ] = False,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name or address of this machine.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path(),
+    days: Annotated[int, typer.Option(min=1, max=825, help="How long it is valid.")] = 365,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Make a certificate for wss on this machine, with its key and the authority that clients must trust."""
+    from edgebus import certificates
+
+    if not dev:
+        exit_with(
+            Exit.USAGE, "cert makes certificates to try only: --dev; for others, get one from an authority they trust"
+        )
+    with exits():
+        certificates.write_dev(directory, extra=name or [], days=days, force=force)
 
 
 @app.command()
@@ -161,6 +190,7 @@ def listen(
     count: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, metavar="SECONDS", help="Give up after that.")] = None,
     url: Annotated[str | None, typer.Option(metavar="ws://…", help="The edge; else the service's port here.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="EDGEBUS_TOKEN", help="What lets you in.")] = None,
     service: ServiceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -177,7 +207,7 @@ def listen(
         if since is not None and last is not None:
             exit_with(Exit.USAGE, "--since, --last: give one of them")
         following = listening.listen(
-            wanted, url=url, since=since, last=last, count=count, timeout_s=timeout, as_json=as_json
+            wanted, url=url, token=token, since=since, last=last, count=count, timeout_s=timeout, as_json=as_json
         )
         try:
             run(following)
@@ -266,6 +296,83 @@ def services(
             show_service(chosen[0])
         else:
             show_services(chosen)
+
+
+token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.")
+app.add_typer(token, name="token", no_args_is_help=True)
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's YAML file, for its settings.")]
+MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
+
+
+@token.command("make")
+def token_make(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    permissions: Annotated[list[str] | None, typer.Argument(help="Such as workflow:read, mahavishnu:read.")] = None,
+    *,
+    expires_in: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="How long it lives.")] = 3600,
+    key: Annotated[Path | None, typer.Option(help="PEM file with the private key; else the edge's secret.")] = None,
+    kid: Annotated[str | None, typer.Option(help="Name of the key in the issuer's JWKS.")] = None,
+    token_id: Annotated[str | None, typer.Option("--id", help="Its jti; else a random one.")] = None,
+    config: ConfigOption = None,
+    more: MoreOption = None,
+) -> None:
+    """Print a token, signed with EDGEBUS_AUTH_SECRET or a private key; for tests and for first steps."""
+    from edgebus import tokens
+    from edges import EdgeSettings
+
+    with exits():
+        made = tokens.make(
+            EdgeSettings.load(config, **_settings(more or [])),
+            user=user,
+            permissions=permissions or [],
+            lives_s=expires_in,
+            key_file=key,
+            kid=kid,
+            token_id=token_id,
+        )
+        show(made)
+
+
+@token.command("check")
+def token_check(
+    text: Annotated[str, typer.Argument(metavar="TOKEN", help="The token, or - for standard input.")] = "-",
+    *,
+    config: ConfigOption = None,
+    more: MoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a token claims, and what an edge with these settings says of it; ends with 1 if it is refused."""
+    from edgebus import tokens
+    from edgebus.run import run
+    from edges import EdgeSettings
+
+    with exits():
+        settings = EdgeSettings.load(config, **_settings(more or []))
+        shown = sys.stdin.read() if text == "-" else text
+        is_taken = run(tokens.check(settings, shown.strip(), as_json=as_json))
+    raise typer.Exit(Exit.OK if is_taken else Exit.FAILED)
+
+
+@token.command("revoke")
+def token_revoke(
+    *,
+    user: Annotated[str | None, typer.Option(help="Every token that this user was given until now.")] = None,
+    token_id: Annotated[str | None, typer.Option("--id", help="The one token with this jti.")] = None,
+    redis: RedisOption = None,
+) -> None:
+    """Make every edge close who is in by these tokens, and take them no more."""
+    from bus.revocation import of_token, of_user
+    from edgebus import tokens
+    from edgebus.run import run
+
+    with exits():
+        if user and not token_id:
+            member = of_user(user)
+        elif token_id and not user:
+            member = of_token(token_id)
+        else:
+            exit_with(Exit.USAGE, "give --user or --id, one of them")
+        run(tokens.revoke(_url(redis), member))
 
 
 lab = typer.Typer(help="The fault laboratory: real servers, one fault at a time, and an independent checker.")

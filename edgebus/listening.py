@@ -38,10 +38,11 @@ class _Countdown:
                 self.done.set()
 
 
-async def listen(
+async def listen(  # noqa: PLR0913 (the options of the command)
     wanted: Sequence[tuple[Service, Channel]],
     *,
     url: str | None,
+    token: str | None = None,
     since: str | None,
     last: int | None,
     count: int | None,
@@ -64,7 +65,7 @@ async def listen(
         names += [] if channel.name in names else [channel.name]
     countdown = _Countdown(count)
     tasks = [
-        asyncio.create_task(_listen_to(service_name, edge, names, (since, last), countdown, as_json=as_json))
+        asyncio.create_task(_listen_to(service_name, edge, token, names, (since, last), countdown, as_json=as_json))
         for (service_name, edge), names in channels.items()
     ]
     tasks.append(asyncio.create_task(_finished(countdown)))
@@ -86,6 +87,7 @@ async def _finished(countdown: _Countdown) -> None:
 async def _listen_to(
     service: str,
     edge: str,
+    token: str | None,
     names: Sequence[str],
     start: tuple[str | None, int | None],
     countdown: _Countdown,
@@ -93,7 +95,7 @@ async def _listen_to(
     as_json: bool,
 ) -> None:
     try:
-        async with connect(edge) as client:
+        async with connect(edge, token=token) as client:
             await _show_all(client, names, start, countdown, as_json=as_json)
     except Unreachable as error:
         raise BusUnavailable(f"{error}; start one with: edgebus edge {service}") from None

@@ -21,7 +21,9 @@ def configure(level: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    # Not the renderer's own way with a traceback: that shows local variables, and those may hold tokens and payloads.
+    coloured = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    last = coloured if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-__all__ = ["run", "signalled"]
+__all__ = ["Asked", "run", "signalled"]
 
 ResultT = TypeVar("ResultT")
 
@@ -19,15 +19,22 @@ def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
     return uvloop.run(main)
 
 
+class Asked(asyncio.Event):
+    """Set when the process is asked to end; ``may_take_time`` unless a person at the terminal did so (SIGINT)."""
+
+    may_take_time = True
+
+
 @asynccontextmanager
-async def signalled() -> AsyncIterator[asyncio.Event]:
+async def signalled() -> AsyncIterator[Asked]:
     """Give an event that is set by the first SIGINT or SIGTERM; the second one ends the process at once."""
-    asked = asyncio.Event()
+    asked = Asked()
     loop = asyncio.get_running_loop()
 
     def take(number: int) -> None:
         if asked.is_set():
             os._exit(128 + number)
+        asked.may_take_time = number == signal.SIGTERM
         asked.set()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -19,16 +19,20 @@ __all__ = ["serve_broker", "serve_edge"]
 
 
 async def serve_edge(service: Service, settings: EdgeSettings) -> None:
-    """Run one edge until a signal, or until a part of it fails."""
+    """Run one edge until a signal, or until a part of it fails. SIGTERM drains it first, Ctrl-C does not."""
     edge = Edge(service, settings)
     async with signalled() as asked:
         try:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; try --port")
-        show(f"{service.name} listens on ws://{edge.host}:{edge.port}, Redis is {without_password(settings.redis_url)}")
+        scheme = "wss" if settings.tls_certificate else "ws"
+        where = f"{scheme}://{edge.host}:{edge.port}"
+        show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())
+            if asked.may_take_time:
+                await edge.drain()
         finally:
             await edge.stop()
 

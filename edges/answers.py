@@ -1,8 +1,8 @@
 """Requests of a service, answered from the logs of the channels they name."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -12,7 +12,10 @@ from bus.log import History, Log
 from bus.service import PastEvent, Request
 from edges.protocol import Code, Refusal, Refused
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Check"]
+
+Check: TypeAlias = Callable[[Sequence[Channel]], None]
+"""Raises ``Refused`` where the caller may not ask."""
 
 
 class Answers:
@@ -27,11 +30,13 @@ class Answers:
         """The reads under way, for whoever ends them."""
         return list(self._reads.values())
 
-    async def answer(self, request: Request[Any, Any], data: Mapping[str, Any], reply_to: str | None) -> dict[str, Any]:
-        """Return the data of the reply.
+    async def answer(
+        self, request: Request[Any, Any], data: Mapping[str, Any], reply_to: str | None, check: Check
+    ) -> dict[str, Any]:
+        """Return the data of the reply. ``check`` is given the channels that the question is about, before any is read.
 
         Raises:
-            Refused: the question is not of the request's model; the sentence names the field.
+            Refused: the question is not of the request's model, and the sentence names the field; or by ``check``.
             BusUnavailable: Redis did not answer.
             BusError: Redis refused to.
 
@@ -43,6 +48,7 @@ class Answers:
             raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None
         except ChannelError as error:
             raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
+        check(channels)
         histories = await asyncio.gather(*(self._history(channel) for channel in channels))
         answer: dict[str, Any] = request.fold(question, _merged(histories)).model_dump(mode="json")
         return {**answer, "truncated": True} if any(history.truncated for history in histories) else answer

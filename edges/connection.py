@@ -8,17 +8,21 @@ import asyncio
 import codecs
 import logging
 import socket
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from enum import Enum, auto
 from typing import Final, cast
 
 from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from edges import http
+from edges.credentials import chosen_subprotocol, shown_tokens
 from edges.dialects import ENVELOPE, Dialect
+from edges.door import Visitor, admit
+from edges.forwarded import client_address
 from edges.limits import TokenBucket
 from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
 from edges.session import Session, Surroundings
@@ -27,6 +31,10 @@ __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
+_SHOWN: Final = 200
+"""So many characters of what a stranger sent are logged."""
+_LINGER_S: Final = 1.0
+"""With TLS, for what a client had under way when its connection was failed."""
 
 _logger = logging.getLogger("edgebus.edges")
 _quiet: Final = logging.getLogger("edgebus.websockets")
@@ -43,6 +51,13 @@ class _Phase(Enum):
 
 _OPEN: Final = _Phase.OPEN
 """By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
+
+
+class _Protocol(ServerProtocol):
+    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references."""
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        return chosen_subprotocol(subprotocols)
 
 
 class Connection(asyncio.Protocol):
@@ -66,14 +81,16 @@ class Connection(asyncio.Protocol):
         "_rooms",
         "_session",
         "_transport",
+        "_visitor",
         "_websocket",
     )
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._websocket = ServerProtocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._websocket = _Protocol(max_size=around.settings.max_message_bytes, logger=_quiet)
         self._transport = cast(asyncio.Transport, None)
+        self._visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
         self._head = bytearray()
         self._parts: list[bytes] = []
@@ -98,6 +115,10 @@ class Connection(asyncio.Protocol):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = transport.get_extra_info("peername")  # None when it has gone already
+            self._visitor = Visitor(
+                client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
+            )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
         if not self._around.registry.enter(self):
             self.cut()
@@ -169,6 +190,13 @@ class Connection(asyncio.Protocol):
             self._pinged = True
             self._websocket.send_ping(b"")
             self._send_pending()
+        if self._session is not None and self._phase is _Phase.OPEN:
+            self._session.check_standing(now)
+
+    def check_revoked(self) -> None:
+        """Send the client away if its token was revoked."""
+        if self._session is not None and self._phase is _Phase.OPEN:
+            self._session.check_revoked()
 
     # The opening handshake, and plain HTTP.
 
@@ -196,6 +224,11 @@ class Connection(asyncio.Protocol):
             answer = http.answer(request, self._around.health(), self._around.not_ready())
             self._finish(answer.serialize())
             return
+        visitor = self._admitted(request)
+        if isinstance(visitor, Response):
+            self._turn_away(request, visitor)
+            return
+        self._visitor = visitor
         self._websocket.send_response(self._websocket.accept(request))
         self._send_pending()
         if self._websocket.state is not OPEN:
@@ -204,9 +237,21 @@ class Connection(asyncio.Protocol):
             self._phase = _Phase.OPEN
             self.close(AT_CAPACITY)
         else:
-            self._open()
+            self._open(shown_tokens(request, in_query=self._around.settings.auth_in_query))
             if rest:
                 self._receive(rest)
+
+    def _admitted(self, request: Request) -> Visitor | Response:
+        peer, around = self._visitor, self._around
+        return admit(
+            request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=not around.gate.is_open
+        )
+
+    def _turn_away(self, request: Request, answer: Response) -> None:
+        self._around.registry.strangers += 1
+        origin = ", ".join(request.headers.get_all("Origin"))[:_SHOWN]
+        _logger.info("refused a handshake for its origin", extra={"origin": origin, "address": self.address})
+        self._finish(answer.serialize())
 
     def _refuse(self, head: bytes) -> None:
         """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
@@ -220,9 +265,9 @@ class Connection(asyncio.Protocol):
         self._transport.write(answer)
         self._end_writing()
 
-    def _open(self) -> None:
+    def _open(self, tokens: Sequence[str]) -> None:
         self._phase, self._deadline = _Phase.OPEN, None
-        self._session = Session(self, self._around)
+        self._session = Session(self, self._around, tokens)
         self._rooms = self._session.rooms
         self._session.begin()
 
@@ -290,6 +335,21 @@ class Connection(asyncio.Protocol):
         return str(self._websocket.id)
 
     @property
+    def address(self) -> str:
+        """The client's address; before its handshake was read, and for plain HTTP, that of the socket's other end."""
+        return self._visitor.address
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read along, as far as a listed proxy."""
+        return self._visitor.is_secure
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it must show a valid token whatever others must: it named no page, and only listed ones may come."""
+        return self._visitor.needs_token
+
+    @property
     def dialect(self) -> Dialect:
         """What the client speaks at the moment."""
         return ENVELOPE if self._session is None else self._session.dialect
@@ -317,10 +377,9 @@ class Connection(asyncio.Protocol):
         kept, self._kept = self._kept, []
         self.write(b"".join(kept))
 
-    def notify(self, notice: Notice) -> None:
-        """Tell the client something about its connection, unless it has not been greeted yet."""
-        if self._session is not None:
-            self._session.notify(notice)
+    def notify(self, notice: Notice) -> bool:
+        """Tell the client something about its connection, unless it has not been greeted yet; tell whether it was."""
+        return self._session is not None and self._session.notify(notice)
 
     def pause_reading(self) -> None:
         """Take no more bytes from this client for now."""
@@ -363,11 +422,14 @@ class Connection(asyncio.Protocol):
         """Close our half of the socket, and let the client close its own within the deadline.
 
         Closing both at once while bytes of the client are still on their way would reset the connection, and the reset
-        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6).
+        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6). With TLS there are
+        no halves: a client whose connection was failed is given a moment to end what it is sending.
         """
         self._deadline = self._loop.time() + self._around.settings.close_timeout_s
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        elif self._websocket.close_sent is not None and self._websocket.close_rcvd is None:
+            self._loop.call_later(_LINGER_S, self._transport.close)
         else:
             self._transport.close()
 

@@ -4,6 +4,7 @@ A dialect turns commands' bytes into values and values into the text of one mess
 messages already, so for the envelope they are passed on as they are; the flat dialect takes them apart once per event.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import orjson
@@ -13,6 +14,10 @@ from bus.envelope import envelope
 from bus.errors import ChannelError
 from bus.event import now
 from edges.protocol import (
+    NO_TOKEN,
+    NO_TOKEN_FLAT,
+    Authenticate,
+    CloseCode,
     Code,
     Command,
     Message,
@@ -41,6 +46,10 @@ class Dialect(Protocol):
     def first_room(self) -> str | None:
         """The channel that a client is in from the start, None for none."""
 
+    @property
+    def no_token(self) -> CloseCode:
+        """How a client whose token is missing or refused is closed."""
+
     def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
         """Return the command in a decoded message, or raise ``Refused``."""
 
@@ -55,6 +64,7 @@ class _Envelope:
     """The ecosystem's envelope of nine keys."""
 
     first_room: Final = None
+    no_token: Final = NO_TOKEN
 
     def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
         return parse(value, requests)
@@ -104,8 +114,26 @@ class _Flat:
     """session-buddy's flat messages, keyed by ``type`` (protocol.md, "The session-buddy dialect")."""
 
     first_room: Final = ALL_SKILLS
+    no_token: Final = NO_TOKEN_FLAT
 
     def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
+        if "token" in value:
+            return self._authenticate(value)
+        return self._command(value)
+
+    def _authenticate(self, value: dict[str, Any]) -> Authenticate:
+        """Read the token that a message of any type may carry, and what else the message asks for."""
+        token = value["token"]
+        if not isinstance(token, str):
+            raise Refused(Refusal(Code.INVALID_REQUEST, "token: expected a text", "auth"))
+        if value.get("type") in (None, "auth"):
+            return Authenticate(token)
+        try:
+            return Authenticate(token, then=self._command(value))
+        except Refused as refused:
+            return Authenticate(token, then=refused.refusal)
+
+    def _command(self, value: dict[str, Any]) -> Switch | Ping:
         match value.get("type"):
             case "ping":
                 return Ping()
@@ -114,7 +142,7 @@ class _Flat:
             case "unsubscribe":
                 return Switch(ALL_SKILLS, None)
             case _:
-                raise Refused(Refusal(Code.DECODE_ERROR, "type: expected one of subscribe, unsubscribe, ping"))
+                raise Refused(Refusal(Code.DECODE_ERROR, "type: expected one of subscribe, unsubscribe, ping, auth"))
 
     def _subscribe(self, skill: Any) -> Switch:
         if skill is None:
@@ -131,6 +159,8 @@ class _Flat:
 
     def _value(self, message: Message) -> dict[str, Any]:
         match message:
+            case Reply("auth", data):
+                return {"type": data["status"], **_without(data, "status"), "timestamp": now()}
             case Reply(_, data):
                 return {"type": "subscription_confirmed", "skill": data.get("skill"), "timestamp": now()}
             case Pong():
@@ -160,6 +190,10 @@ class _Flat:
             return None
         metrics = {"top_skills": data.get("top_skills", []), "anomalies": data.get("anomalies", [])}
         return text_frame(orjson.dumps({"type": "metrics_update", "timestamp": timestamp, "data": metrics}))
+
+
+def _without(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != key}
 
 
 ENVELOPE: Final[Dialect] = _Envelope()

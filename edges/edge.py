@@ -12,6 +12,7 @@ import platform
 import ssl
 import time
 from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Self
 
@@ -19,16 +20,23 @@ from bus.errors import BusError, BusUnavailable
 from bus.inspection import inspect
 from bus.log import Log
 from bus.probe import Probe
+from bus.revocation import REVOKED, Revocations
 from bus.service import Service
 from bus.subscriber import Subscriber
 from bus.tasks import end
+from edges.access import Access
 from edges.answers import Answers
 from edges.connection import Connection
+from edges.drain import send_away
+from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
-from edges.protocol import DEGRADED, GOING_AWAY, RESTORED, Notice
+from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
+from edges.published import PublishedKeys
 from edges.registry import Registry, RegistryStatistics
+from edges.revoked import Revoked
 from edges.session import Surroundings
 from edges.settings import EdgeSettings
+from edges.tls import check_exposure, expiry_warning, identity
 
 __all__ = ["Edge"]
 
@@ -41,7 +49,9 @@ _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
+_DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
+_KEYS_EVERY_S: Final = 300.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
 
@@ -54,12 +64,13 @@ class Edge:
     """One WebSocket server for one service.
 
     ``async with Edge(service, settings) as edge`` listens when it returns; Redis need not be there yet. Leaving closes
-    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis.
+    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis. An edge among
+    replicas is left by ``drain`` before that.
 
     Args:
         service: the catalogue to serve.
         settings: None takes the defaults and the environment.
-        tls: serve ``wss`` with this.
+        tls: serve ``wss`` with this; None: with the files that the settings name, if any.
 
     """
 
@@ -86,10 +97,14 @@ class Edge:
             probe=Probe(self._probe_log, interval_s=self.settings.probe_interval_s),
         )
         self._hub.attach(self._subscriber, self._spawn)
+        revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
+        self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = self._has_lost = False
+        self._farewell = GOING_AWAY
+        self._expires: datetime | None = None
         self._started = 0.0
 
     async def __aenter__(self) -> Self:
@@ -128,9 +143,12 @@ class Edge:
 
         Raises:
             OSError: the port cannot be had.
+            SettingsError: tokens are required and no key is set up, or one that is cannot be used; it would listen
+                without TLS where others reach it, or the files for TLS are of no use.
 
         """
-        loop = asyncio.get_running_loop()
+        self._prepare_tls()
+        gate = Gate(self.settings, is_revoked=self._revoked.concerns)
         around = Surroundings(
             self.service,
             self.settings,
@@ -140,21 +158,54 @@ class Edge:
             self._spawn,
             self.health,
             self.not_ready,
+            gate,
+            Access(self.service),
             self._outage,
         )
-        self._server = await loop.create_server(
-            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
-        )
+        self._server = await self._listen(around)
         self._started = time.time()
         self._subscriber.name_probe(f"bus:probe:{self.id}")
+        if not gate.is_open:
+            self._has_tokens = True
+            self._subscriber.listen(REVOKED, self._revoked.take)
         await self._subscriber.__aenter__()
         self._tasks = [
             asyncio.create_task(self._watch_deadlines(), name="edge deadlines"),
             asyncio.create_task(self._close_rooms(), name="edge rooms"),
             asyncio.create_task(self._announce(), name="edge presence"),
             asyncio.create_task(self._keep_logs(), name="edge logs"),
+            asyncio.create_task(self._watch_certificate(), name="edge certificate"),
         ]
+        if gate.published is not None:
+            self._tasks.append(asyncio.create_task(_keep_keys(gate.published), name="edge keys"))
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+
+    def _prepare_tls(self) -> None:
+        if self._tls is None and (files := identity(self.settings)) is not None:
+            self._tls, self._expires = files.context, files.expires
+        check_exposure(self.host, self.settings, is_tls=self._tls is not None)
+
+    async def _listen(self, around: Surroundings) -> asyncio.Server:
+        timeouts: dict[str, Any] = {}
+        if self._tls is not None:  # of which the connection learns nothing before it has succeeded
+            timeouts["ssl_handshake_timeout"] = self.settings.open_timeout_s
+            timeouts["ssl_shutdown_timeout"] = self.settings.close_timeout_s
+        return await asyncio.get_running_loop().create_server(
+            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
+        )
+
+    async def drain(self) -> None:
+        """Go away so that nobody notices: what a rolling restart does before ``stop``.
+
+        Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send nobody new; then tells
+        every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
+        the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
+        """
+        self._is_draining, self._farewell = True, RESTARTING
+        _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
+        self._spawn(self._announce_once(), "edge presence")
+        await asyncio.sleep(self.settings.drain_notice_s)
+        await send_away(self._registry, self.settings.drain_window_s)
 
     async def stop(self) -> None:
         """Close in order; calling it twice is harmless."""
@@ -172,6 +223,7 @@ class Edge:
                 await self._log.withdraw(presence)
         await self._log.close()
         await self._probe_log.close()
+        await self._revoked.close()
         _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
@@ -208,6 +260,8 @@ class Edge:
             return "the link to Redis is down"
         if not self._subscriber.is_heard:
             return "the link to Redis is deaf: no probe came back in time"
+        if self._has_tokens and not self._revoked.is_read:
+            return "it is not read yet which tokens were revoked"
         return None if self._is_compared else "rooms are being compared with their logs"
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
@@ -233,9 +287,12 @@ class Edge:
     async def _announce(self) -> None:
         """Say in Redis that this edge is there, for as long as it is."""
         while True:
-            with _spared("presence"):
-                await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
+            await self._announce_once()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _announce_once(self) -> None:
+        with _spared("presence"):
+            await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
 
     def _presence(self) -> dict[str, str | int]:
         return {
@@ -260,6 +317,14 @@ class Edge:
             with _spared("logs"):
                 await self._log.keep(self._hub.channels)
 
+    async def _watch_certificate(self) -> None:
+        """Say at the start, and once a day, that the certificate ends soon."""
+        while True:
+            warning = None if self._expires is None else expiry_warning(self._expires, datetime.now(UTC))
+            if warning is not None:
+                _logger.warning(warning)
+            await asyncio.sleep(_DAY_S)
+
     def _link_came(self) -> None:
         self._log.forget()
         if (
@@ -267,6 +332,8 @@ class Edge:
         ):  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
+        if self._has_tokens:
+            self._revoked.read()
         if self._subscriber.statistics().generation == 1:
             self._spawn(self._inspect(), "inspect Redis")
 
@@ -277,7 +344,7 @@ class Edge:
     def _link_went(self) -> None:
         self._is_compared, self._has_lost = False, True
         self._hub.link_went()
-        for log in (self._log, self._probe_log):
+        for log in (self._log, self._probe_log, self._revoked):
             self._spawn(log.drop(), "drop a connection to Redis")
         self._notify_all(_OUTAGE)
 
@@ -316,6 +383,10 @@ class Edge:
     def _is_link(self, generation: int) -> bool:
         return self._subscriber.is_up and self._subscriber.statistics().generation == generation
 
+    def _check_revoked(self) -> None:
+        for connection in self._registry:
+            connection.check_revoked()
+
     def _notify_all(self, notice: Notice) -> None:
         for connection in self._registry:
             connection.notify(notice)
@@ -335,12 +406,19 @@ class Edge:
 
     async def _close_connections(self) -> None:
         for connection in self._registry:
-            connection.close(GOING_AWAY)
+            connection.close(self._farewell)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.close_timeout_s):
                 await self._registry.emptied()
         for connection in self._registry:
             connection.cut()
+
+
+async def _keep_keys(published: PublishedKeys) -> None:
+    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
+    while True:
+        await published.refresh()
+        await asyncio.sleep(_KEYS_EVERY_S)
 
 
 @contextlib.contextmanager

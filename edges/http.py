@@ -7,7 +7,7 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-__all__ = ["HEAD_LIMIT_BYTES", "answer", "head_end", "is_upgrade", "refusal"]
+__all__ = ["HEAD_LIMIT_BYTES", "answer", "forbidden", "head_end", "is_upgrade", "refusal"]
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """The most bytes that a request's line and headers may have together."""
@@ -45,6 +45,11 @@ def answer(request: Request, health: dict[str, object], not_ready: str | None) -
             return _json(503, {"status": "not ready", "reason": not_ready})
         case _:
             return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
+
+
+def forbidden(sentence: str) -> Response:
+    """Return the answer to a handshake that may not come in, with the reason."""
+    return _json(403, {"error": sentence})
 
 
 def not_allowed(method: str) -> Response:

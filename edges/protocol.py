@@ -50,6 +50,9 @@ class Code(StrEnum):
     INVALID_REQUEST = "INVALID_REQUEST"
     INVALID_CHANNEL = "INVALID_CHANNEL"
     UNKNOWN_REQUEST = "UNKNOWN_REQUEST"
+    FORBIDDEN = "FORBIDDEN"
+    AUTH_REQUIRED = "AUTH_REQUIRED"
+    AUTH_FAILED = "AUTH_FAILED"
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     SUBSCRIPTION_LIMIT = "SUBSCRIPTION_LIMIT"
     UNAVAILABLE = "UNAVAILABLE"
@@ -67,9 +70,12 @@ class CloseCode:
 
 GOING_AWAY: Final = CloseCode(1001, "the edge goes away", come_back=True)
 INVALID_TEXT: Final = CloseCode(1007, "a text message is not UTF-8", come_back=False)
+NO_TOKEN: Final = CloseCode(1008, "authentication failed", come_back=False)
+NO_TOKEN_FLAT: Final = CloseCode(4001, "authentication failed", come_back=False)
 ABUSE: Final = CloseCode(1008, "rate limit exceeded again and again", come_back=False)
 CONTROL_FLOOD: Final = CloseCode(1008, "too many control frames", come_back=False)
 TOO_BIG: Final = CloseCode(1009, "a message is over the limit", come_back=False)
+RESTARTING: Final = CloseCode(1012, "the edge restarts", come_back=True)
 OUR_BUG: Final = CloseCode(1011, "internal error", come_back=True)
 KEEPALIVE: Final = CloseCode(1011, "keepalive ping timeout", come_back=True)
 AT_CAPACITY: Final = CloseCode(1013, "the edge is at capacity", come_back=True)
@@ -108,10 +114,11 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Show a token."""
+    """Show a token; ``then`` is what the same message asks for beside, in the session-buddy dialect."""
 
-    token: str
+    token: str = field(repr=False)
     reply_to: str | None = None
+    then: "Switch | Ping | Refusal | None" = None
     verb: ClassVar = "auth"
 
 

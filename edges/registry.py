@@ -16,11 +16,14 @@ class Timed(Protocol):
     def check_deadlines(self, now: float) -> None:
         """Do what is due at ``now``, seconds of the event loop's clock."""
 
+    def check_revoked(self) -> None:
+        """Send the client away if its token was revoked."""
+
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
-    def notify(self, notice: Notice) -> None:
-        """Tell the client something."""
+    def notify(self, notice: Notice) -> bool:
+        """Tell the client something; tell whether it was greeted already, so that it could be told."""
 
     def cut(self) -> None:
         """Drop the socket."""
@@ -28,12 +31,13 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatistics:
-    """``connections`` counts now, the rest since the start."""
+    """``connections`` counts now, the rest since the start; ``strangers`` are handshakes refused for their origin."""
 
     connections: int
     accepted: int
     refused: int
     slow: int
+    strangers: int = 0
 
 
 class Registry:
@@ -51,7 +55,7 @@ class Registry:
         self._limit, self._spare = limit, spare
         self._present: dict[Timed, bool] = {}
         self._places = self._accepted = self._refused = 0
-        self.slow = 0
+        self.slow = self.strangers = 0
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -98,4 +102,4 @@ class Registry:
 
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
-        return RegistryStatistics(self._places, self._accepted, self._refused, self.slow)
+        return RegistryStatistics(self._places, self._accepted, self._refused, self.slow, self.strangers)

@@ -9,7 +9,7 @@ import functools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -19,8 +19,11 @@ from bus.errors import BusError, BusUnavailable, ChannelError
 from bus.position import Reason
 from bus.replay import Replay, Start
 from bus.service import Service
+from edges.access import Access
+from edges.admission import Admission
 from edges.answers import Answers
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
+from edges.gate import Gate
 from edges.hub import Hub
 from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
@@ -47,9 +50,11 @@ from edges.protocol import (
     decode,
     text_frame,
 )
+from edges.published import KeysUnavailable
 from edges.registry import Registry
 from edges.room import Room
 from edges.settings import EdgeSettings
+from edges.tokens import TokenRefused
 
 __all__ = ["Session", "Surroundings"]
 
@@ -72,6 +77,8 @@ class Surroundings:
     spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
     health: Callable[[], dict[str, object]]
     not_ready: Callable[[], str | None]
+    gate: Gate
+    access: Access
     outage: Callable[[], Notice | None] = lambda: None
     """What a client is to be told that comes while Redis is away; None when it is not."""
 
@@ -82,6 +89,14 @@ class Speaker(Reader, Protocol):
     @property
     def name(self) -> str:
         """Id of the connection."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read along."""
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it must show a token whatever others must, for where it comes from."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
@@ -94,9 +109,16 @@ class Speaker(Reader, Protocol):
 
 
 class Session:
-    """One client's conversation, from the opening handshake to the end."""
+    """One client's conversation, from the opening handshake to the end.
 
-    def __init__(self, speaker: Speaker, around: Surroundings) -> None:
+    Args:
+        speaker: the connection.
+        around: what the edge has.
+        tokens: those that the opening handshake showed.
+
+    """
+
+    def __init__(self, speaker: Speaker, around: Surroundings, tokens: Sequence[str] = ()) -> None:
         self._speaker, self._around = speaker, around
         self._loop = asyncio.get_running_loop()
         self._is_undecided = around.service.dialect != "envelope"
@@ -112,6 +134,9 @@ class Session:
         self._silent_until = now + around.settings.welcome_delay_ms / 1000
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
         self._patience = Patience()
+        self._tokens = () if around.gate.is_open else tokens
+        needs_token = speaker.needs_token
+        self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
 
     @property
     def rooms(self) -> Mapping[str, Channel]:
@@ -121,7 +146,10 @@ class Session:
     # Beginning and end.
 
     def begin(self) -> None:
-        """Wait for the client's first message, or welcome it when it says nothing."""
+        """Look at the token that came with the handshake; then wait for a message, or welcome who says nothing."""
+        if self._tokens:
+            self._run(self._show(), "auth")
+            return
         self._welcome_timer = self._loop.call_at(self._silent_until, self._welcome_silent)
 
     def bytes_came(self) -> None:
@@ -150,18 +178,22 @@ class Session:
         self._enter_first_room()
 
     def _welcome(self) -> None:
-        if not self._welcome_is_due:
+        if not self._welcome_is_due or self._admission.is_locked:
             return
         self._welcome_is_due = False
         service = self._around.service
         rate = self._around.settings.message_rate_limit
-        self._say(Welcome(self._speaker.name, service.name, service.welcome, rate))
+        is_known = self._admission.caller.user_id is not None
+        secure = self._speaker.is_secure
+        self._say(Welcome(self._speaker.name, service.name, service.welcome, rate, is_known, secure))
         outage = None if self._knows_outage else self._around.outage()
         if outage is not None:
             self.notify(outage)
 
     def _enter_first_room(self) -> None:
         """Put a client of a dialect with a first room into it, unless it has found one by itself."""
+        if self._admission.is_locked:
+            return
         if self.dialect.first_room is not None and not self._memberships and not self._is_entering:
             self._is_entering = True
             self._around.spawn(self._enter(self.dialect.first_room), f"first room of {self._speaker.name}")
@@ -192,9 +224,15 @@ class Session:
         else:
             self._decide(decides(value))
             command = self._parsed(value)
-        if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Switch):
-            self._enter_first_room()
+        if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
+            self._greet_flat(command)
         return command
+
+    def _greet_flat(self, command: Command | Refusal | None) -> None:
+        """Welcome a flat client, and put it into the first room unless it asks for another."""
+        self._welcome()
+        if not isinstance(command, Switch):
+            self._enter_first_room()
 
     def _parsed(self, value: dict[str, Any]) -> Command | Refusal:
         try:
@@ -208,7 +246,6 @@ class Session:
             return
         self._is_undecided = False
         if dialect is FLAT:
-            self._welcome()
             return
         self._memberships.leave_all()
         self.dialect, self._welcome_is_due = dialect, True
@@ -229,14 +266,17 @@ class Session:
     # Commands.
 
     def _carry_out(self, command: Command | Refusal) -> None:
+        if self._admission.is_locked and not self._may_be_said(command.verb):
+            sentence = "authenticate first: send an auth request with a token"
+            self._dismiss(Refusal(Code.AUTH_REQUIRED, sentence, command.verb, getattr(command, "reply_to", None)))
+            return
         match command:
             case Refusal():
                 self._answer(command)
             case Ping(reply_to):
                 self._answer(Pong(reply_to))
-            case Authenticate(_, reply_to):
-                data = {"status": "anonymous", "user_id": None, "expires_at": None}
-                self._answer(Reply("auth", data, reply_to))
+            case Authenticate():
+                self._run(self._authenticate(command), "auth", command.reply_to)
             case Leave():
                 self._leave(command)
             case Subscribe():
@@ -272,7 +312,9 @@ class Session:
         except ChannelError as error:
             self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "subscribe", command.reply_to))
             return
-        if channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
+        if not self._admission.may_read(channel):
+            self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
+        elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
             sentence = f"already in {len(self._memberships)} rooms, the limit of one connection; leave one first"
             self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
         elif command.start is not None and channel.retention.kind != "live":
@@ -310,6 +352,9 @@ class Session:
     async def _switch(self, command: Switch) -> None:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
         channel = self._around.service.channel(command.channel)
+        if not self._admission.may_read(channel):
+            self._answer(self._admission.forbidden("subscribe", channel))
+            return
         reply = Reply("subscribe", {"skill": command.skill})
         try:
             await self._memberships.switch(channel, lambda _: self._answer(reply))
@@ -320,6 +365,8 @@ class Session:
     async def _enter(self, name: str) -> None:
         """Enter the first room; nobody asked for it, so nobody would repeat what failed."""
         channel = self._around.service.channel(name)
+        if not self._admission.may_read(channel):
+            self._answer(self._admission.forbidden("subscribe", channel))
         while self._wants(name):
             try:
                 await self._around.hub.open(channel)
@@ -331,20 +378,84 @@ class Session:
         self._is_entering = False
 
     def _wants(self, first_room: str) -> bool:
-        return not self._has_ended and not self._memberships and self.dialect.first_room == first_room
+        is_free = not self._has_ended and not self._memberships and self.dialect.first_room == first_room
+        return is_free and self._admission.may_read(self._around.service.channel(first_room))
 
     async def _ask(self, command: Ask) -> None:
         request = self._around.service.request(command.name)
         if request is None:  # the parser lets known names through only
             raise LookupError(command.name)
         try:
-            data = await self._around.answers.answer(request, command.data, command.reply_to)
+            check = self._admission.check(command)
+            data = await self._around.answers.answer(request, command.data, command.reply_to, check)
         except Refused as refused:
             self._answer(refused.refusal)
         except BusError as error:
             self._answer(_unavailable(error, command.name, command.reply_to))
         else:
             self._answer(Reply(command.name, data, command.reply_to))
+
+    # Who the client is.
+
+    def _may_be_said(self, verb: str | None) -> bool:
+        """Tell whether a client that has still to authenticate may say this, or be told what was wrong with it."""
+        return verb in ("auth", "ping") or (verb is None and self.dialect is ENVELOPE)
+
+    async def _show(self) -> None:
+        """Take the token of the handshake as if it were the first message, with no answer where it is good."""
+        tokens, self._tokens = self._tokens, ()
+        await self._admitted(tokens, None)
+        if not self._has_ended and not self._commands:
+            self.begin()
+
+    async def _authenticate(self, command: Authenticate) -> None:
+        """Let the client in, and answer; then leave the rooms that its new token does not open."""
+        if not await self._admitted([command.token], command.reply_to):
+            return
+        is_greeted = self.dialect is FLAT and self._welcome_is_due
+        if self.dialect is FLAT:
+            self._greet_flat(command.then)
+        if command.then is not None:
+            self._commands.appendleft(command.then)
+        elif not is_greeted:
+            self._answer(Reply("auth", self._admission.report(), command.reply_to))
+        for channel in [it for it in self.rooms.values() if not self._admission.may_read(it)]:
+            self._memberships.leave(channel)
+            self.notify(Notice("room.left", {"reason": "forbidden"}, channel.name))
+
+    async def _admitted(self, tokens: Sequence[str], reply_to: str | None) -> bool:
+        """Let the client in by a token, or say why not."""
+        try:
+            await self._admission.admit(tokens)
+        except TokenRefused as refused:
+            self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to))
+        except KeysUnavailable as error:
+            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, _RETRY_AFTER_MS))
+        else:
+            return not self._has_ended
+        return False
+
+    def check_standing(self, now: float) -> None:
+        """Warn a client whose token expires soon, and send away one whose token has, or never came."""
+        match self._admission.due(now):
+            case Refusal() as refusal:
+                self._dismiss(refusal)
+            case Notice() as notice:
+                self.notify(notice)
+
+    def check_revoked(self) -> None:
+        """Send away a client whose token was revoked."""
+        refusal = self._admission.revoked()
+        if refusal is not None:
+            self._dismiss(refusal)
+
+    def _dismiss(self, refusal: Refusal) -> None:
+        """Say why, and close; what a token holds is in no sentence, so the log may have it."""
+        if self._has_ended:
+            return
+        _logger.info("sent a client away", extra={"connection": self._speaker.name, "reason": refusal.sentence})
+        self._say(refusal)
+        self._speaker.close(self.dialect.no_token)
 
     # Saying.
 
@@ -356,16 +467,17 @@ class Session:
         if not self._is_undecided and self.dialect is ENVELOPE:
             self._welcome()
 
-    def notify(self, notice: Notice) -> None:
-        """Say something that nobody asked for; to a client that still waits for its first answer, nothing.
+    def notify(self, notice: Notice) -> bool:
+        """Say something that nobody asked for, and tell whether it was said; not to a client that was not greeted yet.
 
         That Redis is back, only who was told that it was away is told.
         """
         if self._welcome_is_due or self._has_ended or (notice.event == RESTORED and not self._knows_outage):
-            return
+            return False
         if notice.event in (DEGRADED, RESTORED):
             self._knows_outage = notice.event == DEGRADED
         self._say(notice)
+        return True
 
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))

@@ -3,20 +3,22 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
+from edges.forwarded import Network, parse_network
+from edges.origins import check_origin
 
 __all__ = ["EdgeSettings", "SettingsError"]
 
 _PREFIX: Final = "EDGEBUS_"
-_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT"})
+_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT", "EDGEBUS_TOKEN"})
 """Variables that other parts of the project read; everything else that begins with the prefix must be a setting."""
 
 
@@ -49,13 +51,64 @@ class EdgeSettings(BaseSettings):
     close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: all of them"
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file: the certificate and what its issuer gave with it")
+    tls_key: Path | None = Field(None, description="PEM file of its key; None: it stands in tls_certificate")
+    tls_client_ca: Path | None = Field(None, description="PEM file: who signs the certificates that clients must show")
+    insecure_behind_proxy: bool = Field(
+        False, description="true: listen without TLS where others reach it, because a proxy in front ends TLS"
+    )
+    drain_notice_s: float = Field(
+        3.0, ge=0, description="from SIGTERM on: not ready, serving on, until balancers have noticed, seconds"
+    )
+    drain_window_s: float = Field(
+        5.0, ge=0, description="after that: over which clients are sent to other replicas, seconds"
+    )
+
+    auth_required: bool = Field(False, description="true: nothing but `auth` and `ping` before a valid token")
+    auth_secret: SecretStr | None = Field(None, description="shared secret of HS256 tokens, at least 32 bytes")
+    auth_key_file: Path | None = Field(None, description="PEM file with the public key of RS256, ES256, EdDSA tokens")
+    auth_jwks: str | None = Field(None, description="file or https URL with the issuer's public keys (JWKS)")
+    auth_audience: str | None = Field(None, description="must be in a token's aud; None refuses tokens that have one")
+    auth_issuer: str | None = Field(None, description="must be a token's iss; None takes any")
+    auth_max_lifetime_s: float = Field(
+        24 * 60 * 60, gt=0, le=30 * 24 * 60 * 60, description="longest life of a token, seconds"
+    )
+    auth_max_token_bytes: int = Field(8 * 1024, ge=256, description="largest token, bytes")
+    auth_leeway_s: float = Field(5.0, ge=0, le=300, description="an issuer's clock may be ahead by, seconds")
+    auth_deadline_s: float = Field(5.0, gt=0, description="for a token where one is required, seconds")
+    auth_warning_s: float = Field(30.0, ge=0, description="before a token expires, its client is warned, seconds")
+    auth_in_query: bool = Field(False, description="true: a token may stand in the URL (?token=), where logs catch it")
+    anonymous_permissions: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="of who shows no token, with spaces between; None: all without keys, none with keys"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name != "enabled":
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("expected a number or a text, not true or false")
         return value
+
+    @field_validator("anonymous_permissions", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _check_origins(cls, value: Any) -> Any:
+        return tuple(check_origin(entry) for entry in _listed(value))
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _parse_proxies(cls, value: Any) -> Any:
+        return tuple(parse_network(str(entry)) for entry in _listed(value))
 
     @field_validator("redis_url")
     @classmethod
@@ -101,6 +154,15 @@ class EdgeSettings(BaseSettings):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             source = "flag" if name in given else "environment" if name in in_environment else str(file)
             raise SettingsError(f"{_spelled(name, source)}: {problem['msg'].lower()}") from None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the entries of a list, or of a text with commas between them, as a variable or a flag has it."""
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
+        raise ValueError("expected a list of texts, or one text with commas between them")
+    return list(value)
 
 
 def _spelled(name: str, source: str) -> str:

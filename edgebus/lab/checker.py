@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgebus.lab.comings import comings
 from edgebus.lab.records import Attempt, Evidence, Snapshot
 from edgebus.lab.transcript import Closed, Got, Item, Joined, Told, read, read_line
 
@@ -39,6 +40,8 @@ class Findings:
         told: deliveries that did not come and were told as missing; ``lost``: the same, in silence.
         with_primary: events that nobody but their producer knows any more (the limit of P3).
         doubled: what came twice, at a client or in a log.
+        refused: attempts of clients to connect that failed; ``retries``: the same of a balancer.
+        returned: times that a client came back; ``returned_per_s``: in the busiest second.
         whole_s: from the end of the fault until no client lacked anything.
         broken: promises that did not hold.
 
@@ -51,6 +54,10 @@ class Findings:
     lost: int = 0
     with_primary: int = 0
     doubled: int = 0
+    refused: int = 0
+    retries: int = 0
+    returned: int = 0
+    returned_per_s: int = 0
     whole_s: float = 0.0
     broken: list[Broken] = field(default_factory=list)
 
@@ -87,6 +94,7 @@ class _Checker:
         for snapshot, ranks in zip(self._evidence.snapshots, self._ranks, strict=True):
             self._check_log(snapshot, ranks)
         self._check_readiness()
+        self._check_comings()
         self._check_demands()
         self._found.broken = [Broken(it, times, self._examples[it]) for it, times in sorted(self._times.items())]
         return self._found
@@ -260,6 +268,17 @@ class _Checker:
         edges = {it.edge for it in later}
         ready = {it.edge for it in later if it.status == 200 and it.at_s <= from_s + within_s}
         return bool(edges) and ready == edges
+
+    def _check_comings(self) -> None:
+        demands, found = self._evidence.demands, comings(self._evidence.clients)
+        self._found.refused, self._found.returned = len(found.refusals), found.returned
+        self._found.returned_per_s, self._found.retries = found.busiest, self._evidence.retries
+        if demands.no_refusals and found.refusals:
+            self._break("leaving", f"refused: {found.refusals[0]}", len(found.refusals))
+        if demands.no_refusals and self._evidence.retries:
+            self._break("leaving", "the balancer took an edge for ready that was gone", self._evidence.retries)
+        if demands.returns_per_s is not None and found.busiest > demands.returns_per_s:
+            self._break("leaving", f"{found.busiest} clients came back within one second")
 
     def _check_demands(self) -> None:
         demands, healed_s = self._evidence.demands, self._evidence.healed_s

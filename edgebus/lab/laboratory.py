@@ -46,6 +46,10 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
         "lost_in_silence": "lost",
         "known_to_producer_alone": "with_primary",
         "doubled": "doubled",
+        "refused_connections": "refused",
+        "balancer_retries": "retries",
+        "returned": "returned",
+        "peak_returns_per_second": "returned_per_s",
         "seconds_until_whole": "whole_s",
         "broken": "broken",
     }

@@ -46,6 +46,7 @@ class Listener:
         self._is_resting = asyncio.Event()
         self._is_resting.set()
         self._turn = 0
+        self._back_at_s: float | None = None
         self._wire: _Wire | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -81,12 +82,19 @@ class Listener:
             url = self._urls[self._turn % len(self._urls)]
             try:
                 await self._visit(url)
-            except OSError:  # TimeoutError is one
-                pass
+            except OSError as error:  # TimeoutError is one
+                self._mark("refused", repr(error).encode())
             finally:
                 self._turn += 1
                 self.joined.clear()
-            await asyncio.sleep(random.uniform(0, _COME_BACK_S))  # noqa: S311 (not for secrets)
+            await asyncio.sleep(self._rest_s())
+
+    def _rest_s(self) -> float:
+        """Return how long to stay away: until the time that the edge advised, else for a random while."""
+        advised_s, self._back_at_s = self._back_at_s, None
+        if advised_s is None:
+            return random.uniform(0, _COME_BACK_S)  # noqa: S311 (not for secrets)
+        return max(0.0, advised_s - self._loop.time())
 
     async def _visit(self, url: str) -> None:
         target = urlsplit(url)
@@ -122,6 +130,8 @@ class Listener:
         match frame["type"], frame.get("event"):
             case "event", "room.gap" if room in self.have:
                 self.told.add(room)
+            case "event", "edge.draining":
+                self._back_at_s = self._loop.time() + data["reconnect_after_ms"] / 1000
             case "event", _ if room in self.have:
                 self._positions[room] = frame.get("position") or self._positions[room]
                 self.have[room].add(data.get("n", -1))
@@ -172,8 +182,15 @@ class _Wire(asyncio.Protocol):
                 if event.opcode is Opcode.TEXT:
                     self._listener.take(bytes(event.data))
             elif not self.opened.done():
-                self.opened.set_result(None)
+                self._answered()
         self._flush()
+
+    def _answered(self) -> None:
+        refused = self._protocol.handshake_exc
+        if refused is None:
+            self.opened.set_result(None)
+        else:
+            self.opened.set_exception(ConnectionRefusedError(str(refused)))
 
     def eof_received(self) -> bool:
         return False

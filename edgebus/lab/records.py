@@ -35,10 +35,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One thing that happened at a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` come."""
+    """One thing that happened at a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` come.
+
+    ``refused`` is an attempt to connect that failed, with what it failed with.
+    """
 
     at_s: float
-    kind: Literal["opened", "closed", "sent", "frame"]
+    kind: Literal["opened", "closed", "refused", "sent", "frame"]
     text: bytes = b""
 
 
@@ -106,6 +109,8 @@ class Demands:
         no_gaps: nothing was lost, so nobody may be told that something was.
         all_acknowledged: no call of publish may fail.
         keeps_connections: clients stay connected while Redis is away.
+        no_refusals: no attempt to connect may fail, neither a client's nor a balancer's.
+        returns_per_s: at most so many clients may come back within any second; None: as many as like.
 
     """
 
@@ -113,11 +118,13 @@ class Demands:
     no_gaps: bool = False
     all_acknowledged: bool = False
     keeps_connections: bool = False
+    no_refusals: bool = False
+    returns_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of one run."""
+    """All of one run; ``retries``: how often a balancer that took an edge for ready found its door closed."""
 
     attempts: tuple[Attempt, ...]
     clients: tuple[ClientLog, ...]
@@ -126,3 +133,4 @@ class Evidence:
     away: tuple[Away, ...] = ()
     healed_s: float | None = None
     demands: Demands = field(default_factory=Demands)
+    retries: int = 0

@@ -13,7 +13,7 @@ from edgebus.terminal import Exit, escape, note, out, show, show_json
 
 __all__ = ["run_named", "show_scenarios"]
 
-_WIDTH: Final = 104
+_WIDTH: Final = 124
 _COLUMNS: Final = (
     "scenario",
     "published",
@@ -22,7 +22,10 @@ _COLUMNS: Final = (
     "told",
     "lost",
     "doubled",
+    "refused",
+    "back/s",
     "whole after",
+    "took",
     "verdict",
 )
 
@@ -62,15 +65,17 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool) -> Exit:
 
 
 def _show_table(results: Sequence[Result]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, width=_WIDTH)  # whatever the terminal's is
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column in {"scenario", "verdict"} else "right", no_wrap=True)
     for result in results:
         found = result.findings
         counts = (found.published, found.delivered, found.repaired, found.told, found.lost, found.doubled)
-        cells = (result.scenario, *map(str, counts), f"{found.whole_s:.2f} s", result.verdict)
+        comings = (found.refused, found.returned_per_s)
+        times = (f"{found.whole_s:.2f} s", f"{result.took_s:.1f} s")
+        cells = (result.scenario, *map(str, counts + comings), *times, result.verdict)
         table.add_row(*(Text(escape(cell)) for cell in cells))
-    out.print(table, width=max(out.width, _WIDTH), crop=False)
+    out.print(table)
     for result in results:
         for precondition in result.preconditions:
             if not precondition.holds:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ PROBE_INTERVAL_S: Final = 0.5
 EDGE_COMMAND: Final = [sys.executable, "-m", "edgebus"]
 _CONNECTIONS: Final = 5_000
 _START_DEADLINE_S: Final = 20.0
+_END_DEADLINE_S: Final = 30.0
 _ANSWER_DEADLINE_S: Final = 5.0
 _ASK_TRIES: Final = 3
 _STATUS_DEADLINE_S: Final = 0.5
@@ -184,10 +185,17 @@ class Sentinel:
 
 
 class EdgeProcess:
-    """An edge in a process of its own, which can be killed and started again on its port."""
+    """An edge in a process of its own, which can be killed or drained, and started again on its port.
 
-    def __init__(self, redis_url: str) -> None:
+    Args:
+        redis_url: where its Redis is.
+        settings: those that differ from the laboratory's.
+
+    """
+
+    def __init__(self, redis_url: str, settings: Mapping[str, object] | None = None) -> None:
         self._redis_url = redis_url
+        self._settings = {"probe_interval_s": PROBE_INTERVAL_S, **(settings or {})}
         self._child: Child | None = None
         self.port = 0
 
@@ -209,7 +217,7 @@ class EdgeProcess:
         """Start it, on the port that it had before if it had one."""
         words = [*EDGE_COMMAND, "edge", "edgebus.lab.service:SERVICE", "--port", str(self.port)]
         words += ["--redis", self._redis_url, "--max-connections", str(_CONNECTIONS), "--log-level", "error"]
-        words += ["--set", f"probe_interval_s={PROBE_INTERVAL_S}"]
+        words += [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
         self._child = await asyncio.to_thread(spawn_bound, words, stdout=subprocess.PIPE)
         output = self._child.process.stdout
         if output is None:
@@ -222,11 +230,25 @@ class EdgeProcess:
 
     async def kill(self) -> None:
         """End it by SIGKILL."""
-        if self._child is not None:
-            self._child.process.kill()
+        await self._end(signal.SIGKILL)
+
+    async def drain(self) -> None:
+        """End it by SIGTERM, as who restarts it does, and wait until it has ended.
+
+        Raises:
+            TimeoutError: it did not end.
+
+        """
+        await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._child is None:
+            return
+        _signal(self._child.pid, number)
+        async with asyncio.timeout(_END_DEADLINE_S):
             await self._child.wait()
-            if self._child.process.stdout is not None:
-                self._child.process.stdout.close()
+        if self._child.process.stdout is not None:
+            self._child.process.stdout.close()
 
 
 def edge_here(redis_url: str) -> Edge:

@@ -63,6 +63,7 @@ class Site:
         self.listeners: list[Listener] = []
         self.healed_s: float | None = None
         self.demands = Demands()
+        self.retries = 0
         self._numbers: dict[str, int] = {}
         self._snapshots: list[Snapshot] = []
         self._samples: list[Sample] = []
@@ -127,9 +128,9 @@ class Site:
             self._samples.append(Sample(self.now_s, f"edge {edge.port} ended with {error!r}", "/healthz", 0))
             self._away.append(Away(self.now_s - 1, self.now_s + 1, 1e9, 1e9))
 
-    async def edge_processes(self, redis_url: str, count: int) -> list[EdgeProcess]:
+    async def edge_processes(self, redis_url: str, count: int, **settings: object) -> list[EdgeProcess]:
         """Start edges, each in its own process."""
-        made = [EdgeProcess(redis_url) for _ in range(count)]
+        made = [EdgeProcess(redis_url, settings) for _ in range(count)]
         for edge in made:
             self._stack.push_async_exit(edge)
         await asyncio.gather(*(edge.start() for edge in made))
@@ -279,6 +280,7 @@ class Site:
             tuple(self._away),
             self.healed_s,
             self.demands,
+            self.retries,
         )
 
 

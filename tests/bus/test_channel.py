@@ -230,3 +230,11 @@ def test_retention_constants_are_the_documented_ones() -> None:
 def test_percent_encoding_is_that_of_urls() -> None:
     """A person can read an escaped id with any tool for URLs."""
     assert WORKFLOW.fill("a b/ü").name == "workflow:" + quote("a b/ü", safe="/")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_per_user"), [("inbox:{user_id}", True), ("inbox:{user}", False), ("user_id", False)]
+)
+def test_family_of_users(pattern: str, is_per_user: bool) -> None:
+    """A family whose field is ``user_id`` has a channel for each user."""
+    assert Family(pattern).is_per_user is is_per_user

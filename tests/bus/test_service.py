@@ -137,3 +137,17 @@ def test_events_and_requests_are_found_by_name() -> None:
 def test_envelope_is_the_dialect_unless_said_otherwise() -> None:
     """Only session-buddy speaks another one."""
     assert service().dialect == "envelope"
+
+
+def test_family_of_a_channel() -> None:
+    """A channel's family is found again; a channel of another service has none here."""
+    catalogue = service()
+    for family, name in [
+        (WORKFLOW, "workflow:1"),
+        (TEAMS, "goal-teams"),
+        (TEAMS_OF_ONE, "goal-teams:a"),
+        (GLOBAL, "global"),
+    ]:
+        assert catalogue.family(catalogue.channel(name)) is family
+    with pytest.raises(LookupError):
+        catalogue.family(STRANGE.fill("1"))

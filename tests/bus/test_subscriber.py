@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import hiredis
 import pytest
+from redis.asyncio import Redis
 
 from bus.errors import AddressError, BusUnavailable
 from bus.subscriber import Subscriber, _Link
@@ -220,3 +221,20 @@ def test_subscriber_refuses_another_database() -> None:
     """A URL that cannot be used is told when the subscriber is made, not by a task later."""
     with pytest.raises(AddressError):
         Subscriber("redis://127.0.0.1/3", name="test", deliver=lambda _batch: None)
+
+
+async def test_channels_of_the_bus_itself_go_past_the_rooms(broker_url: str) -> None:
+    """What comes on a channel that is listened to goes to its taker, from the first moment and after a reconnect."""
+    lines: list[tuple[bytes, bytes]] = []
+    own: asyncio.Queue[bytes] = asyncio.Queue()
+    subscriber = Subscriber(broker_url, name="test-own", deliver=lines.extend)
+    subscriber.listen("bus:test-own", own.put_nowait)
+    async with subscriber, Redis.from_url(broker_url) as redis, asyncio.timeout(5):
+        for generation in (1, 2):
+            while subscriber.statistics().generation < generation or not subscriber.is_up:
+                await asyncio.sleep(0)
+            await redis.publish("bus:test-own", "x")
+            assert await own.get() == b"x"
+            [link] = [it for it in await redis.client_list() if it["name"] == "test-own"]
+            await redis.client_kill(link["addr"])
+    assert lines == []

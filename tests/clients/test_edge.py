@@ -70,6 +70,30 @@ async def test_restarted_edge_is_resumed_without_loss(broker: EmbeddedBroker, pr
     assert events.position == values[3].position  # type: ignore[union-attr]
 
 
+async def test_advice_of_a_drained_edge_is_followed(broker: EmbeddedBroker, producer: Producer) -> None:
+    """The client stays away for as long as the leaving edge said, and lacks nothing when it is back."""
+    waiting = Waiting()
+    waiting.is_held = True
+    settings = EdgeSettings(port=0, redis_url=broker.url, drain_notice_s=0.0, drain_window_s=0.3)
+    async with Edge(SERVICE, settings) as edge:
+        await eventually(lambda: edge.not_ready() is None)
+        port = edge.port
+        client = connect(f"ws://127.0.0.1:{port}", service=SERVICE, settings=waiting.settings())
+        await client.__aenter__()
+        events = client.subscribe("workflow:1")
+        await events.joined()
+        await edge.drain()
+    sleeper = await waiting.sleeper()
+    await producer.publish(WorkflowStarted(workflow_id="1"))
+    async with running(broker, port=port):
+        waiting.is_held = False
+        sleeper.set()
+        values = await take(events, 3)
+        await client.close()
+    assert waiting.slept[0] == pytest.approx(0.3, abs=0.002)
+    assert [type(value) for value in values] == [Interrupted, Recovered, Received]
+
+
 async def test_past_is_replayed_by_span_position_and_number(broker: EmbeddedBroker, producer: Producer) -> None:
     """All three ways into the past end in the present."""
     for name in ("a", "b", "c"):

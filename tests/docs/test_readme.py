@@ -63,6 +63,7 @@ async def test_readme_service_needs_its_one_file_only(tmp_path: Path) -> None:
     edge_line, listen_line, publish_line = (shlex.split(line)[1:] for line in commands.splitlines())
     with EmbeddedBroker(port=0) as broker:
         environment = {**os.environ, "EDGEBUS_REDIS_URL": broker.url, "PYTHONPATH": str(ROOT)}
+        environment["EDGEBUS_DRAIN_NOTICE_S"] = "0"  # no balancer has to notice
 
         def start(words: list[str]) -> "subprocess.Popen[bytes]":
             argv = [sys.executable, "-m", "edgebus", *words]

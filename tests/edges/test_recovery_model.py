@@ -20,8 +20,10 @@ from bus.replay import Tail
 from bus.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
 from edges import EdgeSettings, memberships, mending, session
+from edges.access import Access
 from edges.answers import Answers
 from edges.dialects import Dialect
+from edges.gate import Gate
 from edges.hub import Hub
 from edges.protocol import CloseCode
 from edges.registry import Registry
@@ -95,6 +97,7 @@ class Peer:
     """A connection that only keeps what is written."""
 
     name = "peer"
+    is_secure = needs_token = False
 
     def __init__(self) -> None:
         self.written = b""
@@ -204,6 +207,8 @@ class Recovery(RuleBasedStateMachine):
             self.spawn,
             dict,
             lambda: None,
+            Gate(EdgeSettings()),
+            Access(SERVICE),
         )
         self.spawn(self.compare(), "compare")
         self.pump()

@@ -119,3 +119,71 @@ def test_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address does not put its password into the message."""
     monkeypatch.setenv("EDGEBUS_REDIS_URL", "redis://:hidden@h:1/7")
     assert "hidden" not in wrong()
+
+
+def test_settings_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are set like all others: from the environment, a file, a flag; a list of permissions is one text."""
+    monkeypatch.setenv("EDGEBUS_AUTH_REQUIRED", "true")
+    monkeypatch.setenv("EDGEBUS_ANONYMOUS_PERMISSIONS", "a:read b:read")
+    settings = EdgeSettings.load(None, auth_in_query="true", auth_deadline_s="2.5", auth_key_file="key.pem")
+    assert (settings.auth_required, settings.auth_in_query, settings.auth_deadline_s) == (True, True, 2.5)
+    assert settings.anonymous_permissions == ("a:read", "b:read")
+    assert settings.auth_key_file == Path("key.pem")
+    assert (settings.auth_max_lifetime_s, settings.auth_max_token_bytes) == (86_400, 8192)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("auth_required", "perhaps"),
+        ("auth_max_lifetime_s", 31 * 86_400),
+        ("auth_max_lifetime_s", "nan"),
+        ("auth_deadline_s", 0),
+        ("auth_deadline_s", True),
+        ("auth_max_token_bytes", 10),
+        ("auth_secret", True),
+        ("anonymous_permissions", 5),
+    ],
+)
+def test_settings_of_tokens_refused(name: str, value: Any) -> None:
+    """A wrong value is named."""
+    assert wrong(**{name: value}).startswith(f"--{name.replace('_', '-')}: ")
+
+
+def test_secret_is_not_told(file: Path) -> None:
+    """A secret shows neither in what settings print nor in what is said about a wrong one."""
+    file.write_text("websocket: {auth_secret: [hidden-secret]}")
+    assert "hidden-secret" not in wrong(file)
+    file.write_text("websocket: {auth_secret: hidden-secret}")
+    assert "hidden-secret" not in f"{EdgeSettings.load(file)!r}{EdgeSettings.load(file)}"
+
+
+def test_lists_in_every_form(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origins and proxies are a list in the file, and one text with commas in a variable or a flag."""
+    file.write_text(
+        "websocket: {allowed_origins: ['https://a.example', 'https://b.example'], trusted_proxies: ['::1']}\n"
+    )
+    settings = EdgeSettings.load(file)
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+    assert [str(network) for network in settings.trusted_proxies] == ["::1/128"]
+    monkeypatch.setenv("EDGEBUS_ALLOWED_ORIGINS", "https://c.example, https://d.example")
+    assert EdgeSettings.load(file).allowed_origins == ("https://c.example", "https://d.example")
+    flagged = EdgeSettings.load(file, trusted_proxies="10.0.0.0/8,192.0.2.1")
+    assert [str(network) for network in flagged.trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("allowed_origins", "https://a.example/app", "write https://a.example"),
+        ("allowed_origins", "*", "empty list"),
+        ("trusted_proxies", "10.0.0.1/8", "write 10.0.0.0/8"),
+        ("trusted_proxies", "haproxy", "write 10.0.0.7"),
+        ("drain_notice_s", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_wrong_entry_is_refused_with_the_fix(name: str, value: str, fix: str) -> None:
+    """The start ends with a sentence that names the setting and what to write."""
+    message = wrong(None, **{name: value})
+    assert f"--{name.replace('_', '-')}" in message
+    assert fix in message

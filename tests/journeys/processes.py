@@ -24,6 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 EDGEBUS: Final = (sys.executable, "-m", "edgebus")
 DEADLINE_S: Final = 20.0
 """For what takes a second: a machine may be busy with other tests."""
+QUICK_LEAVING: Final = {"EDGEBUS_DRAIN_NOTICE_S": "0.1", "EDGEBUS_DRAIN_WINDOW_S": "0.2"}
 BELOW_EPHEMERAL: Final = range(20_000, 32_000)
 """Ports that no kernel hands out by itself, so none of them is gone between looking and listening."""
 
@@ -32,12 +33,15 @@ _numbers = itertools.count(1)
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without settings of its user's, and with the packages of this tree."""
+    """Return this process's environment without settings of its user's, and with the packages of this tree.
+
+    Edges in it leave without the time that a balancer would want; a journey that is about that sets it.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGEBUS_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile every module anew: a second
     kept.pop("PYTEST_ADDOPTS", None)
     path = os.pathsep.join(filter(None, [os.fspath(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **more}
+    return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **QUICK_LEAVING, **more}
 
 
 def is_free(port: int) -> bool:

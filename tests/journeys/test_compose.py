@@ -73,6 +73,7 @@ def test_compose_has_two_replicas_of_each_service() -> None:
     for name, edge in EDGES.items():
         assert edge["healthcheck"]["test"][-1] == str(load(service_of(name)).port)
         assert edge["stop_grace_period"] == "15s"
+        assert edge["environment"]["EDGEBUS_INSECURE_BEHIND_PROXY"] == "true"
         assert "ports" not in edge
 
 
@@ -179,7 +180,7 @@ class Stack:
 
     def _environment(self, name: str) -> dict[str, str]:
         given: dict[str, str] = EDGES[name]["environment"]
-        assert given == {"EDGEBUS_HOST": "0.0.0.0", "EDGEBUS_REDIS_URL": "redis://redis:6379"}  # noqa: S104
+        assert (given["EDGEBUS_HOST"], given["EDGEBUS_REDIS_URL"]) == ("0.0.0.0", "redis://redis:6379")  # noqa: S104
         here = {"EDGEBUS_HOST": "127.0.0.1", "EDGEBUS_REDIS_URL": self.redis_url}
         return {**given, **here, "EDGEBUS_PORT": str(self.ports[name])}
 
@@ -257,7 +258,7 @@ async def test_compose_carries_an_event_through_haproxy(stack: Stack) -> None:
         stack.running["mahavishnu-1"].signal(SIGTERM)
         gone = asyncio.create_task(closed(one)), asyncio.create_task(closed(other))
         (first,), (waiting,) = await asyncio.wait(gone, return_when=asyncio.FIRST_COMPLETED)
-        assert first.result() == 1001
+        assert first.result() == 1012
         assert await asyncio.to_thread(stack.running["mahavishnu-1"].exit_code) == 0
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -285,7 +286,7 @@ async def test_edges_that_are_not_ready_keep_their_clients(stack: Stack) -> None
         for name, running in stack.running.items():
             if name != "redis":
                 running.signal(SIGUSR1 if name == "haproxy" else SIGTERM)
-        assert [await closed(one), await closed(other)] == [1001, 1001]
+        assert [await closed(one), await closed(other)] == [1012, 1012]
     codes = {name: running.exit_code() for name, running in stack.running.items() if name != "redis"}
     assert set(codes.values()) == {0}, codes
     until(lambda: not fetch(f"http://127.0.0.1:{port}/healthz")[0])

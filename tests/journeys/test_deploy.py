@@ -21,13 +21,16 @@ SUPERVISED: Final = ROOT / "deploy" / "supervisord" / "edgebus.conf"
 INSTALLED: Final = "/opt/edgebus/bin/edgebus"
 TWO: Final = ("mahavishnu", "session-buddy")
 """The sections are alike, which a test below says; so two of them are run."""
-CLOSE_TIMEOUT_S: Final = EdgeSettings.model_fields["close_timeout_s"].default
+LEAVING_S: Final = sum(
+    EdgeSettings.model_fields[name].default for name in ("drain_notice_s", "drain_window_s", "close_timeout_s")
+)
+"""The longest that an edge takes to send its clients away."""
 
 
 def test_systemd_unit_stops_and_confines_an_edge(tmp_path: Path) -> None:
     """The unit gives an edge the time to close its clients, and systemd has nothing to say against it."""
     text = UNIT.read_text()
-    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", text, re.M)[0]) > CLOSE_TIMEOUT_S
+    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", text, re.M)[0]) > LEAVING_S
     assert re.findall(r"^KillSignal=(.+)$", text, re.M) == ["SIGTERM"]
     assert re.findall(r"^ExecStart=(.+)$", text, re.M) == [INSTALLED + " edge ${SERVICE}"]
     if shutil.which("systemd-analyze") is None:
@@ -43,7 +46,7 @@ def test_systemd_unit_stops_and_confines_an_edge(tmp_path: Path) -> None:
 def test_systemd_environment_is_that_of_an_edge(processes: Processes, broker: EmbeddedBroker) -> None:
     """An edge starts with the variables of edge.env and of a replica's own file, as the unit's comments give them."""
     given = dict(re.findall(r"^(EDGEBUS_\w+)=(.+)$", ENV_FILE.read_text(), re.M))
-    assert given.keys() == {"EDGEBUS_REDIS_URL", "EDGEBUS_HOST"}
+    assert given.keys() == {"EDGEBUS_REDIS_URL", "EDGEBUS_HOST", "EDGEBUS_TRUSTED_PROXIES"}
     replica = re.findall(r"printf '(SERVICE)=(\w+)\\n(EDGEBUS_PORT)=(\d+)\\n'", UNIT.read_text())
     assert replica == [("SERVICE", "mahavishnu", "EDGEBUS_PORT", "9690")]
     port = free_port()
@@ -67,7 +70,7 @@ def test_supervisord_has_every_service() -> None:
     for name in NAMES:
         section = parser[f"program:{name}"]
         assert (section["stopsignal"], section["exitcodes"]) == ("TERM", "0,2")
-        assert int(section["stopwaitsecs"]) > CLOSE_TIMEOUT_S
+        assert int(section["stopwaitsecs"]) > LEAVING_S
         assert dict(section) == dict(parser["program:mahavishnu"]), "its name is the service's, and all that differs"
 
 

@@ -9,7 +9,7 @@ from edgebus.lab.laboratory import Result
 Record = Callable[[str, Mapping[str, Result | BaseException]], None]
 
 _FIGURES = pytest.StashKey[dict[str, dict[str, Result]]]()
-_COLUMNS = ("published", "delivered", "repaired", "told", "lost", "doubled")
+_COLUMNS = ("published", "delivered", "repaired", "told", "lost", "doubled", "refused", "returned_per_s")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not figures:
         return
     terminalreporter.section("laboratory")
-    terminalreporter.line(_row("scenario", *_COLUMNS, "whole after", "verdict"))
+    terminalreporter.line(
+        _row("scenario", *(it.replace("returned_per_s", "back/s") for it in _COLUMNS), "whole after", "verdict")
+    )
     for name, sides in figures.items():
         for side, label in (("protected", name), ("control", "  without its protection")):
             if side in sides:

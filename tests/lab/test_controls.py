@@ -29,7 +29,12 @@ UNPROTECTED = Size("small", settle_s=1.5)
 def without_replay(patch: Patch) -> None:
     """Whoever comes back is told that nothing was missed, and given nothing."""
     patch.setattr(Hub, "replay", no_replay)
-    patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected"])
+    patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected", "replay"])
+
+
+def without_drain(patch: Patch) -> None:
+    """An edge that is told to end ends at once: its clients all come back together."""
+    patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected", "drain"])
 
 
 def without_comparison(patch: Patch) -> None:
@@ -98,6 +103,7 @@ def without_keeping(patch: Patch) -> None:
 
 CONTROLS = {
     without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
+    without_drain: ("rolling-restart",),
     without_comparison: (
         "redis-restart-empty",
         "redis-restart-aof",
@@ -116,6 +122,7 @@ CONTROLS = {
 EXPECTED = {
     "edge-kill": "P3",
     "edge-restart-all": "P3",
+    "rolling-restart": "leaving",
     "client-flap": "P3",
     "redis-restart-empty": "P3",
     "redis-restart-aof": "P3",
@@ -156,3 +163,6 @@ def test_checker_finds_what_the_protection_prevents(found: dict[str, Result | Ba
     assert EXPECTED[name] in {it.promise for it in result.findings.broken}
     if name in CONTROLS[without_repeat_check]:
         assert result.findings.doubled > 0
+    if name in CONTROLS[without_drain]:
+        assert result.findings.retries > 0, "the balancer sent clients to edges that were gone"
+        assert result.findings.returned_per_s > 30, "its clients came back together"

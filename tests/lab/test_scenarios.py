@@ -24,6 +24,8 @@ def test_scenario_keeps_every_promise(results: dict[str, Result | BaseException]
     result = results[name]
     if isinstance(result, BaseException):
         raise result
+    if missing := [it.text for it in result.preconditions if "apt-get install" in it.text and not it.holds]:
+        pytest.skip(missing[0])
     assert [it.text for it in result.preconditions if not it.holds] == []
     assert result.findings.broken == []
     assert result.verdict == "kept"

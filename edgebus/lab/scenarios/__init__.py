@@ -16,6 +16,7 @@ from edgebus.lab.scenarios.clients import client_flap, edge_kill, edge_restart_a
 from edgebus.lab.scenarios.failover import failover_lag, failover_lag_clock_behind, sentinel_failover
 from edgebus.lab.scenarios.links import big_message, black_hole, link_cut
 from edgebus.lab.scenarios.producing import producer_partition, reply_lost
+from edgebus.lab.scenarios.restarts import rolling_restart
 from edgebus.lab.site import Site
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -37,6 +38,7 @@ class Scenario:
 _ALL: Final = (
     edge_kill,
     edge_restart_all,
+    rolling_restart,
     redis_restart_empty,
     redis_restart_aof,
     redis_pause,

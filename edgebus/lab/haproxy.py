@@ -1,0 +1,130 @@
+"""A real balancer in front of edges: haproxy, with the lines of deploy/haproxy.cfg that decide who gets a client."""
+
+import asyncio
+import csv
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from bus.child import Child, spawn_bound
+
+__all__ = ["Haproxy", "find_haproxy"]
+
+_ANSWER_DEADLINE_S: Final = 2.0
+_CONFIG: Final = """
+global
+    maxconn {connections}
+    stats socket {socket} level user
+defaults
+    mode http
+    timeout http-request 5s
+    timeout connect 2s
+    timeout queue 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 1h
+    balance leastconn
+    retries 3
+    option redispatch 1
+    option httpchk
+    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host edge
+    http-check expect status 200
+    default-server check {checks}
+listen edges
+    bind 127.0.0.1:{port}
+{servers}
+"""
+
+
+def find_haproxy() -> Path | None:
+    """Return where haproxy is; Debian keeps it where a user's PATH does not look."""
+    found = shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+    return None if found is None else Path(found)
+
+
+class Haproxy:
+    """One haproxy for as long as the ``async with`` lasts.
+
+    Args:
+        binary: the program.
+        directory: for its configuration.
+        edges: the ports of the edges.
+        checks: how it asks them whether they are ready, as ``default-server`` has it.
+        connections: the most at once.
+
+    """
+
+    def __init__(self, binary: Path, directory: Path, edges: Sequence[int], *, checks: str, connections: int) -> None:
+        self._binary, self._directory, self._edges = binary, directory, list(edges)
+        self._checks, self._connections = checks, connections
+        self._port, self._socket = _free_port(), directory / "haproxy.sock"
+        self._child: Child | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start it; it has not asked the edges yet."""
+        file = self._directory / "haproxy.cfg"
+        await asyncio.to_thread(file.write_text, self._config())
+        self._child = await asyncio.to_thread(
+            spawn_bound, [self._binary, "-db", "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End it."""
+        if self._child is not None:
+            await self._child.stop()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"ws://127.0.0.1:{self._port}/"
+
+    def _config(self) -> str:
+        servers = "\n".join(
+            f"    server edge-{index} 127.0.0.1:{port}" for index, port in enumerate(self._edges, start=1)
+        )
+        return _CONFIG.format(
+            connections=self._connections,
+            checks=self._checks,
+            port=self._port,
+            servers=servers,
+            socket=self._socket,
+        )
+
+    async def has_all(self) -> bool:
+        """Tell whether it takes every edge for ready."""
+        try:
+            async with asyncio.timeout(_ANSWER_DEADLINE_S):
+                table = await self._ask()
+        except OSError:  # TimeoutError is one
+            return False
+        states = [row["status"] for row in _rows(table)]
+        return len(states) == len(self._edges) and set(states) == {"UP"}
+
+    async def retries(self) -> int:
+        """Return how often it found an edge that it took for ready not there, and had to try again or elsewhere."""
+        return sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in _rows(await self._ask()))
+
+    async def _ask(self) -> list[str]:
+        """Return its figures, a table of comma-separated values whose first line begins with ``# ``."""
+        reader, writer = await asyncio.open_unix_connection(self._socket)
+        try:
+            writer.write(b"show stat\n")
+            return (await reader.read()).decode().removeprefix("# ").splitlines()
+        finally:
+            writer.close()
+
+
+def _rows(table: list[str]) -> list[dict[str, str]]:
+    """Return the figures of the edges, without the sums over them."""
+    return [row for row in csv.DictReader(table) if row["svname"].startswith("edge-")]
+
+
+def _free_port() -> int:
+    """Return a port on which nobody listens at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

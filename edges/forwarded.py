@@ -1,0 +1,108 @@
+"""Who is behind a proxy: what ``X-Forwarded-For`` and ``X-Forwarded-Proto`` may be believed. Pure.
+
+Anybody can send these headers, so each entry is worth what the one who added it is: a listed proxy's word is taken,
+everybody else's is not. Each proxy appends the address that it saw, so the list is read from its right end.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+
+__all__ = ["Network", "client_address", "is_trusted", "parse_network", "was_https"]
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+_BRACKETED: Final = re.compile(r"\[(?P<address>[^\]]*)\](?::\d{1,5})?")
+_V4_AND_PORT: Final = re.compile(r"(?P<address>\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}")
+_LONGEST: Final = 64
+"""An address with brackets, scope and port is shorter; a longer entry is not looked at."""
+
+
+def parse_network(text: str) -> Network:
+    """Return the network of ``10.0.0.0/8``, or of one address.
+
+    Raises:
+        ValueError: it is neither; the message says what to write.
+
+    """
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        wider = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!a} is no address and no network; write 10.0.0.7 or 10.0.0.0/8") from None
+    raise ValueError(f"{text!a} names an address and a network; write {wider}")
+
+
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Tell whether an address is a listed proxy's."""
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in trusted)
+
+
+def client_address(peer: str, listed: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Return the address of the client: the right-most one that is no listed proxy's.
+
+    Where the list ends before, or holds something that is no address (``unknown``, a name, nothing), it is the
+    left-most proxy that could be told: more than that nobody trustworthy has said.
+
+    Args:
+        peer: the other end of the socket.
+        listed: the values of all ``X-Forwarded-For`` headers, in the order in which they came.
+        trusted: the listed proxies.
+
+    """
+    nearest = _plain(peer)
+    for entry in _from_the_right(listed):
+        if not is_trusted(nearest, trusted):
+            return nearest
+        address = _parsed(_without_port(entry))
+        if address is None:
+            return nearest
+        nearest = str(address)
+    return nearest
+
+
+def was_https(peer: str, protocols: Sequence[str], trusted: Sequence[Network]) -> bool:
+    """Tell whether a listed proxy says that its client came by https (or wss).
+
+    Args:
+        peer: the other end of the socket.
+        protocols: the values of all ``X-Forwarded-Proto`` headers; only one with one value is believed, since two
+            may stem from two programs.
+        trusted: the listed proxies.
+
+    """
+    is_one = len(protocols) == 1 and is_trusted(peer, trusted)
+    return is_one and protocols[0].strip().lower() in ("https", "wss")
+
+
+def _from_the_right(listed: Sequence[str]) -> "list[str]":
+    return [entry.strip() for entry in ",".join(listed).split(",")][::-1] if listed else []
+
+
+def _without_port(entry: str) -> str:
+    """Return the address in ``1.2.3.4:5678``, ``[::1]:5678``, ``[::1]``; anything else as it is."""
+    entry = entry.strip('"')
+    found = _BRACKETED.fullmatch(entry) or _V4_AND_PORT.fullmatch(entry)
+    return entry if found is None else found["address"]
+
+
+def _plain(address: str) -> str:
+    parsed = _parsed(address)
+    return address if parsed is None else str(parsed)
+
+
+def _parsed(text: str) -> Address | None:
+    """Return the address, without the scope of a link; an IPv4 one in the clothes of IPv6 as what it is."""
+    try:
+        address = ip_address(text.partition("%")[0]) if len(text) <= _LONGEST else None
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

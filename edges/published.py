@@ -1,0 +1,128 @@
+"""Keys that an issuer publishes at a URL (a JWKS): fetched off the event loop, kept, and fetched anew when needed."""
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+from edges.keys import Key, UnusableKey, keys_of_jwks
+
+__all__ = ["KeysUnavailable", "PublishedKeys", "check_jwks_url", "fetch"]
+
+_DOCUMENT_BYTES: Final = 256 * 1024
+_FETCH_S: Final = 5.0
+_AT_MOST_EVERY_S: Final = 30.0
+"""Tokens with names of keys that do not exist cost the issuer no more than one request in this time."""
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class KeysUnavailable(Exception):
+    """The issuer's keys cannot be had at the moment, so nobody can say whether a token is good."""
+
+
+def check_jwks_url(url: str) -> None:
+    """Raise ``UnusableKey`` unless ``url`` is an ``https`` one, or ``http`` on this machine; and without a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UnusableKey("is no URL") from None
+    if parts.username is not None or parts.password is not None:
+        raise UnusableKey("is a URL with a password in it; publish keys without one")
+    if not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))) or not parts.hostname:
+        raise UnusableKey("is no https URL; whoever can change what it answers could let anyone in")
+
+
+def _is_here(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def fetch(url: str) -> bytes:
+    """Return the document at ``url``, at most 256 KiB within 5 s; no other address is asked for it. Blocks.
+
+    Raises:
+        OSError: it cannot be had; the text says why.
+        HTTPException: what answers speaks no HTTP.
+
+    """
+    deadline = time.monotonic() + _FETCH_S
+    handlers: list[Any] = [_NoRedirects()]
+    if _is_here(urlsplit(url).hostname):
+        handlers.append(ProxyHandler({}))
+    request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 (check_jwks_url saw to the scheme)
+    with build_opener(*handlers).open(request, timeout=_FETCH_S) as response:
+        document = bytearray()
+        while piece := response.read1(_DOCUMENT_BYTES):
+            document += piece
+            if len(document) > _DOCUMENT_BYTES or time.monotonic() > deadline:
+                raise OSError(f"the document has more than {_DOCUMENT_BYTES} bytes, or takes more than {_FETCH_S:g} s")
+    return bytes(document)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Takes an answer that points elsewhere for an error: the address was chosen, and checked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nothing."""
+
+
+class PublishedKeys:
+    """The keys at one URL. What was fetched stays in use until a later fetch goes well.
+
+    Args:
+        url: see ``check_jwks_url``.
+        fetch: returns the document at a URL, and may block; called in a thread.
+        clock: seconds, monotonic.
+
+    """
+
+    def __init__(
+        self, url: str, *, fetch: Callable[[str], bytes] = fetch, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._url, self._clock = url, clock
+        self._fetch = fetch
+        self._keys: tuple[Key, ...] = ()
+        self._tried_at: float | None = None
+        self._has_failed = False
+        self._turn = asyncio.Lock()
+
+    async def keys(self, kid: str | None) -> tuple[Key, ...]:
+        """Return the keys; fetched anew first, unless one is called ``kid`` or a fetch was tried within 30 s.
+
+        Raises:
+            KeysUnavailable: there are none yet, or the last fetch failed and might have brought the one called ``kid``.
+
+        """
+        if self._lacks(kid):
+            async with self._turn:  # who comes meanwhile waits, and finds them fetched
+                if self._lacks(kid) and self._may_try():
+                    await self.refresh()
+        if self._lacks(kid) and (self._has_failed or not self._keys):
+            raise KeysUnavailable("the keys of the tokens' issuer cannot be had at the moment")
+        return self._keys
+
+    async def refresh(self) -> None:
+        """Fetch the document; if that fails, the keys stay as they are, and the log says why."""
+        self._tried_at = self._clock()
+        try:
+            async with asyncio.timeout(2 * _FETCH_S):
+                self._keys = keys_of_jwks(await asyncio.to_thread(self._fetch, self._url))
+        except (OSError, HTTPException, ValueError) as error:  # also TimeoutError, UnusableKey and names that are none
+            self._has_failed = True
+            _logger.warning("keys of tokens cannot be fetched", extra={"url": self._url, "reason": str(error)})
+        else:
+            self._has_failed = False
+
+    def _lacks(self, kid: str | None) -> bool:
+        return not self._keys or (kid is not None and all(key.kid != kid for key in self._keys))
+
+    def _may_try(self) -> bool:
+        return self._tried_at is None or self._clock() - self._tried_at >= _AT_MOST_EVERY_S

@@ -1,0 +1,106 @@
+"""What this edge knows of revoked tokens: told by the link at once, and read from Redis whenever the link came anew."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from bus.errors import BusError
+from bus.revocation import KEPT_S, Revocation, Revocations, of_token, of_user
+from edges.access import Caller
+
+__all__ = ["Revoked"]
+
+_RETRY_S: Final = 0.5
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class Revoked:
+    """The revocations, and who is concerned by one.
+
+    Nothing that was learned is forgotten before its time, not even if Redis comes back without it.
+
+    Args:
+        revocations: reads them.
+        spawn: runs a task, and owns it.
+        on_news: called after something was learned.
+        clock: seconds since the epoch.
+
+    """
+
+    def __init__(
+        self,
+        revocations: Revocations,
+        spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
+        on_news: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._revocations, self._spawn, self._on_news, self._clock = revocations, spawn, on_news, clock
+        self._known: dict[str, int] = {}
+        self._is_stale = True
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether they were read since the link came up."""
+        return not self._is_stale and (self._task is None or self._task.done())
+
+    def concerns(self, caller: Caller) -> bool:
+        """Tell whether a caller's token was revoked.
+
+        Revoking a user is about the tokens that the user had by then: one issued later is good. Tokens count in
+        seconds, so that one of the same second is taken for older; so is one that does not say when it was issued.
+        """
+        if caller.user_id is None:
+            return False
+        if caller.token_id is not None and of_token(caller.token_id) in self._known:
+            return True
+        at_ms = self._known.get(of_user(caller.user_id))
+        return at_ms is not None and (caller.issued_at is None or caller.issued_at * 1000 <= at_ms)
+
+    def take(self, message: bytes) -> None:
+        """Take what came on the channel; whatever it is, there is something new."""
+        revocation = Revocation.parse(message)
+        if revocation is None:
+            self.read()
+        else:
+            self._learn([revocation])
+
+    def read(self) -> None:
+        """Begin to read them all; goes on until it went well."""
+        self._is_stale = True
+        if self._task is None or self._task.done():
+            self._task = self._spawn(self._read(), "read revocations")
+
+    async def _read(self) -> None:
+        while self._is_stale:
+            self._is_stale = False
+            try:
+                found = await self._revocations.all()
+            except BusError as error:
+                self._is_stale = True
+                _logger.debug("revocations cannot be read yet", extra={"reason": str(error)})
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self._learn(found)
+
+    def _learn(self, found: list[Revocation]) -> None:
+        for revocation in found:
+            self._known[revocation.member] = max(revocation.at_ms, self._known.get(revocation.member, 0))
+        oldest_ms = (self._clock() - KEPT_S) * 1000
+        self._known = {member: at_ms for member, at_ms in self._known.items() if at_ms >= oldest_ms}
+        if found:
+            self._on_news()
+
+    async def drop(self) -> None:
+        """Give up the connection: it may lead nowhere."""
+        with suppress(BusError):
+            await self._revocations.drop()
+
+    async def close(self) -> None:
+        """Close the connection; calling it twice is harmless."""
+        await self._revocations.close()

@@ -1,0 +1,150 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from edges.published import KeysUnavailable, PublishedKeys, fetch
+from tests.edges.signing import EC, RSA, jwk, jwks
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class Issuer:
+    """A place where keys are published, and a clock."""
+
+    def __init__(self) -> None:
+        self.document: bytes | None = jwks(jwk(RSA, kid="r"))
+        self.asked: list[str] = []
+        self.threads: set[int] = set()
+        self.now = 1000.0
+
+    def fetch(self, url: str) -> bytes:
+        self.asked.append(url)
+        self.threads.add(threading.get_ident())
+        if self.document is None:
+            raise OSError("away")
+        return self.document
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    """Return an issuer with one key."""
+    return Issuer()
+
+
+@pytest.fixture
+def published(issuer: Issuer) -> PublishedKeys:
+    """Return what is tested, on that issuer."""
+    return PublishedKeys("https://issuer/keys", fetch=issuer.fetch, clock=lambda: issuer.now)
+
+
+def names(keys: object) -> list[str | None]:
+    return [key.kid for key in keys]  # type: ignore[attr-defined]
+
+
+async def test_fetched_once_off_the_loop_and_kept(issuer: Issuer, published: PublishedKeys) -> None:
+    """Many tokens cost one request, made in a thread of its own."""
+    found = await asyncio.gather(*(published.keys("r") for _ in range(10)))
+    assert {tuple(names(keys)) for keys in found} == {("r",)}
+    assert issuer.asked == ["https://issuer/keys"]
+    assert threading.get_ident() not in issuer.threads
+    issuer.now += 1e6
+    await published.keys("r")
+    await published.keys(None)
+    assert len(issuer.asked) == 1
+
+
+async def test_unknown_name_fetches_anew_but_not_often(issuer: Issuer, published: PublishedKeys) -> None:
+    """A new key is found when a token names it; names that do not exist cost the issuer one request in 30 s."""
+    await published.keys("r")
+    issuer.document = jwks(jwk(RSA, kid="r"), jwk(EC, kid="e"))
+    for _ in range(100):
+        assert names(await published.keys("e")) == ["r"]
+    assert len(issuer.asked) == 1
+    issuer.now += 30
+    assert names(await published.keys("e")) == ["r", "e"]
+    for _ in range(100):
+        await published.keys("nobody")
+    assert len(issuer.asked) == 2
+
+
+async def test_issuer_that_is_away(issuer: Issuer, published: PublishedKeys) -> None:
+    """Without keys nobody can say anything; with old ones, what they signed is still taken."""
+    issuer.document = None
+    for _ in range(5):
+        with pytest.raises(KeysUnavailable):
+            await published.keys("r")
+    assert len(issuer.asked) == 1
+    issuer.now += 30
+    issuer.document = jwks(jwk(RSA, kid="r"))
+    assert names(await published.keys("r")) == ["r"]
+    issuer.now += 30
+    issuer.document = None
+    with pytest.raises(KeysUnavailable):
+        await published.keys("e")
+    assert names(await published.keys("r")) == ["r"]
+
+
+async def test_key_taken_back_is_gone_after_a_refresh(issuer: Issuer, published: PublishedKeys) -> None:
+    """What the issuer no longer publishes is no key any more."""
+    await published.keys("r")
+    issuer.document = jwks(jwk(EC, kid="e"))
+    await published.refresh()
+    assert names(await published.keys("r")) == ["e"]
+
+
+@pytest.mark.parametrize("document", [b"", b"<html>", b'{"keys":[]}'])
+async def test_document_that_is_none(issuer: Issuer, published: PublishedKeys, document: bytes) -> None:
+    """Anything but a JWKS counts as no answer, and changes nothing."""
+    issuer.document = document
+    with pytest.raises(KeysUnavailable):
+        await published.keys("r")
+
+
+async def test_address_that_cannot_be_asked() -> None:
+    """An address that no resolver takes is a failed fetch, and no end of the edge."""
+    for url in ("https://a..b/", "https://issuer:x/", "http://127.0.0.1:1/"):
+        with pytest.raises(KeysUnavailable):
+            await PublishedKeys(url).keys(None)
+
+
+@asynccontextmanager
+async def site(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Run a site that gives everyone this answer, and keeps what was asked."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys", asked
+
+
+async def test_document_at_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document is what the address answers with; a proxy is not asked for what is on this machine."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    async with site(b"HTTP/1.1 200 OK\r\n\r\n{}") as (url, asked):
+        assert await asyncio.to_thread(fetch, url) == b"{}"
+    assert asked[0].startswith(b"GET /keys HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (256 * 1024 + 1),
+        b"",
+    ],
+    ids=["redirect", "missing", "too large", "nothing"],
+)
+async def test_no_document_at_a_url(answer: bytes) -> None:
+    """A redirect is not followed, and an answer without end not read."""
+    async with site(answer) as (url, asked):
+        with pytest.raises(OSError, match=r".+"):
+            await asyncio.to_thread(fetch, url)
+    assert len(asked) == 1

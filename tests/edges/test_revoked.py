@@ -1,0 +1,215 @@
+"""Revocation: what an edge knows, and how soon every replica closes."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Final, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from bus.embedded import EmbeddedBroker
+from bus.errors import BusUnavailable
+from bus.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
+from edges import Edge
+from edges.access import Caller
+from edges.revoked import Revoked
+from tests.edges.conftest import OpenClient, StartEdge
+from tests.edges.peers import Client, eventually
+from tests.edges.signing import SECRET, token
+
+NOW_S: Final = 1_800_000_000
+AT_ONCE_S: Final = 1.0
+
+
+class FakeRevocations:
+    """A Redis that holds some, or is away."""
+
+    def __init__(self) -> None:
+        self.held: list[Revocation] = []
+        self.failures = self.reads = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def all(self) -> list[Revocation]:
+        self.reads += 1
+        await self.may_answer.wait()
+        if self.failures:
+            self.failures -= 1
+            raise BusUnavailable("away")
+        return list(self.held)
+
+
+def spawn(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    return asyncio.create_task(work, name=name)
+
+
+def revoked(source: FakeRevocations, news: list[int]) -> Revoked:
+    """Return what is tested."""
+    return Revoked(cast(Revocations, source), spawn, lambda: news.append(1), clock=lambda: NOW_S)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read again at once."""
+    monkeypatch.setattr("edges.revoked._RETRY_S", 0)
+
+
+@pytest.mark.parametrize(
+    ("caller", "is_concerned"),
+    [
+        (Caller("alice", issued_at=NOW_S - 1), True),
+        (Caller("alice", issued_at=NOW_S), True),
+        (Caller("alice", issued_at=NOW_S + 0.5), True),
+        (Caller("alice", issued_at=NOW_S + 1), False),
+        (Caller("alice"), True),
+        (Caller("alicia", issued_at=NOW_S - 1), False),
+        (Caller("bob", issued_at=NOW_S - 1), False),
+        (Caller("bob", issued_at=NOW_S + 9, token_id="t1"), True),
+        (Caller("bob", token_id="t2"), False),
+        (Caller("t1"), False),
+        (Caller("bob", token_id="alice"), False),
+        (Caller(), False),
+    ],
+)
+async def test_who_is_concerned(caller: Caller, is_concerned: bool) -> None:
+    """A user's tokens up to the revocation, or the one token with an id; never an anonymous caller."""
+    known = revoked(FakeRevocations(), [])
+    known.take(f"user:alice {NOW_S * 1000 + 500}".encode())
+    known.take(f"id:t1 {NOW_S * 1000}".encode())
+    assert known.concerns(caller) is is_concerned
+
+
+async def test_read_until_it_went_well() -> None:
+    """While Redis is away it is asked again and again; until then the list counts as not read."""
+    source, news = FakeRevocations(), list[int]()
+    source.failures, source.held = 3, [Revocation(of_user("alice"), NOW_S * 1000)]
+    known = revoked(source, news)
+    assert not known.is_read
+    known.read()
+    await eventually(lambda: known.is_read)
+    assert (source.reads, news) == (4, [1])
+    assert known.concerns(Caller("alice"))
+
+
+async def test_asked_for_while_reading_reads_once_more() -> None:
+    """What came after a read began may be missing in it, so another one follows; more are not needed."""
+    source = FakeRevocations()
+    source.may_answer.clear()
+    known = revoked(source, [])
+    known.read()
+    await eventually(lambda: source.reads)
+    known.read()
+    known.read()
+    source.may_answer.set()
+    await eventually(lambda: known.is_read)
+    assert source.reads == 2
+
+
+async def test_message_that_says_nothing_reads_them_all() -> None:
+    """A person may publish anything on the channel; what stands in the set counts."""
+    source = FakeRevocations()
+    source.held = [Revocation(of_token("t1"), NOW_S * 1000)]
+    known = revoked(source, [])
+    known.take(b"look")
+    await eventually(lambda: known.is_read)
+    assert known.concerns(Caller("bob", token_id="t1"))
+
+
+async def test_learned_is_kept_for_its_time() -> None:
+    """A Redis that comes back empty takes nothing back; what is too old to concern anybody is let go."""
+    source, old = FakeRevocations(), f"id:old {(NOW_S - KEPT_S - 1) * 1000}"
+    known = revoked(source, [])
+    for message in (f"user:alice {NOW_S * 1000}", f"user:alice {NOW_S * 1000 - 9_000}", old):
+        known.take(message.encode())
+    known.read()
+    await eventually(lambda: known.is_read)
+    assert known.concerns(Caller("alice", issued_at=NOW_S - 5))
+    assert not known.concerns(Caller("bob", token_id="old"))
+
+
+# Replicas.
+
+
+async def member(edge: Edge, open_client: OpenClient, shown: str) -> Client:
+    """Return a client that is in by a token."""
+    client = await open_client(edge)
+    client.request("auth", token=shown)
+    assert (await client.message())["data"]["status"] == "authenticated"
+    assert (await client.message())["event"] == "session.created"
+    return client
+
+
+async def turned_away(client: Client) -> tuple[str, int, float]:
+    """Return the code of the next message, the close code, and when that came."""
+    error = await client.message()
+    code = await client.close_code()
+    return error["error_code"], code, time.monotonic()
+
+
+@pytest.mark.parametrize("by", ["user", "id"])
+async def test_revoked_on_every_replica_at_once(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, by: str
+) -> None:
+    """Within a second every replica has closed whom a revocation concerns, and nobody else; new tokens are taken."""
+    replicas = [await start_edge(broker, auth_required=True, auth_secret=SECRET) for _ in range(2)]
+    shown = token("alice", jti="t1", iat=int(time.time()) - 5)
+    concerned = [await member(edge, open_client, shown) for edge in replicas for _ in range(3)]
+    others = [await member(edge, open_client, token("bob", jti="t2")) for edge in replicas]
+    async with Revocations(broker.url, name="test") as revocations:
+        began = time.monotonic()
+        _, told = await revocations.revoke(of_user("alice") if by == "user" else of_token("t1"))
+    ends = [await turned_away(client) for client in concerned]
+    assert told == 2
+    assert {(code, close) for code, close, _ in ends} == {("AUTH_FAILED", 1008)}
+    assert max(at for *_, at in ends) - began < AT_ONCE_S
+    for client in others:
+        assert await client.marked() == []
+    for edge in replicas:
+        again = await open_client(edge)
+        again.request("auth", token=shown)
+        assert (await turned_away(again))[:2] == ("AUTH_FAILED", 1008)
+        await member(edge, open_client, token("alice", jti="t3", iat=int(time.time()) + 2))
+
+
+async def test_revoked_before_an_edge_began(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """An edge reads what was revoked before it, and is not ready until then."""
+    async with Revocations(broker.url, name="test") as revocations:
+        await revocations.revoke(of_user("alice"))
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET)
+    client = await open_client(edge)
+    client.request("auth", token=token("alice", iat=int(time.time()) - 5))
+    assert (await turned_away(client))[:2] == ("AUTH_FAILED", 1008)
+
+
+async def test_revoked_while_the_link_was_away(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, redis: Redis
+) -> None:
+    """What was revoked while an edge could not hear is read when it can again, and closes then."""
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET)
+    client = await member(edge, open_client, token("alice", iat=int(time.time()) - 5))
+    await redis.zadd(REVOKED, {of_user("alice"): int(time.time() * 1000)})  # nobody is told
+    assert await client.marked() == []
+    [link] = [it for it in await redis.client_list(_type="pubsub") if it["name"].startswith("edgebus-edge")]
+    await redis.client_kill(link["addr"])
+    while (message := await client.message())["type"] == "event":
+        assert message["event"] in ("bus.degraded", "bus.restored")
+    assert message["error_code"] == "AUTH_FAILED"
+    assert await client.close_code() == 1008
+
+
+async def test_no_redis_at_all(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """Without Redis a token still lets in; the edge is not ready, and nothing can be read there."""
+    edge = await start_edge(redis_url="redis://127.0.0.1:1", auth_required=True, auth_secret=SECRET)
+    client = await member(edge, open_client, token("alice", ["workflow:read"]))
+    client.request("subscribe", channel="workflow:1")
+    assert (await client.message())["error_code"] == "UNAVAILABLE"
+    assert edge.not_ready() is not None
+
+
+async def test_no_keys_no_list(broker: EmbeddedBroker, start_edge: StartEdge, redis: Redis) -> None:
+    """An edge without keys neither reads nor hears of revocations."""
+    await start_edge(broker)
+    assert await redis.pubsub_numsub(REVOKED) == [(REVOKED.encode(), 0)]
