@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
@@ -59,6 +59,8 @@ __all__ = ["Session", "Surroundings"]
 _COMMANDS_LIMIT: Final = 64
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
+_REASON_LIMIT: Final = 120
+"""A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -443,12 +445,12 @@ class Session:
             self._dismiss(refusal)
 
     def _dismiss(self, refusal: Refusal) -> None:
-        """Say why, and close; what a token holds is in no sentence, so the log may have it."""
+        """Say why, and close; what a token holds is in no sentence, so the close frame and the log may have it."""
         if self._has_ended:
             return
         _logger.info("sent a client away", extra={"connection": self._speaker.name, "reason": refusal.sentence})
         self._say(refusal)
-        self._speaker.close(self.dialect.no_token)
+        self._speaker.close(replace(self.dialect.no_token, reason=refusal.sentence[:_REASON_LIMIT]))
 
     # Saying.
 
