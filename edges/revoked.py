@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from bus.errors import BusError
+from bus.errors import BusError, BusUnavailable
 from bus.revocation import KEPT_S, Revocation, Revocations, of_token, of_user
 from edges.access import Caller
 
@@ -41,7 +41,7 @@ class Revoked:
     ) -> None:
         self._revocations, self._spawn, self._on_news, self._clock = revocations, spawn, on_news, clock
         self._known: dict[str, int] = {}
-        self._is_stale = True
+        self._is_stale, self._is_told = True, False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -83,10 +83,17 @@ class Revoked:
                 found = await self._revocations.all()
             except BusError as error:
                 self._is_stale = True
-                _logger.debug("revocations cannot be read yet", extra={"reason": str(error)})
+                self._tell(error)
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._learn(found)
+
+    def _tell(self, error: BusError) -> None:
+        """Say it once where Redis answers and refuses: no waiting helps, and the edge does not get ready."""
+        is_news = not isinstance(error, BusUnavailable) and not self._is_told
+        self._is_told = self._is_told or is_news
+        level = logging.WARNING if is_news else logging.DEBUG
+        _logger.log(level, "revocations cannot be read", extra={"reason": str(error)})
 
     def _learn(self, found: list[Revocation]) -> None:
         for revocation in found:

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
@@ -61,6 +61,8 @@ __all__ = ["Session", "Surroundings"]
 _COMMANDS_LIMIT: Final = 64
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
+_REASON_LIMIT: Final = 120
+"""A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -224,15 +226,7 @@ class Session:
         else:
             self._decide(decides(value))
             command = self._parsed(value)
-        if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
-            self._greet_flat(command)
         return command
-
-    def _greet_flat(self, command: Command | Refusal | None) -> None:
-        """Welcome a flat client, and put it into the first room unless it asks for another."""
-        self._welcome()
-        if not isinstance(command, Switch):
-            self._enter_first_room()
 
     def _parsed(self, value: dict[str, Any]) -> Command | Refusal:
         try:
@@ -270,6 +264,8 @@ class Session:
             sentence = "authenticate first: send an auth request with a token"
             self._dismiss(Refusal(Code.AUTH_REQUIRED, sentence, command.verb, getattr(command, "reply_to", None)))
             return
+        if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
+            self._greet_flat(may_enter=not isinstance(command, Switch))
         match command:
             case Refusal():
                 self._answer(command)
@@ -285,6 +281,12 @@ class Session:
                 self._run(self._switch(command), "subscribe")
             case Ask():
                 self._run(self._ask(command), command.name, command.reply_to)
+
+    def _greet_flat(self, *, may_enter: bool = True) -> None:
+        """Welcome a flat client, and put it into the first room unless it asks for another."""
+        self._welcome()
+        if may_enter:
+            self._enter_first_room()
 
     def _run(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None) -> None:
         """Run what must wait; the commands behind it wait for it."""
@@ -412,13 +414,13 @@ class Session:
         """Let the client in, and answer; then leave the rooms that its new token does not open."""
         if not await self._admitted([command.token], command.reply_to):
             return
-        is_greeted = self.dialect is FLAT and self._welcome_is_due
-        if self.dialect is FLAT:
-            self._greet_flat(command.then)
         if command.then is not None:
-            self._commands.appendleft(command.then)
-        elif not is_greeted:
+            self._commands.appendleft(command.then)  # it has its own answer, and greets
+        elif self.dialect is FLAT and self._welcome_is_due:
+            self._greet_flat()
+        else:
             self._answer(Reply("auth", self._admission.report(), command.reply_to))
+            self._enter_first_room()
         for channel in [it for it in self.rooms.values() if not self._admission.may_read(it)]:
             self._memberships.leave(channel)
             self.notify(Notice("room.left", {"reason": "forbidden"}, channel.name))
@@ -450,12 +452,12 @@ class Session:
             self._dismiss(refusal)
 
     def _dismiss(self, refusal: Refusal) -> None:
-        """Say why, and close; what a token holds is in no sentence, so the log may have it."""
+        """Say why, and close; what a token holds is in no sentence, so the close frame and the log may have it."""
         if self._has_ended:
             return
         _logger.info("sent a client away", extra={"connection": self._speaker.name, "reason": refusal.sentence})
         self._say(refusal)
-        self._speaker.close(self.dialect.no_token)
+        self._speaker.close(replace(self.dialect.no_token, reason=refusal.sentence[:_REASON_LIMIT]))
 
     # Saying.
 

@@ -86,7 +86,7 @@ async def test_bad_token_is_a_no(broker: EmbeddedBroker, shown: str) -> None:
 async def test_no_token_is_a_no(broker: EmbeddedBroker) -> None:
     """Without a token the client ends for good at the first thing it asks, and says why."""
     async with running(broker) as (edge, url), connect(url) as client:
-        with pytest.raises(AuthenticationFailed):
+        with pytest.raises(AuthenticationFailed, match="authenticate first"):
             await take(client.subscribe("workflow:1"))
         await eventually(lambda: edge.health()["connections"] == 0)
         assert edge.statistics()[0].accepted == 1

@@ -128,6 +128,20 @@ async def test_learned_is_kept_for_its_time() -> None:
     assert not known.concerns(Caller("bob", token_id="old"))
 
 
+async def test_redis_that_refuses_is_told_once(
+    broker: EmbeddedBroker, start_edge: StartEdge, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What only an operator can mend is logged once, and keeps the edge from being ready until it is mended."""
+    await redis.set(REVOKED, "text")
+    edge = await start_edge(redis_url=broker.url, auth_required=True, auth_secret=SECRET)
+    await eventually(lambda: "revocations cannot be read" in caplog.text)
+    assert edge.not_ready() is not None
+    await redis.delete(REVOKED)
+    await eventually(lambda: edge.not_ready() is None)
+    warnings = [record for record in caplog.records if record.getMessage() == "revocations cannot be read"]
+    assert [record.levelname for record in warnings if record.levelname == "WARNING"] == ["WARNING"]
+
+
 # Replicas.
 
 

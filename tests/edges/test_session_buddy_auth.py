@@ -9,7 +9,7 @@ from edges import Edge
 from producers import Producer
 from producers.services.session_buddy import SERVICE, SessionBuddy
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client
+from tests.edges.peers import Client, upgrade
 from tests.edges.signing import OTHER_SECRET, SECRET, token
 
 READ: Final = ["session-buddy:read"]
@@ -124,3 +124,42 @@ async def test_tokens_are_let_be_without_keys(
     connected, confirmed = await client.message(), await client.message()
     assert (connected["type"], connected["authenticated"]) == ("connected", False)
     assert confirmed["type"] == "subscription_confirmed"
+
+
+async def test_token_of_the_handshake_and_a_message_at_once(edge: Edge) -> None:
+    """What is sent right behind the handshake waits for its token, and ``connected`` still comes first."""
+    client = await Client.connect(edge.port)
+    client.write(upgrade("/", f"Authorization: Bearer {token('alice', READ)}"))
+    client.send({"type": "subscribe", "skill": "s"})
+    assert (await client.head())[0] == 101
+    connected, confirmed = await client.message(), await client.message()
+    assert (connected["type"], connected["authenticated"]) == ("connected", True)
+    assert (confirmed["type"], confirmed["skill"]) == ("subscription_confirmed", "s")
+    await client.close()
+
+
+async def test_token_and_a_message_at_once_where_none_is_required(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """Nothing is done as an anonymous client that was sent behind a token."""
+    client = await open_client(await start_edge(broker, SERVICE, auth_secret=SECRET))
+    client.send({"type": "auth", "token": token("alice", READ)})
+    client.send({"type": "subscribe", "skill": None})
+    connected, confirmed = await client.message(), await client.message()
+    assert (connected["type"], connected["authenticated"]) == ("connected", True)
+    assert confirmed["type"] == "subscription_confirmed"
+
+
+async def test_anonymous_is_told_once_and_gets_skills_with_a_token(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
+) -> None:
+    """Who may read nothing is told so; a token that opens all skills brings them without another message."""
+    client = await open_client(await start_edge(broker, SERVICE, auth_secret=SECRET, welcome_delay_ms=0))
+    connected, error = await client.message(), await client.message()
+    assert (connected["type"], connected["authenticated"], error["error_code"]) == ("connected", False, "FORBIDDEN")
+    client.send({"type": "auth", "token": token("alice", READ)})
+    assert (await client.message())["type"] == "authenticated"
+    client.send({"type": "ping"})
+    assert await client.message() == {"type": "pong"}
+    await SessionBuddy(producer).broadcast_metrics([SKILL], [])
+    assert (await client.message())["type"] == "metrics_update"

@@ -62,6 +62,10 @@ async def test_made_let_in_and_revoked(broker: EmbeddedBroker, processes: Proces
         print(f"closed on both replicas {took_s * 1000:.0f} ms after the revocation")
         assert took_s < AT_ONCE_S
         assert (await neighbour.request("get_workflow_status", workflow_id="1"))["status"] == "not_found"
+    watched = edgebus("listen", "workflow:1", "--url", urls[0], "--timeout", "0.5", EDGEBUS_TOKEN=other)
+    assert (watched.returncode, "nothing more came" in watched.stderr) == (4, True)
+    stranger = edgebus("listen", "workflow:1", "--url", urls[0], "--timeout", "5")
+    assert (stranger.returncode, "authenticate first" in stranger.stderr) == (3, True), stranger.stderr
     logs = "".join(edge.output for edge in replicas) + revoked.stdout + revoked.stderr
     assert "edge listens" in logs
     pieces = [piece for token in (shown, other) for piece in token.split(".")] + [SECRET]
