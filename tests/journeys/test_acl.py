@@ -1,20 +1,27 @@
 """The least-privilege users at work: made by a pipe into redis-cli, the default user switched off, nothing refused."""
 
+import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 
+import jwt
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
+from websockets.exceptions import ConnectionClosedError
 
 from bus.embedded import EmbeddedBroker
 from bus.errors import PublishError, PublishUnreplicated
+from bus.revocation import Revocations, of_user
 from producers import Producer
 from producers.services.akosha import Akosha
 from producers.services.mahavishnu import Mahavishnu, WorkflowStageCompleted, WorkflowStarted
 from tests.journeys.acl import Users, redis_cli, users_only
 from tests.journeys.clients import eventually, viewing
-from tests.journeys.processes import Processes, edgebus, program
+from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, free_port, program, wait_ready
+
+SECRET = secrets.token_urlsafe(32)
 
 
 @pytest.fixture(params=["embedded", "redis-server"])
@@ -126,6 +133,30 @@ async def test_operator_watches_and_types_an_event(users: Users, admin: Redis) -
     printed = redis_cli(users.operator, lines=lines)
     assert "NOPERM" not in printed
     assert printed.endswith("edgebus-operator")
+    assert await refused(admin) == []
+
+
+async def test_operator_revokes_a_token(users: Users, admin: Redis, processes: Processes) -> None:
+    """What an operator revokes, an edge hears and closes; neither is refused anything on the way."""
+    token = jwt.encode(
+        {"user_id": "u", "permissions": ["admin"], "iat": int(time.time()), "exp": int(time.time()) + 600},
+        SECRET,
+        "HS256",
+    )
+    port = free_port()
+    edge = processes.start(
+        *(*EDGEBUS, "edge", "mahavishnu", "--port", str(port), "--redis", users.edge),
+        env=environment(EDGEBUS_AUTH_SECRET=SECRET),
+    )
+    wait_ready(edge, port)
+    async with viewing(port) as viewer, Revocations(users.operator, name="edgebus-cli") as revocations:
+        assert (await viewer.ask("auth", token=token))["data"]["status"] == "authenticated"
+        _, told = await revocations.revoke(of_user("u"))
+        assert told == 1
+        with pytest.raises(ConnectionClosedError) as closed:
+            await viewer.until("never")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
     assert await refused(admin) == []
 
 
