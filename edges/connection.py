@@ -261,7 +261,12 @@ class Connection(asyncio.Protocol):
     def _message(self, data: bytes, *, is_text: bool) -> None:
         if is_text and not _is_utf8(data):
             self.close(INVALID_TEXT)
-        elif self._session is not None:
+        else:
+            self._hand_on(data, is_text=is_text)
+
+    def _hand_on(self, data: bytes, *, is_text: bool) -> None:
+        """Give a whole message to the session; it reads text and binary alike."""
+        if self._session is not None:
             self._session.message(data)
 
     def _take_part(self, frame: Frame) -> None:
@@ -280,7 +285,7 @@ class Connection(asyncio.Protocol):
             return
         if frame.fin:
             parts, self._parts = self._parts, []
-            self._message(b"".join(parts), is_text=False)
+            self._hand_on(b"".join(parts), is_text=self._decoder is not None)
 
     # Frames to the client.
 

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Coroutine, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from bus.errors import BusError, BusUnavailable
 from bus.log import Log
@@ -57,6 +57,9 @@ class Edge:
         tls: serve ``wss`` with this.
 
     """
+
+    connection: ClassVar = Connection
+    """What takes a socket. The conformance suite puts an echo here; nothing else should."""
 
     def __init__(
         self, service: Service, settings: EdgeSettings | None = None, *, tls: ssl.SSLContext | None = None
@@ -136,7 +139,7 @@ class Edge:
             self.not_ready,
         )
         self._server = await loop.create_server(
-            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
+            lambda: self.connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024
         )
         self._started = time.time()
         self._subscriber.name_probe(f"bus:probe:{self.id}")
