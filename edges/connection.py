@@ -45,6 +45,14 @@ _OPEN: Final = _Phase.OPEN
 """By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
 
 
+class _Protocol(ServerProtocol):
+    """Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first."""
+
+    def send_frame(self, frame: Frame) -> None:
+        if frame.opcode is not PONG:
+            super().send_frame(frame)
+
+
 class Connection(asyncio.Protocol):
     """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
 
@@ -72,7 +80,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._websocket = ServerProtocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._websocket = _Protocol(max_size=around.settings.max_message_bytes, logger=_quiet)
         self._transport = cast(asyncio.Transport, None)
         self._phase = _Phase.OPENING
         self._head = bytearray()
@@ -232,14 +240,13 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session is not None:
             session.bytes_came()
-        is_open = self._phase is _Phase.OPEN
         self._websocket.receive_data(data)
         frames = self._websocket.events_received()
         for frame in frames:
             if self._phase is not _Phase.OPEN:
                 break
             self._take(cast(Frame, frame))
-        self._send_pending(only_end=not is_open)
+        self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
         is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
         if session is not None and self._phase is _Phase.OPEN and is_whole:
@@ -249,8 +256,9 @@ class Connection(asyncio.Protocol):
         match frame.opcode:
             case _ if frame.opcode is PING or frame.opcode is PONG:
                 if self._control.take(self._heard) > 0:
-                    self._websocket.data_to_send()
                     self.close(CONTROL_FLOOD)
+                elif frame.opcode is PING:
+                    self.write(Frame(PONG, frame.data).serialize(mask=False))
             case _ if frame.opcode is CLOSE:
                 self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
             case _ if frame.fin and not self._parts:
@@ -352,16 +360,13 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.GONE
         self._transport.abort()
 
-    def _send_pending(self, *, only_end: bool = False) -> None:
-        """Write what the protocol wants written; an empty piece is its way to say that the socket is done.
-
-        ``only_end`` is for after our close frame: the protocol would go on answering pings.
-        """
+    def _send_pending(self) -> None:
+        """Write what the protocol wants written; an empty piece is its way to say that the socket is done."""
         for data in self._websocket.data_to_send():
             if not data:
                 self._phase = _Phase.CLOSING
                 self._end_writing()
-            elif not only_end:
+            else:
                 self._transport.write(data)
 
     def _end_writing(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import BINARY, CLOSE, PING, TEXT, Client, clients, eventually, frame, get, http
+from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, clients, eventually, frame, get, http
 
 NO_REDIS = "redis://127.0.0.1:1"
 CONT = 0
@@ -201,6 +201,14 @@ async def test_ping_flood_is_abuse(client: Client) -> None:
     client.write(frame(PING, b"x" * 125) * 20_000)
     assert await client.close_code() == 1008
     assert client.pongs * 125 < 100_000
+
+
+async def test_ping_is_answered_in_its_turn(client: Client) -> None:
+    """A pong leaves before the answer to a message that came behind the ping, and after the one before it."""
+    await client.welcomed()
+    client.write(frame(TEXT, PING_MESSAGE) + frame(PING, b"between") + frame(TEXT, PING_MESSAGE))
+    async with asyncio.timeout(5):
+        assert [(await client.frame())[0] for _ in range(3)] == [TEXT, PONG, TEXT]
 
 
 async def test_pings_now_and_then_are_answered(client: Client) -> None:
