@@ -48,6 +48,11 @@ _OPEN: Final = _Phase.OPEN
 class _Protocol(ServerProtocol):
     """Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first."""
 
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is CLOSE:
+            self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
+        super().recv_frame(frame)
+
     def send_frame(self, frame: Frame) -> None:
         if frame.opcode is not PONG:
             super().send_frame(frame)

@@ -253,6 +253,12 @@ async def test_close_of_the_client_without_a_code(client: Client) -> None:
     assert await client.close_code() == 0
 
 
+async def test_close_of_the_client_within_a_message(client: Client) -> None:
+    """A client may close between two fragments (RFC 6455, section 5.4): that is no fault, and its code is echoed."""
+    client.write(frame(TEXT, b"{", fin=False) + frame(CLOSE, (1000).to_bytes(2)))
+    assert await client.close_code() == 1000
+
+
 async def test_message_behind_a_close_is_ignored(edge: Edge, client: Client) -> None:
     """What follows a close frame is not carried out."""
     client.answers_close = False
