@@ -29,7 +29,7 @@ from autobahn.asyncio.websocket import (  # type: ignore[import-not-found] # in 
     WebSocketClientProtocol,
 )
 
-AT_ONCE: Final = 32
+AT_ONCE: Final = 16
 """Cases under way at the same time: most of them wait for a second."""
 HEAVY: Final = ("9.",)
 """Cases that would keep the others from noticing their seconds; they have minutes, and come last."""
