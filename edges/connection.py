@@ -351,11 +351,12 @@ class Connection(asyncio.Protocol):
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake; the socket is cut when it takes longer than ``close_timeout_s``."""
-        if self._phase is not _Phase.OPEN or self._websocket.state is not OPEN:
+        if self._phase is not _Phase.OPEN:
             self.cut()
             return
         self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-        self._websocket.send_close(code.code, code.reason)
+        if self._websocket.state is OPEN:  # else a close or a fault came behind what we close for, and has its answer
+            self._websocket.send_close(code.code, code.reason)
         self._send_pending()
         if self._session is not None:
             self._session.end()

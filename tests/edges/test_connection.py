@@ -259,6 +259,17 @@ async def test_close_of_the_client_within_a_message(client: Client) -> None:
     assert await client.close_code() == 1000
 
 
+@pytest.mark.parametrize(
+    ("behind", "code"),
+    [(frame(CLOSE, (1000).to_bytes(2)), 1000), (frame(TEXT, b"", fin=False) * 2, 1002), (b"\xff\xff", 1002)],
+    ids=["close", "fragments", "garbage"],
+)
+async def test_fault_with_another_end_behind_it_is_closed(client: Client, behind: bytes, code: int) -> None:
+    """What ends a connection twice in one segment is told one of the reasons; the socket is not just dropped."""
+    client.write(frame(TEXT, b"\xff") + behind)
+    assert await client.close_code() == code
+
+
 async def test_message_behind_a_close_is_ignored(edge: Edge, client: Client) -> None:
     """What follows a close frame is not carried out."""
     client.answers_close = False
