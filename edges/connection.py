@@ -210,10 +210,12 @@ class Connection(asyncio.Protocol):
             self._finish(answer.serialize())
             return
         self._websocket.send_response(self._websocket.accept(request))
-        self._send_pending()
+        handshake = b"".join(self._websocket.data_to_send())
         if self._websocket.state is not OPEN:
-            self._finish(b"")
-        elif not self._around.registry.has_place(self):
+            self._finish(handshake)
+            return
+        self._transport.write(handshake)
+        if not self._around.registry.has_place(self):
             self._phase = _Phase.OPEN
             self.close(AT_CAPACITY)
         else:
