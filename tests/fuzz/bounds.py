@@ -27,7 +27,7 @@ def bounded(examples: int) -> settings:
 
 VALUE: Final = bounded(100)
 """For a pure function."""
-CONVERSATION: Final = bounded(40)
+CONVERSATION: Final = bounded(60)
 """For a connection and its client."""
 
 NUMBERS: Final = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
