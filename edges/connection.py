@@ -362,6 +362,7 @@ class Connection(asyncio.Protocol):
         self._send_pending()
         if self._session is not None:
             self._session.end()
+            self.resume_reading()  # its commands may have waited, and the client's half of the close is behind them
 
     def cut(self) -> None:
         """Drop the socket now, and what waits for it."""

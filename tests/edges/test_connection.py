@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bus.embedded import EmbeddedBroker
 from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, clients, eventually, frame, get, http
@@ -236,6 +237,16 @@ async def test_rate_again_and_again_is_abuse(client: Client) -> None:
     """100 refusals within 10 s close 1008."""
     for number in range(400):
         client.request("ping", f"p{number}")
+    assert await client.close_code() == 1008
+
+
+async def test_abuse_with_commands_waiting_is_closed_in_order(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """A client that is not read because its commands wait is read again for its half of the close."""
+    client = await open_client(await start_edge(broker, close_timeout_s=60))
+    for number in range(1_000):
+        client.request("subscribe", channel=f"workflow:{number}")
     assert await client.close_code() == 1008
 
 
