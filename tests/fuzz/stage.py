@@ -156,6 +156,7 @@ class Stage(logging.Handler):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        assert self.close_code() is None or self.transport.reads or self.transport.is_gone, "deaf to the client's close"
         self.connection.connection_lost(None)
         await end([*self._tasks, *self._answers.reads, *self._hub.reads])
         logging.getLogger("edgebus").removeHandler(self)
