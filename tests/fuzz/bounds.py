@@ -9,7 +9,7 @@ from typing import Any, Final
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-__all__ = ["CONVERSATION", "JSON", "MESSAGES", "NAMES", "POSITIONS", "VALUE", "mangled"]
+__all__ = ["CONVERSATION", "JSON", "MESSAGES", "NAMES", "NUMBERS", "POSITIONS", "VALUE", "mangled"]
 
 TIMES: Final = int(os.environ.get("FUZZ_TIMES", "0"))
 

@@ -22,13 +22,15 @@ from bus.position import BEGINNING, Past, Reason, Step, is_position, judge, judg
 from bus.replay import Last, Since, SinceTime, Start, Tail, parse_since
 from bus.subscriber import Subscriber, _Link
 from clients import wire
+from clients.follower import Follower
+from clients.values import Received
 from edges.dialects import ENVELOPE, FLAT, decides
 from edges.hub import Hub
 from edges.protocol import Code, Refusal, Refused, decode, parse
 from edges.room import Room
 from edges.settings import EdgeSettings, SettingsError
 from producers.services.mahavishnu import SERVICE
-from tests.fuzz.bounds import JSON, MESSAGES, NAMES, POSITIONS, VALUE, mangled
+from tests.fuzz.bounds import JSON, MESSAGES, NAMES, NUMBERS, POSITIONS, VALUE, mangled
 
 REQUESTS: Final = tuple(request.name for request in SERVICE.requests)
 FAMILY: Final = Family("workflow:{workflow_id}")
@@ -95,6 +97,37 @@ def test_client_understands_or_passes_over(text: bytes, is_text: bool) -> None:
     """A client takes a message for what it means, or for nothing; it never raises."""
     message = wire.decode(text.decode(errors="replace") if is_text else text)
     assert message is None or isinstance(message, wire.Message)
+
+
+EVENTS: Final[st.SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries(
+    {"type": st.just("event"), "event": NAMES, "room": st.just("workflow:x")},
+    optional={"position": POSITIONS | NUMBERS, "previous": POSITIONS, "id": NUMBERS, "data": st.just({}) | NUMBERS},
+)
+REPLIED: Final = st.dictionaries(
+    st.sampled_from(["position", "recovered", "reason", "replayed", "from", "to"]),
+    POSITIONS | NUMBERS | st.booleans(),
+    max_size=4,
+)
+
+
+@VALUE
+@given(st.lists(EVENTS | REPLIED, max_size=6), st.none() | POSITIONS, st.none() | st.integers(0, 5))
+def test_client_follows_whatever_it_is_told(told: list[dict[str, Any]], since: str | None, last: int | None) -> None:
+    """Whatever an edge replies and sends, a client goes on, and what waits for its caller is bounded."""
+    follower = Follower("workflow:x", since=since, last=last, limit=16)
+    for data in told:
+        follower.command(0)
+        message = wire.decode(orjson.dumps(data))
+        match message:
+            case Received():
+                follower.arrived(message)
+            case _ if "from" in data:
+                follower.told_gap(data)
+            case _:
+                follower.joined(data)
+        follower.interrupted("link", "")
+        follower.take()
+    assert len(follower) <= 16 + 1
 
 
 # Channels, positions, beginnings.
