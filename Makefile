@@ -50,9 +50,12 @@ lock: $(VENV)/.dev
 		{ echo '# Made from pyproject.toml by `make lock`.' && grep -v '^# Made from' $$file; } > $(VENV)/lock && \
 		cat $(VENV)/lock > $$file || exit 1; \
 	done
+	$(BIN)/pip-compile --quiet $(if $(UPGRADE),--upgrade) --no-config --generate-hashes --allow-unsafe --strip-extras \
+		--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		-o tests/conformance/requirements.txt tests/conformance/requirements.in
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) .conformance build dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find bus producers edges clients edgebus tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

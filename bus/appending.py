@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from bus.channel import Channel
 from bus.envelope import splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, PublishUncertain
+from bus.position import is_position
 
 __all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "is_passing", "outcome", "queue"]
 
@@ -129,12 +130,18 @@ def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
         return PublishError(f"Redis did not take the event on {name}: {reply}")
     if isinstance(reply, Exception):
         return BusUnavailable(f"Redis did not answer for {name}: {reply}")
-    if entry.channel.retention.kind == "live":
-        return Appended(None, reply, replicas)
-    position, receivers = reply
-    if position in _UNSURE:
-        return PublishUncertain(_UNSURE[position].format(name))
-    return Appended(position.decode(), receivers, replicas)
+    return _placed(entry, reply, replicas)
+
+
+def _placed(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusError:
+    match reply:
+        case int(receivers) if entry.channel.retention.kind == "live":
+            return Appended(None, receivers, replicas)
+        case [bytes(word), _] if word in _UNSURE:
+            return PublishUncertain(_UNSURE[word].format(entry.channel.name))
+        case [bytes(word), int(receivers)] if is_position(position := word.decode("latin-1")):
+            return Appended(position, receivers, replicas)
+    return PublishError(f"what answers for {entry.channel.name} is no Redis: its answer to a publish has another form")
 
 
 _UNSURE: Final = {

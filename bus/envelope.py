@@ -22,7 +22,8 @@ __all__ = ["Arrived", "Message", "compose", "envelope", "foreign", "read_front",
 LINE_LIMIT_BYTES: Final = 256 * 1024
 """The most bytes that a line may have, unless a setting says otherwise (delivery.md)."""
 
-_FRONT: Final = re.compile(rb'\{"position":(?:null|"([0-9]+-[0-9]+)"),"previous":(?:null|"([0-9]+-[0-9]+)"),')
+_ID: Final = rb'(?:null|"([0-9]{1,20}-[0-9]{1,20})")'
+_FRONT: Final = re.compile(rb'\{"position":%b,"previous":%b,' % (_ID, _ID))
 
 
 @dataclass(frozen=True, slots=True)

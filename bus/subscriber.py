@@ -277,11 +277,15 @@ class _Link(asyncio.Protocol):
 
     def _read(self, batch: list[tuple[bytes, bytes]]) -> None:
         gets, append = self._reader.gets, batch.append
-        while (reply := gets()) is not False:
-            if type(reply) is list and reply[0] == b"message":
-                append((reply[1], reply[2]))
-            else:
-                self._answered(reply)
+        try:
+            while (reply := gets()) is not False:
+                if type(reply) is list and reply[0] == b"message":
+                    _, channel, line = reply
+                    append((channel, line))
+                else:
+                    self._answered(reply)
+        except (LookupError, TypeError, ValueError) as error:
+            raise hiredis.ProtocolError("an answer of a form that Redis does not give") from error
 
     def _answered(self, reply: Any) -> None:
         if self._replies:

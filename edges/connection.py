@@ -54,10 +54,22 @@ _OPEN: Final = _Phase.OPEN
 
 
 class _Protocol(ServerProtocol):
-    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references."""
+    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
+
+    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first.
+    """
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
         return chosen_subprotocol(subprotocols)
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is CLOSE:
+            self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
+        super().recv_frame(frame)
+
+    def send_frame(self, frame: Frame) -> None:
+        if frame.opcode is not PONG:
+            super().send_frame(frame)
 
 
 class Connection(asyncio.Protocol):
@@ -230,10 +242,12 @@ class Connection(asyncio.Protocol):
             return
         self._visitor = visitor
         self._websocket.send_response(self._websocket.accept(request))
-        self._send_pending()
+        handshake = b"".join(self._websocket.data_to_send())
         if self._websocket.state is not OPEN:
-            self._finish(b"")
-        elif not self._around.registry.has_place(self):
+            self._finish(handshake)
+            return
+        self._transport.write(handshake)
+        if not self._around.registry.has_place(self):
             self._phase = _Phase.OPEN
             self.close(AT_CAPACITY)
         else:
@@ -277,14 +291,13 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session is not None:
             session.bytes_came()
-        is_open = self._phase is _Phase.OPEN
         self._websocket.receive_data(data)
         frames = self._websocket.events_received()
         for frame in frames:
             if self._phase is not _Phase.OPEN:
                 break
             self._take(cast(Frame, frame))
-        self._send_pending(only_end=not is_open)
+        self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
         is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
         if session is not None and self._phase is _Phase.OPEN and is_whole:
@@ -294,8 +307,9 @@ class Connection(asyncio.Protocol):
         match frame.opcode:
             case _ if frame.opcode is PING or frame.opcode is PONG:
                 if self._control.take(self._heard) > 0:
-                    self._websocket.data_to_send()
                     self.close(CONTROL_FLOOD)
+                elif frame.opcode is PING:
+                    self.write(Frame(PONG, frame.data).serialize(mask=False))
             case _ if frame.opcode is CLOSE:
                 self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
             case _ if frame.fin and not self._parts:
@@ -306,7 +320,12 @@ class Connection(asyncio.Protocol):
     def _message(self, data: bytes, *, is_text: bool) -> None:
         if is_text and not _is_utf8(data):
             self.close(INVALID_TEXT)
-        elif self._session is not None:
+        else:
+            self._hand_on(data, is_text=is_text)
+
+    def _hand_on(self, data: bytes, *, is_text: bool) -> None:
+        """Give a whole message to the session; it reads text and binary alike."""
+        if self._session is not None:
             self._session.message(data)
 
     def _take_part(self, frame: Frame) -> None:
@@ -325,7 +344,7 @@ class Connection(asyncio.Protocol):
             return
         if frame.fin:
             parts, self._parts = self._parts, []
-            self._message(b"".join(parts), is_text=False)
+            self._hand_on(b"".join(parts), is_text=self._decoder is not None)
 
     # Frames to the client.
 
@@ -392,30 +411,29 @@ class Connection(asyncio.Protocol):
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake; the socket is cut when it takes longer than ``close_timeout_s``."""
-        if self._phase is not _Phase.OPEN or self._websocket.state is not OPEN:
+        if self._phase is not _Phase.OPEN:
             self.cut()
             return
         self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-        self._websocket.send_close(code.code, code.reason)
+        if self._websocket.state is OPEN:  # else a close or a fault came behind what we close for, and has its answer
+            self._websocket.send_close(code.code, code.reason)
         self._send_pending()
         if self._session is not None:
             self._session.end()
+            self.resume_reading()  # its commands may have waited, and the client's half of the close is behind them
 
     def cut(self) -> None:
         """Drop the socket now, and what waits for it."""
         self._phase = _Phase.GONE
         self._transport.abort()
 
-    def _send_pending(self, *, only_end: bool = False) -> None:
-        """Write what the protocol wants written; an empty piece is its way to say that the socket is done.
-
-        ``only_end`` is for after our close frame: the protocol would go on answering pings.
-        """
+    def _send_pending(self) -> None:
+        """Write what the protocol wants written; an empty piece is its way to say that the socket is done."""
         for data in self._websocket.data_to_send():
             if not data:
                 self._phase = _Phase.CLOSING
                 self._end_writing()
-            elif not only_end:
+            else:
                 self._transport.write(data)
 
     def _end_writing(self) -> None:

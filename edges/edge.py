@@ -14,7 +14,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from bus.errors import BusError, BusUnavailable
 from bus.inspection import inspect
@@ -73,6 +73,9 @@ class Edge:
         tls: serve ``wss`` with this; None: with the files that the settings name, if any.
 
     """
+
+    connection: ClassVar = Connection
+    """What takes a socket. The conformance suite puts an echo here; nothing else should."""
 
     def __init__(
         self, service: Service, settings: EdgeSettings | None = None, *, tls: ssl.SSLContext | None = None
@@ -191,7 +194,7 @@ class Edge:
             timeouts["ssl_handshake_timeout"] = self.settings.open_timeout_s
             timeouts["ssl_shutdown_timeout"] = self.settings.close_timeout_s
         return await asyncio.get_running_loop().create_server(
-            lambda: Connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
+            lambda: self.connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
         )
 
     async def drain(self) -> None:

@@ -187,7 +187,7 @@ def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2001-99-99 is a ValueError
         raise SettingsError(f"{file}: is not YAML: {' '.join(str(error).split())}") from None
     section = _section({} if content is None else content, file)
     for key in section:

@@ -82,7 +82,7 @@ def test_version_is_the_one_in_the_code() -> None:
     assert PYPROJECT["project"]["version"] == edgebus.__version__
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "tests/conformance/requirements.txt", "tests/conformance/library.txt"])
 def test_lock_holds_only_pins_with_hashes(lock: str) -> None:
     """Every line is an exact version, a hash or a comment; every version has a hash; nothing names a host or a path."""
     lines = lines_of(lock)

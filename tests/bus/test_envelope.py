@@ -199,6 +199,7 @@ def test_front_of_a_live_line_has_no_position() -> None:
         b'{"position":"1-x","previous":"0-0","id":"x"}',
         b'{"previous":"0-0","position":"1-1","id":"x"}',
         b'{"position":1,"previous":2,"id":"x"}',
+        b'{"position":"%b-1","previous":"0-0","id":"x"}' % (b"9" * 21),
     ],
 )
 def test_front_of_a_foreign_line_is_none(line: bytes) -> None:

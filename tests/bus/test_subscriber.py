@@ -192,6 +192,20 @@ async def test_answer_that_nobody_asked_for_ends_the_link_as_lost(peer: Peer, an
     assert peer.transport.is_aborted
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"*0\r\n", b"%0\r\n", b":1\r\n", array(b"message"), array(b"message", b"x", b"y", b"z"), b"%1\r\n*0\r\n:1\r\n"],
+)
+async def test_answer_of_no_known_form_ends_the_link_as_lost(peer: Peer, answer: bytes) -> None:
+    """An answer that can be read and that Redis never gives costs the link too, and nothing more."""
+    asked = peer.link.ask(b"SUBSCRIBE", [CHANNELS[0]])
+    await asyncio.sleep(0)
+    peer.link.data_received(answer)
+    await peer.link.closed
+    with pytest.raises(BusUnavailable, match="lost"):
+        await asked
+
+
 async def test_deliver_that_raises_ends_the_link_with_its_error() -> None:
     """A fault of ours in `deliver` is what the link ends with, so that it cannot go unseen."""
 

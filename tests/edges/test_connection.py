@@ -3,9 +3,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bus.embedded import EmbeddedBroker
 from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import BINARY, CLOSE, PING, TEXT, Client, clients, eventually, frame, get, http
+from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, clients, eventually, frame, get, http
 
 NO_REDIS = "redis://127.0.0.1:1"
 CONT = 0
@@ -203,6 +204,14 @@ async def test_ping_flood_is_abuse(client: Client) -> None:
     assert client.pongs * 125 < 100_000
 
 
+async def test_ping_is_answered_in_its_turn(client: Client) -> None:
+    """A pong leaves before the answer to a message that came behind the ping, and after the one before it."""
+    await client.welcomed()
+    client.write(frame(TEXT, PING_MESSAGE) + frame(PING, b"between") + frame(TEXT, PING_MESSAGE))
+    async with asyncio.timeout(5):
+        assert [(await client.frame())[0] for _ in range(3)] == [TEXT, PONG, TEXT]
+
+
 async def test_pings_now_and_then_are_answered(client: Client) -> None:
     """Every ping of a well-behaved client gets its pong."""
     for _ in range(50):
@@ -231,6 +240,16 @@ async def test_rate_again_and_again_is_abuse(client: Client) -> None:
     assert await client.close_code() == 1008
 
 
+async def test_abuse_with_commands_waiting_is_closed_in_order(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """A client that is not read because its commands wait is read again for its half of the close."""
+    client = await open_client(await start_edge(broker, close_timeout_s=60))
+    for number in range(1_000):
+        client.request("subscribe", channel=f"workflow:{number}")
+    assert await client.close_code() == 1008
+
+
 async def test_close_of_the_client_is_echoed(client: Client) -> None:
     """The edge answers a close frame with the same code, and closes the socket."""
     client.answers_close = False
@@ -243,6 +262,23 @@ async def test_close_of_the_client_without_a_code(client: Client) -> None:
     client.answers_close = False
     client.write(frame(CLOSE, b""))
     assert await client.close_code() == 0
+
+
+async def test_close_of_the_client_within_a_message(client: Client) -> None:
+    """A client may close between two fragments (RFC 6455, section 5.4): that is no fault, and its code is echoed."""
+    client.write(frame(TEXT, b"{", fin=False) + frame(CLOSE, (1000).to_bytes(2)))
+    assert await client.close_code() == 1000
+
+
+@pytest.mark.parametrize(
+    ("behind", "code"),
+    [(frame(CLOSE, (1000).to_bytes(2)), 1000), (frame(TEXT, b"", fin=False) * 2, 1002), (b"\xff\xff", 1002)],
+    ids=["close", "fragments", "garbage"],
+)
+async def test_fault_with_another_end_behind_it_is_closed(client: Client, behind: bytes, code: int) -> None:
+    """What ends a connection twice in one segment is told one of the reasons; the socket is not just dropped."""
+    client.write(frame(TEXT, b"\xff") + behind)
+    assert await client.close_code() == code
 
 
 async def test_message_behind_a_close_is_ignored(edge: Edge, client: Client) -> None:

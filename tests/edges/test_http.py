@@ -183,10 +183,13 @@ async def test_upgrade_offers_of_extensions_and_subprotocols_are_declined(edge: 
     ],
     ids=["no key", "version", "no connection", "http 1.0", "post"],
 )
-async def test_upgrade_wrong(edge: Edge, old: bytes, new: bytes, expected: set[int]) -> None:
-    """An upgrade that is none is refused with a status that says why, and takes no place."""
+async def test_upgrade_wrong(
+    edge: Edge, old: bytes, new: bytes, expected: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An upgrade that is none is refused with a status that says why, takes no place, and is no fault of the edge."""
     status, _, _ = await http(edge.port, upgrade().replace(old, new))
     assert status in expected
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     assert orjson.loads((await http(edge.port, get("/healthz")))[2])["connections"] == 0
 
 

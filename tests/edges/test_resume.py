@@ -293,8 +293,11 @@ async def flood(producer: Producer, per_second: int) -> AsyncIterator[list[int]]
 async def test_no_hole_and_nothing_twice_while_events_pour_in(
     edge: Edge, open_client: OpenClient, producer: Producer
 ) -> None:
-    """At 1,000 events per second a client comes back forty times: every event once, in order, always recovered."""
-    async with flood(producer, 1_000):
+    """While events pour in a client comes back forty times: every event once, in order, always recovered.
+
+    At 400 a second: the log holds 1,000, and on a busy machine a client may well be two seconds behind.
+    """
+    async with flood(producer, 400):
         client = await welcomed(edge, open_client)
         await client.subscribe("workflow:x")
         message = await client.message()

@@ -85,6 +85,8 @@ def test_file_empty(file: Path, text: str) -> None:
         ("websocket: 5", "websocket"),
         ("5", "websocket"),
         ("[", "YAML"),
+        ("[" * 5_000, "YAML"),
+        ("websocket: {port: 2001-99-99}", "YAML"),
     ],
 )
 def test_file_wrong_names_key_and_file(file: Path, text: str, name: str) -> None:

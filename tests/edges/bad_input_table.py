@@ -1,0 +1,271 @@
+"""What a client may do wrong, and what it gets for it: the rows of docs/limits.md, each tried by test_bad_input.py.
+
+``python -m tests.edges.bad_input_table`` writes the table of that page anew.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, frame, get, upgrade
+
+__all__ = ["PAGE", "ROWS", "Row", "page_with_table", "table"]
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
+BEGIN: Final = "<!-- begin: made from tests/edges/bad_input_table.py -->\n"
+END: Final = "<!-- end -->\n"
+CONT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that a client may do wrong.
+
+    Attributes:
+        kind: heading of its part of the table.
+        what: what is sent, in words.
+        back: what comes back in the end: ``close`` with the code (and with the edge's own reason), ``HTTP`` with the
+            status, an error's code and sentence, or the kind of an answer.
+        sent: its bytes. After them, where frames are sent, comes a ping message, so that silence would be seen.
+        is_handshake: whether the bytes take the place of the handshake.
+
+    """
+
+    kind: str
+    what: str
+    back: str
+    sent: bytes
+    is_handshake: bool = False
+
+
+def text(value: Any) -> bytes:
+    """Return a message in a text frame; a value becomes JSON, bytes stay as they are."""
+    return frame(TEXT, value if isinstance(value, bytes) else json.dumps(value).encode())
+
+
+def request(event: Any = "subscribe", request_id: Any = "r", **data: Any) -> bytes:
+    """Return a request in the documented form."""
+    return text({"type": "request", "event": event, "data": data, "id": request_id})
+
+
+def nested(depth: int) -> bytes:
+    return b'{"type":"ping","data":{"x":' + b"[" * depth + b"]" * depth + b"}}"
+
+
+PROTOCOL_ERROR: Final = "close 1002"
+NOT_UTF8: Final = "close 1007: a text message is not UTF-8"
+TOO_BIG: Final = "close 1009"
+TOO_MANY_PARTS: Final = "close 1009: a message is over the limit"
+FLOOD: Final = "close 1008: too many control frames"
+ABUSE: Final = "close 1008: rate limit exceeded again and again"
+TYPES: Final = "DECODE_ERROR: type: expected one of request, subscribe, unsubscribe, ping, event"
+OBJECT: Final = "DECODE_ERROR: the message is not a JSON object"
+DEEP: Final = "DECODE_ERROR: the message nests deeper than 32 levels"
+ID: Final = "INVALID_REQUEST: id: expected a text of at most 128 printable characters"
+CHANNEL: Final = "INVALID_REQUEST: channel: expected a text such as 'global'"
+VERB: Final = "INVALID_REQUEST: event: expected the name of a request"
+SINCE: Final = (
+    "INVALID_REQUEST: since: expected a position, an ISO time with its offset, "
+    "or a span such as '-15m' (ms, s, m, h, d)"
+)
+LAST: Final = "INVALID_REQUEST: last: expected a number, 0 or more"
+UNKNOWN: Final = (
+    "UNKNOWN_REQUEST: event: no such request; "
+    "there are subscribe, unsubscribe, auth, ping, get_workflow_status, get_pool_status"
+)
+NO_CHANNEL: Final = (
+    "INVALID_CHANNEL: channel: not a channel of mahavishnu; the forms are: workflow:{workflow_id}, pool:{pool_id}, "
+    "worker:{worker_id}, goal-teams, goal-teams:{user_id}, adapters, symbiotic:{scope}, global"
+)
+NOT_JSON: Final = "DECODE_ERROR: the message is not JSON: …"
+
+FRAMING: Final = (
+    ("a frame that is not masked", PROTOCOL_ERROR, frame(TEXT, b"{}", mask=False)),
+    ("a frame with the first reserved bit, as if compressed", PROTOCOL_ERROR, b"\xc1\x80" + bytes(4)),
+    ("a frame with the third reserved bit", PROTOCOL_ERROR, b"\x91\x80" + bytes(4)),
+    ("the data opcode 3", PROTOCOL_ERROR, frame(3, b"x")),
+    ("the control opcode 11", PROTOCOL_ERROR, frame(11, b"x")),
+    ("a ping in fragments", PROTOCOL_ERROR, frame(PING, b"x", fin=False)),
+    ("a ping of 126 bytes", PROTOCOL_ERROR, frame(PING, b"x" * 126)),
+    ("a continuation of nothing", PROTOCOL_ERROR, frame(CONT, b"x")),
+    ("a text within a fragmented text", PROTOCOL_ERROR, frame(TEXT, b"x", fin=False) + frame(TEXT, b"x")),
+    ("a declared length of 2^63", TOO_BIG, b"\x81\xff" + (2**63).to_bytes(8) + bytes(4)),
+    ("a declared length of 2^63 - 1", TOO_BIG, b"\x81\xff" + (2**63 - 1).to_bytes(8) + bytes(4)),
+    ("a message of 64 KiB and a byte", TOO_BIG, frame(TEXT, b"x" * 65_537)),
+    ("two fragments of 40 KB", TOO_BIG, frame(TEXT, b"x" * 40_000, fin=False) + frame(CONT, b"x" * 40_000)),
+    (
+        "5,000 fragments of one byte",
+        TOO_MANY_PARTS,
+        frame(TEXT, b"x", fin=False) + frame(CONT, b"x", fin=False) * 4_999,
+    ),
+    ("20,000 empty fragments", TOO_MANY_PARTS, frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 19_999),
+    ("20,000 pings", FLOOD, frame(PING, b"") * 20_000),
+    ("20,000 pings of 125 bytes", FLOOD, frame(PING, b"x" * 125) * 20_000),
+    ("20,000 pongs that nobody asked for", FLOOD, frame(PONG, b"") * 20_000),
+    ("a close of one byte", PROTOCOL_ERROR, frame(CLOSE, b"\x03")),
+    ("a close with the code 999", PROTOCOL_ERROR, frame(CLOSE, (999).to_bytes(2))),
+    ("a close with the code 1006", PROTOCOL_ERROR, frame(CLOSE, (1006).to_bytes(2))),
+    ("a close with the code 4999", "close 4999", frame(CLOSE, (4999).to_bytes(2))),
+    ("a request of HTTP behind the handshake", PROTOCOL_ERROR, get("/healthz")),
+)
+TEXTS: Final = (
+    ("text with the byte 0xFF", NOT_UTF8, text(b'"\xff"')),
+    ("text with a surrogate", NOT_UTF8, text(b'"\xed\xa0\x80"')),
+    ("text with an overlong NUL", NOT_UTF8, text(b'"\xc0\x80"')),
+    ("text with a character past U+10FFFF", NOT_UTF8, text(b'"\xf4\x90\x80\x80"')),
+    ("text that ends within a character", NOT_UTF8, text(b'"\xe2\x82')),
+    ("text whose second fragment breaks a character", NOT_UTF8, frame(TEXT, b"\xe2", fin=False) + frame(CONT, b"(")),
+    ("text whose first fragment is wrong already", NOT_UTF8, frame(TEXT, b"\xff", fin=False)),
+    ("a reason of a close that is no UTF-8", "close 1007", frame(CLOSE, (1000).to_bytes(2) + b"\xff")),
+    ("a binary frame with the byte 0xFF", NOT_JSON, frame(BINARY, b'{"type":"\xff"}')),
+    ("a binary frame that holds a request", "pong", frame(BINARY, b'{"type":"ping"}')),
+    ("a byte order mark before the message", NOT_JSON, text(b'\xef\xbb\xbf{"type":"ping"}')),
+)
+JSONS: Final = (
+    ("nothing", NOT_JSON, text(b"")),
+    ("`null`", OBJECT, text(b"null")),
+    ("an array", OBJECT, text([{"type": "ping"}])),
+    ("a text", OBJECT, text(b'"ping"')),
+    ("two objects", NOT_JSON, text(b'{"type":"ping"}{"type":"ping"}')),
+    ("a comma too many", NOT_JSON, text(b'{"type":"ping",}')),
+    ("`NaN`", NOT_JSON, text(b'{"type":"ping","data":{"x":NaN}}')),
+    ("`-Infinity`", NOT_JSON, text(b'{"type":"ping","data":{"x":-Infinity}}')),
+    ("`1e999`", NOT_JSON, text(b'{"type":"ping","data":{"x":1e999}}')),
+    ("half of a surrogate pair, escaped", NOT_JSON, text(b'{"type":"\\ud800"}')),
+    ("33 levels", DEEP, text(nested(31))),
+    ("30,000 levels", NOT_JSON, text(nested(30_000))),
+    ("100,000 levels", TOO_BIG, text(nested(100_000))),
+    ("a key twice: the last one counts", TYPES, text(b'{"type":"ping","type":"pong"}')),
+)
+REQUESTS: Final = (
+    ('`{"event":{"toString":1}}`', TYPES, text({"event": {"toString": 1}})),
+    ("an object for `event`", VERB, request({"toString": 1})),
+    ("no `event`", VERB, text({"type": "request"})),
+    ("`__proto__` for `event`", UNKNOWN, request("__proto__")),
+    ("an `event` of 10,000 characters", UNKNOWN, request("x" * 10_000)),
+    ("a number for `type`", TYPES, text({"type": 5})),
+    ("`type` `response`", TYPES, text({"type": "response", "data": {}})),
+    ("a text for `data`", "INVALID_REQUEST: data: expected an object", text({"type": "ping", "data": "x"})),
+    ("no channel", CHANNEL, request()),
+    ("an object for `channel`", CHANNEL, request(channel={"$ne": 1})),
+    (
+        "`since` and `last`",
+        "INVALID_REQUEST: since, last: give one of them",
+        request(channel="global", since="-1m", last=1),
+    ),
+    ("`since` that is no beginning", SINCE, request(channel="global", since="yesterday")),
+    ("`since` with a time without an offset", SINCE, request(channel="global", since="2026-01-01T00:00:00")),
+    ("`since` with a position of 5,000 digits", SINCE, request(channel="global", since=f"{'9' * 5_000}-1")),
+    (
+        "`since` with a position from the future",
+        "response: not recovered, unknown",
+        request(channel="workflow:future", since="9999999999999-1"),
+    ),
+    ("`last` of -1", LAST, request(channel="global", last=-1)),
+    ("`last` of 1e30", LAST, request(channel="global", last=1e30)),
+    ("a token that is no text", "INVALID_REQUEST: token: expected a text", request("auth", token=["x"])),
+    (
+        "`get_workflow_status` without its field",
+        "INVALID_REQUEST: workflow_id: field required",
+        request("get_workflow_status"),
+    ),
+)
+IDS: Final = (
+    ("an `id` of 1 MB", TOO_BIG, request("ping", "x" * 1_000_000)),
+    ("an `id` of 129 characters", ID, request("ping", "x" * 129)),
+    ("a number for `id`", ID, request("ping", 5)),
+    ("an object for `id`", ID, request("ping", {"toString": 1})),
+    ("an `id` with a newline", ID, request("ping", "a\nb")),
+    ("an `id` with NUL", ID, request("ping", "a\0b")),
+    ("an `id` with a right-to-left override", ID, request("ping", "a\u202eb")),
+)
+CHANNELS: Final = tuple(
+    (what, NO_CHANNEL, request(channel=channel))
+    for what, channel in (
+        ("`*`", "*"),
+        ("`workflow:*`", "workflow:*"),
+        ("a channel with a newline", "workflow:a\nb"),
+        ("a channel with NUL", "workflow:a\0b"),
+        ("a channel with a right-to-left override", "workflow:\u202ea"),
+        ("`__keyspace@0__:x`", "__keyspace@0__:x"),
+        ("`bus:birth`", "bus:birth"),
+        ("`bus:log:{workflow:a}`", "bus:log:{workflow:a}"),
+        ("`workflow:` and no id", "workflow:"),
+        ("an id of 129 characters", "workflow:" + "a" * 129),
+        ("a channel of 60,000 characters", "workflow:" + "a" * 60_000),
+        ("`WORKFLOW:a`", "WORKFLOW:a"),
+        ("`../../etc/passwd`", "../../etc/passwd"),
+        ("a channel of another service", "skills"),
+        ("nothing for a channel", ""),
+    )
+)
+AMOUNTS: Final = (
+    (
+        "a 101st room",
+        "SUBSCRIPTION_LIMIT: already in 100 rooms, the limit of one connection; leave one first",
+        b"".join(request(channel=f"workflow:{number}") for number in range(101)),
+    ),
+    ("100,000 rooms", ABUSE, b"".join(request(channel=f"workflow:{number}") for number in range(100_000))),
+    (
+        "to and from a room 10,000 times",
+        ABUSE,
+        (request(channel="global") + request("unsubscribe", channel="global")) * 10_000,
+    ),
+    ("10,000 messages that are none", ABUSE, text(b"x") * 10_000),
+)
+HTTP: Final = (
+    ("200 headers", "HTTP 431", get("/healthz", *(f"X-{number}: y" for number in range(200)))),
+    ("a header of 9 KB", "HTTP 431", get("/healthz", "X: " + "y" * 9_000)),
+    ("a path of 9 KB", "HTTP 414", get("/" + "x" * 9_000)),
+    ("64 KiB without an end", "HTTP 431", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000),
+    ("a header without a colon", "HTTP 400", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"),
+    ("a `POST` with a body", "HTTP 405", get("/healthz", "Content-Length: 5", method="POST") + b"hello"),
+    ("a `GET` with a body", "HTTP 400", get("/healthz", "Content-Length: 5") + b"hello"),
+    ("bytes behind a `GET`", "HTTP 200", get("/healthz") + b"\0" * 100_000),
+    ("a path that is none", "HTTP 404", get("/../etc/passwd")),
+    ("the beginning of TLS", "HTTP 400", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    ("a handshake in HTTP/1.0", "HTTP 505", upgrade().replace(b"HTTP/1.1", b"HTTP/1.0")),
+    ("a handshake by `POST`", "HTTP 405", upgrade().replace(b"GET", b"POST")),
+    ("a handshake without a key", "HTTP 400", upgrade().replace(b"Sec-WebSocket-Key", b"X")),
+    ("a handshake of version 8", "HTTP 400", upgrade().replace(b"Version: 13", b"Version: 8")),
+    ("half a handshake, and silence", "nothing; the socket is closed at the deadline", upgrade()[:40]),
+    ("nothing at all", "nothing; the socket is closed at the deadline", b""),
+)
+
+
+def _rows(kind: str, rows: Any, *, is_handshake: bool = False) -> Iterator[Row]:
+    return (Row(kind, what, back, sent, is_handshake) for what, back, sent in rows)
+
+
+ROWS: Final = (
+    *_rows("Framing", FRAMING),
+    *_rows("Text", TEXTS),
+    *_rows("JSON", JSONS),
+    *_rows("Requests", REQUESTS),
+    *_rows("Ids", IDS),
+    *_rows("Channels", CHANNELS),
+    *_rows("Amounts", AMOUNTS),
+    *_rows("HTTP", HTTP, is_handshake=True),
+)
+
+
+def table() -> str:
+    """Return the rows as a page's part, a table under each heading."""
+    parts = []
+    for kind, rows in groupby(ROWS, key=lambda row: row.kind):
+        lines = [f"| {row.what} | {row.back.replace('|', chr(92) + '|')} |" for row in rows]
+        parts.append("\n".join([f"### {kind}", "", "| sent | comes back |", "|---|---|", *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def page_with_table(page: str) -> str:
+    """Return ``page`` with its table made anew."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with_table(PAGE.read_text("utf-8")), "utf-8")
