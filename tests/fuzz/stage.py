@@ -210,7 +210,7 @@ class Stage(logging.Handler):
 
     def answers(self) -> list[dict[str, Any]]:
         """Return the messages that answer one of the client's."""
-        kinds = ("response", "error", "pong", "subscription_confirmed")
+        kinds = ("response", "error", "pong", "subscription_confirmed", "anonymous")
         return [message for message in self.messages() if message["type"] in kinds]
 
     def close_code(self) -> int | None:
