@@ -11,7 +11,20 @@ from urllib.parse import quote, unquote_to_bytes
 
 from bus.errors import ChannelError
 
-__all__ = ["HISTORY", "LATEST", "LIVE", "Channel", "Family", "Retention", "Route", "check_channel_name"]
+__all__ = [
+    "CLOSE",
+    "HISTORY",
+    "LATEST",
+    "LIVE",
+    "SKIP",
+    "Channel",
+    "Family",
+    "Retention",
+    "Route",
+    "WhenSlow",
+    "check_channel_name",
+    "conflate",
+]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(?::[A-Za-z0-9._@/+=~%-]{1,128})?")
 _PATTERN: Final = re.compile(r"([a-z][a-z0-9_-]{0,31})(?::\{([a-z_]+)\})?")
@@ -53,13 +66,38 @@ LIVE: Final = Retention("live", max_events=0)
 
 
 @dataclass(frozen=True, slots=True)
+class WhenSlow:
+    """What becomes of a client that reads slower than a channel's events come.
+
+    Attributes:
+        kind: ``close`` closes it (3008), and it comes back for what it missed; ``skip`` leaves events out, tells so
+            (``room.gap``) and goes on with the newest; ``conflate`` goes on with the newest of each name and key.
+        key: with ``conflate``, the field of an event's data that tells apart what replaces what.
+
+    """
+
+    kind: Literal["close", "skip", "conflate"] = "close"
+    key: str | None = None
+
+
+CLOSE: Final = WhenSlow()
+SKIP: Final = WhenSlow("skip")
+
+
+def conflate(key: str) -> WhenSlow:
+    """Return the policy that keeps the newest event for each value of the field ``key``."""
+    return WhenSlow("conflate", key)
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel: the name that clients see, the name that Redis knows, and what is kept."""
+    """One channel: the name that clients see, the name that Redis knows, what is kept, and who waits for whom."""
 
     name: str
     redis: str
     retention: Retention = HISTORY
     permission: str | None = None
+    when_slow: WhenSlow = CLOSE
 
     @property
     def log_key(self) -> str:
@@ -81,6 +119,8 @@ class Family:
         retention: what Redis keeps of each channel.
         permission: the claim that opens the family beside the service-wide ones; None when there is no other.
         shared_by: the service's name, when several services use this pattern; it then becomes the id on Redis.
+        when_slow: what becomes of a client that reads too slowly. Only ``live`` channels may conflate: elsewhere each
+            event names the one before it, and a client would take what was left out for lost.
         field: the field of the pattern, None for a bare name. A family whose field is ``user_id`` is per user: each
             of its channels is for the user whose id it is filled with.
 
@@ -90,6 +130,7 @@ class Family:
     retention: Retention = HISTORY
     permission: str | None = None
     shared_by: str | None = None
+    when_slow: WhenSlow = CLOSE
     head: str = field(init=False)
     field: str | None = field(init=False)
 
@@ -98,6 +139,8 @@ class Family:
         match = _PATTERN.fullmatch(self.pattern)
         if match is None or match[1] == "bus":
             raise ChannelError(f"{self.pattern!r} is no channel pattern: write 'name' or 'name:{{field}}'")
+        if self.when_slow.kind == "conflate" and (self.retention.kind != "live" or self.when_slow.key is None):
+            raise ChannelError(f"{self.pattern}: only a live channel may conflate, and by a key; take SKIP or CLOSE")
         object.__setattr__(self, "head", match[1])
         object.__setattr__(self, "field", match[2])
 
@@ -139,7 +182,7 @@ class Family:
 
     def _channel(self, name: str) -> Channel:
         redis = f"{name}:{self.shared_by}" if self.shared_by else name
-        return Channel(name, redis, self.retention, self.permission)
+        return Channel(name, redis, self.retention, self.permission, self.when_slow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Reason(StrEnum):
     """There is no log, or this Redis began after its position."""
     LIMIT = "limit"
     """There is more than one replay may hold."""
+    SLOW = "slow"
+    """It read slower than events came, and the channel's policy is to leave some out."""
 
 
 @dataclass(frozen=True, slots=True)

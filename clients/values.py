@@ -58,9 +58,9 @@ class Gap:
         channel: where.
         after: position of the last event before the hole, None when it is not known.
         until: position of the first event after it, or where the log stood when nothing followed; None when not known.
-        reason: the edge's ``trimmed``, ``diverged``, ``unknown`` or ``limit`` (see ``bus.position.Reason``), or the
-            client's own: ``live``, the channel keeps no log and the connection was away; ``skipped``, the edge left
-            something out and did not say so.
+        reason: the edge's ``trimmed``, ``diverged``, ``unknown``, ``limit`` or ``slow`` (``bus.position.Reason`` has
+            them), or the client's own: ``live``, the channel keeps no log and the connection was away; ``skipped``,
+            the edge left something out and did not say so.
 
     """
 

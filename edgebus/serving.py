@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from edges import Edge, EdgeSettings
 
 __all__ = ["serve_broker", "serve_edge"]
 
+_FILES_BESIDE = 200
+"""Files that are no client's."""
+
 
 async def serve_edge(service: Service, settings: EdgeSettings) -> None:
     """Run one edge until a signal, or until a part of it fails. SIGTERM drains it first, Ctrl-C does not."""
+    allow_files(settings.max_connections + 2 * settings.max_handshakes + _FILES_BESIDE)
     edge = Edge(service, settings)
     async with signalled() as asked:
         try:
@@ -45,6 +50,14 @@ async def serve_broker(port: int, directory: Path | None) -> None:
         await until(asked, broker.wait())
         if not asked.is_set():
             raise BrokerError(f"the server ended by itself:\n{broker.log_tail()}")
+
+
+def allow_files(count: int) -> None:
+    """Raise this process's limit of open files to ``count``, as far as the system allows it (getrlimit(2))."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if most == resource.RLIM_INFINITY else min(count, most)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def why(error: OSError) -> str:

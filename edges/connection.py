@@ -24,8 +24,22 @@ from edges.dialects import ENVELOPE, Dialect
 from edges.door import Visitor, admit
 from edges.forwarded import client_address
 from edges.limits import TokenBucket
-from edges.protocol import AT_CAPACITY, CONTROL_FLOOD, INVALID_TEXT, KEEPALIVE, OUR_BUG, TOO_BIG, CloseCode, Notice
+from edges.protocol import (
+    AT_CAPACITY,
+    CONTROL_FLOOD,
+    INVALID_TEXT,
+    KEEPALIVE,
+    OUR_BUG,
+    SLOW,
+    STUCK,
+    TOO_BIG,
+    TOO_MANY_PARTS,
+    CloseCode,
+    Notice,
+)
+from edges.quotas import Excess
 from edges.session import Session, Surroundings
+from edges.slowness import RESERVE_BYTES, Ebb
 
 __all__ = ["Connection"]
 
@@ -35,6 +49,11 @@ _SHOWN: Final = 200
 """So many characters of what a stranger sent are logged."""
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
+_CLOSE_FRAME_BYTES: Final = 127
+"""The most that a close frame takes (RFC 6455, section 5.5)."""
+
+_SLOW_CLOSE_S: Final = 2.0
+"""For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
 
 _logger = logging.getLogger("edgebus.edges")
 _quiet: Final = logging.getLogger("edgebus.websockets")
@@ -56,8 +75,15 @@ _OPEN: Final = _Phase.OPEN
 class _Protocol(ServerProtocol):
     """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
 
-    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first.
+    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first. A message
+    that is too big gets a reason of ours, which names the setting.
     """
+
+    is_too_big = False
+
+    def fail(self, code: int, reason: str = "") -> None:
+        self.is_too_big = code == TOO_BIG.code
+        super().fail(code, TOO_BIG.reason if self.is_too_big else reason)
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
         return chosen_subprotocol(subprotocols)
@@ -82,9 +108,12 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_decoder",
         "_drain",
+        "_ebb",
         "_head",
         "_heard",
+        "_is_deaf",
         "_is_paused",
+        "_is_slow",
         "_kept",
         "_loop",
         "_parts",
@@ -111,10 +140,11 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._rooms: Sized = ()
         now = self._loop.time()
-        self._control = TokenBucket(around.settings.message_rate_limit, now)
+        self._control = TokenBucket(around.settings.control_rate_limit, now)
         self._heard = now
         self._deadline: float | None = now + around.settings.open_timeout_s
-        self._pinged = self._is_paused = False
+        self._pinged = self._is_paused = self._is_deaf = self._is_slow = False
+        self._ebb: Ebb | None = None
         self._drain: asyncio.Future[None] | None = None
 
     # The socket's side.
@@ -132,8 +162,7 @@ class Connection(asyncio.Protocol):
                 client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
             )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
-        if not self._around.registry.enter(self):
-            self.cut()
+        self._around.registry.enter(self, self.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a bug of ours in handling them closes this connection and no other."""
@@ -154,14 +183,55 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """Take note that the client reads slower than it is written to: replays wait, and the bound is looked at."""
+        """Take note that the client reads slower than it is written to."""
         self._is_paused = True
-        self._check_waiting()
+        waiting = self._transport.get_write_buffer_size()
+        self._ebb = Ebb(waiting, self._loop.time())
+        if waiting > self._around.settings.max_waiting_bytes + RESERVE_BYTES:
+            self.close_slow()
+        else:
+            self._take_note_of(waiting)
 
     def resume_writing(self) -> None:
         """Take note that the client has caught up."""
-        self._is_paused = False
+        self._is_paused, self._ebb = False, None
         self._release_drain()
+        if self._session is not None:
+            self._session.catch_up()
+
+    def _fits(self, size: int, *, reserve: int = 0) -> bool:
+        """Tell whether ``size`` bytes more may wait; a client for which they may not is slow. Asked while paused."""
+        waiting = self._transport.get_write_buffer_size() + size
+        if waiting > self._around.settings.max_waiting_bytes + reserve:
+            self.close_slow()
+            return False
+        if self._ebb is not None:
+            self._ebb.add(size)
+        self._take_note_of(waiting)
+        return True
+
+    def _take_note_of(self, waiting: int) -> None:
+        """Leave the client out where that is allowed, from half its bound on: the rest is for what it must be given."""
+        if waiting > self._around.settings.max_waiting_bytes // 2 and self._session is not None:
+            self._session.fall_behind()
+
+    def close_slow(self, code: CloseCode = SLOW) -> None:
+        """Close a client that reads too slowly; one for which not even a close frame may wait is cut off."""
+        if self._phase is not _Phase.OPEN:
+            return
+        settings, self._is_slow = self._around.settings, True
+        self._around.registry.count_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
+        _logger.info("closed a slow client", extra={"connection": self.name, "reason": code.reason})
+        waiting = self._transport.get_write_buffer_size() + _CLOSE_FRAME_BYTES
+        if waiting > settings.max_waiting_bytes + RESERVE_BYTES:
+            self._cut_slow()
+        else:
+            self.close(code)
+            self._deadline = self._loop.time() + min(_SLOW_CLOSE_S, settings.close_timeout_s)
+
+    def _cut_slow(self) -> None:
+        self._around.registry.cut += self._is_slow
+        self.cut()
 
     async def drained(self) -> None:
         """Wait until the client has read most of what was written to it, or is gone."""
@@ -174,14 +244,6 @@ class Connection(asyncio.Protocol):
         if drain is not None:
             drain.set_result(None)
 
-    def _check_waiting(self) -> None:
-        """Cut off a client for which more waits than its bound: others must not wait for it."""
-        waiting = self._transport.get_write_buffer_size()
-        if waiting > self._around.settings.max_waiting_bytes and self._phase is not _Phase.GONE:
-            self._around.registry.slow += 1
-            _logger.info("cut off a slow client", extra={"connection": self.name})
-            self.cut()
-
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
         self._phase = _Phase.GONE
@@ -191,11 +253,22 @@ class Connection(asyncio.Protocol):
             self._session.end()
 
     def check_deadlines(self, now: float) -> None:
-        """Cut off a handshake that takes too long; ping a silent client, and give up on one that does not answer."""
+        """Cut off a handshake that takes too long; ping a silent client; give up on one that does not answer or read.
+
+        Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less.
+        """
         settings = self._around.settings
         if self._deadline is not None:
             if now >= self._deadline:
-                self.cut()
+                self._around.registry.limited["open_timeout_s"] += self._phase is _Phase.OPENING
+                self._cut_slow()
+        elif (
+            self._ebb is not None
+            and self._ebb.stuck_s(self._transport.get_write_buffer_size(), now) >= settings.slow_deadline_s
+        ):
+            self.close_slow(STUCK)
+        elif self._is_deaf:  # we do not read, so its silence says nothing
+            self._heard = now
         elif self._pinged and now - self._heard >= settings.ping_interval_s + settings.ping_timeout_s:
             self.close(KEEPALIVE)
         elif not self._pinged and now - self._heard >= settings.ping_interval_s:
@@ -241,13 +314,17 @@ class Connection(asyncio.Protocol):
             self._turn_away(request, visitor)
             return
         self._visitor = visitor
+        excess = self._around.registry.claim(self, self.address, self._loop.time())
+        if excess is not None:
+            self._finish(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
+            return
         self._websocket.send_response(self._websocket.accept(request))
         handshake = b"".join(self._websocket.data_to_send())
         if self._websocket.state is not OPEN:
             self._finish(handshake)
             return
         self._transport.write(handshake)
-        if not self._around.registry.has_place(self):
+        if not self._around.registry.take_place(self):
             self._phase = _Phase.OPEN
             self.close(AT_CAPACITY)
         else:
@@ -297,6 +374,8 @@ class Connection(asyncio.Protocol):
             if self._phase is not _Phase.OPEN:
                 break
             self._take(cast(Frame, frame))
+        if self._websocket.is_too_big and self._phase is _Phase.OPEN:
+            self._around.registry.limited["max_message_bytes"] += 1
         self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
         is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
@@ -307,6 +386,7 @@ class Connection(asyncio.Protocol):
         match frame.opcode:
             case _ if frame.opcode is PING or frame.opcode is PONG:
                 if self._control.take(self._heard) > 0:
+                    self._around.registry.limited["control_rate_limit"] += 1
                     self.close(CONTROL_FLOOD)
                 elif frame.opcode is PING:
                     self.write(Frame(PONG, frame.data).serialize(mask=False))
@@ -334,7 +414,8 @@ class Connection(asyncio.Protocol):
             self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
         self._parts.append(bytes(frame.data))
         if len(self._parts) > self._around.settings.max_fragments:
-            self.close(TOO_BIG)
+            self._around.registry.limited["max_fragments"] += 1
+            self.close(TOO_MANY_PARTS)
             return
         try:
             if self._decoder is not None:
@@ -368,25 +449,25 @@ class Connection(asyncio.Protocol):
         """Whether it must show a valid token whatever others must: it named no page, and only listed ones may come."""
         return self._visitor.needs_token
 
+    def identify(self, user: str) -> Excess | None:
+        """Count the connection as one of ``user``'s, or say what that user has too much of."""
+        return self._around.registry.identify(self, user, self._loop.time())
+
     @property
     def dialect(self) -> Dialect:
         """What the client speaks at the moment."""
         return ENVELOPE if self._session is None else self._session.dialect
 
     def write(self, frames: bytes) -> None:
-        """Write finished frames."""
-        if self._phase is _Phase.OPEN:
+        """Write finished frames that answer the client, or that it is caught up with: they may use the reserve."""
+        if self._phase is _Phase.OPEN and not (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
             self._transport.write(frames)
-            if self._is_paused:
-                self._check_waiting()
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
         if len(self._rooms) == 1:
-            if self._phase is _OPEN:
+            if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
                 self._transport.write(frames)
-                if self._is_paused:
-                    self._check_waiting()
             return False
         self._kept.append(frames)
         return len(self._kept) == 1
@@ -394,7 +475,9 @@ class Connection(asyncio.Protocol):
     def uncork(self) -> None:
         """Write what was kept back, in one piece."""
         kept, self._kept = self._kept, []
-        self.write(b"".join(kept))
+        frames = b"".join(kept)
+        if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
+            self._transport.write(frames)
 
     def notify(self, notice: Notice) -> bool:
         """Tell the client something about its connection, unless it has not been greeted yet; tell whether it was."""
@@ -402,10 +485,12 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take no more bytes from this client for now."""
+        self._is_deaf = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Take bytes again."""
+        self._is_deaf, self._heard = False, self._loop.time()
         if self._phase is not _Phase.GONE:
             self._transport.resume_reading()
 
@@ -418,6 +503,7 @@ class Connection(asyncio.Protocol):
         if self._websocket.state is OPEN:  # else a close or a fault came behind what we close for, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
+        self._release_drain()
         if self._session is not None:
             self._session.end()
             self.resume_reading()  # its commands may have waited, and the client's half of the close is behind them
@@ -433,8 +519,13 @@ class Connection(asyncio.Protocol):
             if not data:
                 self._phase = _Phase.CLOSING
                 self._end_writing()
-            else:
+            elif self._may_send(len(data)):
                 self._transport.write(data)
+
+    def _may_send(self, size: int) -> bool:
+        """Tell whether a control frame may still wait; the close frame may always."""
+        is_bound = self._is_paused and self._phase is _Phase.OPEN
+        return not is_bound or self._fits(size, reserve=RESERVE_BYTES)
 
     def _end_writing(self) -> None:
         """Close our half of the socket, and let the client close its own within the deadline.

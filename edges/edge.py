@@ -32,6 +32,7 @@ from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
 from edges.published import PublishedKeys
+from edges.quotas import Quota
 from edges.registry import Registry, RegistryStatistics
 from edges.revoked import Revoked
 from edges.session import Surroundings
@@ -84,13 +85,19 @@ class Edge:
         self.settings = settings if settings is not None else EdgeSettings()
         self._port = service.port if self.settings.port is None else self.settings.port
         self._tls = tls
-        self._registry = Registry(self.settings.max_connections)
+        self._registry = _registry(self.settings)
         name = f"edgebus-edge-{service.name}-{self._port}"
         self._log = Log(self.settings.redis_url, name=name, appends=False)
         # Its own: a long read is no deaf link.
         self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
         self._answers = Answers(self._log)
-        self._hub = Hub(self._log, line_limit_bytes=self.settings.max_line_bytes)
+        self._hub = Hub(
+            self._log,
+            line_limit_bytes=self.settings.max_line_bytes,
+            max_open_rooms=self.settings.max_open_rooms,
+            max_replays=self.settings.max_replays,
+            backlog_bytes=self.settings.max_waiting_bytes // 4,
+        )
         self._subscriber = Subscriber(
             self.settings.redis_url,
             name=name,
@@ -280,6 +287,8 @@ class Edge:
             now = asyncio.get_running_loop().time()
             for connection in self._registry:
                 connection.check_deadlines(now)
+            self._hub.turns.check_deadlines(now, self.settings.slow_deadline_s)
+            self._registry.look(now)
 
     async def _close_rooms(self) -> None:
         """Look for rooms that nobody has been in for a while."""
@@ -422,6 +431,18 @@ async def _keep_keys(published: PublishedKeys) -> None:
     while True:
         await published.refresh()
         await asyncio.sleep(_KEYS_EVERY_S)
+
+
+def _registry(settings: EdgeSettings) -> Registry:
+    address = Quota(
+        "address",
+        connections=settings.max_connections_per_address,
+        per_second=settings.connects_per_second_per_address,
+    )
+    user = Quota(
+        "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
+    )
+    return Registry(settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
 """The plain HTTP side of an edge's port: health, readiness, and clear answers to all else. Pure."""
 
 import http
+import math
 from email.utils import formatdate
 
 import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-__all__ = ["HEAD_LIMIT_BYTES", "answer", "forbidden", "head_end", "is_upgrade", "refusal"]
+__all__ = ["HEAD_LIMIT_BYTES", "answer", "forbidden", "head_end", "is_upgrade", "refusal", "too_many"]
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """The most bytes that a request's line and headers may have together."""
@@ -58,6 +59,12 @@ def not_allowed(method: str) -> Response:
     if method == "HEAD":
         response.body = b""  # RFC 9110, section 9.3.2
     return response
+
+
+def too_many(name: str, limit: int, retry_s: float) -> Response:
+    """Return the answer to a handshake that is one too many (RFC 6585, section 4), naming the setting."""
+    wait = ("Retry-After", str(max(1, math.ceil(retry_s))))
+    return _json(429, {"error": f"{name}: the limit is {limit}; try again later"}, wait)
 
 
 def refusal(head: bytes) -> Response:

@@ -20,10 +20,12 @@ from bus.position import BEGINNING, Reason
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
 from edges.dialects import Dialect
+from edges.limits import LimitReached
 from edges.mending import Mending, Spawn
 from edges.protocol import text_frame
-from edges.room import Item, Member, Room
+from edges.room import BACKLOG_BYTES, Item, Member, Room
 from edges.tails import Tails
+from edges.turns import Turns
 
 __all__ = ["Hub", "HubStatistics"]
 
@@ -36,7 +38,10 @@ _logger = logging.getLogger("edgebus.edges")
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
-    """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody."""
+    """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody.
+
+    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly.
+    """
 
     rooms: int
     lines: int
@@ -45,6 +50,8 @@ class HubStatistics:
     gaps: int
     repaired: int
     reads: int
+    skipped: int
+    conflated: int
 
 
 class Hub:
@@ -55,15 +62,30 @@ class Hub:
         subscriber: the link; its ``deliver`` must be this hub's.
         line_limit_bytes: a longer line is dropped and counted.
         linger_s: how long a room without members stays open.
+        max_open_rooms: how many rooms there may be, with those that still linger.
+        max_replays: how many members may be given a replay at once.
+        backlog_bytes: how much a room keeps for members that lag.
 
     """
 
-    def __init__(self, log: Log, *, line_limit_bytes: int = LINE_LIMIT_BYTES, linger_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        line_limit_bytes: int = LINE_LIMIT_BYTES,
+        linger_s: float = 1.0,
+        max_open_rooms: int = 20_000,
+        max_replays: int = 64,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
         self._log = log
         self._subscriber: Subscriber | None = None
         self._tails = Tails(log)
         self._mending = Mending(log, self._tails, self._write_waiting, self._barrier)
         self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
+        self._max_open_rooms, self._backlog_bytes = max_open_rooms, backlog_bytes
+        self._lost = {"skip": 0, "conflate": 0}
+        self.turns = Turns("max_replays", max_replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
@@ -83,6 +105,10 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """Return the counters."""
         rooms = list(self._rooms.values())
+        lost = dict(self._lost)
+        for room in rooms:
+            if room.lost:
+                lost[room.channel.when_slow.kind] += room.lost
         return HubStatistics(
             rooms=sum(1 for room in rooms if len(room)),
             lines=self._lines,
@@ -91,6 +117,8 @@ class Hub:
             gaps=self._gaps + sum(room.gaps for room in rooms),
             repaired=self._repaired + sum(room.repaired for room in rooms),
             reads=self._tails.count,
+            skipped=lost["skip"],
+            conflated=lost["conflate"],
         )
 
     # Joining and leaving.
@@ -111,12 +139,15 @@ class Hub:
 
         Raises:
             BusUnavailable: Redis cannot be reached; the room is not there then, for anybody.
+            LimitReached: there are too many rooms already.
             BusError: Redis refused.
 
         """
         key = channel.redis.encode()
         while True:
-            room = self._rooms.setdefault(key, Room(channel))
+            room = self._rooms.get(key)
+            if room is None:
+                room = self._new_room(key, channel)
             async with room.lock:
                 if self._rooms.get(key) is not room:
                     continue
@@ -124,6 +155,12 @@ class Hub:
                     await self._open(key, room)
                     self._note_empty(key, room)
                 return
+
+    def _new_room(self, key: bytes, channel: Channel) -> Room:
+        if len(self._rooms) >= self._max_open_rooms:
+            raise LimitReached("max_open_rooms", f"the edge has {self._max_open_rooms} rooms open; try again later")
+        room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes)
+        return room
 
     async def _open(self, key: bytes, room: Room) -> None:
         try:
@@ -160,6 +197,17 @@ class Hub:
         if not len(room):
             self._note_empty(key, room)
 
+    def suspend(self, channel: Channel, member: Member) -> None:
+        """Leave ``member`` out of what is handed on in a room, until ``readmit``; one that is not in is ignored."""
+        room = self._room(channel)
+        if room is not None:
+            room.suspend(member)
+
+    def readmit(self, channel: Channel, member: Member) -> list[Item]:
+        """Let ``member`` have its part again; return what it is given before anything else, in this moment."""
+        room = self._room(channel)
+        return [] if room is None else room.readmit(member)
+
     def _note_empty(self, key: bytes, room: Room) -> None:
         room.empty_since = asyncio.get_running_loop().time()
         self._empty[key] = room
@@ -188,6 +236,8 @@ class Hub:
             del self._rooms[key], self._empty[key]
             self._gaps += room.gaps
             self._repaired += room.repaired
+            if room.lost:
+                self._lost[room.channel.when_slow.kind] += room.lost
             try:
                 await self._link.unsubscribe(room.channel.redis)
             except BusUnavailable:
@@ -361,9 +411,7 @@ class Hub:
         if rest:
             asyncio.get_running_loop().call_soon(self._write_slices, room, present, rest, frames, count)
         else:
-            room.passes -= 1
-            if not room.passes:
-                room.came_in_pass.clear()
+            room.end_pass()
             self._flush(room)
         self._uncork()
 

@@ -1,8 +1,40 @@
 """Limits on how much a client may do. Pure: the time is an argument, in seconds of a monotonic clock."""
 
 from collections import deque
+from typing import Final
 
-__all__ = ["Patience", "TokenBucket"]
+from bus.errors import BusUnavailable
+
+__all__ = ["LIMITS", "LimitReached", "Patience", "TokenBucket"]
+
+LIMITS: Final = (
+    "message_rate_limit",
+    "control_rate_limit",
+    "max_message_bytes",
+    "max_fragments",
+    "max_rooms",
+    "max_waiting_commands",
+    "max_waiting_bytes",
+    "slow_deadline_s",
+    "max_connections",
+    "max_handshakes",
+    "open_timeout_s",
+    "max_open_rooms",
+    "max_replays",
+    "max_connections_per_address",
+    "connects_per_second_per_address",
+    "max_connections_per_user",
+    "connects_per_second_per_user",
+)
+"""The settings that bound what clients may do; each is counted when it does (``RegistryStatistics.limited``)."""
+
+
+class LimitReached(BusUnavailable):
+    """A bound of the whole edge; what was asked may be asked again later. ``name`` is the setting's."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(f"{name}: {sentence}")
+        self.name = name
 
 
 class TokenBucket:
@@ -29,6 +61,10 @@ class TokenBucket:
             self._tokens -= tokens
             return 0.0
         return (tokens - self._tokens) / self._rate
+
+    def is_full(self, now: float) -> bool:
+        """Tell whether it is as good as new."""
+        return self._tokens + (now - self._updated) * self._rate >= 2 * self._rate
 
 
 class Patience:

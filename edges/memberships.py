@@ -16,7 +16,7 @@ from bus.errors import BusError
 from bus.replay import Replay, Since, Start
 from edges.hub import Hub
 from edges.protocol import Notice, text_frame
-from edges.room import Member, Room
+from edges.room import Item, Member, Room
 
 __all__ = ["Memberships", "Reader"]
 
@@ -37,6 +37,9 @@ class Reader(Member, Protocol):
     async def drained(self) -> None:
         """Wait until most of what was written has left."""
 
+    def close_slow(self) -> None:
+        """Be closed as too slow."""
+
 
 class Memberships:
     """The rooms of one client.
@@ -52,7 +55,7 @@ class Memberships:
         self.rooms: dict[str, Channel] = {}
         self._reader, self._hub = reader, hub
         self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
-        self._has_ended = False
+        self._has_ended = self._is_behind = False
 
     def __len__(self) -> int:
         return len(self.rooms)
@@ -76,6 +79,36 @@ class Memberships:
             if channel != but:
                 self.leave(channel)
 
+    # Being slow.
+
+    def fall_behind(self) -> None:
+        """Be left out of every room whose policy allows it, until ``catch_up``."""
+        if self._is_behind:
+            return
+        self._is_behind = True
+        for channel in self.rooms.values():
+            self._lag(channel)
+
+    def _lag(self, channel: Channel) -> None:
+        if self._is_behind and channel.when_slow.kind != "close":
+            self._hub.suspend(channel, self._reader)
+
+    def catch_up(self) -> None:
+        """Go on, room by room, for as long as the client is not behind again."""
+        was_behind, self._is_behind = self._is_behind, False
+        for channel in list(self.rooms.values()) if was_behind else ():
+            if self._is_behind:
+                return
+            if channel.when_slow.kind != "close":
+                self._write_items(self._hub.readmit(channel, self._reader))
+
+    def _write_items(self, items: Sequence[Item]) -> None:
+        if not items:
+            return
+        dialect = self._reader.dialect
+        frames = [dialect.frame(it) if isinstance(it, bytes) else text_frame(dialect.write(it)) for it in items]
+        self._reader.write(b"".join(frame for frame in frames if frame is not None))
+
     # Joining.
 
     def join(self, channel: Channel, answer: Callable[[Room], None]) -> bool:
@@ -91,6 +124,7 @@ class Memberships:
         answer(room)
         if not was_in and room.latest is not None:
             self._reader.write(self._reader.dialect.frame(room.latest) or b"")
+        self._lag(channel)
         return True
 
     async def open_and_join(self, channel: Channel, answer: Callable[[Room], None]) -> None:
@@ -118,18 +152,20 @@ class Memberships:
         """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole.
 
         Raises:
-            BusError: the log cannot be read; the client is in no other rooms than before.
+            LimitReached: too many others do so; the client is in no other rooms than before.
+            BusError: the log cannot be read; likewise.
 
         """
-        await self._hub.open(channel)
-        replay = await self._hub.replay(channel, start)
-        self.leave(channel)
-        answer(replay)
-        await self._catch_up(channel, replay)
+        async with self._hub.turns.turn(self._reader.close_slow):
+            await self._hub.open(channel)
+            replay = await self._hub.replay(channel, start)
+            self.leave(channel)
+            answer(replay)
+            await self._replay(channel, replay)
 
     # Catching up.
 
-    async def _catch_up(self, channel: Channel, replay: Replay) -> None:
+    async def _replay(self, channel: Channel, replay: Replay) -> None:
         """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give."""
         given = deque[str | None](maxlen=_GIVEN_LINES)
         while not self._has_ended:
@@ -180,3 +216,4 @@ class Memberships:
     def _enter(self, channel: Channel) -> None:
         if not self._has_ended and self._hub.join_now(channel, self._reader) is not None:
             self.rooms[channel.name] = channel
+            self._lag(channel)

@@ -1,13 +1,21 @@
-"""Who is connected: admission against the limit, and the deadlines of all connections, looked at once a second."""
+"""Who is connected: admission against the limits, and the deadlines of all connections, looked at once a second."""
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum, auto
+from typing import Final, Protocol
 
+from edges.limits import LIMITS
 from edges.protocol import CloseCode, Notice
+from edges.quotas import Excess, Quota, network_of
 
 __all__ = ["Registry", "RegistryStatistics"]
+
+_GRACE_S: Final = 1.0
+"""A request follows its connection at once; this is for an edge that is busy, or has many to read at once. It also
+bounds how fast those who are dropped can come again."""
 
 
 class Timed(Protocol):
@@ -31,68 +39,175 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatistics:
-    """``connections`` counts now, the rest since the start; ``strangers`` are handshakes refused for their origin."""
+    """``connections`` counts now, the rest since the start.
+
+    Attributes:
+        connections: clients, with those that still shake hands.
+        accepted: clients that got in.
+        refused: clients that found no place, or had too many already.
+        slow: clients closed because they read too slowly.
+        cut: those of them that did not even take the close frame.
+        strangers: handshakes refused for their origin.
+        limited: by the name of a setting, how often that limit hit somebody.
+
+    """
 
     connections: int
     accepted: int
     refused: int
     slow: int
-    strangers: int = 0
+    cut: int
+    strangers: int
+    limited: Mapping[str, int]
+
+
+class _State(Enum):
+    SHAKING = auto()
+    PLACED = auto()
+    LEAVING = auto()
+
+
+@dataclass(slots=True)
+class _Stay:
+    network: str
+    since: float
+    state: _State = _State.SHAKING
+    address: str | None = None
+    user: str | None = None
 
 
 class Registry:
     """The connections of one edge.
 
-    A place is taken when a client connects, so that those still shaking hands count, and given back at the latest
-    when it is gone. Who finds no place may still ask plain HTTP, up to ``spare`` such clients at once.
+    A client takes a place when its opening handshake is complete. Until then, and while it only asks plain HTTP or is
+    on its way out, it is one of the ``handshakes`` that may be there besides. When these are too many, the oldest of
+    the network with most of them is dropped: a flood of half handshakes pushes out itself. Nobody is dropped in the
+    first moment, in which a client's request comes that is no part of a flood, unless there are twice as many.
 
     Args:
         limit: places.
+        handshakes: how many more may be connected.
+        addresses: counts the connections of each address.
+        users: counts those of each user.
 
     """
 
-    def __init__(self, limit: int, spare: int = 100) -> None:
-        self._limit, self._spare = limit, spare
-        self._present: dict[Timed, bool] = {}
-        self._places = self._accepted = self._refused = 0
-        self.slow = self.strangers = 0
+    def __init__(
+        self, limit: int, *, handshakes: int = 2_000, addresses: Quota | None = None, users: Quota | None = None
+    ) -> None:
+        self._limit, self._handshakes = limit, handshakes
+        self._addresses = Quota("address") if addresses is None else addresses
+        self._users = Quota("user") if users is None else users
+        self._present: dict[Timed, _Stay] = {}
+        self._outside: dict[str, dict[Timed, None]] = {}
+        self._count = Counter[_State]()
+        self._accepted = self._refused = 0
+        self._slow = self.cut = self.strangers = 0
+        self.limited = Counter[str](dict.fromkeys(LIMITS, 0))
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """How many places are taken."""
-        return self._places
+        """How many clients there are, with those that still shake hands."""
+        return self._count[_State.PLACED] + self._count[_State.SHAKING]
 
     def __iter__(self) -> Iterator[Timed]:
         """All that are connected, with a place or without."""
         return iter(list(self._present))
 
-    def enter(self, connection: Timed) -> bool:
-        """Note a new connection; tell whether there is room for it at all."""
-        has_place = self._places < self._limit
-        if not has_place and len(self._present) - self._places >= self._spare:
-            self._refused += 1
-            return False
-        self._present[connection] = has_place
-        self._places += has_place
-        return True
+    def enter(self, connection: Timed, address: str, now: float) -> None:
+        """Note a new connection; ``address`` is that of the other end of its socket."""
+        stay = self._present[connection] = _Stay(network_of(address), now)
+        self._outside.setdefault(stay.network, {})[connection] = None
+        self._count[_State.SHAKING] += 1
+        self._trim(now)
 
-    def has_place(self, connection: Timed) -> bool:
-        """Tell whether ``connection`` got a place, counting the answer as accepted or refused."""
-        has_place = self._present.get(connection, False)
+    def _trim(self, now: float) -> None:
+        while (over := len(self._present) - self._count[_State.PLACED] - self._handshakes) > 0:
+            crowd = max(self._outside.values(), key=len)
+            oldest = next(iter(crowd))
+            if over <= self._handshakes and now - self._present[oldest].since < _GRACE_S:
+                return
+            self.limited["max_handshakes"] += 1
+            self.exit(oldest)
+            oldest.cut()
+
+    def claim(self, connection: Timed, address: str, now: float) -> Excess | None:
+        """Count ``connection`` as one of its address's, or say what that has too much of."""
+        network = network_of(address)
+        excess = self._refuse(self._addresses.enter(network, now))
+        if excess is None and (stay := self._present.get(connection)) is not None:
+            stay.address = network
+        return excess
+
+    def identify(self, connection: Timed, user: str, now: float) -> Excess | None:
+        """Count ``connection`` as one of ``user``'s, once it is known whose it is, or say what that has too much of."""
+        stay = self._present.get(connection)
+        if stay is None or stay.user == user:
+            return None
+        excess = self._refuse(self._users.enter(user, now))
+        if excess is None:
+            if stay.user is not None:
+                self._users.leave(stay.user)
+            stay.user = user
+        return excess
+
+    def _refuse(self, excess: Excess | None) -> Excess | None:
+        if excess is not None:
+            self._refused += 1
+            self.limited[excess.name] += 1
+        return excess
+
+    def take_place(self, connection: Timed) -> bool:
+        """Give ``connection`` a place; tell whether there was one."""
+        has_place = connection in self._present and self._count[_State.PLACED] < self._limit
         self._accepted += has_place
         self._refused += not has_place
+        self.limited["max_connections"] += not has_place
+        self._move(connection, _State.PLACED if has_place else _State.LEAVING)
         return has_place
 
     def give_back(self, connection: Timed) -> None:
-        """Give back the place of one that turned out not to be a client."""
-        self._places -= self._present.get(connection, False)
-        if connection in self._present:
-            self._present[connection] = False
+        """Count ``connection`` no longer: it turned out not to be a client."""
+        self._move(connection, _State.LEAVING)
+
+    def _move(self, connection: Timed, state: _State) -> None:
+        stay = self._present.get(connection)
+        if stay is None or stay.state is state:
+            return
+        self._count[stay.state] -= 1
+        self._count[state] += 1
+        stay.state = state
+        if state is _State.PLACED:
+            self._come_in(connection, stay)
+        else:
+            self._outside.setdefault(stay.network, {})[connection] = None
+
+    def _come_in(self, connection: Timed, stay: _Stay) -> None:
+        them = self._outside.get(stay.network, {})
+        them.pop(connection, None)
+        if not them:
+            self._outside.pop(stay.network, None)
 
     def exit(self, connection: Timed) -> None:
         """Forget a connection that is gone; twice is harmless."""
-        self._places -= self._present.pop(connection, False)
+        stay = self._present.pop(connection, None)
+        if stay is not None:
+            self._count[stay.state] -= 1
+            self._come_in(connection, stay)
+            self._release(stay)
         self._changed.set()
+
+    def _release(self, stay: _Stay) -> None:
+        if stay.address is not None:
+            self._addresses.leave(stay.address)
+        if stay.user is not None:
+            self._users.leave(stay.user)
+
+    def look(self, now: float) -> None:
+        """Let go of what is known of those who are gone, and of handshakes too many. The edge calls it now and then."""
+        self._trim(now)
+        self._addresses.forget_idle(now)
+        self._users.forget_idle(now)
 
     async def emptied(self) -> None:
         """Wait until nobody is connected."""
@@ -100,6 +215,13 @@ class Registry:
             self._changed.clear()
             await self._changed.wait()
 
+    def count_slow(self, limit: str) -> None:
+        """Count a client that was too slow for ``limit``, a setting."""
+        self._slow += 1
+        self.limited[limit] += 1
+
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
-        return RegistryStatistics(self._places, self._accepted, self._refused, self.slow, self.strangers)
+        return RegistryStatistics(
+            len(self), self._accepted, self._refused, self._slow, self.cut, self.strangers, dict(self.limited)
+        )

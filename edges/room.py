@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from bus.channel import Channel
@@ -13,6 +13,7 @@ from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
 from bus.replay import REPLAY_BYTES, Replay
 from edges.dialects import Dialect
 from edges.protocol import Notice
+from edges.slowness import Laggards
 
 __all__ = ["Item", "Member", "Room"]
 
@@ -21,12 +22,14 @@ RECENT_BYTES: Final = 1024 * 1024
 HELD_LINES: Final = 2_000
 HELD_BYTES: Final = REPLAY_BYTES
 """How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
+BACKLOG_BYTES: Final = 256 * 1024
+"""How much is kept for members that lag."""
 
 Item: TypeAlias = bytes | Notice
 """What waits to be written to the members: a line, or a notice between two lines."""
 
 
-class Member(Protocol):
+class Member(Hashable, Protocol):
     """Who can be in a room."""
 
     @property
@@ -47,7 +50,7 @@ class Room:
     While the room is not ``is_whole``, lines are held: something before them is missing, and is read from the log.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES) -> None:
         self.channel = channel
         self.lock = asyncio.Lock()
         self.members: dict[Dialect, dict[Member, None]] = {}
@@ -56,6 +59,9 @@ class Room:
         self.gaps = self.dropped = self.repaired = 0
         self.passes = 0
         self.came_in_pass: set[Member] = set()
+        self.laggards: Laggards[Member] | None = None
+        self._backlog_bytes = backlog_bytes
+        self._lag_after_pass: set[Member] = set()
         self._newest: str | None = None
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
@@ -72,7 +78,7 @@ class Room:
         self._unmarked: list[Fork] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self.members.values()))
+        return sum(map(len, self.members.values())) + len(self.laggards or ())
 
     @property
     def position(self) -> str | None:
@@ -90,12 +96,19 @@ class Room:
         return None if self._waiting else self._latest
 
     @property
+    def lost(self) -> int:
+        """How many lines members were not given because they lagged."""
+        return 0 if self.laggards is None else self.laggards.lost
+
+    @property
     def is_whole(self) -> bool:
         """Whether lines flow; not while the room opens, nor while it waits for what is missing."""
         return self._held is None
 
     def add(self, member: Member) -> None:
         """Take a member in; twice is once. What a pass under way still writes was before its position."""
+        if self.laggards is not None and member in self.laggards:
+            return
         members = self.members.setdefault(member.dialect, {})
         if self.passes and member not in members:
             self.came_in_pass.add(member)
@@ -105,6 +118,39 @@ class Room:
         """Let a member go, whatever dialect it came in with; one that is not in is ignored."""
         for members in self.members.values():
             members.pop(member, None)
+        if self.laggards is not None:
+            self.laggards.remove(member)
+
+    def suspend(self, member: Member) -> None:
+        """Leave a member out until ``readmit``; in a pass under way only after it, for who knows if it was its turn."""
+        if self.passes:
+            self._lag_after_pass.add(member)
+            return
+        for members in self.members.values():
+            if member in members:
+                del members[member]
+                if self.laggards is None:
+                    self.laggards = Laggards(self.channel, self._backlog_bytes)
+                self.laggards.add(member, self.position)
+
+    def readmit(self, member: Member) -> list[Item]:
+        """Take a member in again; return what it is given first, nothing where it was not left out."""
+        self._lag_after_pass.discard(member)
+        if self.laggards is None or member not in self.laggards:
+            return []
+        items = self.laggards.take(member, self.position)
+        self.add(member)
+        return items
+
+    def end_pass(self) -> None:
+        """Take note that a pass through the members is over."""
+        self.passes -= 1
+        if self.passes:
+            return
+        self.came_in_pass.clear()
+        late, self._lag_after_pass = self._lag_after_pass, set()
+        for member in late:
+            self.suspend(member)
 
     def begin(self, head: Head) -> None:
         """Open the room at the end of its log, after every line up to ``head`` has arrived.
@@ -381,6 +427,8 @@ class Room:
     def take(self) -> list[Item]:
         """Return what waits, and let nothing wait."""
         items, self._waiting = self._waiting, []
+        if self.laggards:
+            self.laggards.note(items)
         return items
 
 

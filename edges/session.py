@@ -25,10 +25,11 @@ from edges.answers import Answers
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
 from edges.gate import Gate
 from edges.hub import Hub
-from edges.limits import Patience, TokenBucket
+from edges.limits import LimitReached, Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
     ABUSE,
+    AT_CAPACITY,
     DEGRADED,
     RESTORED,
     Ask,
@@ -51,6 +52,7 @@ from edges.protocol import (
     text_frame,
 )
 from edges.published import KeysUnavailable
+from edges.quotas import Excess
 from edges.registry import Registry
 from edges.room import Room
 from edges.settings import EdgeSettings
@@ -58,7 +60,6 @@ from edges.tokens import TokenRefused
 
 __all__ = ["Session", "Surroundings"]
 
-_COMMANDS_LIMIT: Final = 64
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
 _REASON_LIMIT: Final = 120
@@ -99,6 +100,9 @@ class Speaker(Reader, Protocol):
     @property
     def needs_token(self) -> bool:
         """Whether it must show a token whatever others must, for where it comes from."""
+
+    def identify(self, user: str) -> Excess | None:
+        """Count the connection as one of ``user``'s, or say what that user has too much of."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
@@ -174,6 +178,25 @@ class Session:
         self._commands.clear()
         self._memberships.end()
 
+    def fall_behind(self) -> None:
+        """Take note that much waits for the client: rooms that allow it leave it out."""
+        self._memberships.fall_behind()
+
+    def catch_up(self) -> None:
+        """Take note that little waits for the client any more."""
+        self._memberships.catch_up()
+
+    def count_user(self, user: str, reply_to: str | None = None) -> bool:
+        """Count the client as one of ``user``'s, once that is known; one too many is told so, and sent away."""
+        excess = self._speaker.identify(user)
+        if excess is None:
+            return True
+        sentence = f"{excess.name}: the limit is {excess.limit}; try again later"
+        retry_after_ms = math.ceil(excess.retry_s * 1000)
+        self._say(Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, "auth", reply_to, retry_after_ms))
+        self._speaker.close(CloseCode(AT_CAPACITY.code, sentence, come_back=True))
+        return False
+
     def _welcome_silent(self) -> None:
         self._welcome_timer = None
         self._welcome()
@@ -213,7 +236,8 @@ class Session:
             self._carry_out(command)
             return
         self._commands.append(command)
-        if len(self._commands) >= _COMMANDS_LIMIT:
+        if len(self._commands) == self._around.settings.max_waiting_commands:
+            self._around.registry.limited["max_waiting_commands"] += 1
             self._speaker.pause_reading()
 
     def _understood(self, text: bytes) -> Command | Refusal:
@@ -245,13 +269,14 @@ class Session:
         self.dialect, self._welcome_is_due = dialect, True
 
     def _too_many(self, command: Command | Refusal, wait_s: float) -> Refusal | None:
+        self._around.registry.limited["message_rate_limit"] += 1
         if self._patience.ends(self._loop.time()):
             self._speaker.close(ABUSE)
             return None
         rate = self._around.settings.message_rate_limit
         return Refusal(
             Code.RATE_LIMIT_EXCEEDED,
-            f"more than {rate} messages per second; wait, then repeat",
+            f"message_rate_limit: more than {rate} messages per second; wait, then repeat",
             command.verb,
             reply_to=getattr(command, "reply_to", None),
             retry_after_ms=math.ceil(wait_s * 1000),
@@ -302,10 +327,11 @@ class Session:
         self._carry_on()
 
     def _carry_on(self) -> None:
-        was_full = len(self._commands) >= _COMMANDS_LIMIT
+        limit = self._around.settings.max_waiting_commands
+        was_full = len(self._commands) >= limit
         while self._commands and self._task is None:
             self._carry_out(self._commands.popleft())
-        if was_full and len(self._commands) < _COMMANDS_LIMIT:
+        if was_full and len(self._commands) < limit:
             self._speaker.resume_reading()
 
     def _subscribe(self, command: Subscribe) -> None:
@@ -317,7 +343,8 @@ class Session:
         if not self._admission.may_read(channel):
             self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
         elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
-            sentence = f"already in {len(self._memberships)} rooms, the limit of one connection; leave one first"
+            self._around.registry.limited["max_rooms"] += 1
+            sentence = f"max_rooms: already in {len(self._memberships)} rooms, the limit of one connection; leave one"
             self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
         elif command.start is not None and channel.retention.kind != "live":
             self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
@@ -339,7 +366,13 @@ class Session:
         try:
             yield
         except BusError as error:
-            self._answer(_unavailable(error, verb, reply_to))
+            self._answer(self._unavailable(error, verb, reply_to))
+
+    def _unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
+        if isinstance(error, LimitReached):
+            self._around.registry.limited[error.name] += 1
+            return Refusal(Code.UNAVAILABLE, str(error), verb, reply_to, _RETRY_AFTER_MS)
+        return _unavailable(error, verb, reply_to)
 
     def _leave(self, command: Leave) -> None:
         try:
@@ -361,7 +394,7 @@ class Session:
         try:
             await self._memberships.switch(channel, lambda _: self._answer(reply))
         except BusError as error:
-            self._answer(_unavailable(error, "subscribe", None))
+            self._answer(self._unavailable(error, "subscribe", None))
             self._enter_first_room()
 
     async def _enter(self, name: str) -> None:
@@ -434,7 +467,8 @@ class Session:
         except KeysUnavailable as error:
             self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, _RETRY_AFTER_MS))
         else:
-            return not self._has_ended
+            user = self._admission.caller.user_id
+            return not self._has_ended and (user is None or self.count_user(user, reply_to))
         return False
 
     def check_standing(self, now: float) -> None:

@@ -41,8 +41,34 @@ class EdgeSettings(BaseSettings):
     message_rate_limit: int = Field(100, ge=1, description="messages per second of one client; the bucket holds twice")
     max_message_bytes: int = Field(64 * 1024, ge=128, description="largest message from a client, bytes")
     max_fragments: int = Field(64, ge=1, description="most fragments of one message from a client")
+    control_rate_limit: int = Field(
+        100, ge=1, description="ping and pong frames per second of one client; the bucket holds twice"
+    )
     max_rooms: int = Field(100, ge=1, description="most rooms of one client")
+    max_waiting_commands: int = Field(
+        64, ge=1, description="most commands of one client that wait for the one before; then its bytes wait"
+    )
     max_waiting_bytes: int = Field(1024 * 1024, ge=4096, description="most bytes that may wait for one client")
+    slow_deadline_s: float = Field(
+        10.0, gt=0, description="within which what waits for a client gets less, seconds; then it is closed with 3008"
+    )
+    max_handshakes: int = Field(
+        2_000, ge=1, description="opening handshakes under way at once; the oldest of whoever has most gives way"
+    )
+    max_open_rooms: int = Field(20_000, ge=1, description="rooms of the whole edge; further ones are refused")
+    max_replays: int = Field(64, ge=1, description="replays of the whole edge at once; further ones wait their turn")
+    max_connections_per_address: int | None = Field(
+        None, ge=1, description="clients at once of one address (IPv6: of one /64); None: any number"
+    )
+    connects_per_second_per_address: int | None = Field(
+        None, ge=1, description="new clients per second of one address; the bucket holds twice; None: any number"
+    )
+    max_connections_per_user: int | None = Field(
+        None, ge=1, description="clients at once of one user; None: any number"
+    )
+    connects_per_second_per_user: int | None = Field(
+        None, ge=1, description="new clients per second of one user; the bucket holds twice; None: any number"
+    )
     send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="SO_SNDBUF of a client's socket, bytes")
     max_line_bytes: int = Field(LINE_LIMIT_BYTES, ge=1024, description="largest event as a line, bytes")
     probe_interval_s: float = Field(5.0, gt=0, description="between two probes of the link to Redis, seconds")

@@ -5,17 +5,17 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bus.channel import LIVE, Family
+from bus.channel import LIVE, Family, conflate
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
 
 DIAGRAM: Final = Family("diagram:{diagram_id}")
 ELEMENT: Final = Family("element:{element_id}")
-CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE)
+CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 PRESENCE: Final = Family("presence:{diagram_id}")
 COLLABORATION: Final = Family("collaboration:{diagram_id}")
-SELECTION: Final = Family("selection:{diagram_id}", retention=LIVE)
+SELECTION: Final = Family("selection:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 GLOBAL: Final = Family("global", shared_by="excalidraw")
 
 

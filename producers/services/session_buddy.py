@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from bus.channel import LATEST, Channel, Family
+from bus.channel import LATEST, SKIP, Channel, Family
 from bus.event import Event, Json
 from bus.service import Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
 
-SKILLS: Final = Family("skills", retention=LATEST)
-SKILL: Final = Family("skill:{skill_name}", retention=LATEST)
+SKILLS: Final = Family("skills", retention=LATEST, when_slow=SKIP)
+SKILL: Final = Family("skill:{skill_name}", retention=LATEST, when_slow=SKIP)
 SESSION: Final = Family("session:{session_id}")
 KNOWLEDGE: Final = Family("knowledge")
 

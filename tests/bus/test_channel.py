@@ -4,7 +4,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bus.channel import HISTORY, LATEST, LIVE, Channel, Family, Retention, check_channel_name
+from bus.channel import (
+    CLOSE,
+    HISTORY,
+    LATEST,
+    LIVE,
+    SKIP,
+    Channel,
+    Family,
+    Retention,
+    WhenSlow,
+    check_channel_name,
+    conflate,
+)
 from bus.errors import BusError, ChannelError
 
 WORKFLOW = Family("workflow:{workflow_id}")
@@ -238,3 +250,19 @@ def test_percent_encoding_is_that_of_urls() -> None:
 def test_family_of_users(pattern: str, is_per_user: bool) -> None:
     """A family whose field is ``user_id`` has a channel for each user."""
     assert Family(pattern).is_per_user is is_per_user
+
+
+def test_policy_for_slow_clients_goes_with_the_channel() -> None:
+    """A channel has its family's policy; a client that is too slow is closed unless the family says otherwise."""
+    assert Family("a").fill().when_slow == CLOSE
+    assert Family("a", when_slow=SKIP).fill().when_slow == SKIP
+    assert Family("cursor:{x}", LIVE, when_slow=conflate("user_id")).fill("1").when_slow.key == "user_id"
+
+
+@pytest.mark.parametrize(
+    ("retention", "when_slow"), [(HISTORY, conflate("x")), (LATEST, conflate("x")), (LIVE, WhenSlow("conflate"))]
+)
+def test_conflate_needs_a_live_channel_and_a_key(retention: Retention, when_slow: WhenSlow) -> None:
+    """Where events are chained, what was conflated would look lost."""
+    with pytest.raises(ChannelError, match="only a live channel may conflate"):
+        Family("a", retention, when_slow=when_slow)

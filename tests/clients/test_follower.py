@@ -175,6 +175,18 @@ def test_gap_of_the_edge_ends_an_interruption() -> None:
     assert taken(follower) == [Interrupted("c", "bus", ""), Gap("c", None, "12-1", "unknown")]
 
 
+def test_skipped_for_being_slow_is_one_gap() -> None:
+    """What an edge left out is told as it told it, and the newest event behind it is no second gap."""
+    follower = Follower("c")
+    joined(follower)
+    follower.told_gap({"from": "9-9", "to": "20-1", "reason": "slow"})
+    for position, previous in (("20-1", "19-1"), ("21-1", "20-1")):
+        follower.arrived(received(position, previous))
+    gap, *rest = taken(follower)
+    assert gap == Gap("c", "9-9", "20-1", "slow")
+    assert rest == [received("20-1", "19-1"), received("21-1", "20-1")]
+
+
 def test_known_positions_have_a_bound() -> None:
     """What is remembered to drop repetitions does not grow for ever."""
     follower = Follower("c", limit=100_000)

@@ -120,6 +120,12 @@ class Peer:
     def close(self, code: CloseCode) -> None:
         raise AssertionError(code)
 
+    def identify(self, user: str) -> None:
+        raise AssertionError(user)
+
+    def close_slow(self) -> None:
+        raise AssertionError("nobody is slow here")
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...

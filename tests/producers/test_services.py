@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 import producers
-from bus.channel import HISTORY, LATEST, LIVE
+from bus.channel import CLOSE, HISTORY, LATEST, LIVE, SKIP, conflate
 from bus.envelope import compose
 from bus.errors import ServiceNotFound
 from bus.event import Event
@@ -47,6 +47,12 @@ RETENTIONS: Final = {
     "skill:{skill_name}": LATEST,
     "cursor:{diagram_id}": LIVE,
     "selection:{diagram_id}": LIVE,
+}
+WHEN_SLOW: Final = {
+    "skills": SKIP,
+    "skill:{skill_name}": SKIP,
+    "cursor:{diagram_id}": conflate("user_id"),
+    "selection:{diagram_id}": conflate("user_id"),
 }
 PERMISSIONS: Final = {
     "workflow:{workflow_id}": "workflow:read",
@@ -286,12 +292,13 @@ def test_catalogue_has_the_head_of_the_design(name: str) -> None:
 
 @each_service
 def test_families_are_those_of_the_design(name: str) -> None:
-    """Families have the patterns, the retention and the permission of services.md."""
+    """Families have the patterns, the retention and the permission of services.md, and their policy (decision 32)."""
     families = load(name).families
     assert [family.pattern for family in families] == FAMILIES[name].split()
     for family in families:
         assert family.retention == RETENTIONS.get(family.pattern, HISTORY), family.pattern
         assert family.permission == PERMISSIONS.get(family.pattern), family.pattern
+        assert family.when_slow == WHEN_SLOW.get(family.pattern, CLOSE), family.pattern
         assert family.shared_by == (name if family.pattern == "global" else None)
 
 

@@ -1,0 +1,261 @@
+"""Limits of connections and of whole edges, over real sockets: each says its name to whom it hits, and is counted."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import orjson
+import pytest
+
+from bus.embedded import EmbeddedBroker
+from edges import Edge
+from edges.connection import Connection
+from edges.registry import Registry
+from producers import Producer
+from producers.services.mahavishnu import Mahavishnu
+from tests.edges.conftest import OpenClient, StartEdge
+from tests.edges.peers import PING, TEXT, Client, Closed, clients, eventually, frame, get, http, upgrade
+
+NO_REDIS = "redis://127.0.0.1:1"
+CONT = 0
+HALVES = 200
+LATER_MS = 60_000
+
+
+def limited(edge: Edge) -> dict[str, int]:
+    """Return the limits that hit somebody, and how often."""
+    return {name: count for name, count in edge.statistics()[0].limited.items() if count}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason", "limit"),
+    [
+        (frame(TEXT, b"x" * 65_537), 1009, "a message has more than max_message_bytes", "max_message_bytes"),
+        (
+            frame(TEXT, b"x" * 40_000, fin=False) + frame(CONT, b"x" * 40_000),
+            1009,
+            "a message has more than max_message_bytes",
+            "max_message_bytes",
+        ),
+        (
+            frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 64,
+            1009,
+            "a message has more than max_fragments",
+            "max_fragments",
+        ),
+        (frame(PING, b"") * 201, 1008, "control_rate_limit exceeded", "control_rate_limit"),
+    ],
+)
+async def test_limit_of_one_connection_closes_it_by_name(
+    start_edge: StartEdge, open_client: OpenClient, sent: bytes, code: int, reason: str, limit: str
+) -> None:
+    """What breaks a limit of frames is closed, and the reason names the setting."""
+    edge = await start_edge(redis_url=NO_REDIS, welcome_delay_ms=LATER_MS)
+    client = await open_client(edge)
+    client.write(sent)
+    with pytest.raises(Closed) as closed:
+        await client.text()
+    assert (closed.value.code, closed.value.reason) == (code, reason)
+    assert limited(edge) == {limit: 1}
+
+
+async def test_messages_too_many_a_second(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """A message over the rate is refused by the setting's name, and a hundred of them end it."""
+    edge = await start_edge(redis_url=NO_REDIS, message_rate_limit=1)
+    client = await open_client(edge)
+    for _ in range(102):
+        client.request("ping")
+    refusals = list[dict[str, str]]()
+    closed = await collected(client, refusals)
+    assert all(it["error_message"].startswith("message_rate_limit: more than 1 ") for it in refusals)
+    assert closed.reason == "message_rate_limit exceeded again and again"
+    assert limited(edge)["message_rate_limit"] == 100
+
+
+async def collected(client: Client, refusals: list[dict[str, str]]) -> Closed:
+    """Return how the edge closes a client, which takes note of the errors before that."""
+    try:
+        while True:
+            message = await client.message()
+            if message["type"] == "error":
+                refusals.append(message)
+    except Closed as closed:
+        return closed
+
+
+async def test_rooms_of_one_connection(broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient) -> None:
+    """One room too many is refused by the setting's name; the others stay."""
+    edge = await start_edge(broker, max_rooms=1)
+    client = await open_client(edge)
+    await client.welcomed()
+    await client.subscribe("workflow:1")
+    client.request("subscribe", channel="workflow:2")
+    refusal = await client.message()
+    assert refusal["error_code"] == "SUBSCRIPTION_LIMIT"
+    assert refusal["error_message"].startswith("max_rooms: ")
+    assert limited(edge) == {"max_rooms": 1}
+
+
+async def test_rooms_of_the_whole_edge(broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient) -> None:
+    """A room more than the edge may have is refused for now; one that is there already is open to all."""
+    edge = await start_edge(broker, max_open_rooms=1)
+    client, other = await open_client(edge), await open_client(edge)
+    await client.welcomed()
+    await client.subscribe("workflow:1")
+    client.request("subscribe", channel="workflow:2")
+    refusal = await client.message()
+    assert (refusal["error_code"], refusal["data"]["retry_after_ms"]) == ("UNAVAILABLE", 1_000)
+    assert refusal["error_message"].startswith("max_open_rooms: ")
+    await other.welcomed()
+    await other.subscribe("workflow:1")
+    assert limited(edge) == {"max_open_rooms": 1}
+    for one in (client, other):
+        one.request("unsubscribe", channel="workflow:1")
+        await one.message()
+    await eventually(lambda: not edge._hub.channels)  # noqa: SLF001 (when it has lingered long enough)
+    await client.subscribe("workflow:2")
+
+
+async def test_replays_of_the_whole_edge_take_turns(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
+) -> None:
+    """Whoever wants a replay while too many are under way waits; a turn held too long is taken away (3008)."""
+    edge = await start_edge(broker, max_replays=1, slow_deadline_s=1.0, close_timeout_s=0.2, send_buffer_bytes=8192)
+    for number in range(20):
+        await Mahavishnu(producer).broadcast_workflow_stage_completed("x", str(number), {"text": "y" * 20_000})
+    trickle, other = await open_client(edge, receive_buffer=4096), await open_client(edge)
+    for client in (trickle, other):
+        await client.welcomed()
+    trickle.request("subscribe", channel="workflow:x", last=20)
+    await trickle.message()
+    trickle.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    other.request("subscribe", channel="workflow:x", last=20)
+    reply = await other.message()
+    assert (reply["type"], reply["data"]["replayed"]) == ("response", 20)
+    assert edge.statistics()[0].slow == 1
+    assert [(await other.message())["data"]["stage_name"] for _ in range(20)] == [str(it) for it in range(20)]
+
+
+async def test_clients_of_one_address(start_edge: StartEdge) -> None:
+    """One client too many of an address is answered 429 with the setting's name; health checks are not counted."""
+    edge = await start_edge(redis_url=NO_REDIS, max_connections_per_address=2)
+    async with clients(edge.port, 2):
+        status, headers, body = await http(edge.port, upgrade())
+        assert (status, headers["retry-after"]) == (429, "1")
+        error = "max_connections_per_address: the limit is 2; try again later"
+        assert orjson.loads(body) == {"error": error}
+        assert (await http(edge.port, get("/healthz")))[0] == 200
+    await eventually(lambda: edge.health()["connections"] == 0)
+    async with clients(edge.port, 2):
+        assert limited(edge) == {"max_connections_per_address": 1}
+
+
+async def test_connects_of_one_address(start_edge: StartEdge) -> None:
+    """New clients of one address come at a rate, with a burst of twice that."""
+    edge = await start_edge(redis_url=NO_REDIS, connects_per_second_per_address=1)
+    async with clients(edge.port, 2):
+        status, _, body = await http(edge.port, upgrade())
+    assert status == 429
+    assert b"connects_per_second_per_address" in body
+    assert limited(edge) == {"connects_per_second_per_address": 1}
+
+
+async def test_clients_of_one_user(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """One client too many of a user is told so by the setting's name and sent away, once it is known whose it is."""
+    edge = await start_edge(redis_url=NO_REDIS, max_connections_per_user=1)
+    opened = [await open_client(edge) for _ in range(2)]
+    for client in opened:
+        await client.welcomed()
+    first, second = (cast(Connection, it)._session for it in edge._registry)  # noqa: SLF001
+    assert first is not None
+    assert second is not None
+    assert [first.count_user("ada"), first.count_user("ada"), second.count_user("ada", "r1")] == [True, True, False]
+    refusal = await opened[1].message()
+    sentence = "max_connections_per_user: the limit is 1; try again later"
+    assert (refusal["error_code"], refusal["error_message"]) == ("RATE_LIMIT_EXCEEDED", sentence)
+    assert (refusal["correlation_id"], refusal["data"]) == ("r1", {"retry_after_ms": 1_000})
+    with pytest.raises(Closed, match="1013: max_connections_per_user"):
+        await opened[1].text()
+    assert await opened[0].marked() == []
+    assert limited(edge) == {"max_connections_per_user": 1}
+
+
+async def test_clients_of_the_whole_edge(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """One client too many is closed with 1013 and the setting's name."""
+    edge = await start_edge(redis_url=NO_REDIS, max_connections=1)
+    await open_client(edge)
+    with pytest.raises(Closed, match="1013: the edge is at capacity: max_connections"):
+        await (await open_client(edge)).text()
+    assert limited(edge) == {"max_connections": 1}
+
+
+async def hold_half(edge: Edge) -> None:
+    """Begin a handshake and leave it at that; when the edge ends it, begin anew."""
+    while True:
+        client = await Client.connect(edge.port)
+        client.write(b"GET / HTTP/1.1\r\nHost: edge\r\n")
+        try:
+            await client.reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            client.writer.transport.abort()
+
+
+@asynccontextmanager
+async def halves(edge: Edge) -> AsyncIterator[None]:
+    """Hold half handshakes for as long as the body runs, and begin when there are as many as there may be."""
+    tasks = [asyncio.create_task(hold_half(edge)) for _ in range(HALVES)]
+    try:
+        await eventually(lambda: limited(edge).get("max_handshakes") or len(edge._registry) == HALVES)  # noqa: SLF001
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def connect_s(edge: Edge) -> float:
+    """Return how long a client takes from its connection to its first answer, seconds."""
+    began = time.perf_counter()
+    client = await Client.connect(edge.port)
+    try:
+        client.write(upgrade())
+        assert (await client.head())[0] == 101
+        client.request("ping")
+        await client.message()
+    finally:
+        await client.close()
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("max_handshakes", [HALVES // 2, 2 * HALVES])
+async def test_half_handshakes_keep_nobody_out(start_edge: StartEdge, max_handshakes: int) -> None:
+    """A flood of handshakes that never end takes no place, drops its own oldest, and costs a client little time."""
+    edge = await start_edge(redis_url=NO_REDIS, max_connections=10, max_handshakes=max_handshakes)
+    async with halves(edge):
+        assert max([await connect_s(edge) for _ in range(10)]) < 2.0
+        assert len(edge._registry) <= 2 * max_handshakes + 10  # noqa: SLF001
+
+
+async def test_half_handshakes_refusing_the_newest(start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: were the newest refused instead, those who never end would keep everybody out."""
+    edge = await start_edge(redis_url=NO_REDIS, max_connections=10, max_handshakes=HALVES // 2)
+    enter = Registry.enter
+
+    def refuse(self: Registry, connection: Connection, address: str, now: float) -> None:
+        if len(self) >= HALVES // 2:
+            connection.cut()
+        else:
+            enter(self, connection, address, now)
+
+    monkeypatch.setattr(Registry, "enter", refuse)
+    tasks = [asyncio.create_task(hold_half(edge)) for _ in range(HALVES // 2)]
+    await eventually(lambda: len(edge._registry) == HALVES // 2)  # noqa: SLF001
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await connect_s(edge)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
