@@ -58,9 +58,9 @@ def nested(depth: int) -> bytes:
 PROTOCOL_ERROR: Final = "close 1002"
 NOT_UTF8: Final = "close 1007: a text message is not UTF-8"
 TOO_BIG: Final = "close 1009"
-TOO_MANY_PARTS: Final = "close 1009: a message is over the limit"
-FLOOD: Final = "close 1008: too many control frames"
-ABUSE: Final = "close 1008: rate limit exceeded again and again"
+TOO_MANY_PARTS: Final = "close 1009: a message has more than max_fragments"
+FLOOD: Final = "close 1008: control_rate_limit exceeded"
+ABUSE: Final = "close 1008: message_rate_limit exceeded again and again"
 TYPES: Final = "DECODE_ERROR: type: expected one of request, subscribe, unsubscribe, ping, event"
 OBJECT: Final = "DECODE_ERROR: the message is not a JSON object"
 DEEP: Final = "DECODE_ERROR: the message nests deeper than 32 levels"
@@ -205,7 +205,7 @@ CHANNELS: Final = tuple(
 AMOUNTS: Final = (
     (
         "a 101st room",
-        "SUBSCRIPTION_LIMIT: already in 100 rooms, the limit of one connection; leave one first",
+        "SUBSCRIPTION_LIMIT: max_rooms: already in 100 rooms, the limit of one connection; leave one",
         b"".join(request(channel=f"workflow:{number}") for number in range(101)),
     ),
     ("100,000 rooms", ABUSE, b"".join(request(channel=f"workflow:{number}") for number in range(100_000))),

@@ -48,6 +48,8 @@ class Transport(asyncio.Transport):
         self.written.append(bytes(data))
         self.waiting += len(data)
 
+    def resume_reading(self) -> None: ...
+
     def abort(self) -> None:
         self.is_cut = True
 
