@@ -57,7 +57,7 @@ def nested(depth: int) -> bytes:
 
 PROTOCOL_ERROR: Final = "close 1002"
 NOT_UTF8: Final = "close 1007: a text message is not UTF-8"
-TOO_BIG: Final = "close 1009"
+TOO_BIG: Final = "close 1009: a message has more than max_message_bytes"
 TOO_MANY_PARTS: Final = "close 1009: a message has more than max_fragments"
 FLOOD: Final = "close 1008: control_rate_limit exceeded"
 ABUSE: Final = "close 1008: message_rate_limit exceeded again and again"
