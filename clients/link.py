@@ -5,6 +5,7 @@ It knows nothing of subscriptions, and of reconnecting only what the edge said a
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias
@@ -23,6 +24,10 @@ __all__ = ["Hear", "Link"]
 
 Hear: TypeAlias = Callable[[Answer | Refusal | None], None]
 """Takes the answer, or None when the connection ended before it came. Called once."""
+
+_quiet: Final = logging.getLogger("edgebus.clients.websockets")
+"""The library's own log: every frame at debug level, tokens included, so it stays above that."""
+_quiet.setLevel(logging.WARNING)
 
 _AUTH_CODES = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
 
@@ -186,6 +191,7 @@ async def _connected(url: str, settings: ClientSettings) -> ClientConnection:
         ping_timeout=settings.ping_timeout_s,
         close_timeout=settings.close_timeout_s,
         max_size=settings.max_message_bytes,
+        logger=_quiet,
         proxy=None if urlsplit(url).hostname in _THIS_MACHINE else True,  # a proxy may be named for the world outside
         ssl=(settings.tls or True) if url.lower().startswith("wss:") else None,
     )

@@ -5,6 +5,7 @@ Beside that the coverage report: inside pytest's output, so that pytest's summar
 
 import asyncio
 import gc
+import logging
 import os
 import traceback
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -16,6 +17,7 @@ from pytest_asyncio import is_async_test
 
 from bus.embedded import EmbeddedBroker
 from producers import Producer
+from tests.leaks import SEARCH, Search
 
 _IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
 """Read here, before ``no_environment`` takes it away."""
@@ -46,8 +48,18 @@ def _refuse_skip(report: ReportT) -> ReportT:
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was covered, if this is a run under ``coverage run``."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Have everything logged, and searched."""
+    search = config.stash[SEARCH] = Search()
+    logging.getLogger().addHandler(search)
+    logging.getLogger("edgebus").setLevel(logging.DEBUG)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was searched for tokens, and what was covered, if this is a run under ``coverage run``."""
+    search = config.stash[SEARCH]
+    searched = f"{search.records} log records and the output of {search.processes} processes, at debug level"
+    terminalreporter.line(f"tokens in {searched}: {len(search.found)}")
     measured = coverage.Coverage.current()
     if measured is None:
         return
@@ -71,6 +83,15 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("EDGEBUS_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_token_in_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test during which a token was logged."""
+    search = request.config.stash[SEARCH]
+    before = len(search.found)
+    yield
+    assert search.found[before:] == [], "a token was logged"
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.processes import Processes
+from tests.leaks import SEARCH
 
 
 @pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    """Lend a starter of processes; what is left of them is ended after the test."""
+def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Processes]:
+    """Lend a starter of processes; what is left of them is ended after the test, and what they wrote is searched."""
     processes = Processes(tmp_path)
     yield processes
-    processes.end()
+    for running in processes.end():
+        request.config.stash[SEARCH].look_at_output(running.output, " ".join(running.argv[:5]))

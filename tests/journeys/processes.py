@@ -211,8 +211,8 @@ class Processes:
         return running
 
     def begin_edge(self, service: str, redis_url: str, port: int) -> Running:
-        """Start ``edgebus edge``; it is not ready yet."""
-        return self.start(*EDGEBUS, "edge", service, "--port", str(port), "--redis", redis_url)
+        """Start ``edgebus edge``, which logs all it can; it is not ready yet."""
+        return self.start(*EDGEBUS, "edge", service, "--port", str(port), "--redis", redis_url, "--log-level", "debug")
 
     def edges(self, service: str, redis_url: str, count: int = 1) -> list[tuple[Running, int]]:
         """Start replicas of one service, each on a port of its own, and wait until all are ready."""
@@ -222,10 +222,11 @@ class Processes:
             wait_ready(edge, port)
         return list(zip(running, ports, strict=True))
 
-    def end(self) -> None:
-        """End what is left."""
+    def end(self) -> Sequence[Running]:
+        """End what is left; return all that there were."""
         for running in reversed(self._started):
             running.kill()
+        return self._started
 
 
 def wait_ready(edge: Running, port: int) -> None:

@@ -1,0 +1,45 @@
+"""The search for tokens in logs finds them, wherever in a record they are."""
+
+import logging
+
+import pytest
+
+from tests.leaks import Search
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+def fails(token: str) -> None:
+    raise ValueError(token)
+
+
+@pytest.mark.parametrize("where", ["text", "argument", "field", "traceback", "nowhere"])
+def test_token_is_found_wherever_it_was_logged(where: str) -> None:
+    """Text, arguments, fields and tracebacks are searched; a record without a token is passed over."""
+    search = Search()
+    logger = logging.Logger("edgebus.test", logging.DEBUG)  # noqa: LOG001 (alone: this run's own search must not hear it)
+    logger.addHandler(search)
+    match where:
+        case "text":
+            logger.debug(f"token {TOKEN}")  # noqa: G004 (the mistake that is looked for)
+        case "argument":
+            logger.debug("token %s", TOKEN)
+        case "field":
+            logger.debug("a token", extra={"shown": {"token": TOKEN}})
+        case "traceback":
+            try:
+                fails(TOKEN)
+            except ValueError:
+                logger.exception("a bug")
+        case _:
+            logger.debug("a connection", extra={"connection": "7f3e"})
+    assert search.records == 1
+    assert len(search.found) == (where != "nowhere")
+
+
+def test_output_of_processes_is_searched() -> None:
+    """What a process wrote counts like a record."""
+    search = Search()
+    search.look_at_output("all is well", "edge")
+    search.look_at_output(f"token={TOKEN}", "edge")
+    assert (search.processes, search.found) == (2, ["edge"])
