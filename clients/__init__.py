@@ -9,7 +9,7 @@
 Rests on edges' answers, never on Redis. What a subscription yields stands in ``clients.values``.
 """
 
-from clients.client import Client, Token, connect
+from clients.client import Client, connect
 from clients.errors import (
     AlreadyFollowed,
     AuthenticationFailed,
@@ -24,6 +24,7 @@ from clients.errors import (
     WrongAnswer,
 )
 from clients.subscription import Subscription
+from clients.token import Token
 from clients.values import Gap, Interrupted, Received, Recovered, Value
 
 __all__ = [

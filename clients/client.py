@@ -6,11 +6,11 @@ What a message means to a subscription is decided in ``follower.py``; here is on
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
@@ -33,14 +33,12 @@ from clients.follower import Follower
 from clients.link import Link
 from clients.settings import ClientSettings
 from clients.subscription import Mailbox, Subscription
+from clients.token import Token, TokenSource
 from clients.typed import Catalogue
 from clients.values import Cause, Received
 from clients.wire import Answer, Message, Notice, Refusal, milliseconds
 
-__all__ = ["Client", "ClientStatistics", "Token", "connect"]
-
-Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""A token, or what returns one: it is called before every connection and when the edge says that the token expires."""
+__all__ = ["Client", "ClientStatistics", "connect"]
 
 _STEADY_S: Final = 5.0
 """A connection that lasted this long went well: the next attempt to reconnect is a first one."""
@@ -108,15 +106,13 @@ class Client:
         settings: ClientSettings | None = None,
     ) -> None:
         self.url = url
-        self._token, self._catalogue, self._retry_first = token, Catalogue(service), retry_first
+        self._token, self._catalogue, self._retry_first = TokenSource(token), Catalogue(service), retry_first
         self._settings = settings if settings is not None else ClientSettings()
         self._timing = self._settings.timing
         self._mailboxes: dict[str, Mailbox] = {}
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._over: Exception | None = ClientClosed("the client is not open: use `async with`")
-        self._shown: str | None = None
-        self._rejected: tuple[str | None, AuthenticationFailed] | None = None
         self._connections = self._duplicates = 0
 
     # Opening and closing.
@@ -303,13 +299,13 @@ class Client:
         try:
             return await self._open()
         except AuthenticationFailed as error:
-            self._reject(error)
+            self._token.rejected(error)
         except (Unreachable, Disconnected) as error:
             _logger.debug("no connection yet", extra={"url": self.url, "reason": str(error)})
         return None
 
     async def _open(self) -> Link:
-        token = await self._fresh_token()
+        token = await self._token.fresh()
         link = await Link.open(self.url, self._settings)
         is_in = False
         try:
@@ -320,7 +316,7 @@ class Client:
             if not is_in:
                 await link.close()
         self._connections += 1
-        self._rejected = None
+        self._token.accepted()
         return link
 
     async def _live(self, link: Link) -> None:
@@ -337,41 +333,17 @@ class Client:
             reason = str(error)
         except AuthenticationFailed as error:
             reason = str(error)
-            self._reject(error)
+            self._token.rejected(error)
         finally:
             self._link = None
             link.give_up()
             self._interrupt("link", reason)
             await link.close()
 
-    # The token.
-
-    async def _fresh_token(self) -> str | None:
-        """Return the token to show now.
-
-        Raises:
-            AuthenticationFailed: it is the one that the edge did not take.
-            Unreachable: it cannot be had at the moment.
-
-        """
-        try:
-            self._shown = await _called(self._token)
-        except OSError as error:  # TimeoutError is one
-            raise Unreachable(f"no token: {error}") from error
-        if self._rejected is not None and self._rejected[0] == self._shown:
-            raise self._rejected[1]
-        return self._shown
-
-    def _reject(self, error: AuthenticationFailed) -> None:
-        """Remember which token is no good; raise ``error`` if there will be no other."""
-        if not callable(self._token) or (self._rejected is not None and self._rejected[1] is error):
-            raise error
-        self._rejected = (self._shown, error)
-
     async def _renew(self, link: Link) -> None:
         """Show a new token on a connection whose token expires; if none can be had, the edge will close it."""
         with suppress(Unreachable):
-            link.ask("auth", {"token": await self._fresh_token()})
+            link.ask("auth", {"token": await self._token.fresh()})
 
     # Messages.
 
@@ -402,7 +374,7 @@ class Client:
             case "edge.draining":
                 wait_ms = min(milliseconds(notice.data, "reconnect_after_ms") or 0, ADVICE_LIMIT_MS)
                 link.come_back_at = self._timing.clock() + wait_ms / 1000
-            case "auth.expiring" if callable(self._token):
+            case "auth.expiring" if self._token.can_renew:
                 link.spawn(self._renew(link), "client token")
 
     def _interrupt(self, cause: Cause, detail: str) -> None:
@@ -458,14 +430,6 @@ class Client:
 
     def _now_ms(self) -> int:
         return math.floor(self._timing.clock() * 1000)
-
-
-async def _called(token: Token | None) -> str | None:
-    """Return the token itself; what returns one may be a function or a coroutine function."""
-    if not callable(token):
-        return token
-    found = token()
-    return found if isinstance(found, str) else await found
 
 
 def _settle(heard: "asyncio.Future[Answer | Refusal]", answer: Answer | Refusal | None) -> None:
