@@ -134,7 +134,7 @@ async def test_address_and_secure_through_a_proxy(start_edge: StartEdge, monkeyp
             super().__init__(around)
             seen.append(self)
 
-    monkeypatch.setattr("edges.edge.Connection", Recorded)
+    monkeypatch.setattr("edges.edge.Edge.connection", Recorded)
     edge = await start_edge(redis_url=NO_REDIS, trusted_proxies="127.0.0.1")
     client = await Client.connect(edge.port)
     client.write(upgrade("/", "X-Forwarded-For: 1.2.3.4, 203.0.113.9", "X-Forwarded-Proto: https"))
