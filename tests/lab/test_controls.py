@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -22,6 +24,8 @@ from tests.lab.unprotected import no_replay
 
 pytestmark = pytest.mark.timeout(120)
 Patch = pytest.MonkeyPatch
+PROCESSES = 3
+"""Most of the time a control waits."""
 UNPROTECTED = Size("small", settle_s=1.5)
 """What is lost does not come, however long it is waited for."""
 
@@ -101,7 +105,7 @@ def without_keeping(patch: Patch) -> None:
     patch.setattr(Log, "keep", keep)
 
 
-CONTROLS = {
+CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
     without_drain: ("rolling-restart",),
     without_comparison: (
@@ -143,14 +147,20 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def found(record: Record) -> dict[str, Result | BaseException]:
-    """Run each scenario without the protection that is made for it."""
+    """Run each scenario without the protection that is made for it: what is taken out, is out of a whole process."""
     results: dict[str, Result | BaseException] = {}
-    for take_out, names in CONTROLS.items():
-        with pytest.MonkeyPatch.context() as patch:
-            take_out(patch)
-            results |= run_all(names, UNPROTECTED)
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        for some in pool.map(run_without, CONTROLS):
+            results |= some
     record("control", results)
     return results
+
+
+def run_without(take_out: Callable[[Patch], None]) -> dict[str, Result | BaseException]:
+    """Run the scenarios of one protection; in a process that is used for nothing else at the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        take_out(patch)
+        return run_all(CONTROLS[take_out], UNPROTECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
