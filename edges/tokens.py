@@ -63,8 +63,12 @@ def key_name(token: str, rules: Rules) -> str | None:
         raise TokenRefused("the token is no JWT: expected three parts of base64url letters, joined by dots")
     try:
         header = _jws.get_unverified_header(token)
+    except jwt.DecodeError:
+        raise TokenRefused("the token is no JWT: one of its parts is no base64url, or its header no object") from None
     except jwt.PyJWTError:
-        raise TokenRefused("the token is no JWT: its header cannot be read") from None
+        raise TokenRefused(
+            "the token's header is not taken: kid is a text, and there are no extensions (crit)"
+        ) from None
     if "crit" in header or "b64" in header:
         raise TokenRefused("the token asks for extensions (crit), and this edge has none")
     name: str | None = header.get("kid")
