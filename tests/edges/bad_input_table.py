@@ -3,52 +3,20 @@
 ``python -m tests.edges.bad_input_table`` writes the table of that page anew.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tests.edges import bad_caller_rows
+from tests.edges.bad_input_row import Row, Setup, request, rows, text
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, frame, get, upgrade
 
-__all__ = ["PAGE", "ROWS", "Row", "page_with_table", "table"]
+__all__ = ["PAGE", "ROWS", "page_with_table", "table"]
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
 BEGIN: Final = "<!-- begin: made from tests/edges/bad_input_table.py -->\n"
 END: Final = "<!-- end -->\n"
 CONT: Final = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One thing that a client may do wrong.
-
-    Attributes:
-        kind: heading of its part of the table.
-        what: what is sent, in words.
-        back: what comes back in the end: ``close`` with the code (and with the edge's own reason), ``HTTP`` with the
-            status, an error's code and sentence, or the kind of an answer.
-        sent: its bytes. After them, where frames are sent, comes a ping message, so that silence would be seen.
-        is_handshake: whether the bytes take the place of the handshake.
-
-    """
-
-    kind: str
-    what: str
-    back: str
-    sent: bytes
-    is_handshake: bool = False
-
-
-def text(value: Any) -> bytes:
-    """Return a message in a text frame; a value becomes JSON, bytes stay as they are."""
-    return frame(TEXT, value if isinstance(value, bytes) else json.dumps(value).encode())
-
-
-def request(event: Any = "subscribe", request_id: Any = "r", **data: Any) -> bytes:
-    """Return a request in the documented form."""
-    return text({"type": "request", "event": event, "data": data, "id": request_id})
 
 
 def nested(depth: int) -> bytes:
@@ -80,6 +48,7 @@ NO_CHANNEL: Final = (
     "INVALID_CHANNEL: channel: not a channel of mahavishnu; the forms are: workflow:{workflow_id}, pool:{pool_id}, "
     "worker:{worker_id}, goal-teams, goal-teams:{user_id}, adapters, symbiotic:{scope}, global"
 )
+ROOMS_LIMIT: Final = "SUBSCRIPTION_LIMIT: max_rooms: already in 100 rooms, the limit of one connection; leave one"
 NOT_JSON: Final = "DECODE_ERROR: the message is not JSON: …"
 
 FRAMING: Final = (
@@ -205,7 +174,7 @@ CHANNELS: Final = tuple(
 AMOUNTS: Final = (
     (
         "a 101st room",
-        "SUBSCRIPTION_LIMIT: max_rooms: already in 100 rooms, the limit of one connection; leave one",
+        ROOMS_LIMIT,
         b"".join(request(channel=f"workflow:{number}") for number in range(101)),
     ),
     ("100,000 rooms", ABUSE, b"".join(request(channel=f"workflow:{number}") for number in range(100_000))),
@@ -216,49 +185,65 @@ AMOUNTS: Final = (
     ),
     ("10,000 messages that are none", ABUSE, text(b"x") * 10_000),
 )
+FAST: Final = Setup("With `message_rate_limit` 1000000.", {"message_rate_limit": 1_000_000})
+ROOMS: Final = (
+    ("2,000 rooms", ROOMS_LIMIT, b"".join(request(channel=f"workflow:{number}") for number in range(2_000))),
+)
+NO_REQUEST: Final = "HTTP 400: not an HTTP/1.1 request without a body"
+NO_METHOD: Final = "HTTP 405: method not allowed; use GET"
+DEADLINE: Final = "nothing; the socket is closed at the deadline"
 HTTP: Final = (
     ("200 headers", "HTTP 431", get("/healthz", *(f"X-{number}: y" for number in range(200)))),
+    ("a handshake with 200 headers", "HTTP 431", upgrade("/", *(f"X-{number}: y" for number in range(200)))),
     ("a header of 9 KB", "HTTP 431", get("/healthz", "X: " + "y" * 9_000)),
+    ("a header of 64 KiB", "HTTP 431", get("/healthz", "X: " + "y" * 65_536)),
     ("a path of 9 KB", "HTTP 414", get("/" + "x" * 9_000)),
     ("64 KiB without an end", "HTTP 431", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000),
-    ("a header without a colon", "HTTP 400", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"),
-    ("a `POST` with a body", "HTTP 405", get("/healthz", "Content-Length: 5", method="POST") + b"hello"),
-    ("a `GET` with a body", "HTTP 400", get("/healthz", "Content-Length: 5") + b"hello"),
+    ("a header without a colon", NO_REQUEST, b"GET / HTTP/1.1\r\nno colon\r\n\r\n"),
+    ("a `POST` with a body", NO_METHOD, get("/healthz", "Content-Length: 5", method="POST") + b"hello"),
+    ("a `GET` with a body", NO_REQUEST, get("/healthz", "Content-Length: 5") + b"hello"),
+    ("a `GET` with a body in chunks", NO_REQUEST, get("/healthz", "Transfer-Encoding: chunked") + b"0\r\n\r\n"),
+    ("a handshake with a body", NO_REQUEST, upgrade("/", "Content-Length: 5") + b"hello"),
     ("bytes behind a `GET`", "HTTP 200", get("/healthz") + b"\0" * 100_000),
-    ("a path that is none", "HTTP 404", get("/../etc/passwd")),
-    ("the beginning of TLS", "HTTP 400", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    ("a `GET` behind a `GET`: the first is answered", "HTTP 200", get("/healthz") + get("/nothing")),
+    (
+        "a path that is none",
+        "HTTP 404: not found; there are /healthz and /readyz, and WebSocket on any path",
+        get("/../etc/passwd"),
+    ),
+    ("the beginning of TLS", NO_REQUEST, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     ("a handshake in HTTP/1.0", "HTTP 505", upgrade().replace(b"HTTP/1.1", b"HTTP/1.0")),
-    ("a handshake by `POST`", "HTTP 405", upgrade().replace(b"GET", b"POST")),
+    ("a handshake by `POST`", NO_METHOD, upgrade().replace(b"GET", b"POST")),
     ("a handshake without a key", "HTTP 400", upgrade().replace(b"Sec-WebSocket-Key", b"X")),
     ("a handshake of version 8", "HTTP 400", upgrade().replace(b"Version: 13", b"Version: 8")),
-    ("half a handshake, and silence", "nothing; the socket is closed at the deadline", upgrade()[:40]),
-    ("nothing at all", "nothing; the socket is closed at the deadline", b""),
+    ("half a handshake, and silence", DEADLINE, upgrade()[:40]),
+    ("nothing at all", DEADLINE, b""),
 )
 
 
-def _rows(kind: str, rows: Any, *, is_handshake: bool = False) -> Iterator[Row]:
-    return (Row(kind, what, back, sent, is_handshake) for what, back, sent in rows)
-
-
-ROWS: Final = (
-    *_rows("Framing", FRAMING),
-    *_rows("Text", TEXTS),
-    *_rows("JSON", JSONS),
-    *_rows("Requests", REQUESTS),
-    *_rows("Ids", IDS),
-    *_rows("Channels", CHANNELS),
-    *_rows("Amounts", AMOUNTS),
-    *_rows("HTTP", HTTP, is_handshake=True),
+ROWS: Final[tuple[Row, ...]] = (
+    *rows("Framing", FRAMING),
+    *rows("Text", TEXTS),
+    *rows("JSON", JSONS),
+    *rows("Requests", REQUESTS),
+    *rows("Ids", IDS),
+    *rows("Channels", CHANNELS),
+    *rows("Amounts", AMOUNTS),
+    *rows("Amounts, where the rate allows them", ROOMS, setup=FAST),
+    *rows("HTTP", HTTP, is_handshake=True),
+    *bad_caller_rows.ROWS,
 )
 
 
 def table() -> str:
     """Return the rows as a page's part, a table under each heading."""
-    parts = []
-    for kind, rows in groupby(ROWS, key=lambda row: row.kind):
-        lines = [f"| {row.what} | {row.back.replace('|', chr(92) + '|')} |" for row in rows]
-        parts.append("\n".join([f"### {kind}", "", "| sent | comes back |", "|---|---|", *lines]) + "\n")
-    return "\n".join(parts)
+    return "\n".join(_part(kind, list(found)) for kind, found in groupby(ROWS, key=lambda row: row.kind))
+
+
+def _part(kind: str, found: list[Row]) -> str:
+    words = [found[0].setup.words, ""] if found[0].setup.words else []
+    lines = [f"| {row.what} | {row.back.replace('|', chr(92) + '|')} |" for row in found]
+    return "\n".join([f"### {kind}", "", *words, "| sent | comes back |", "|---|---|", *lines]) + "\n"
 
 
 def page_with_table(page: str) -> str:

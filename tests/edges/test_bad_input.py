@@ -2,26 +2,63 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pytest
 
 from edges import Edge, EdgeSettings
 from edges import protocol as codes
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
-from tests.edges.bad_input_table import PAGE, ROWS, Row, page_with_table
-from tests.edges.peers import Client, Closed, eventually
+from tests.edges.bad_caller_rows import CONTROLS, CROWDED, PUBLISHED, elsewhere
+from tests.edges.bad_input_row import Row, Setup
+from tests.edges.bad_input_table import PAGE, ROWS, page_with_table
+from tests.edges.peers import Client, Closed, eventually, upgrade
 
 OURS: Final = {code.reason for code in vars(codes).values() if isinstance(code, codes.CloseCode)}
 """Reasons that the edge gives; those of the protocol's library may change with it."""
+OPEN_TIMEOUT_S: Final = 0.2
+LATER_MS: Final = 60_000
+
+
+@pytest.fixture(autouse=True)
+def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an edge look at deadlines more often than once a second."""
+    monkeypatch.setattr("edges.edge._DEADLINES_S", 0.02)
 
 
 @pytest.fixture
-async def edge(broker_url: str) -> AsyncIterator[Edge]:
-    """Lend an edge that gives up on half a handshake at once, as far as the clock of its deadlines goes."""
-    settings = EdgeSettings(port=0, redis_url=broker_url, open_timeout_s=0.01)
-    async with Edge(SERVICE, settings) as edge:
+def setup(request: pytest.FixtureRequest) -> Setup:
+    """Return the settings of the row under test."""
+    row = request.node.callspec.params["row"]
+    assert isinstance(row, Row)
+    return row.setup
+
+
+@pytest.fixture
+async def edge(setup: Setup, broker_url: str, tmp_path: Path) -> AsyncIterator[Edge]:
+    """Lend an edge that gives up on half a handshake soon."""
+    async with edge_of(setup, broker_url, tmp_path) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def edge_of(setup: Setup, broker_url: str, folder: Path) -> AsyncIterator[Edge]:
+    """Run an edge with the settings of some rows, and their files in ``folder``."""
+    for name, content in setup.files.items():
+        (folder / name).write_bytes(content)
+    files = {name: str(folder / name) for name in setup.files}
+    settings: dict[str, Any] = {
+        **setup.settings,
+        **files,
+        "open_timeout_s": OPEN_TIMEOUT_S,
+        "welcome_delay_ms": LATER_MS,
+    }
+    async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker_url, **settings)) as edge:
         await eventually(lambda: edge.not_ready() is None)
         yield edge
 
@@ -40,14 +77,23 @@ class Neighbour:
 
 
 @pytest.fixture
-async def neighbour(edge: Edge, broker_url: str) -> AsyncIterator[Neighbour]:
-    """Lend a neighbour that is in its room."""
-    client = await Client.open(edge.port)
-    await client.welcomed()
+async def neighbour(edge: Edge, setup: Setup, broker_url: str) -> AsyncIterator[Neighbour]:
+    """Lend a neighbour that is in its room, with whatever lets it in."""
+    client = await shaken_hands(edge, *setup.headers)
     await client.subscribe("workflow:neighbour")
     async with Producer(broker_url) as producer:
         yield Neighbour(client, producer)
     await client.close()
+
+
+async def shaken_hands(edge: Edge, *headers: str) -> Client:
+    """Return a client that was welcomed."""
+    client = await Client.connect(edge.port)
+    client.write(upgrade("/", *headers))
+    status, _, _ = await client.head()
+    assert status == 101
+    assert (await client.welcomed())["event"] == "session.created"
+    return client
 
 
 def told(message: dict[str, Any]) -> str:
@@ -71,31 +117,80 @@ async def last_word(client: Client) -> str:
             if message["event"] != "session.created":
                 word = told(message)
     except Closed as closed:
-        return f"close {closed.code}" + (f": {closed.reason}" if closed.reason in OURS else "")
+        return closed_after(word, closed)
     return word
 
 
+def closed_after(word: str, closed: Closed) -> str:
+    """Return a close with the edge's own reason; where that repeats the error before it, behind the error."""
+    if closed.reason and closed.reason in word:
+        return f"{word}; close {closed.code}"
+    return f"close {closed.code}" + (f": {closed.reason}" if closed.reason in OURS else "")
+
+
 async def answer_of_http(client: Client) -> str:
-    """Return the status, or that the socket was closed without one."""
+    """Return the status with the edge's own sentence, or that the socket was closed without one.
+
+    Where a handshake was accepted, return what came after it.
+    """
     try:
-        status, _, _ = await client.head()
+        status, headers, _ = await client.head()
     except (asyncio.IncompleteReadError, ConnectionResetError):
         return "nothing; the socket is closed at the deadline"
-    return f"HTTP {status}"
+    if status == 101:
+        return await last_word(client)
+    body = await client.reader.readexactly(int(headers["content-length"]))
+    is_ours = headers["content-type"] == "application/json"
+    sentence = orjson.loads(body).get("error") if is_ours else None
+    return f"HTTP {status}" + (f": {sentence}" if sentence else "")
 
 
 @pytest.mark.parametrize(
-    "row", ROWS, ids=lambda row: f"{row.kind}: {row.what}".encode("ascii", "replace").decode()[:60]
+    "row", [*ROWS, *CONTROLS], ids=lambda row: f"{row.kind}: {row.what}".encode("ascii", "replace").decode()[:60]
 )
 async def test_bad_input_is_answered_and_costs_nobody_else_anything(row: Row, edge: Edge, neighbour: Neighbour) -> None:
     """What the row says comes back, and the neighbour's events flow while it is sent and after it was answered."""
-    client = await Client.connect(edge.port) if row.is_handshake else await Client.open(edge.port)
+    client = await (Client.connect if row.is_handshake else Client.open)(edge.port)
     client.write(row.sent)
     assert await neighbour.is_undisturbed()
     back = await (answer_of_http(client) if row.is_handshake else last_word(client))
     assert back == row.back or (row.back.endswith("…") and back.startswith(row.back.removesuffix("…")))
     assert await neighbour.is_undisturbed()
     await client.close()
+
+
+@pytest.mark.parametrize("source", ["jku", "x5u", "auth_jwks"])
+async def test_no_key_is_fetched_from_where_a_token_points(broker_url: str, tmp_path: Path, source: str) -> None:
+    """A token's ``jku`` or ``x5u`` makes no edge connect anywhere; the operator's ``auth_jwks`` does (the control)."""
+    visits = 0
+
+    def visited(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visits
+        visits += 1
+        writer.close()
+
+    async with await asyncio.start_server(visited, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
+        by_operator = Setup(settings={"auth_required": True, "auth_jwks": url})
+        async with edge_of(by_operator if source == "auth_jwks" else PUBLISHED, broker_url, tmp_path) as edge:
+            client = await Client.open(edge.port)
+            client.request("auth", token=elsewhere(url, source))
+            assert (await client.message())["type"] == "error"
+            await client.close()
+    assert (visits > 0) == (source == "auth_jwks")
+
+
+@pytest.mark.parametrize("proxies", ["", "127.0.0.1"])
+async def test_forwarded_address_is_a_listed_proxys_word(broker_url: str, tmp_path: Path, proxies: str) -> None:
+    """A stranger's ``X-Forwarded-For`` makes it nobody else; a listed proxy's does (the control)."""
+    setup = replace(CROWDED, settings={**CROWDED.settings, "trusted_proxies": proxies})
+    async with edge_of(setup, broker_url, tmp_path) as edge:
+        first, second = await shaken_hands(edge), await Client.connect(edge.port)
+        second.write(upgrade("/", "X-Forwarded-For: 203.0.113.9"))
+        status, _, _ = await second.head()
+        assert status == (101 if proxies else 429)
+        for client in (first, second):
+            await client.close()
 
 
 def test_page_shows_the_rows() -> None:
