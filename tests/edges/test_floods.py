@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import cast
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -17,6 +17,7 @@ from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import PING, TEXT, Client, Closed, clients, eventually, frame, get, http, upgrade
+from tests.edges.signing import SECRET, token
 
 NO_REDIS = "redis://127.0.0.1:1"
 CONT = 0
@@ -180,6 +181,55 @@ async def test_clients_of_one_user(start_edge: StartEdge, open_client: OpenClien
         await opened[1].text()
     assert await opened[0].marked() == []
     assert limited(edge) == {"max_connections_per_user": 1}
+
+
+async def shown(edge: Edge, open_client: OpenClient, who: str) -> tuple[Client, dict[str, Any]]:
+    """Open a client that shows a new token of ``who``; return it with the answer."""
+    client = await open_client(edge)
+    client.request("auth", token=token(who, ["workflow:read"]))
+    return client, await client.message()
+
+
+async def test_clients_of_one_user_by_their_tokens(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
+) -> None:
+    """Tokens count by their user: one too many is refused; renewals, others, and who takes a free place are not."""
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET, max_connections_per_user=2)
+    (first, _), (second, reply), (bob, bobs) = [await shown(edge, open_client, it) for it in ("ada", "ada", "bob")]
+    assert [it["data"]["status"] for it in (reply, bobs)] == ["authenticated"] * 2
+    third, refusal = await shown(edge, open_client, "ada")
+    sentence = "max_connections_per_user: the limit is 2; try again later"
+    assert (refusal["error_code"], refusal["error_message"]) == ("RATE_LIMIT_EXCEEDED", sentence)
+    assert await third.close_code() == 1013
+    assert (await first.message())["event"] == "session.created"
+    first.request("auth", "renewal", token=token("ada", ["workflow:read"], jti="2"))
+    assert (await first.message())["data"]["status"] == "authenticated"
+    for member in (second, bob):
+        await member.message()
+        await member.subscribe("workflow:1")
+    await Mahavishnu(producer).broadcast_workflow_started("1", {})
+    assert [(await member.message())["event"] for member in (second, bob)] == ["workflow.started"] * 2
+    await first.close()
+    await eventually(lambda: edge.health()["connections"] == 2)
+    assert (await shown(edge, open_client, "ada"))[1]["data"]["user_id"] == "ada"
+    assert limited(edge) == {"max_connections_per_user": 1}
+
+
+@pytest.mark.parametrize("most", [1, None])
+async def test_clients_of_one_user_by_their_handshakes(start_edge: StartEdge, most: int | None) -> None:
+    """A token of the handshake counts likewise; with the limit off, everybody comes in (the control)."""
+    edge = await start_edge(redis_url=NO_REDIS, auth_secret=SECRET, max_connections_per_user=most)
+    header = f"Authorization: Bearer {token('ada')}"
+    told = list[str]()
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            client = await Client.connect(edge.port)
+            stack.push_async_callback(client.close)
+            client.write(upgrade("/", header))
+            await client.head()
+            message = await client.message()
+            told.append(message["event"] if message["type"] == "event" else message["error_code"])
+    assert told == ["session.created", "session.created" if most is None else "RATE_LIMIT_EXCEEDED"]
 
 
 async def test_clients_of_the_whole_edge(start_edge: StartEdge, open_client: OpenClient) -> None:
