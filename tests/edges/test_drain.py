@@ -141,7 +141,7 @@ async def test_every_client_is_told_when_to_come_back_and_closed_then(
     start_edge: StartEdge, open_client: OpenClient
 ) -> None:
     """The delays are spread over the window; each connection is closed (1012) at its own, and then the drain ends."""
-    edge = await start_edge(redis_url=NO_REDIS, drain_notice_s=0.0, drain_window_s=1.0)
+    edge = await start_edge(redis_url=NO_REDIS, drain_notice_s=0.0, drain_window_s=1.0, welcome_delay_ms=60_000)
     clients = [await open_client(edge) for _ in range(20)]
     for client in clients:
         await client.welcomed()
