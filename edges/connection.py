@@ -38,8 +38,9 @@ from edges.protocol import (
     Notice,
 )
 from edges.quotas import Excess
-from edges.session import Session, Surroundings
+from edges.session import Session
 from edges.slowness import RESERVE_BYTES, Ebb
+from edges.surroundings import Surroundings
 
 __all__ = ["Connection"]
 

@@ -35,8 +35,8 @@ from edges.published import PublishedKeys
 from edges.quotas import Quota
 from edges.registry import Registry, RegistryStatistics
 from edges.revoked import Revoked
-from edges.session import Surroundings
 from edges.settings import EdgeSettings
+from edges.surroundings import Surroundings
 from edges.tls import check_exposure, expiry_warning, identity
 
 __all__ = ["Edge"]

@@ -9,22 +9,17 @@ import functools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable, ChannelError
 from bus.position import Reason
 from bus.replay import Replay, Start
-from bus.service import Service
-from edges.access import Access
 from edges.admission import Admission
-from edges.answers import Answers
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
-from edges.gate import Gate
-from edges.hub import Hub
 from edges.limits import LimitReached, Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
@@ -53,12 +48,11 @@ from edges.protocol import (
 )
 from edges.published import KeysUnavailable
 from edges.quotas import Excess
-from edges.registry import Registry
 from edges.room import Room
-from edges.settings import EdgeSettings
+from edges.surroundings import Surroundings
 from edges.tokens import TokenRefused
 
-__all__ = ["Session", "Surroundings"]
+__all__ = ["Session"]
 
 _RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
@@ -66,24 +60,6 @@ _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
 
 _logger = logging.getLogger("edgebus.edges")
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every connection of an edge shares, made once by the edge."""
-
-    service: Service
-    settings: EdgeSettings
-    hub: Hub
-    answers: Answers
-    registry: Registry
-    spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-    health: Callable[[], dict[str, object]]
-    not_ready: Callable[[], str | None]
-    gate: Gate
-    access: Access
-    outage: Callable[[], Notice | None] = lambda: None
-    """What a client is to be told that comes while Redis is away; None when it is not."""
 
 
 class Speaker(Reader, Protocol):

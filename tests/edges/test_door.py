@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 from edges import EdgeSettings
 from edges.connection import Connection
 from edges.door import Visitor, admit
-from edges.session import Surroundings
+from edges.surroundings import Surroundings
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.signing import SECRET, token

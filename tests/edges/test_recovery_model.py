@@ -27,7 +27,8 @@ from edges.gate import Gate
 from edges.hub import Hub
 from edges.protocol import CloseCode
 from edges.registry import Registry
-from edges.session import Session, Surroundings
+from edges.session import Session
+from edges.surroundings import Surroundings
 from producers.services.mahavishnu import SERVICE
 from tests.edges.model_log import Redis, X
 
