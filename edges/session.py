@@ -7,7 +7,6 @@ It has a task only while a command that must wait is under way.
 import asyncio
 import functools
 import logging
-import math
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from typing import Any, Final, Protocol
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable, ChannelError
-from bus.position import Reason
-from bus.replay import Replay, Start
+from bus.replay import Start
+from edges import replies
 from edges.admission import Admission
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
 from edges.limits import LimitReached, Patience, TokenBucket
@@ -48,13 +47,11 @@ from edges.protocol import (
 )
 from edges.published import KeysUnavailable
 from edges.quotas import Excess
-from edges.room import Room
 from edges.surroundings import Surroundings
 from edges.tokens import TokenRefused
 
 __all__ = ["Session"]
 
-_RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
 _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
@@ -167,10 +164,9 @@ class Session:
         excess = self._speaker.identify(user)
         if excess is None:
             return True
-        sentence = f"{excess.name}: the limit is {excess.limit}; try again later"
-        retry_after_ms = math.ceil(excess.retry_s * 1000)
-        self._say(Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, "auth", reply_to, retry_after_ms))
-        self._speaker.close(CloseCode(AT_CAPACITY.code, sentence, come_back=True))
+        refusal = replies.in_excess(excess, reply_to)
+        self._say(refusal)
+        self._speaker.close(CloseCode(AT_CAPACITY.code, refusal.sentence, come_back=True))
         return False
 
     def _welcome_silent(self) -> None:
@@ -249,21 +245,13 @@ class Session:
         if self._patience.ends(self._loop.time()):
             self._speaker.close(ABUSE)
             return None
-        rate = self._around.settings.message_rate_limit
-        return Refusal(
-            Code.RATE_LIMIT_EXCEEDED,
-            f"message_rate_limit: more than {rate} messages per second; wait, then repeat",
-            command.verb,
-            reply_to=getattr(command, "reply_to", None),
-            retry_after_ms=math.ceil(wait_s * 1000),
-        )
+        return replies.too_many_messages(command, self._around.settings.message_rate_limit, wait_s)
 
     # Commands.
 
     def _carry_out(self, command: Command | Refusal) -> None:
         if self._admission.is_locked and not self._may_be_said(command.verb):
-            sentence = "authenticate first: send an auth request with a token"
-            self._dismiss(Refusal(Code.AUTH_REQUIRED, sentence, command.verb, getattr(command, "reply_to", None)))
+            self._dismiss(replies.no_token_yet(command))
             return
         if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
             self._greet_flat(may_enter=not isinstance(command, Switch))
@@ -298,7 +286,7 @@ class Session:
             await work
         except Exception:
             _logger.exception("a command failed", extra={"connection": self._speaker.name, "verb": verb})
-            self._answer(Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log", verb, reply_to))
+            self._answer(replies.failed(verb, reply_to))
         self._task = None
         self._carry_on()
 
@@ -314,26 +302,25 @@ class Session:
         try:
             channel = self._around.service.channel(command.channel)
         except ChannelError as error:
-            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "subscribe", command.reply_to))
+            self._answer(replies.no_channel(error, command))
             return
         if not self._admission.may_read(channel):
             self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
         elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
             self._around.registry.limited["max_rooms"] += 1
-            sentence = f"max_rooms: already in {len(self._memberships)} rooms, the limit of one connection; leave one"
-            self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
+            self._answer(replies.too_many_rooms(len(self._memberships), command))
         elif command.start is not None and channel.retention.kind != "live":
             self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
-        elif not self._memberships.join(channel, lambda room: self._answer(_subscribed(room, command))):
+        elif not self._memberships.join(channel, lambda room: self._answer(replies.subscribed(room, command))):
             self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
 
     async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
         with self._telling("subscribe", command.reply_to):
-            await self._memberships.open_and_join(channel, lambda room: self._answer(_subscribed(room, command)))
+            await self._memberships.open_and_join(channel, lambda room: self._answer(replies.subscribed(room, command)))
 
     async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
         with self._telling("subscribe", command.reply_to):
-            answer = functools.partial(_resumed, channel, command)
+            answer = functools.partial(replies.resumed, channel, command)
             await self._memberships.resume(channel, start, lambda replay: self._answer(answer(replay)))
 
     @contextmanager
@@ -347,18 +334,18 @@ class Session:
     def _unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
         if isinstance(error, LimitReached):
             self._around.registry.limited[error.name] += 1
-            return Refusal(Code.UNAVAILABLE, str(error), verb, reply_to, _RETRY_AFTER_MS)
-        return _unavailable(error, verb, reply_to)
+        elif not isinstance(error, BusUnavailable):
+            _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
+        return replies.unavailable(error, verb, reply_to)
 
     def _leave(self, command: Leave) -> None:
         try:
             channel = self._around.service.channel(command.channel)
         except ChannelError as error:
-            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "unsubscribe", command.reply_to))
+            self._answer(replies.no_channel(error, command))
             return
         self._memberships.leave(channel)
-        data = {"status": "unsubscribed", "channel": channel.name}
-        self._answer(Reply("unsubscribe", data, command.reply_to))
+        self._answer(replies.left(channel, command))
 
     async def _switch(self, command: Switch) -> None:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
@@ -402,7 +389,7 @@ class Session:
         except Refused as refused:
             self._answer(refused.refusal)
         except BusError as error:
-            self._answer(_unavailable(error, command.name, command.reply_to))
+            self._answer(self._unavailable(error, command.name, command.reply_to))
         else:
             self._answer(Reply(command.name, data, command.reply_to))
 
@@ -441,7 +428,7 @@ class Session:
         except TokenRefused as refused:
             self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to))
         except KeysUnavailable as error:
-            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, _RETRY_AFTER_MS))
+            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, replies.RETRY_AFTER_MS))
         else:
             user = self._admission.caller.user_id
             return not self._has_ended and (user is None or self.count_user(user, reply_to))
@@ -493,29 +480,3 @@ class Session:
 
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))
-
-
-def _subscribed(room: Room, command: Subscribe) -> Reply:
-    data: dict[str, Any] = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
-    if command.start is not None:  # of a live channel nothing is kept, so nobody knows
-        data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
-    return Reply("subscribe", data, command.reply_to)
-
-
-def _resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
-    data = {
-        "status": "subscribed",
-        "channel": channel.name,
-        "position": replay.position,
-        "recovered": replay.reason is None,
-        "reason": replay.reason,
-        "replayed": len(replay.lines),
-    }
-    return Reply("subscribe", data, command.reply_to)
-
-
-def _unavailable(error: BusError, verb: str, reply_to: str | None) -> Refusal:
-    if not isinstance(error, BusUnavailable):
-        _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
-    sentence = "Redis cannot be reached at the moment; repeat the request later"
-    return Refusal(Code.UNAVAILABLE, sentence, verb, reply_to, _RETRY_AFTER_MS)
