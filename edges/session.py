@@ -7,7 +7,6 @@ It has a task only while a command that must wait is under way.
 import asyncio
 import functools
 import logging
-from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from bus.replay import Start
 from edges import replies
 from edges.admission import Admission
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
+from edges.inbox import Inbox, Source
 from edges.limits import LimitReached, Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
@@ -59,7 +59,7 @@ _REASON_LIMIT: Final = 120
 _logger = logging.getLogger("edgebus.edges")
 
 
-class Speaker(Reader, Protocol):
+class Speaker(Reader, Source, Protocol):
     """The connection, as far as a session knows it."""
 
     @property
@@ -80,12 +80,6 @@ class Speaker(Reader, Protocol):
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
-    def pause_reading(self) -> None:
-        """Take no more bytes for now."""
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-
 
 class Session:
     """One client's conversation, from the opening handshake to the end.
@@ -104,8 +98,7 @@ class Session:
         self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
         self._requests = tuple(request.name for request in around.service.requests)
         self._memberships = Memberships(speaker, around.hub, waiting_bytes=around.settings.max_waiting_bytes)
-        self._commands: deque[Command | Refusal] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._inbox = Inbox(speaker, around.settings.max_waiting_commands, self._carry_out, around.spawn)
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._has_ended = self._is_entering = self._knows_outage = False
@@ -139,7 +132,7 @@ class Session:
 
     def bytes_ended(self) -> None:
         """Take note that what the client said is complete; if it was no message, it counts as silent still."""
-        if self._welcome_is_due and self._welcome_timer is None and self._task is None:
+        if self._welcome_is_due and self._welcome_timer is None and not self._inbox.is_busy:
             self.begin()
 
     def end(self) -> None:
@@ -148,7 +141,7 @@ class Session:
             return
         self._has_ended = True
         self.bytes_came()
-        self._commands.clear()
+        self._inbox.clear()
         self._memberships.end()
 
     def fall_behind(self) -> None:
@@ -202,15 +195,8 @@ class Session:
         understood = self._understood(text)
         wait_s = self._bucket.take(self._loop.time())
         command = understood if wait_s == 0 else self._too_many(understood, wait_s)
-        if command is None:
-            return
-        if self._task is None:
-            self._carry_out(command)
-            return
-        self._commands.append(command)
-        if len(self._commands) == self._around.settings.max_waiting_commands:
+        if command is not None and self._inbox.put(command):
             self._around.registry.limited["max_waiting_commands"] += 1
-            self._speaker.pause_reading()
 
     def _understood(self, text: bytes) -> Command | Refusal:
         command: Command | Refusal
@@ -279,7 +265,7 @@ class Session:
 
     def _run(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None) -> None:
         """Run what must wait; the commands behind it wait for it."""
-        self._task = self._around.spawn(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
+        self._inbox.run(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
 
     async def _guard(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None:
         try:
@@ -287,16 +273,6 @@ class Session:
         except Exception:
             _logger.exception("a command failed", extra={"connection": self._speaker.name, "verb": verb})
             self._answer(replies.failed(verb, reply_to))
-        self._task = None
-        self._carry_on()
-
-    def _carry_on(self) -> None:
-        limit = self._around.settings.max_waiting_commands
-        was_full = len(self._commands) >= limit
-        while self._commands and self._task is None:
-            self._carry_out(self._commands.popleft())
-        if was_full and len(self._commands) < limit:
-            self._speaker.resume_reading()
 
     def _subscribe(self, command: Subscribe) -> None:
         try:
@@ -403,7 +379,7 @@ class Session:
         """Take the token of the handshake as if it were the first message, with no answer where it is good."""
         tokens, self._tokens = self._tokens, ()
         await self._admitted(tokens, None)
-        if not self._has_ended and not self._commands:
+        if not self._has_ended and not self._inbox:
             self.begin()
 
     async def _authenticate(self, command: Authenticate) -> None:
@@ -411,7 +387,7 @@ class Session:
         if not await self._admitted([command.token], command.reply_to):
             return
         if command.then is not None:
-            self._commands.appendleft(command.then)  # it has its own answer, and greets
+            self._inbox.put_first(command.then)  # it has its own answer, and greets
         elif self.dialect is FLAT and self._welcome_is_due:
             self._greet_flat()
         else:
