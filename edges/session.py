@@ -1,25 +1,23 @@
-"""What a client's commands do: one at a time, in order, each answered exactly once.
+"""One client's conversation: its commands one at a time and in order, its greeting, and who it is.
 
-A session knows rooms, requests and limits, and the connection only as something that writes, closes and is paused.
-It has a task only while a command that must wait is under way.
+A session knows the connection only as something that writes, closes and is paused. It has a task only while a command
+that must wait is under way.
 """
 
 import asyncio
-import functools
 import logging
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
-from bus.errors import BusError, BusUnavailable, ChannelError
-from bus.replay import Start
+from bus.errors import BusError
 from edges import replies
 from edges.admission import Admission
+from edges.commands import Commands
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
 from edges.inbox import Inbox, Source
-from edges.limits import LimitReached, Patience, TokenBucket
+from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
     ABUSE,
@@ -109,6 +107,7 @@ class Session:
         self._tokens = () if around.gate.is_open else tokens
         needs_token = speaker.needs_token
         self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
+        self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run)
 
     @property
     def rooms(self) -> Mapping[str, Channel]:
@@ -249,13 +248,13 @@ class Session:
             case Authenticate():
                 self._run(self._authenticate(command), "auth", command.reply_to)
             case Leave():
-                self._leave(command)
+                self._commands.leave(command)
             case Subscribe():
-                self._subscribe(command)
+                self._commands.subscribe(command)
             case Switch():
                 self._run(self._switch(command), "subscribe")
             case Ask():
-                self._run(self._ask(command), command.name, command.reply_to)
+                self._commands.ask(command)
 
     def _greet_flat(self, *, may_enter: bool = True) -> None:
         """Welcome a flat client, and put it into the first room unless it asks for another."""
@@ -274,55 +273,6 @@ class Session:
             _logger.exception("a command failed", extra={"connection": self._speaker.name, "verb": verb})
             self._answer(replies.failed(verb, reply_to))
 
-    def _subscribe(self, command: Subscribe) -> None:
-        try:
-            channel = self._around.service.channel(command.channel)
-        except ChannelError as error:
-            self._answer(replies.no_channel(error, command))
-            return
-        if not self._admission.may_read(channel):
-            self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
-        elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
-            self._around.registry.limited["max_rooms"] += 1
-            self._answer(replies.too_many_rooms(len(self._memberships), command))
-        elif command.start is not None and channel.retention.kind != "live":
-            self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
-        elif not self._memberships.join(channel, lambda room: self._answer(replies.subscribed(room, command))):
-            self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
-
-    async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
-        with self._telling("subscribe", command.reply_to):
-            await self._memberships.open_and_join(channel, lambda room: self._answer(replies.subscribed(room, command)))
-
-    async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
-        with self._telling("subscribe", command.reply_to):
-            answer = functools.partial(replies.resumed, channel, command)
-            await self._memberships.resume(channel, start, lambda replay: self._answer(answer(replay)))
-
-    @contextmanager
-    def _telling(self, verb: str, reply_to: str | None) -> Iterator[None]:
-        """Answer with what Redis, or the lack of it, makes impossible."""
-        try:
-            yield
-        except BusError as error:
-            self._answer(self._unavailable(error, verb, reply_to))
-
-    def _unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
-        if isinstance(error, LimitReached):
-            self._around.registry.limited[error.name] += 1
-        elif not isinstance(error, BusUnavailable):
-            _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
-        return replies.unavailable(error, verb, reply_to)
-
-    def _leave(self, command: Leave) -> None:
-        try:
-            channel = self._around.service.channel(command.channel)
-        except ChannelError as error:
-            self._answer(replies.no_channel(error, command))
-            return
-        self._memberships.leave(channel)
-        self._answer(replies.left(channel, command))
-
     async def _switch(self, command: Switch) -> None:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
         channel = self._around.service.channel(command.channel)
@@ -333,7 +283,7 @@ class Session:
         try:
             await self._memberships.switch(channel, lambda _: self._answer(reply))
         except BusError as error:
-            self._answer(self._unavailable(error, "subscribe", None))
+            self._answer(self._commands.unavailable(error, "subscribe", None))
             self._enter_first_room()
 
     async def _enter(self, name: str) -> None:
@@ -354,20 +304,6 @@ class Session:
     def _wants(self, first_room: str) -> bool:
         is_free = not self._has_ended and not self._memberships and self.dialect.first_room == first_room
         return is_free and self._admission.may_read(self._around.service.channel(first_room))
-
-    async def _ask(self, command: Ask) -> None:
-        request = self._around.service.request(command.name)
-        if request is None:  # the parser lets known names through only
-            raise LookupError(command.name)
-        try:
-            check = self._admission.check(command)
-            data = await self._around.answers.answer(request, command.data, command.reply_to, check)
-        except Refused as refused:
-            self._answer(refused.refusal)
-        except BusError as error:
-            self._answer(self._unavailable(error, command.name, command.reply_to))
-        else:
-            self._answer(Reply(command.name, data, command.reply_to))
 
     # Who the client is.
 
