@@ -5,34 +5,29 @@ text, fragments, control floods, deadlines (protocol.md). What a command does is
 """
 
 import asyncio
-import codecs
 import logging
 import socket
 from collections.abc import Sequence, Sized
 from enum import Enum, auto
 from typing import Final, cast
 
-from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
+from websockets.frames import CLOSE, PING, PONG, Frame
 from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from edges import http
-from edges.credentials import chosen_subprotocol, shown_tokens
+from edges.credentials import shown_tokens
 from edges.dialects import ENVELOPE, Dialect
 from edges.door import Visitor, admit
 from edges.forwarded import client_address
+from edges.framing import Assembly, WebSocket, Whole
 from edges.limits import TokenBucket
 from edges.protocol import (
     AT_CAPACITY,
     CONTROL_FLOOD,
-    INVALID_TEXT,
     KEEPALIVE,
     OUR_BUG,
     SLOW,
     STUCK,
-    TOO_BIG,
     TOO_MANY_PARTS,
     CloseCode,
     Notice,
@@ -57,9 +52,6 @@ _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
 
 _logger = logging.getLogger("edgebus.edges")
-_quiet: Final = logging.getLogger("edgebus.websockets")
-"""The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
-_quiet.setLevel(logging.WARNING)
 
 
 class _Phase(Enum):
@@ -73,41 +65,15 @@ _OPEN: Final = _Phase.OPEN
 """By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
 
 
-class _Protocol(ServerProtocol):
-    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
-
-    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first. A message
-    that is too big gets a reason of ours, which names the setting.
-    """
-
-    is_too_big = False
-
-    def fail(self, code: int, reason: str = "") -> None:
-        self.is_too_big = code == TOO_BIG.code
-        super().fail(code, TOO_BIG.reason if self.is_too_big else reason)
-
-    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
-        return chosen_subprotocol(subprotocols)
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is CLOSE:
-            self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
-        super().recv_frame(frame)
-
-    def send_frame(self, frame: Frame) -> None:
-        if frame.opcode is not PONG:
-            super().send_frame(frame)
-
-
 class Connection(asyncio.Protocol):
     """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
 
     # One object per delivery, not three: with a thousand connections, each of them is a cache miss.
     __slots__ = (
         "_around",
+        "_assembly",
         "_control",
         "_deadline",
-        "_decoder",
         "_drain",
         "_ebb",
         "_head",
@@ -117,7 +83,6 @@ class Connection(asyncio.Protocol):
         "_is_slow",
         "_kept",
         "_loop",
-        "_parts",
         "_phase",
         "_pinged",
         "_rooms",
@@ -130,13 +95,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._websocket = _Protocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._websocket = WebSocket(around.settings.max_message_bytes)
         self._transport = cast(asyncio.Transport, None)
         self._visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
         self._head = bytearray()
-        self._parts: list[bytes] = []
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._assembly = Assembly(around.settings.max_fragments)
         self._kept: list[bytes] = []
         self._session: Session | None = None
         self._rooms: Sized = ()
@@ -321,7 +285,7 @@ class Connection(asyncio.Protocol):
             return
         self._websocket.send_response(self._websocket.accept(request))
         handshake = b"".join(self._websocket.data_to_send())
-        if self._websocket.state is not OPEN:
+        if not self._websocket.is_open:
             self._finish(handshake)
             return
         self._transport.write(handshake)
@@ -379,7 +343,7 @@ class Connection(asyncio.Protocol):
             self._around.registry.limited["max_message_bytes"] += 1
         self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
-        is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
+        is_whole = bool(frames) and not self._assembly.is_under_way and not self._websocket.reader.buffer
         if session is not None and self._phase is _Phase.OPEN and is_whole:
             session.bytes_ended()
 
@@ -393,40 +357,21 @@ class Connection(asyncio.Protocol):
                     self.write(Frame(PONG, frame.data).serialize(mask=False))
             case _ if frame.opcode is CLOSE:
                 self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-            case _ if frame.fin and not self._parts:
-                self._message(bytes(frame.data), is_text=frame.opcode is TEXT)
             case _:
-                self._take_part(frame)
+                self._take_data(frame)
 
-    def _message(self, data: bytes, *, is_text: bool) -> None:
-        if is_text and not _is_utf8(data):
-            self.close(INVALID_TEXT)
-        else:
-            self._hand_on(data, is_text=is_text)
+    def _take_data(self, frame: Frame) -> None:
+        match self._assembly.take(frame):
+            case Whole(data, is_text):
+                self._hand_on(data, is_text=is_text)
+            case CloseCode() as fault:
+                self._around.registry.limited["max_fragments"] += fault is TOO_MANY_PARTS
+                self.close(fault)
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session; it reads text and binary alike."""
         if self._session is not None:
             self._session.message(data)
-
-    def _take_part(self, frame: Frame) -> None:
-        """Put a fragment to the others; text is checked as it comes, so that a fault is found at once."""
-        if frame.opcode is not CONT:
-            self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
-        self._parts.append(bytes(frame.data))
-        if len(self._parts) > self._around.settings.max_fragments:
-            self._around.registry.limited["max_fragments"] += 1
-            self.close(TOO_MANY_PARTS)
-            return
-        try:
-            if self._decoder is not None:
-                self._decoder.decode(self._parts[-1], frame.fin)
-        except UnicodeDecodeError:
-            self.close(INVALID_TEXT)
-            return
-        if frame.fin:
-            parts, self._parts = self._parts, []
-            self._hand_on(b"".join(parts), is_text=self._decoder is not None)
 
     # Frames to the client.
 
@@ -501,7 +446,7 @@ class Connection(asyncio.Protocol):
             self.cut()
             return
         self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-        if self._websocket.state is OPEN:  # else a close or a fault came behind what we close for, and has its answer
+        if self._websocket.is_open:  # else a close or a fault came behind what we close for, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
         self._release_drain()
@@ -542,11 +487,3 @@ class Connection(asyncio.Protocol):
             self._loop.call_later(_LINGER_S, self._transport.close)
         else:
             self._transport.close()
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
