@@ -1,25 +1,23 @@
-"""One client: bytes from its socket to commands, and frames to its socket.
+"""One client: bytes from its socket to messages, and frames to its socket.
 
-An ``asyncio.Protocol`` around ``websockets``' Sans-I/O ``ServerProtocol``. What that leaves to us is here: UTF-8 of
-text, fragments, control floods, deadlines (protocol.md). What a command does is in ``edges/session.py``.
+An ``asyncio.Protocol`` around what decides: ``edges/handshake.py`` on the first bytes, ``edges/framing.py`` on frames,
+``edges/session.py`` on messages. Here are the socket, its deadlines, and what may wait for a client.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence, Sized
+from collections.abc import Sized
 from enum import Enum, auto
 from typing import Final, cast
 
 from websockets.frames import CLOSE, PING, PONG, Frame
-from websockets.http11 import Request, Response
 
-from edges import http
-from edges.credentials import shown_tokens
 from edges.dialects import ENVELOPE, Dialect
-from edges.door import Visitor, admit
+from edges.door import Visitor
 from edges.forwarded import client_address
 from edges.framing import Assembly, WebSocket, Whole
+from edges.handshake import Entry, Farewell, Handshake
 from edges.limits import TokenBucket
 from edges.protocol import (
     AT_CAPACITY,
@@ -41,8 +39,6 @@ __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
-_SHOWN: Final = 200
-"""So many characters of what a stranger sent are logged."""
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
 _CLOSE_FRAME_BYTES: Final = 127
@@ -76,7 +72,7 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_drain",
         "_ebb",
-        "_head",
+        "_handshake",
         "_heard",
         "_is_deaf",
         "_is_paused",
@@ -97,9 +93,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._websocket = WebSocket(around.settings.max_message_bytes)
         self._transport = cast(asyncio.Transport, None)
+        self._handshake: Handshake | None = None
         self._visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
-        self._head = bytearray()
         self._assembly = Assembly(around.settings.max_fragments)
         self._kept: list[bytes] = []
         self._session: Session | None = None
@@ -127,6 +123,7 @@ class Connection(asyncio.Protocol):
                 client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
             )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
+        self._handshake = Handshake(self._around, self._websocket, self, self._visitor)
         self._around.registry.enter(self, self.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
@@ -134,7 +131,7 @@ class Connection(asyncio.Protocol):
         self._heard, self._pinged = self._loop.time(), False
         try:
             if self._phase is _Phase.OPENING:
-                self._receive_head(data)
+                self._shake(data)
             elif self._phase is not _Phase.GONE:
                 self._receive(data)
         except Exception:
@@ -211,7 +208,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
-        self._phase = _Phase.GONE
+        self._phase, self._handshake = _Phase.GONE, None
         self._around.registry.exit(self)
         self._release_drain()
         if self._session is not None:
@@ -248,84 +245,34 @@ class Connection(asyncio.Protocol):
         if self._session is not None and self._phase is _Phase.OPEN:
             self._session.check_revoked()
 
-    # The opening handshake, and plain HTTP.
+    # The opening handshake.
 
-    def _receive_head(self, data: bytes) -> None:
-        """Gather the head of the request, and hand on nothing behind it before it was answered."""
-        self._head += data
-        end = http.head_end(self._head)
-        if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
-            return
-        head, rest = (
-            bytes(self._head[:end]) if end > 0 else bytes(self._head),
-            bytes(self._head[end:]) if end > 0 else b"",
-        )
-        self._head.clear()
-        self._websocket.receive_data(head)
-        requests = self._websocket.events_received()
-        if requests:
-            self._answer(cast(Request, requests[0]), rest)
-        else:
-            self._refuse(head)
-
-    def _answer(self, request: Request, rest: bytes) -> None:
-        if not http.is_upgrade(request):
-            self._around.registry.give_back(self)
-            answer = http.answer(request, self._around.health(), self._around.not_ready())
-            self._finish(answer.serialize())
-            return
-        visitor = self._admitted(request)
-        if isinstance(visitor, Response):
-            self._turn_away(request, visitor)
-            return
-        self._visitor = visitor
-        excess = self._around.registry.claim(self, self.address, self._loop.time())
-        if excess is not None:
-            self._finish(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
-            return
-        self._websocket.send_response(self._websocket.accept(request))
-        handshake = b"".join(self._websocket.data_to_send())
-        if not self._websocket.is_open:
-            self._finish(handshake)
-            return
-        self._transport.write(handshake)
-        if not self._around.registry.take_place(self):
-            self._phase = _Phase.OPEN
-            self.close(AT_CAPACITY)
-        else:
-            self._open(shown_tokens(request, in_query=self._around.settings.auth_in_query))
-            if rest:
-                self._receive(rest)
-
-    def _admitted(self, request: Request) -> Visitor | Response:
-        peer, around = self._visitor, self._around
-        return admit(
-            request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=not around.gate.is_open
-        )
-
-    def _turn_away(self, request: Request, answer: Response) -> None:
-        self._around.registry.strangers += 1
-        origin = ", ".join(request.headers.get_all("Origin"))[:_SHOWN]
-        _logger.info("refused a handshake for its origin", extra={"origin": origin, "address": self.address})
-        self._finish(answer.serialize())
-
-    def _refuse(self, head: bytes) -> None:
-        """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
-        writes = b"".join(self._websocket.data_to_send())
-        self._finish(writes or http.refusal(head).serialize())
+    def _shake(self, data: bytes) -> None:
+        match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
+            case Farewell(answer):
+                self._finish(answer)
+            case Entry() as entry:
+                self._enter(entry)
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
-        self._phase = _Phase.GONE
+        self._phase, self._handshake = _Phase.GONE, None
         self._around.registry.give_back(self)
         self._transport.write(answer)
         self._end_writing()
 
-    def _open(self, tokens: Sequence[str]) -> None:
+    def _enter(self, entry: Entry) -> None:
+        self._visitor, self._handshake = entry.visitor, None
+        self._transport.write(entry.answer)
         self._phase, self._deadline = _Phase.OPEN, None
-        self._session = Session(self, self._around, tokens)
+        if not self._around.registry.take_place(self):
+            self.close(AT_CAPACITY)
+            return
+        self._session = Session(self, self._around, entry.tokens)
         self._rooms = self._session.rooms
         self._session.begin()
+        if entry.rest:
+            self._receive(entry.rest)
 
     # Frames from the client.
 
