@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 from bus.errors import BusError, BusUnavailable
@@ -105,8 +104,7 @@ class Revoked:
 
     async def drop(self) -> None:
         """Give up the connection: it may lead nowhere."""
-        with suppress(BusError):
-            await self._revocations.drop()
+        await self._revocations.drop()
 
     async def close(self) -> None:
         """Close the connection; calling it twice is harmless."""
