@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Coroutine
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Final, Self
 
 from bus.errors import BusError
@@ -30,6 +29,7 @@ from edges.connection import Connection
 from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
+from edges.presence import announce, announce_once, withdraw
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
 from edges.published import PublishedKeys
 from edges.quotas import Quota
@@ -42,10 +42,6 @@ from edges.upkeep import close_rooms, keep_keys, keep_logs, spared, watch_certif
 
 __all__ = ["Edge"]
 
-_HEARTBEAT_S: Final = 3.0
-_PRESENCE_S: Final = 10.0
-_WITHDRAW_S: Final = 1.0
-"""For a Redis that hangs: what is not taken back expires by itself."""
 _COMPARE_RETRY_S: Final = 0.2
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
@@ -181,7 +177,7 @@ class Edge:
         works = {
             "deadlines": watch_deadlines(self._registry, self._hub, self.settings.slow_deadline_s),
             "rooms": close_rooms(self._hub),
-            "presence": self._announce(),
+            "presence": announce(self._log, self.id, self._facts),
             "logs": keep_logs(self._log, self._hub, self.service.families),
             "certificate": watch_certificate(self._expires),
         }
@@ -210,7 +206,7 @@ class Edge:
         """
         self._is_draining, self._farewell = True, RESTARTING
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
-        self._spawn(self._announce_once(), "edge presence")
+        self._spawn(announce_once(self._log, self.id, self._facts()), "edge presence")
         await asyncio.sleep(self.settings.drain_notice_s)
         await send_away(self._registry, self.settings.drain_window_s)
 
@@ -218,16 +214,14 @@ class Edge:
         """Close in order; calling it twice is harmless."""
         if self._server is None:
             return
-        presence = f"bus:edge:{self.id}"  # while the port is known
+        edge_id = self.id  # while the port is known
         server, self._server = self._server, None
         self._is_draining = True
         server.close()
         await self._close_connections()
         await self._subscriber.close()  # first: what comes by it may begin new tasks
         await end([*self._tasks, *self._commands, *self._answers.reads, *self._hub.reads])
-        with contextlib.suppress(BusError, TimeoutError):
-            async with asyncio.timeout(_WITHDRAW_S):
-                await self._log.withdraw(presence)
+        await withdraw(self._log, edge_id)
         await self._log.close()
         await self._probe_log.close()
         await self._revoked.close()
@@ -275,42 +269,28 @@ class Edge:
         """Return the counters of connections and of rooms."""
         return self._registry.statistics(), self._hub.statistics()
 
-    # What goes on by itself.
-
-    async def _announce(self) -> None:
-        """Say in Redis that this edge is there, for as long as it is."""
-        while True:
-            await self._announce_once()
-            await asyncio.sleep(_HEARTBEAT_S)
-
-    async def _announce_once(self) -> None:
-        with spared("presence"):
-            await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
-
-    def _presence(self) -> dict[str, str | int]:
+    def _facts(self) -> dict[str, str | int]:
         return {
             "service": self.service.name,
-            "host": platform.node(),
             "port": self.port,
-            "pid": os.getpid(),
             "connections": len(self._registry),
             "rooms": self._hub.statistics().rooms,
             "started": int(self._started * 1000),
-            "version": _version(),
             "generation": self._subscriber.statistics().generation,
             "draining": int(self._is_draining),
         }
 
+    # The link to Redis comes and goes.
+
     def _link_came(self) -> None:
         self._log.forget()
-        if (
-            self._subscriber.statistics().generation > 1
-        ):  # what was asked meanwhile may wait for where nothing comes back
+        generation = self._subscriber.statistics().generation
+        if generation > 1:  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
         if self._has_tokens:
             self._revoked.read()
-        if self._subscriber.statistics().generation == 1:
+        if generation == 1:
             self._spawn(self._inspect(), "inspect Redis")
 
     async def _inspect(self) -> None:
@@ -400,10 +380,3 @@ def _registry(settings: EdgeSettings) -> Registry:
         "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
     )
     return Registry(settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user)
-
-
-def _version() -> str:
-    try:
-        return version("edgebus")
-    except PackageNotFoundError:
-        return "unknown"
