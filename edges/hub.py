@@ -19,9 +19,10 @@ from bus.log import Head, Log
 from bus.position import BEGINNING, Reason
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
+from bus.tasks import Spawn
 from edges.fanout import Fanout
 from edges.limits import LimitReached
-from edges.mending import Mending, Spawn
+from edges.mending import Mending
 from edges.room import BACKLOG_BYTES, Item, Member, Room
 from edges.tails import Tails
 from edges.turns import Turns

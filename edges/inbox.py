@@ -3,13 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
+from bus.tasks import Spawn
 from edges.protocol import Command, Refusal
 
 __all__ = ["Inbox", "Source"]
-
-_Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class Source(Protocol):
@@ -36,7 +35,7 @@ class Inbox:
     __slots__ = ("_carry_out", "_commands", "_limit", "_source", "_spawn", "_task")
 
     def __init__(
-        self, source: Source, limit: int, carry_out: Callable[[Command | Refusal], None], spawn: _Spawn
+        self, source: Source, limit: int, carry_out: Callable[[Command | Refusal], None], spawn: Spawn
     ) -> None:
         self._source, self._limit, self._carry_out, self._spawn = source, limit, carry_out, spawn
         self._commands: deque[Command | Refusal] = deque()

@@ -1,11 +1,10 @@
 """What every connection of an edge shares: made once by the edge, and handed down."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bus.service import Service
+from bus.tasks import Spawn
 from edges.access import Access
 from edges.answers import Answers
 from edges.gate import Gate
@@ -22,7 +21,6 @@ class Surroundings:
     """An edge, as far as its connections know it.
 
     Attributes:
-        spawn: runs a task, and owns it.
         health: the body of ``/healthz``.
         not_ready: why the edge is not ready; None when it is.
         outage: what a client is to be told that comes while Redis is away; None when it is not.
@@ -34,7 +32,7 @@ class Surroundings:
     hub: Hub
     answers: Answers
     registry: Registry
-    spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+    spawn: Spawn
     health: Callable[[], dict[str, object]]
     not_ready: Callable[[], str | None]
     gate: Gate
