@@ -62,7 +62,12 @@ _OPEN: Final = _Phase.OPEN
 
 
 class Connection(asyncio.Protocol):
-    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
+    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own.
+
+    Attributes:
+        visitor: the client; before its handshake was read, and for plain HTTP, the other end of the socket.
+
+    """
 
     # One object per delivery, not three: with a thousand connections, each of them is a cache miss.
     __slots__ = (
@@ -84,8 +89,8 @@ class Connection(asyncio.Protocol):
         "_rooms",
         "_session",
         "_transport",
-        "_visitor",
         "_websocket",
+        "visitor",
     )
 
     def __init__(self, around: Surroundings) -> None:
@@ -94,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._websocket = WebSocket(around.settings.max_message_bytes)
         self._transport = cast(asyncio.Transport, None)
         self._handshake: Handshake | None = None
-        self._visitor = Visitor("", is_secure=False)
+        self.visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
         self._assembly = Assembly(around.settings.max_fragments)
         self._kept: list[bytes] = []
@@ -119,12 +124,12 @@ class Connection(asyncio.Protocol):
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = transport.get_extra_info("peername")  # None when it has gone already
-            self._visitor = Visitor(
+            self.visitor = Visitor(
                 client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
             )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
-        self._handshake = Handshake(self._around, self._websocket, self, self._visitor)
-        self._around.registry.enter(self, self.address, self._loop.time())
+        self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
+        self._around.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a bug of ours in handling them closes this connection and no other."""
@@ -262,7 +267,7 @@ class Connection(asyncio.Protocol):
         self._end_writing()
 
     def _enter(self, entry: Entry) -> None:
-        self._visitor, self._handshake = entry.visitor, None
+        self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
         self._phase, self._deadline = _Phase.OPEN, None
         if not self._around.registry.take_place(self):
@@ -326,21 +331,6 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Id of the connection, as in the welcome and in logs."""
         return str(self._websocket.id)
-
-    @property
-    def address(self) -> str:
-        """The client's address; before its handshake was read, and for plain HTTP, that of the socket's other end."""
-        return self._visitor.address
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether nobody on the way can read along, as far as a listed proxy."""
-        return self._visitor.is_secure
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether it must show a valid token whatever others must: it named no page, and only listed ones may come."""
-        return self._visitor.needs_token
 
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""

@@ -16,6 +16,7 @@ from edges import replies
 from edges.admission import Admission
 from edges.commands import Commands
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
+from edges.door import Visitor
 from edges.inbox import Inbox, Source
 from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
@@ -65,12 +66,8 @@ class Speaker(Reader, Source, Protocol):
         """Id of the connection."""
 
     @property
-    def is_secure(self) -> bool:
-        """Whether nobody on the way can read along."""
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether it must show a token whatever others must, for where it comes from."""
+    def visitor(self) -> Visitor:
+        """Who is there, as far as the handshake told."""
 
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
@@ -105,7 +102,7 @@ class Session:
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
         self._patience = Patience()
         self._tokens = () if around.gate.is_open else tokens
-        needs_token = speaker.needs_token
+        needs_token = speaker.visitor.needs_token
         self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
         self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run)
 
@@ -173,7 +170,7 @@ class Session:
         service = self._around.service
         rate = self._around.settings.message_rate_limit
         is_known = self._admission.caller.user_id is not None
-        secure = self._speaker.is_secure
+        secure = self._speaker.visitor.is_secure
         self._say(Welcome(self._speaker.name, service.name, service.welcome, rate, is_known, secure))
         outage = None if self._knows_outage else self._around.outage()
         if outage is not None:
