@@ -7,10 +7,7 @@ time of the revocation in milliseconds by Redis' clock; a message on the channel
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
-from redis.asyncio import Redis
-
-from bus import address
-from bus.failures import converted
+from bus.connection import Connection, redis_ms
 
 __all__ = ["KEPT_S", "REVOKED", "Revocation", "Revocations", "of_token", "of_user"]
 
@@ -45,7 +42,7 @@ class Revocation:
         return cls(member, int(at_ms)) if member and is_time else None
 
 
-class Revocations:
+class Revocations(Connection):
     """One connection to Redis for reading and writing revocations.
 
     Args:
@@ -55,20 +52,7 @@ class Revocations:
     """
 
     def __init__(self, url: str, *, name: str) -> None:
-        self._redis: Redis = address.client(url, name)
-        self._url = url
-
-    async def __aenter__(self) -> Self:
-        """Return itself; nothing is connected yet."""
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Close the connection."""
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection; calling it twice is harmless."""
-        await self._redis.aclose()
+        super().__init__(url, name=name, appends=False)
 
     async def revoke(self, member: str) -> tuple[Revocation, int]:
         """Revoke now; return the revocation, and how many edges were told at once. The others read it when they can.
@@ -80,9 +64,8 @@ class Revocations:
             BusError: Redis refused.
 
         """
-        with converted(self._url):
-            seconds, micros = await self._redis.time()
-            at_ms = int(seconds) * 1000 + int(micros) // 1000
+        async with self._connected():
+            at_ms = int(redis_ms(*await self._redis.time()))
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.zadd(REVOKED, {member: at_ms}, gt=True)
             pipeline.zremrangebyscore(REVOKED, 0, at_ms - KEPT_S * 1000)
@@ -99,11 +82,6 @@ class Revocations:
             BusError: Redis refused to.
 
         """
-        with converted(self._url):
+        async with self._connected():
             found = cast(list[tuple[bytes, float]], await self._redis.zrange(REVOKED, 0, -1, withscores=True))
         return [Revocation(member.decode(errors="replace"), int(at_ms)) for member, at_ms in found]
-
-    async def drop(self) -> None:
-        """Give up the connection: it may lead nowhere. The next call opens a new one."""
-        with converted(self._url):
-            await self._redis.connection_pool.disconnect()

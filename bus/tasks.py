@@ -1,10 +1,13 @@
-"""Ending tasks that we own."""
+"""Tasks that somebody owns: how they begin, and how they end."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeAlias
 
-__all__ = ["end"]
+__all__ = ["Spawn", "end"]
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+"""Runs what it is given in a task of this name, and owns that: sees how it ends, and ends it when the owner does."""
 
 _PATIENCE_S: Final = 0.5
 

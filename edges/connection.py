@@ -1,52 +1,44 @@
-"""One client: bytes from its socket to commands, and frames to its socket.
+"""One client: bytes from its socket to messages, and frames to its socket.
 
-An ``asyncio.Protocol`` around ``websockets``' Sans-I/O ``ServerProtocol``. What that leaves to us is here: UTF-8 of
-text, fragments, control floods, deadlines (protocol.md). What a command does is in ``edges/session.py``.
+An ``asyncio.Protocol`` around what decides: ``edges/handshake.py`` on the first bytes, ``edges/framing.py`` on frames,
+``edges/session.py`` on messages. Here are the socket, its deadlines, and what may wait for a client.
 """
 
 import asyncio
-import codecs
 import logging
 import socket
-from collections.abc import Sequence, Sized
+from collections.abc import Sized
 from enum import Enum, auto
 from typing import Final, cast
 
-from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
-from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
+from websockets.frames import CLOSE, PING, PONG, Frame
 
-from edges import http
-from edges.credentials import chosen_subprotocol, shown_tokens
 from edges.dialects import ENVELOPE, Dialect
-from edges.door import Visitor, admit
+from edges.door import Visitor
 from edges.forwarded import client_address
+from edges.framing import Assembly, WebSocket, Whole
+from edges.handshake import Entry, Farewell, Handshake
 from edges.limits import TokenBucket
 from edges.protocol import (
     AT_CAPACITY,
     CONTROL_FLOOD,
-    INVALID_TEXT,
     KEEPALIVE,
     OUR_BUG,
     SLOW,
     STUCK,
-    TOO_BIG,
     TOO_MANY_PARTS,
     CloseCode,
     Notice,
 )
 from edges.quotas import Excess
-from edges.session import Session, Surroundings
+from edges.session import Session
 from edges.slowness import RESERVE_BYTES, Ebb
+from edges.surroundings import Surroundings
 
 __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
-_SHOWN: Final = 200
-"""So many characters of what a stranger sent are logged."""
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
 _CLOSE_FRAME_BYTES: Final = 127
@@ -56,9 +48,6 @@ _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
 
 _logger = logging.getLogger("edgebus.edges")
-_quiet: Final = logging.getLogger("edgebus.websockets")
-"""The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
-_quiet.setLevel(logging.WARNING)
 
 
 class _Phase(Enum):
@@ -72,70 +61,47 @@ _OPEN: Final = _Phase.OPEN
 """By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
 
 
-class _Protocol(ServerProtocol):
-    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
-
-    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first. A message
-    that is too big gets a reason of ours, which names the setting.
-    """
-
-    is_too_big = False
-
-    def fail(self, code: int, reason: str = "") -> None:
-        self.is_too_big = code == TOO_BIG.code
-        super().fail(code, TOO_BIG.reason if self.is_too_big else reason)
-
-    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
-        return chosen_subprotocol(subprotocols)
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is CLOSE:
-            self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
-        super().recv_frame(frame)
-
-    def send_frame(self, frame: Frame) -> None:
-        if frame.opcode is not PONG:
-            super().send_frame(frame)
-
-
 class Connection(asyncio.Protocol):
-    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
+    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own.
+
+    Attributes:
+        visitor: the client; before its handshake was read, and for plain HTTP, the other end of the socket.
+
+    """
 
     # One object per delivery, not three: with a thousand connections, each of them is a cache miss.
     __slots__ = (
         "_around",
+        "_assembly",
         "_control",
         "_deadline",
-        "_decoder",
         "_drain",
         "_ebb",
-        "_head",
+        "_handshake",
         "_heard",
         "_is_deaf",
         "_is_paused",
         "_is_slow",
         "_kept",
         "_loop",
-        "_parts",
         "_phase",
         "_pinged",
         "_rooms",
         "_session",
         "_transport",
-        "_visitor",
         "_websocket",
+        "visitor",
     )
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
-        self._websocket = _Protocol(max_size=around.settings.max_message_bytes, logger=_quiet)
+        self._websocket = WebSocket(around.settings.max_message_bytes)
         self._transport = cast(asyncio.Transport, None)
-        self._visitor = Visitor("", is_secure=False)
+        self._handshake: Handshake | None = None
+        self.visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
-        self._head = bytearray()
-        self._parts: list[bytes] = []
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._assembly = Assembly(around.settings.max_fragments)
         self._kept: list[bytes] = []
         self._session: Session | None = None
         self._rooms: Sized = ()
@@ -158,18 +124,19 @@ class Connection(asyncio.Protocol):
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = transport.get_extra_info("peername")  # None when it has gone already
-            self._visitor = Visitor(
+            self.visitor = Visitor(
                 client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
             )
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
-        self._around.registry.enter(self, self.address, self._loop.time())
+        self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
+        self._around.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a bug of ours in handling them closes this connection and no other."""
         self._heard, self._pinged = self._loop.time(), False
         try:
             if self._phase is _Phase.OPENING:
-                self._receive_head(data)
+                self._shake(data)
             elif self._phase is not _Phase.GONE:
                 self._receive(data)
         except Exception:
@@ -246,7 +213,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
-        self._phase = _Phase.GONE
+        self._phase, self._handshake = _Phase.GONE, None
         self._around.registry.exit(self)
         self._release_drain()
         if self._session is not None:
@@ -283,84 +250,34 @@ class Connection(asyncio.Protocol):
         if self._session is not None and self._phase is _Phase.OPEN:
             self._session.check_revoked()
 
-    # The opening handshake, and plain HTTP.
+    # The opening handshake.
 
-    def _receive_head(self, data: bytes) -> None:
-        """Gather the head of the request, and hand on nothing behind it before it was answered."""
-        self._head += data
-        end = http.head_end(self._head)
-        if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
-            return
-        head, rest = (
-            bytes(self._head[:end]) if end > 0 else bytes(self._head),
-            bytes(self._head[end:]) if end > 0 else b"",
-        )
-        self._head.clear()
-        self._websocket.receive_data(head)
-        requests = self._websocket.events_received()
-        if requests:
-            self._answer(cast(Request, requests[0]), rest)
-        else:
-            self._refuse(head)
-
-    def _answer(self, request: Request, rest: bytes) -> None:
-        if not http.is_upgrade(request):
-            self._around.registry.give_back(self)
-            answer = http.answer(request, self._around.health(), self._around.not_ready())
-            self._finish(answer.serialize())
-            return
-        visitor = self._admitted(request)
-        if isinstance(visitor, Response):
-            self._turn_away(request, visitor)
-            return
-        self._visitor = visitor
-        excess = self._around.registry.claim(self, self.address, self._loop.time())
-        if excess is not None:
-            self._finish(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
-            return
-        self._websocket.send_response(self._websocket.accept(request))
-        handshake = b"".join(self._websocket.data_to_send())
-        if self._websocket.state is not OPEN:
-            self._finish(handshake)
-            return
-        self._transport.write(handshake)
-        if not self._around.registry.take_place(self):
-            self._phase = _Phase.OPEN
-            self.close(AT_CAPACITY)
-        else:
-            self._open(shown_tokens(request, in_query=self._around.settings.auth_in_query))
-            if rest:
-                self._receive(rest)
-
-    def _admitted(self, request: Request) -> Visitor | Response:
-        peer, around = self._visitor, self._around
-        return admit(
-            request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=not around.gate.is_open
-        )
-
-    def _turn_away(self, request: Request, answer: Response) -> None:
-        self._around.registry.strangers += 1
-        origin = ", ".join(request.headers.get_all("Origin"))[:_SHOWN]
-        _logger.info("refused a handshake for its origin", extra={"origin": origin, "address": self.address})
-        self._finish(answer.serialize())
-
-    def _refuse(self, head: bytes) -> None:
-        """Answer what was no request; for some of them the protocol has an answer, for others only an end."""
-        writes = b"".join(self._websocket.data_to_send())
-        self._finish(writes or http.refusal(head).serialize())
+    def _shake(self, data: bytes) -> None:
+        match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
+            case Farewell(answer):
+                self._finish(answer)
+            case Entry() as entry:
+                self._enter(entry)
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
-        self._phase = _Phase.GONE
+        self._phase, self._handshake = _Phase.GONE, None
         self._around.registry.give_back(self)
         self._transport.write(answer)
         self._end_writing()
 
-    def _open(self, tokens: Sequence[str]) -> None:
+    def _enter(self, entry: Entry) -> None:
+        self.visitor, self._handshake = entry.visitor, None
+        self._transport.write(entry.answer)
         self._phase, self._deadline = _Phase.OPEN, None
-        self._session = Session(self, self._around, tokens)
+        if not self._around.registry.take_place(self):
+            self.close(AT_CAPACITY)
+            return
+        self._session = Session(self, self._around, entry.tokens)
         self._rooms = self._session.rooms
         self._session.begin()
+        if entry.rest:
+            self._receive(entry.rest)
 
     # Frames from the client.
 
@@ -378,7 +295,7 @@ class Connection(asyncio.Protocol):
             self._around.registry.limited["max_message_bytes"] += 1
         self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
-        is_whole = bool(frames) and not self._parts and not self._websocket.reader.buffer
+        is_whole = bool(frames) and not self._assembly.is_under_way and not self._websocket.reader.buffer
         if session is not None and self._phase is _Phase.OPEN and is_whole:
             session.bytes_ended()
 
@@ -392,40 +309,21 @@ class Connection(asyncio.Protocol):
                     self.write(Frame(PONG, frame.data).serialize(mask=False))
             case _ if frame.opcode is CLOSE:
                 self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-            case _ if frame.fin and not self._parts:
-                self._message(bytes(frame.data), is_text=frame.opcode is TEXT)
             case _:
-                self._take_part(frame)
+                self._take_data(frame)
 
-    def _message(self, data: bytes, *, is_text: bool) -> None:
-        if is_text and not _is_utf8(data):
-            self.close(INVALID_TEXT)
-        else:
-            self._hand_on(data, is_text=is_text)
+    def _take_data(self, frame: Frame) -> None:
+        match self._assembly.take(frame):
+            case Whole(data, is_text):
+                self._hand_on(data, is_text=is_text)
+            case CloseCode() as fault:
+                self._around.registry.limited["max_fragments"] += fault is TOO_MANY_PARTS
+                self.close(fault)
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session; it reads text and binary alike."""
         if self._session is not None:
             self._session.message(data)
-
-    def _take_part(self, frame: Frame) -> None:
-        """Put a fragment to the others; text is checked as it comes, so that a fault is found at once."""
-        if frame.opcode is not CONT:
-            self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
-        self._parts.append(bytes(frame.data))
-        if len(self._parts) > self._around.settings.max_fragments:
-            self._around.registry.limited["max_fragments"] += 1
-            self.close(TOO_MANY_PARTS)
-            return
-        try:
-            if self._decoder is not None:
-                self._decoder.decode(self._parts[-1], frame.fin)
-        except UnicodeDecodeError:
-            self.close(INVALID_TEXT)
-            return
-        if frame.fin:
-            parts, self._parts = self._parts, []
-            self._hand_on(b"".join(parts), is_text=self._decoder is not None)
 
     # Frames to the client.
 
@@ -433,21 +331,6 @@ class Connection(asyncio.Protocol):
     def name(self) -> str:
         """Id of the connection, as in the welcome and in logs."""
         return str(self._websocket.id)
-
-    @property
-    def address(self) -> str:
-        """The client's address; before its handshake was read, and for plain HTTP, that of the socket's other end."""
-        return self._visitor.address
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether nobody on the way can read along, as far as a listed proxy."""
-        return self._visitor.is_secure
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether it must show a valid token whatever others must: it named no page, and only listed ones may come."""
-        return self._visitor.needs_token
 
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
@@ -500,7 +383,7 @@ class Connection(asyncio.Protocol):
             self.cut()
             return
         self._phase, self._deadline = _Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
-        if self._websocket.state is OPEN:  # else a close or a fault came behind what we close for, and has its answer
+        if self._websocket.is_open:  # else a close or a fault came behind what we close for, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
         self._release_drain()
@@ -541,11 +424,3 @@ class Connection(asyncio.Protocol):
             self._loop.call_later(_LINGER_S, self._transport.close)
         else:
             self._transport.close()
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

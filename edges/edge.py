@@ -11,12 +11,11 @@ import os
 import platform
 import ssl
 import time
-from collections.abc import Coroutine, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
-from bus.errors import BusError, BusUnavailable
+from bus.errors import BusError
 from bus.inspection import inspect
 from bus.log import Log
 from bus.probe import Probe
@@ -30,32 +29,22 @@ from edges.connection import Connection
 from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
+from edges.presence import announce, announce_once, withdraw
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
 from edges.published import PublishedKeys
 from edges.quotas import Quota
 from edges.registry import Registry, RegistryStatistics
 from edges.revoked import Revoked
-from edges.session import Surroundings
 from edges.settings import EdgeSettings
-from edges.tls import check_exposure, expiry_warning, identity
+from edges.surroundings import Surroundings
+from edges.tls import check_exposure, identity
+from edges.upkeep import close_rooms, keep_keys, keep_logs, spared, watch_certificate, watch_deadlines
 
 __all__ = ["Edge"]
 
-_HEARTBEAT_S: Final = 3.0
-_PRESENCE_S: Final = 10.0
-_WITHDRAW_S: Final = 1.0
-"""For a Redis that hangs: what is not taken back expires by itself."""
 _COMPARE_RETRY_S: Final = 0.2
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
-_DEADLINES_S: Final = 1.0
-_ROOMS_S: Final = 0.25
-_DAY_S: Final = 86_400.0
-_KEEP_EVERY_S: Final = 600.0
-_KEYS_EVERY_S: Final = 300.0
-_KEEP_SHARE: Final = 3
-"""A log is kept so many times in its life, so that one call may fail."""
-
 _OUTAGE: Final = Notice(DEGRADED, {"reason": "the link to Redis is down; events will be made up for"})
 
 _logger = logging.getLogger("edgebus.edges")
@@ -180,15 +169,19 @@ class Edge:
             self._subscriber.listen(REVOKED, self._revoked.take)
         await self._subscriber.__aenter__()
         self._tasks = [
-            asyncio.create_task(self._watch_deadlines(), name="edge deadlines"),
-            asyncio.create_task(self._close_rooms(), name="edge rooms"),
-            asyncio.create_task(self._announce(), name="edge presence"),
-            asyncio.create_task(self._keep_logs(), name="edge logs"),
-            asyncio.create_task(self._watch_certificate(), name="edge certificate"),
+            asyncio.create_task(work, name=f"edge {name}") for name, work in self._upkeep(gate.published).items()
         ]
-        if gate.published is not None:
-            self._tasks.append(asyncio.create_task(_keep_keys(gate.published), name="edge keys"))
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+
+    def _upkeep(self, published: PublishedKeys | None) -> dict[str, Coroutine[Any, Any, None]]:
+        works = {
+            "deadlines": watch_deadlines(self._registry, self._hub, self.settings.slow_deadline_s),
+            "rooms": close_rooms(self._hub),
+            "presence": announce(self._log, self.id, self._facts),
+            "logs": keep_logs(self._log, self._hub, self.service.families),
+            "certificate": watch_certificate(self._expires),
+        }
+        return works if published is None else {**works, "keys": keep_keys(published)}
 
     def _prepare_tls(self) -> None:
         if self._tls is None and (files := identity(self.settings)) is not None:
@@ -213,7 +206,7 @@ class Edge:
         """
         self._is_draining, self._farewell = True, RESTARTING
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
-        self._spawn(self._announce_once(), "edge presence")
+        self._spawn(announce_once(self._log, self.id, self._facts()), "edge presence")
         await asyncio.sleep(self.settings.drain_notice_s)
         await send_away(self._registry, self.settings.drain_window_s)
 
@@ -221,16 +214,14 @@ class Edge:
         """Close in order; calling it twice is harmless."""
         if self._server is None:
             return
-        presence = f"bus:edge:{self.id}"  # while the port is known
+        edge_id = self.id  # while the port is known
         server, self._server = self._server, None
         self._is_draining = True
         server.close()
         await self._close_connections()
         await self._subscriber.close()  # first: what comes by it may begin new tasks
         await end([*self._tasks, *self._commands, *self._answers.reads, *self._hub.reads])
-        with contextlib.suppress(BusError, TimeoutError):
-            async with asyncio.timeout(_WITHDRAW_S):
-                await self._log.withdraw(presence)
+        await withdraw(self._log, edge_id)
         await self._log.close()
         await self._probe_log.close()
         await self._revoked.close()
@@ -278,75 +269,28 @@ class Edge:
         """Return the counters of connections and of rooms."""
         return self._registry.statistics(), self._hub.statistics()
 
-    # What goes on by itself.
-
-    async def _watch_deadlines(self) -> None:
-        """Look at every connection's deadlines."""
-        while True:
-            await asyncio.sleep(_DEADLINES_S)
-            now = asyncio.get_running_loop().time()
-            for connection in self._registry:
-                connection.check_deadlines(now)
-            self._hub.turns.check_deadlines(now, self.settings.slow_deadline_s)
-            self._registry.look(now)
-
-    async def _close_rooms(self) -> None:
-        """Look for rooms that nobody has been in for a while."""
-        while True:
-            await asyncio.sleep(_ROOMS_S)
-            await self._hub.close_empty()
-
-    async def _announce(self) -> None:
-        """Say in Redis that this edge is there, for as long as it is."""
-        while True:
-            await self._announce_once()
-            await asyncio.sleep(_HEARTBEAT_S)
-
-    async def _announce_once(self) -> None:
-        with _spared("presence"):
-            await self._log.announce(f"bus:edge:{self.id}", self._presence(), expires_s=_PRESENCE_S)
-
-    def _presence(self) -> dict[str, str | int]:
+    def _facts(self) -> dict[str, str | int]:
         return {
             "service": self.service.name,
-            "host": platform.node(),
             "port": self.port,
-            "pid": os.getpid(),
             "connections": len(self._registry),
             "rooms": self._hub.statistics().rooms,
             "started": int(self._started * 1000),
-            "version": _version(),
             "generation": self._subscriber.statistics().generation,
             "draining": int(self._is_draining),
         }
 
-    async def _keep_logs(self) -> None:
-        """Keep the logs of open rooms from expiring while somebody watches."""
-        lives_s = [it.retention.expires_s for it in self.service.families if it.retention.kind != "live"]
-        every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
-        while True:
-            await asyncio.sleep(every_s)
-            with _spared("logs"):
-                await self._log.keep(self._hub.channels)
-
-    async def _watch_certificate(self) -> None:
-        """Say at the start, and once a day, that the certificate ends soon."""
-        while True:
-            warning = None if self._expires is None else expiry_warning(self._expires, datetime.now(UTC))
-            if warning is not None:
-                _logger.warning(warning)
-            await asyncio.sleep(_DAY_S)
+    # The link to Redis comes and goes.
 
     def _link_came(self) -> None:
         self._log.forget()
-        if (
-            self._subscriber.statistics().generation > 1
-        ):  # what was asked meanwhile may wait for where nothing comes back
+        generation = self._subscriber.statistics().generation
+        if generation > 1:  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
         self._spawn(self._compare(), "compare rooms")
         if self._has_tokens:
             self._revoked.read()
-        if self._subscriber.statistics().generation == 1:
+        if generation == 1:
             self._spawn(self._inspect(), "inspect Redis")
 
     async def _inspect(self) -> None:
@@ -389,7 +333,7 @@ class Edge:
             await asyncio.sleep(wait_s)
             if not self._is_link(generation):
                 return
-            with _spared("forks"):
+            with spared("forks"):
                 await self._hub.look()
 
     def _is_link(self, generation: int) -> bool:
@@ -426,13 +370,6 @@ class Edge:
             connection.cut()
 
 
-async def _keep_keys(published: PublishedKeys) -> None:
-    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
-    while True:
-        await published.refresh()
-        await asyncio.sleep(_KEYS_EVERY_S)
-
-
 def _registry(settings: EdgeSettings) -> Registry:
     address = Quota(
         "address",
@@ -443,21 +380,3 @@ def _registry(settings: EdgeSettings) -> Registry:
         "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
     )
     return Registry(settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user)
-
-
-@contextlib.contextmanager
-def _spared(what: str) -> Iterator[None]:
-    """Let work that is repeated anyway fail: a Redis that is away or full must not end an edge that still delivers."""
-    try:
-        yield
-    except BusUnavailable:
-        _logger.debug("Redis is away", extra={"work": what})
-    except BusError as error:
-        _logger.warning("Redis refused", extra={"work": what, "reason": str(error)})
-
-
-def _version() -> str:
-    try:
-        return version("edgebus")
-    except PackageNotFoundError:
-        return "unknown"

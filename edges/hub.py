@@ -1,16 +1,16 @@
 """Who watches what: rooms opened on demand, and every line from Redis handed to the members of its room.
 
 A room is opened by its first member (subscribe, wait for Redis' confirmation, read where the log ends) and closed
-``linger_s`` after its last one left, under the room's lock and with a second look. Handing on never waits.
+``linger_s`` after its last one left, under the room's lock and with a second look. Handing on never waits; how members
+are written to is in ``edges/fanout.py``.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
@@ -19,19 +19,15 @@ from bus.log import Head, Log
 from bus.position import BEGINNING, Reason
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
-from edges.dialects import Dialect
+from bus.tasks import Spawn
+from edges.fanout import Fanout
 from edges.limits import LimitReached
-from edges.mending import Mending, Spawn
-from edges.protocol import text_frame
+from edges.mending import Mending
 from edges.room import BACKLOG_BYTES, Item, Member, Room
 from edges.tails import Tails
 from edges.turns import Turns
 
 __all__ = ["Hub", "HubStatistics"]
-
-_SLICE_MEMBERS: Final = 2_000
-"""How many members are written to before other work is heard; some 10 ms."""
-
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -89,8 +85,8 @@ class Hub:
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
-        self._corked: list[Member] = []
-        self._lines = self._deliveries = self._dropped = self._gaps = self._repaired = 0
+        self._fanout = Fanout()
+        self._lines = self._dropped = self._gaps = self._repaired = 0
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
         """Name the link that subscribes for the rooms, and who owns tasks; once, before the first room is opened."""
@@ -112,7 +108,7 @@ class Hub:
         return HubStatistics(
             rooms=sum(1 for room in rooms if len(room)),
             lines=self._lines,
-            deliveries=self._deliveries,
+            deliveries=self._fanout.deliveries,
             dropped=self._dropped,
             gaps=self._gaps + sum(room.gaps for room in rooms),
             repaired=self._repaired + sum(room.repaired for room in rooms),
@@ -334,8 +330,8 @@ class Hub:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
     def _write_waiting(self, room: Room) -> None:
-        self._flush(room)
-        self._uncork()
+        self._fanout.flush(room)
+        self._fanout.uncork()
 
     # Handing on.
 
@@ -357,8 +353,8 @@ class Hub:
             elif was_whole and not room.is_whole:
                 self._mending.begin(room)
         for room in touched:
-            self._flush(room)
-        self._uncork()
+            self._fanout.flush(room)
+        self._fanout.uncork()
 
     def _arrived(self, room: Room, line: bytes) -> Arrived | None:
         if len(line) > self._line_limit_bytes:
@@ -377,55 +373,8 @@ class Hub:
         level = logging.WARNING if room.dropped == 1 else logging.DEBUG
         _logger.log(level, "dropped a line", extra={"channel": room.channel.name, "reason": reason})
 
-    def _flush(self, room: Room) -> None:
-        """Write what waits in a room, unless an earlier pass through its members is still under way."""
-        if room.passes:
-            return
-        items = room.take()
-        for dialect, members in room.members.items():
-            frames = [frame for item in items if (frame := _frame(dialect, item)) is not None] if members else []
-            if not frames:
-                continue
-            if len(members) > _SLICE_MEMBERS:
-                room.passes += 1
-                self._write_slices(room, members, list(members), b"".join(frames), len(frames))
-            else:
-                self._write(list(members), b"".join(frames), len(frames))
-
-    def _write(self, members: Sequence[Member], frames: bytes, count: int) -> None:
-        self._deliveries += len(members) * count
-        for member in members:
-            if member.deliver(frames):
-                self._corked.append(member)
-
-    def _write_slices(
-        self, room: Room, present: Container[Member], members: Sequence[Member], frames: bytes, count: int
-    ) -> None:
-        """Write to the first members, and to the rest after other work was heard.
-
-        Who left meanwhile gets nothing, nor who left and came back: its new position is behind these frames.
-        """
-        some, rest = members[:_SLICE_MEMBERS], members[_SLICE_MEMBERS:]
-        came = room.came_in_pass
-        self._write([member for member in some if member in present and member not in came], frames, count)
-        if rest:
-            asyncio.get_running_loop().call_soon(self._write_slices, room, present, rest, frames, count)
-        else:
-            room.end_pass()
-            self._flush(room)
-        self._uncork()
-
-    def _uncork(self) -> None:
-        corked, self._corked = self._corked, []
-        for member in corked:
-            member.uncork()
-
 
 def _newest_only(replay: Replay, start: Start) -> Replay:
     """Return what a latest channel gives: its one event, unless the reader has it; nothing is ever missing there."""
     has_it = isinstance(start, Since) and replay.position == start.position
     return Replay(() if has_it else replay.lines, None, replay.position)
-
-
-def _frame(dialect: Dialect, item: Item) -> bytes | None:
-    return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))

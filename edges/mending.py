@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
@@ -12,18 +12,17 @@ from bus.forks import Fork
 from bus.log import Log
 from bus.replay import Since
 from bus.subscriber import Subscriber
+from bus.tasks import Spawn
 from edges.room import Room
 from edges.tails import Tails
 
-__all__ = ["Mending", "Spawn"]
+__all__ = ["Mending"]
 
 _COMPARE_ROOMS: Final = 500
 _RETRY_S: Final = 0.2
 _COMPARED_S: Final = 5.0
 
 _logger = logging.getLogger("edgebus.edges")
-
-Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class Mending:

@@ -1,4 +1,4 @@
-"""Who is connected: admission against the limits, and the deadlines of all connections, looked at once a second."""
+"""Who is connected: places for clients, room for handshakes, quotas, and what is counted of them."""
 
 import asyncio
 from collections import Counter

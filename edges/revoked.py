@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from bus.errors import BusError, BusUnavailable
 from bus.revocation import KEPT_S, Revocation, Revocations, of_token, of_user
+from bus.tasks import Spawn
 from edges.access import Caller
 
 __all__ = ["Revoked"]
@@ -34,7 +34,7 @@ class Revoked:
     def __init__(
         self,
         revocations: Revocations,
-        spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"],
+        spawn: Spawn,
         on_news: Callable[[], None],
         *,
         clock: Callable[[], float] = time.time,
@@ -105,8 +105,7 @@ class Revoked:
 
     async def drop(self) -> None:
         """Give up the connection: it may lead nowhere."""
-        with suppress(BusError):
-            await self._revocations.drop()
+        await self._revocations.drop()
 
     async def close(self) -> None:
         """Close the connection; calling it twice is harmless."""

@@ -13,12 +13,11 @@ from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
 from bus.replay import REPLAY_BYTES, Replay
 from edges.dialects import Dialect
 from edges.protocol import Notice
+from edges.recent import RECENT_LINES, Recent
 from edges.slowness import Laggards
 
 __all__ = ["Item", "Member", "Room"]
 
-RECENT_LINES: Final = 256
-RECENT_BYTES: Final = 1024 * 1024
 HELD_LINES: Final = 2_000
 HELD_BYTES: Final = REPLAY_BYTES
 """How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
@@ -68,8 +67,7 @@ class Room:
         self._keeps_latest = channel.retention.kind == "latest"
         self._held: deque[Arrived] | None = deque()
         self._held_bytes = 0
-        self._recent: deque[Arrived] = deque()
-        self._recent_bytes = 0
+        self._recent = Recent()
         self._given: deque[str] = deque()
         self._positions: set[str] = set()
         self._overdue: set[str | None] | None = None
@@ -177,18 +175,7 @@ class Room:
 
         ``was_absent``: the log was just looked for, and not there at ``position``; so whatever is there now came later.
         """
-        at, lines = self.position, list(self._recent)
-        if position == at:
-            return ()
-        if was_absent and at is not None and at.endswith("-0"):
-            return () if order(at) <= order(position) else None
-        while lines and lines[-1].position != at:  # it waits, and comes to a newcomer anyway
-            lines.pop()
-        previous = BEGINNING if was_absent else position
-        for index in range(len(lines) - 1, -1, -1):
-            if lines[index].previous == previous:
-                return lines[index:]
-        return None
+        return self._recent.between(position, self.position, was_absent=was_absent)
 
     # Forks: where the log lost events that this edge had, or another one.
 
@@ -392,14 +379,13 @@ class Room:
 
     def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
         self._recent.clear()
-        self._recent_bytes = 0
         self._await_writing(Notice("room.gap", {"from": start, "to": end, "reason": reason}, self.channel.name))
 
     def _wait_with(self, arrived: Arrived) -> None:
         self._await_writing(arrived.line)
         if arrived.position is not None:
             self._stand_at(arrived.position)
-            self._remember(arrived)
+            self._recent.add(arrived)
         if self._keeps_latest:
             self._latest = arrived.line
 
@@ -416,13 +402,6 @@ class Room:
         self._positions.add(position)
         if len(self._given) > RECENT_LINES:
             self._positions.discard(self._given.popleft())
-
-    def _remember(self, arrived: Arrived) -> None:
-        self._recent.append(arrived)
-        self._recent_bytes += len(arrived.line)
-        while len(self._recent) > RECENT_LINES or (self._recent_bytes > RECENT_BYTES and len(self._recent) > 1):
-            oldest = self._recent.popleft()
-            self._recent_bytes -= len(oldest.line)
 
     def take(self) -> list[Item]:
         """Return what waits, and let nothing wait."""

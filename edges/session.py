@@ -1,31 +1,24 @@
-"""What a client's commands do: one at a time, in order, each answered exactly once.
+"""One client's conversation: its commands one at a time and in order, its greeting, and who it is.
 
-A session knows rooms, requests and limits, and the connection only as something that writes, closes and is paused.
-It has a task only while a command that must wait is under way.
+A session knows the connection only as something that writes, closes and is paused. It has a task only while a command
+that must wait is under way.
 """
 
 import asyncio
-import functools
 import logging
-import math
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bus.channel import Channel
-from bus.errors import BusError, BusUnavailable, ChannelError
-from bus.position import Reason
-from bus.replay import Replay, Start
-from bus.service import Service
-from edges.access import Access
+from bus.errors import BusError
+from edges import replies
 from edges.admission import Admission
-from edges.answers import Answers
+from edges.commands import Commands
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
-from edges.gate import Gate
-from edges.hub import Hub
-from edges.limits import LimitReached, Patience, TokenBucket
+from edges.door import Visitor
+from edges.inbox import Inbox, Source
+from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
     ABUSE,
@@ -53,14 +46,11 @@ from edges.protocol import (
 )
 from edges.published import KeysUnavailable
 from edges.quotas import Excess
-from edges.registry import Registry
-from edges.room import Room
-from edges.settings import EdgeSettings
+from edges.surroundings import Surroundings
 from edges.tokens import TokenRefused
 
-__all__ = ["Session", "Surroundings"]
+__all__ = ["Session"]
 
-_RETRY_AFTER_MS: Final = 1_000
 _ENTER_RETRY_S: Final = 1.0
 _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
@@ -68,25 +58,7 @@ _REASON_LIMIT: Final = 120
 _logger = logging.getLogger("edgebus.edges")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every connection of an edge shares, made once by the edge."""
-
-    service: Service
-    settings: EdgeSettings
-    hub: Hub
-    answers: Answers
-    registry: Registry
-    spawn: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-    health: Callable[[], dict[str, object]]
-    not_ready: Callable[[], str | None]
-    gate: Gate
-    access: Access
-    outage: Callable[[], Notice | None] = lambda: None
-    """What a client is to be told that comes while Redis is away; None when it is not."""
-
-
-class Speaker(Reader, Protocol):
+class Speaker(Reader, Source, Protocol):
     """The connection, as far as a session knows it."""
 
     @property
@@ -94,24 +66,14 @@ class Speaker(Reader, Protocol):
         """Id of the connection."""
 
     @property
-    def is_secure(self) -> bool:
-        """Whether nobody on the way can read along."""
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether it must show a token whatever others must, for where it comes from."""
+    def visitor(self) -> Visitor:
+        """Who is there, as far as the handshake told."""
 
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
-
-    def pause_reading(self) -> None:
-        """Take no more bytes for now."""
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
 
 
 class Session:
@@ -131,8 +93,7 @@ class Session:
         self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
         self._requests = tuple(request.name for request in around.service.requests)
         self._memberships = Memberships(speaker, around.hub, waiting_bytes=around.settings.max_waiting_bytes)
-        self._commands: deque[Command | Refusal] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._inbox = Inbox(speaker, around.settings.max_waiting_commands, self._carry_out, around.spawn)
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._has_ended = self._is_entering = self._knows_outage = False
@@ -141,8 +102,9 @@ class Session:
         self._bucket = TokenBucket(around.settings.message_rate_limit, now)
         self._patience = Patience()
         self._tokens = () if around.gate.is_open else tokens
-        needs_token = speaker.needs_token
+        needs_token = speaker.visitor.needs_token
         self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
+        self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run)
 
     @property
     def rooms(self) -> Mapping[str, Channel]:
@@ -166,7 +128,7 @@ class Session:
 
     def bytes_ended(self) -> None:
         """Take note that what the client said is complete; if it was no message, it counts as silent still."""
-        if self._welcome_is_due and self._welcome_timer is None and self._task is None:
+        if self._welcome_is_due and self._welcome_timer is None and not self._inbox.is_busy:
             self.begin()
 
     def end(self) -> None:
@@ -175,7 +137,7 @@ class Session:
             return
         self._has_ended = True
         self.bytes_came()
-        self._commands.clear()
+        self._inbox.clear()
         self._memberships.end()
 
     def fall_behind(self) -> None:
@@ -191,10 +153,9 @@ class Session:
         excess = self._speaker.identify(user)
         if excess is None:
             return True
-        sentence = f"{excess.name}: the limit is {excess.limit}; try again later"
-        retry_after_ms = math.ceil(excess.retry_s * 1000)
-        self._say(Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, "auth", reply_to, retry_after_ms))
-        self._speaker.close(CloseCode(AT_CAPACITY.code, sentence, come_back=True))
+        refusal = replies.in_excess(excess, reply_to)
+        self._say(refusal)
+        self._speaker.close(CloseCode(AT_CAPACITY.code, refusal.sentence, come_back=True))
         return False
 
     def _welcome_silent(self) -> None:
@@ -209,7 +170,7 @@ class Session:
         service = self._around.service
         rate = self._around.settings.message_rate_limit
         is_known = self._admission.caller.user_id is not None
-        secure = self._speaker.is_secure
+        secure = self._speaker.visitor.is_secure
         self._say(Welcome(self._speaker.name, service.name, service.welcome, rate, is_known, secure))
         outage = None if self._knows_outage else self._around.outage()
         if outage is not None:
@@ -230,15 +191,8 @@ class Session:
         understood = self._understood(text)
         wait_s = self._bucket.take(self._loop.time())
         command = understood if wait_s == 0 else self._too_many(understood, wait_s)
-        if command is None:
-            return
-        if self._task is None:
-            self._carry_out(command)
-            return
-        self._commands.append(command)
-        if len(self._commands) == self._around.settings.max_waiting_commands:
+        if command is not None and self._inbox.put(command):
             self._around.registry.limited["max_waiting_commands"] += 1
-            self._speaker.pause_reading()
 
     def _understood(self, text: bytes) -> Command | Refusal:
         command: Command | Refusal
@@ -273,21 +227,13 @@ class Session:
         if self._patience.ends(self._loop.time()):
             self._speaker.close(ABUSE)
             return None
-        rate = self._around.settings.message_rate_limit
-        return Refusal(
-            Code.RATE_LIMIT_EXCEEDED,
-            f"message_rate_limit: more than {rate} messages per second; wait, then repeat",
-            command.verb,
-            reply_to=getattr(command, "reply_to", None),
-            retry_after_ms=math.ceil(wait_s * 1000),
-        )
+        return replies.too_many_messages(command, self._around.settings.message_rate_limit, wait_s)
 
     # Commands.
 
     def _carry_out(self, command: Command | Refusal) -> None:
         if self._admission.is_locked and not self._may_be_said(command.verb):
-            sentence = "authenticate first: send an auth request with a token"
-            self._dismiss(Refusal(Code.AUTH_REQUIRED, sentence, command.verb, getattr(command, "reply_to", None)))
+            self._dismiss(replies.no_token_yet(command))
             return
         if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
             self._greet_flat(may_enter=not isinstance(command, Switch))
@@ -299,13 +245,13 @@ class Session:
             case Authenticate():
                 self._run(self._authenticate(command), "auth", command.reply_to)
             case Leave():
-                self._leave(command)
+                self._commands.leave(command)
             case Subscribe():
-                self._subscribe(command)
+                self._commands.subscribe(command)
             case Switch():
                 self._run(self._switch(command), "subscribe")
             case Ask():
-                self._run(self._ask(command), command.name, command.reply_to)
+                self._commands.ask(command)
 
     def _greet_flat(self, *, may_enter: bool = True) -> None:
         """Welcome a flat client, and put it into the first room unless it asks for another."""
@@ -315,74 +261,14 @@ class Session:
 
     def _run(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None) -> None:
         """Run what must wait; the commands behind it wait for it."""
-        self._task = self._around.spawn(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
+        self._inbox.run(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
 
     async def _guard(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None:
         try:
             await work
         except Exception:
             _logger.exception("a command failed", extra={"connection": self._speaker.name, "verb": verb})
-            self._answer(Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log", verb, reply_to))
-        self._task = None
-        self._carry_on()
-
-    def _carry_on(self) -> None:
-        limit = self._around.settings.max_waiting_commands
-        was_full = len(self._commands) >= limit
-        while self._commands and self._task is None:
-            self._carry_out(self._commands.popleft())
-        if was_full and len(self._commands) < limit:
-            self._speaker.resume_reading()
-
-    def _subscribe(self, command: Subscribe) -> None:
-        try:
-            channel = self._around.service.channel(command.channel)
-        except ChannelError as error:
-            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "subscribe", command.reply_to))
-            return
-        if not self._admission.may_read(channel):
-            self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
-        elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
-            self._around.registry.limited["max_rooms"] += 1
-            sentence = f"max_rooms: already in {len(self._memberships)} rooms, the limit of one connection; leave one"
-            self._answer(Refusal(Code.SUBSCRIPTION_LIMIT, sentence, "subscribe", command.reply_to))
-        elif command.start is not None and channel.retention.kind != "live":
-            self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
-        elif not self._memberships.join(channel, lambda room: self._answer(_subscribed(room, command))):
-            self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
-
-    async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
-        with self._telling("subscribe", command.reply_to):
-            await self._memberships.open_and_join(channel, lambda room: self._answer(_subscribed(room, command)))
-
-    async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
-        with self._telling("subscribe", command.reply_to):
-            answer = functools.partial(_resumed, channel, command)
-            await self._memberships.resume(channel, start, lambda replay: self._answer(answer(replay)))
-
-    @contextmanager
-    def _telling(self, verb: str, reply_to: str | None) -> Iterator[None]:
-        """Answer with what Redis, or the lack of it, makes impossible."""
-        try:
-            yield
-        except BusError as error:
-            self._answer(self._unavailable(error, verb, reply_to))
-
-    def _unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
-        if isinstance(error, LimitReached):
-            self._around.registry.limited[error.name] += 1
-            return Refusal(Code.UNAVAILABLE, str(error), verb, reply_to, _RETRY_AFTER_MS)
-        return _unavailable(error, verb, reply_to)
-
-    def _leave(self, command: Leave) -> None:
-        try:
-            channel = self._around.service.channel(command.channel)
-        except ChannelError as error:
-            self._answer(Refusal(Code.INVALID_CHANNEL, f"channel: {error}", "unsubscribe", command.reply_to))
-            return
-        self._memberships.leave(channel)
-        data = {"status": "unsubscribed", "channel": channel.name}
-        self._answer(Reply("unsubscribe", data, command.reply_to))
+            self._answer(replies.failed(verb, reply_to))
 
     async def _switch(self, command: Switch) -> None:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
@@ -394,7 +280,7 @@ class Session:
         try:
             await self._memberships.switch(channel, lambda _: self._answer(reply))
         except BusError as error:
-            self._answer(self._unavailable(error, "subscribe", None))
+            self._answer(self._commands.unavailable(error, "subscribe", None))
             self._enter_first_room()
 
     async def _enter(self, name: str) -> None:
@@ -416,20 +302,6 @@ class Session:
         is_free = not self._has_ended and not self._memberships and self.dialect.first_room == first_room
         return is_free and self._admission.may_read(self._around.service.channel(first_room))
 
-    async def _ask(self, command: Ask) -> None:
-        request = self._around.service.request(command.name)
-        if request is None:  # the parser lets known names through only
-            raise LookupError(command.name)
-        try:
-            check = self._admission.check(command)
-            data = await self._around.answers.answer(request, command.data, command.reply_to, check)
-        except Refused as refused:
-            self._answer(refused.refusal)
-        except BusError as error:
-            self._answer(_unavailable(error, command.name, command.reply_to))
-        else:
-            self._answer(Reply(command.name, data, command.reply_to))
-
     # Who the client is.
 
     def _may_be_said(self, verb: str | None) -> bool:
@@ -440,7 +312,7 @@ class Session:
         """Take the token of the handshake as if it were the first message, with no answer where it is good."""
         tokens, self._tokens = self._tokens, ()
         await self._admitted(tokens, None)
-        if not self._has_ended and not self._commands:
+        if not self._has_ended and not self._inbox:
             self.begin()
 
     async def _authenticate(self, command: Authenticate) -> None:
@@ -448,7 +320,7 @@ class Session:
         if not await self._admitted([command.token], command.reply_to):
             return
         if command.then is not None:
-            self._commands.appendleft(command.then)  # it has its own answer, and greets
+            self._inbox.put_first(command.then)  # it has its own answer, and greets
         elif self.dialect is FLAT and self._welcome_is_due:
             self._greet_flat()
         else:
@@ -465,7 +337,7 @@ class Session:
         except TokenRefused as refused:
             self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to))
         except KeysUnavailable as error:
-            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, _RETRY_AFTER_MS))
+            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, replies.RETRY_AFTER_MS))
         else:
             user = self._admission.caller.user_id
             return not self._has_ended and (user is None or self.count_user(user, reply_to))
@@ -517,29 +389,3 @@ class Session:
 
     def _say(self, message: Message) -> None:
         self._speaker.write(text_frame(self.dialect.write(message)))
-
-
-def _subscribed(room: Room, command: Subscribe) -> Reply:
-    data: dict[str, Any] = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
-    if command.start is not None:  # of a live channel nothing is kept, so nobody knows
-        data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
-    return Reply("subscribe", data, command.reply_to)
-
-
-def _resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
-    data = {
-        "status": "subscribed",
-        "channel": channel.name,
-        "position": replay.position,
-        "recovered": replay.reason is None,
-        "reason": replay.reason,
-        "replayed": len(replay.lines),
-    }
-    return Reply("subscribe", data, command.reply_to)
-
-
-def _unavailable(error: BusError, verb: str, reply_to: str | None) -> Refusal:
-    if not isinstance(error, BusUnavailable):
-        _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
-    sentence = "Redis cannot be reached at the moment; repeat the request later"
-    return Refusal(Code.UNAVAILABLE, sentence, verb, reply_to, _RETRY_AFTER_MS)

@@ -28,7 +28,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("EDGEBUS_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("edges.edge._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
+from websockets.frames import TEXT, Frame
 
 from tests.conformance import environment
 from tests.conformance.echo import Echo, EchoEdge, echo_settings
@@ -89,8 +90,8 @@ async def test_verdicts_are_those_of_the_baseline(driver: list[str], capsys: pyt
 class Credulous(Echo):
     """Takes every text for UTF-8."""
 
-    def _message(self, data: bytes, *, is_text: bool) -> None:
-        self._hand_on(data, is_text=is_text)
+    def _take_data(self, frame: Frame) -> None:
+        self._hand_on(bytes(frame.data), is_text=frame.opcode is TEXT)
 
 
 class CredulousEdge(EchoEdge):

@@ -10,7 +10,7 @@ from websockets.http11 import Request, Response
 from edges import EdgeSettings
 from edges.connection import Connection
 from edges.door import Visitor, admit
-from edges.session import Surroundings
+from edges.surroundings import Surroundings
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.signing import SECRET, token
@@ -140,9 +140,9 @@ async def test_address_and_secure_through_a_proxy(start_edge: StartEdge, monkeyp
     client.write(upgrade("/", "X-Forwarded-For: 1.2.3.4, 203.0.113.9", "X-Forwarded-Proto: https"))
     await client.head()
     assert (await client.message())["data"]["secure"] is True
-    assert [one.address for one in seen] == ["203.0.113.9"]
+    assert [one.visitor.address for one in seen] == ["203.0.113.9"]
     await client.close()
     other = await Client.open(edge.port)
     assert (await other.message())["data"]["secure"] is False
-    assert seen[1].address == "127.0.0.1"
+    assert seen[1].visitor.address == "127.0.0.1"
     await other.close()

@@ -9,7 +9,8 @@ from bus.position import BEGINNING
 from bus.replay import Replay, Since, Tail
 from edges import room as room_module
 from edges.protocol import Notice
-from edges.room import HELD_LINES, RECENT_LINES, Room
+from edges.recent import RECENT_LINES
+from edges.room import HELD_LINES, Room
 from tests.edges.test_room import event, foreign, head, opened
 
 Told = int | str | tuple[str, str | None, str]

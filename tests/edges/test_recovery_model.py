@@ -23,11 +23,13 @@ from edges import EdgeSettings, memberships, mending, session
 from edges.access import Access
 from edges.answers import Answers
 from edges.dialects import Dialect
+from edges.door import Visitor
 from edges.gate import Gate
 from edges.hub import Hub
 from edges.protocol import CloseCode
 from edges.registry import Registry
-from edges.session import Session, Surroundings
+from edges.session import Session
+from edges.surroundings import Surroundings
 from producers.services.mahavishnu import SERVICE
 from tests.edges.model_log import Redis, X
 
@@ -97,7 +99,7 @@ class Peer:
     """A connection that only keeps what is written."""
 
     name = "peer"
-    is_secure = needs_token = False
+    visitor = Visitor("", is_secure=False)
 
     def __init__(self) -> None:
         self.written = b""

@@ -122,5 +122,5 @@ def test_members_that_lag_are_given_or_told_everything(
     slice_members: int, monkeypatch: pytest.MonkeyPatch, actions: list[tuple[str, int]]
 ) -> None:
     """Whatever the order of events, lagging and coming back, the chain holds at every member."""
-    monkeypatch.setattr("edges.hub._SLICE_MEMBERS", slice_members)
+    monkeypatch.setattr("edges.fanout._SLICE_MEMBERS", slice_members)
     asyncio.run(play(actions))

@@ -154,7 +154,7 @@ async def test_expiry_is_warned_of_at_start_and_every_day(
     days: int,
 ) -> None:
     """The log has the warning at once, and again a day (here: a moment) later; a good certificate has none."""
-    monkeypatch.setattr("edges.edge._DAY_S", 0.01)
+    monkeypatch.setattr("edges.upkeep._DAY_S", 0.01)
     certificate, key = files.pair("soon", SERVER, days=days)
 
     def warned() -> int:

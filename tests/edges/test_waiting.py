@@ -14,7 +14,7 @@ from edges.gate import Gate
 from edges.hub import Hub
 from edges.protocol import Notice
 from edges.registry import Registry
-from edges.session import Surroundings
+from edges.surroundings import Surroundings
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import PING, TEXT, frame, upgrade
 from tests.edges.test_hub import Redis, X

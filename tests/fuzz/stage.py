@@ -23,7 +23,7 @@ from edges.connection import Connection
 from edges.gate import Gate
 from edges.hub import Hub
 from edges.registry import Registry
-from edges.session import Surroundings
+from edges.surroundings import Surroundings
 
 __all__ = ["Stage", "client_frame"]
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from websockets.exceptions import ConnectionClosed
 
-from bus.embedded import find_server
+from bus.server import find_server
 from producers.services import NAMES, load
 from tests.journeys.clients import Viewer, eventually, viewing
 from tests.journeys.processes import (

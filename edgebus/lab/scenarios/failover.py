@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from bus.address import check_url
-from bus.embedded import find_server
 from bus.errors import AddressError
+from bus.server import find_server
 from edgebus.lab.listener import Listener
 from edgebus.lab.proxy import Proxy
 from edgebus.lab.publisher import Publisher

@@ -1,0 +1,50 @@
+"""What an edge says of itself in Redis while it is there. That of one that was killed expires by itself."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, TypeAlias
+
+from bus.errors import BusError
+from bus.log import Log
+from edges.upkeep import spared
+
+__all__ = ["announce", "announce_once", "withdraw"]
+
+_HEARTBEAT_S: Final = 3.0
+_PRESENCE_S: Final = 10.0
+_WITHDRAW_S: Final = 1.0
+"""For a Redis that hangs: what is not taken back expires by itself."""
+
+_Facts: TypeAlias = Mapping[str, str | int]
+
+
+async def announce(log: Log, edge_id: str, facts: Callable[[], _Facts]) -> None:
+    """Say that an edge is there, and the newest facts about it, for as long as this runs."""
+    while True:
+        await announce_once(log, edge_id, facts())
+        await asyncio.sleep(_HEARTBEAT_S)
+
+
+async def announce_once(log: Log, edge_id: str, facts: _Facts) -> None:
+    """Say it now; where Redis is away, the next time."""
+    process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
+    with spared("presence"):
+        await log.announce(f"bus:edge:{edge_id}", {**facts, **process}, expires_s=_PRESENCE_S)
+
+
+async def withdraw(log: Log, edge_id: str) -> None:
+    """Take it back at once, if Redis lets us."""
+    with suppress(BusError, TimeoutError):
+        async with asyncio.timeout(_WITHDRAW_S):
+            await log.withdraw(f"bus:edge:{edge_id}")
+
+
+def _version() -> str:
+    try:
+        return version("edgebus")
+    except PackageNotFoundError:
+        return "unknown"

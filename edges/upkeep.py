@@ -1,0 +1,83 @@
+"""What an edge does by itself, again and again: look at deadlines, rooms, logs, keys and its certificate."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from bus.channel import Family
+from bus.errors import BusError, BusUnavailable
+from bus.log import Log
+from edges.hub import Hub
+from edges.published import PublishedKeys
+from edges.registry import Registry
+from edges.tls import expiry_warning
+
+__all__ = ["close_rooms", "keep_keys", "keep_logs", "spared", "watch_certificate", "watch_deadlines"]
+
+_DEADLINES_S: Final = 1.0
+_ROOMS_S: Final = 0.25
+_DAY_S: Final = 86_400.0
+_KEEP_EVERY_S: Final = 600.0
+_KEYS_EVERY_S: Final = 300.0
+_KEEP_SHARE: Final = 3
+"""A log is kept so many times in its life, so that one call may fail."""
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+async def watch_deadlines(registry: Registry, hub: Hub, slow_deadline_s: float) -> None:
+    """Look at every connection's deadlines, and at those of replays."""
+    while True:
+        await asyncio.sleep(_DEADLINES_S)
+        now = asyncio.get_running_loop().time()
+        for connection in registry:
+            connection.check_deadlines(now)
+        hub.turns.check_deadlines(now, slow_deadline_s)
+        registry.look(now)
+
+
+async def close_rooms(hub: Hub) -> None:
+    """Look for rooms that nobody has been in for a while."""
+    while True:
+        await asyncio.sleep(_ROOMS_S)
+        await hub.close_empty()
+
+
+async def keep_logs(log: Log, hub: Hub, families: Sequence[Family]) -> None:
+    """Keep the logs of open rooms from expiring while somebody watches."""
+    lives_s = [it.retention.expires_s for it in families if it.retention.kind != "live"]
+    every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
+    while True:
+        await asyncio.sleep(every_s)
+        with spared("logs"):
+            await log.keep(hub.channels)
+
+
+async def watch_certificate(expires: datetime | None) -> None:
+    """Say at the start, and once a day, that the certificate ends soon; None: there is none of which that is known."""
+    while True:
+        warning = None if expires is None else expiry_warning(expires, datetime.now(UTC))
+        if warning is not None:
+            _logger.warning(warning)
+        await asyncio.sleep(_DAY_S)
+
+
+async def keep_keys(published: PublishedKeys) -> None:
+    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
+    while True:
+        await published.refresh()
+        await asyncio.sleep(_KEYS_EVERY_S)
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Let work that is repeated anyway fail: a Redis that is away or full must not end an edge that still delivers."""
+    try:
+        yield
+    except BusUnavailable:
+        _logger.debug("Redis is away", extra={"work": what})
+    except BusError as error:
+        _logger.warning("Redis refused", extra={"work": what, "reason": str(error)})
