@@ -30,7 +30,7 @@ async def link_cut(site: Site) -> None:
         site.heal()
     rate = len(site.attempts) / (site.now_s - began_s)
     site.require(f"{killed} links were killed", killed > 0)
-    site.require(f"{rate:.0f} events a second were published", rate > 500)
+    site.require(f"{rate:.0f} events a second were published", rate > site.size.of(200, 500))
     await site.conclude(redis)
 
 
