@@ -88,7 +88,7 @@ def edge(
     insecure_behind_proxy: Annotated[
         bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
     ] = False,
-    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
+    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
     log_level: LevelOption = Level.INFO,
 ) -> None:
     """Serve one service's clients over WebSocket, until told to stop."""
@@ -102,13 +102,13 @@ def edge(
     with exits():
         settings = EdgeSettings.load(
             config,
+            _settings(more or []),
             host=host,
             port=port,
             redis_url=redis,
             max_connections=max_connections,
             message_rate_limit=message_rate_limit,
             insecure_behind_proxy=insecure_behind_proxy or None,
-            **_settings(more or []),
         )
         if not settings.enabled:
             show("websocket.enabled is false: nothing to do")
@@ -322,7 +322,7 @@ def token_make(
 
     with exits():
         made = tokens.make(
-            EdgeSettings.load(config, **_settings(more or [])),
+            EdgeSettings.load(config, _settings(more or [])),
             user=user,
             permissions=permissions or [],
             lives_s=expires_in,
@@ -347,7 +347,7 @@ def token_check(
     from edges import EdgeSettings
 
     with exits():
-        settings = EdgeSettings.load(config, **_settings(more or []))
+        settings = EdgeSettings.load(config, _settings(more or []))
         shown = sys.stdin.read() if text == "-" else text
         is_taken = run(tokens.check(settings, shown.strip(), as_json=as_json))
     raise typer.Exit(Exit.OK if is_taken else Exit.FAILED)

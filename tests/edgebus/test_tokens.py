@@ -106,6 +106,8 @@ def test_refused(shown: str, sentence: str) -> None:
         (["check", "x"], None, 2, "no key is set up"),
         (["check", "x", "--set", "auth_jwks=http://issuer.example/"], None, 2, "auth_jwks: is no https URL"),
         (["check", "x", "--set", "nope=1"], None, 2, "--set nope"),
+        (["check", "x", "--set", "file=1"], None, 2, "--set file: no such setting"),
+        (["make", "x", "--set", "max_connections=0"], None, 2, "--set max_connections: "),
         (["revoke"], None, 2, "give --user or --id"),
         (["revoke", "--user", "a", "--id", "b"], None, 2, "give --user or --id"),
         (["revoke", "--user", "a", "--redis", "redis://127.0.0.1:1"], None, 3, "edgebus broker"),
