@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "default_url",
     "login",
     "open_link",
+    "redis_cli",
     "start_line",
     "with_login",
     "without_password",
@@ -130,6 +132,31 @@ def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
     if arguments.get("ssl_cert_reqs") == "none":
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+async def redis_cli(url: str) -> str:
+    """Return how an administrator starts ``redis-cli`` where ``url`` leads; no password is in it, it asks for one.
+
+    Raises:
+        OSError: with Sentinel, no primary is known.
+
+    """
+    arguments, user = check_url(url), login(url)
+    if "sentinels" in arguments:
+        host, port = await arguments["sentinels"].primary()
+    else:
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+    place = ["-s", arguments["path"]] if "path" in arguments else ["-h", host, "-p", str(port)]
+    admin = ["--user", "ADMIN"] if len(user) > 1 and user[0] != "default" else []
+    return shlex.join(["redis-cli", *place, *_tls_words(arguments), *admin, *(["--askpass"] if user else [])])
+
+
+def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
+    if not issubclass(arguments.get("connection_class", object), SSLConnection):
+        return []
+    files = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
+    named = [word for name, option in files.items() if arguments.get(name) for word in (option, arguments[name])]
+    return ["--tls", *named, *(["--insecure"] if arguments.get("ssl_cert_reqs") == "none" else [])]
 
 
 def start_line(url: str) -> str:

@@ -32,6 +32,7 @@ class Facts:
         maxmemory_bytes: 0 is no bound.
         policy: what goes when memory is full.
         pubsub_limit: of a subscriber's output, bytes: at once, and for how many seconds how much. 0 is no bound.
+        has_file: whether it was started with a configuration file, which ``CONFIG REWRITE`` can write to.
 
     """
 
@@ -39,21 +40,27 @@ class Facts:
     maxmemory_bytes: int = 0
     policy: str | None = None
     pubsub_limit: tuple[int, int, int] | None = None
+    has_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is not as it should be, the line to run, and what was found."""
+    """What is not as it should be, the line to run, what was found, and what keeps the change over a restart."""
 
     text: str
     run: str
     facts: Mapping[str, str | int] = field(default_factory=dict)
+    keep: str | None = None
 
 
-def judge(facts: Facts, *, line_limit_bytes: int) -> list[Finding]:
-    """Return what could cost events of up to ``line_limit_bytes``. Pure."""
-    found = [_version(facts), _eviction(facts), _output(facts, line_limit_bytes * _IN_FLIGHT)]
+def judge(facts: Facts, *, line_limit_bytes: int, cli: str = "redis-cli") -> list[Finding]:
+    """Return what could cost events of up to ``line_limit_bytes``; ``cli`` begins the lines to run. Pure."""
+    found = [_version(facts), _eviction(facts, cli), _output(facts, cli, line_limit_bytes * _IN_FLIGHT)]
     return [finding for finding in found if finding is not None]
+
+
+def _change(text: str, cli: str, setting: str, facts: Facts, found: Mapping[str, str | int]) -> Finding:
+    return Finding(text, f"{cli} CONFIG SET {setting}", found, f"{cli} CONFIG REWRITE" if facts.has_file else None)
 
 
 def _version(facts: Facts) -> Finding | None:
@@ -64,23 +71,22 @@ def _version(facts: Facts) -> Finding | None:
     return Finding(text, "edgebus broker", {"version": facts.version or ""})
 
 
-def _eviction(facts: Facts) -> Finding | None:
+def _eviction(facts: Facts, cli: str) -> Finding | None:
     """Look for a policy other than ``noeviction``: every log has a time to live, so the volatile ones take logs too."""
     if facts.policy in (None, "noeviction") or facts.maxmemory_bytes == 0:
         return None
     text = "this Redis drops logs when its memory is full, and with them what clients come back to"
-    return Finding(text, "redis-cli CONFIG SET maxmemory-policy noeviction", {"policy": facts.policy or ""})
+    return _change(text, cli, "maxmemory-policy noeviction", facts, {"policy": facts.policy or ""})
 
 
-def _output(facts: Facts, wanted_bytes: int) -> Finding | None:
+def _output(facts: Facts, cli: str, wanted_bytes: int) -> Finding | None:
     """Look for a bound at which Redis would cut off an edge that has only a few large events to read."""
     hard, soft, soft_s = facts.pubsub_limit or (0, 0, 0)
     if all(bound == 0 or bound >= wanted_bytes for bound in (hard, soft if soft_s else 0)):
         return None
     hard, soft = (max(bound, wanted_bytes) if bound else 0 for bound in (hard, soft))
     text = "this Redis cuts off an edge that has a few of the largest events to read"
-    run = f"redis-cli CONFIG SET {_LIMIT} 'pubsub {hard} {soft} {soft_s}'"
-    return Finding(text, run, {"wanted_bytes": wanted_bytes})
+    return _change(text, cli, f"{_LIMIT} 'pubsub {hard} {soft} {soft_s}'", facts, {"wanted_bytes": wanted_bytes})
 
 
 async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
@@ -95,11 +101,16 @@ async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
     try:
         async with address.client(url, name) as redis:
             facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
+        cli = await address.redis_cli(url)
     except (RedisError, OSError, TimeoutError) as error:
         _logger.debug("Redis was not looked at", extra={"reason": str(error)})
         return
-    for finding in judge(facts, line_limit_bytes=line_limit_bytes):
-        _logger.warning(finding.text, extra={**finding.facts, "run": finding.run})
+    for finding in judge(facts, line_limit_bytes=line_limit_bytes, cli=cli):
+        keep = {} if finding.keep is None else {"keep": finding.keep}
+        _logger.warning(finding.text, extra={**finding.facts, "run": finding.run, **keep})
+    if facts.pubsub_limit is None:
+        wanted = {"wanted_bytes": line_limit_bytes * _IN_FLIGHT, "run": f"{cli} CONFIG GET {_LIMIT}"}
+        _logger.info("Redis was not asked how much it holds for an edge: an administrator can", extra=wanted)
 
 
 async def _read(redis: Redis, *, may_configure: bool) -> Facts:
@@ -111,6 +122,7 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
         maxmemory_bytes=int(info.get("maxmemory", 0)),
         policy=info.get("maxmemory_policy"),
         pubsub_limit=_pubsub(config.get(_LIMIT, "")),
+        has_file=bool(info.get("config_file")),
     )
 
 

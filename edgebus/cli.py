@@ -88,7 +88,7 @@ def edge(
     insecure_behind_proxy: Annotated[
         bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
     ] = False,
-    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
+    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
     log_level: LevelOption = Level.INFO,
 ) -> None:
     """Serve one service's clients over WebSocket, until told to stop."""
@@ -102,13 +102,13 @@ def edge(
     with exits():
         settings = EdgeSettings.load(
             config,
+            _settings(more or []),
             host=host,
             port=port,
             redis_url=redis,
             max_connections=max_connections,
             message_rate_limit=message_rate_limit,
             insecure_behind_proxy=insecure_behind_proxy or None,
-            **_settings(more or []),
         )
         if not settings.enabled:
             show("websocket.enabled is false: nothing to do")
@@ -263,7 +263,7 @@ def replay(
     *,
     since: Annotated[str, typer.Option(help="A position, an ISO time with its offset, or a span such as -15m.")],
     until: Annotated[str | None, typer.Option(help="The same forms; else all there is.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace at which it happened.")] = 1.0,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace at which it happened; else 1.")] = None,
     at_once: Annotated[bool, typer.Option("--at-once", help="Do not wait at all.")] = False,
     redis: RedisOption = None,
     service: ServiceOption = None,
@@ -275,7 +275,9 @@ def replay(
 
     with exits():
         _, found = find_channel(channel, all_services(service))
-        pace = None if at_once else speed
+        if at_once and speed is not None:
+            exit_with(Exit.USAGE, "--at-once, --speed: give one of them")
+        pace = None if at_once else speed or 1.0
         run(replaying.replay(_url(redis), found, since=since, until=until, speed=pace))
 
 
@@ -322,7 +324,7 @@ def token_make(
 
     with exits():
         made = tokens.make(
-            EdgeSettings.load(config, **_settings(more or [])),
+            EdgeSettings.load(config, _settings(more or [])),
             user=user,
             permissions=permissions or [],
             lives_s=expires_in,
@@ -347,7 +349,7 @@ def token_check(
     from edges import EdgeSettings
 
     with exits():
-        settings = EdgeSettings.load(config, **_settings(more or []))
+        settings = EdgeSettings.load(config, _settings(more or []))
         shown = sys.stdin.read() if text == "-" else text
         is_taken = run(tokens.check(settings, shown.strip(), as_json=as_json))
     raise typer.Exit(Exit.OK if is_taken else Exit.FAILED)
@@ -399,6 +401,7 @@ def lab_run(
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios, as `edgebus lab list` shows them.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    times: Annotated[int, typer.Option(min=1, max=1000, help="How often to run each.")] = 1,
     size: Annotated[LabSize, typer.Option(help="small is what the tests run.")] = LabSize.FULL,
     as_json: JsonOption = False,
 ) -> None:
@@ -412,7 +415,8 @@ def lab_run(
         exit_with(Exit.USAGE, "name scenarios, or write --all")
     configure("critical")
     with exits():
-        code = run(run_named(list(SCENARIOS) if everything else names or [], size=size, as_json=as_json))
+        chosen = list(SCENARIOS) if everything else names or []
+        code = run(run_named(chosen, times=times, size=size, as_json=as_json))
     raise typer.Exit(code)
 
 

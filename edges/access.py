@@ -22,7 +22,8 @@ class Caller:
         user_id: None for an anonymous caller.
         permissions: what it was given; an anonymous caller has some too, and goes through the same checks.
         expires_at: seconds since the epoch, None for an anonymous caller: every token expires.
-        issued_at: seconds since the epoch, None where the token does not say.
+        issued_after: seconds since the epoch: it was not issued before that, even if the issuer's clock is as far ahead
+            as it may be; None where the token does not say.
         token_id: the token's ``jti``, None where it has none.
 
     """
@@ -30,7 +31,7 @@ class Caller:
     user_id: str | None = None
     permissions: frozenset[str] = frozenset()
     expires_at: float | None = None
-    issued_at: float | None = None
+    issued_after: float | None = None
     token_id: str | None = None
 
 

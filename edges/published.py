@@ -92,26 +92,30 @@ class PublishedKeys:
         self._keys: tuple[Key, ...] = ()
         self._tried_at: float | None = None
         self._has_failed = False
+        self._fetches = 0
         self._turn = asyncio.Lock()
 
     async def keys(self, kid: str | None) -> tuple[Key, ...]:
         """Return the keys; fetched anew first, unless one is called ``kid`` or a fetch was tried within 30 s.
 
         Raises:
-            KeysUnavailable: there are none yet, or the last fetch failed and might have brought the one called ``kid``.
+            KeysUnavailable: there are none yet, or the one called ``kid`` may have come since the last fetch: that one
+                failed, or was begun for somebody else, and the next is not allowed yet.
 
         """
+        before = self._fetches
         if self._lacks(kid):
             async with self._turn:  # who comes meanwhile waits, and finds them fetched
                 if self._lacks(kid) and self._may_try():
                     await self.refresh()
-        if self._lacks(kid) and (self._has_failed or not self._keys):
+        if self._lacks(kid) and (self._has_failed or not self._keys or self._fetches == before):
             raise KeysUnavailable("the keys of the tokens' issuer cannot be had at the moment")
         return self._keys
 
     async def refresh(self) -> None:
         """Fetch the document; if that fails, the keys stay as they are, and the log says why."""
         self._tried_at = self._clock()
+        self._fetches += 1
         try:
             async with asyncio.timeout(2 * _FETCH_S):
                 self._keys = keys_of_jwks(await asyncio.to_thread(self._fetch, self._url))

@@ -52,15 +52,15 @@ class Revoked:
     def concerns(self, caller: Caller) -> bool:
         """Tell whether a caller's token was revoked.
 
-        Revoking a user is about the tokens that the user had by then: one issued later is good. Tokens count in
-        seconds, so that one of the same second is taken for older; so is one that does not say when it was issued.
+        Revoking a user is about every token that the user may have had by then: one that is later by more than the
+        issuer's clock may be ahead is good. One that does not say when it was issued is taken for older.
         """
         if caller.user_id is None:
             return False
         if caller.token_id is not None and of_token(caller.token_id) in self._known:
             return True
         at_ms = self._known.get(of_user(caller.user_id))
-        return at_ms is not None and (caller.issued_at is None or caller.issued_at * 1000 <= at_ms)
+        return at_ms is not None and (caller.issued_after is None or caller.issued_after * 1000 <= at_ms)
 
     def take(self, message: bytes) -> None:
         """Take what came on the channel; whatever it is, there is something new."""

@@ -1,9 +1,9 @@
 """Settings of one edge process: a YAML file, then ``EDGEBUS_…`` variables, then flags, each over the one before."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -15,11 +15,18 @@ from bus.errors import BusError
 from edges.forwarded import Network, parse_network
 from edges.origins import check_origin
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = ["EdgeSettings", "SettingsError"]
 
 _PREFIX: Final = "EDGEBUS_"
 _OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT", "EDGEBUS_TOKEN"})
 """Variables that other parts of the project read; everything else that begins with the prefix must be a setting."""
+
+
+_FLAGS: Final = {"redis_url": "--redis"}
+"""Flags of ``edgebus edge`` that are not called like their setting."""
 
 
 class SettingsError(BusError, ValueError):
@@ -155,31 +162,32 @@ class EdgeSettings(BaseSettings):
         return init_settings, env_settings
 
     @classmethod
-    def load(cls, file: Path | None = None, **flags: Any) -> Self:
+    def load(cls, file: Path | None = None, more: Mapping[str, str] | None = None, /, **flags: Any) -> Self:
         """Return the settings of ``file`` (the ecosystem's form, a ``websocket:`` section), environment and flags.
 
-        A flag that is None counts as not given.
+        Args:
+            file: None for none.
+            more: settings by their names, as ``--set`` gives them.
+            flags: those that have flags of their own; None counts as not given.
 
         Raises:
-            SettingsError: a key, variable or value is wrong; the message names it.
+            SettingsError: a key, variable or value is wrong, or a setting given in two ways; the message names it.
 
         """
         _check_environment(os.environ, cls.model_fields)
-        given = {name: value for name, value in flags.items() if value is not None}
+        typed, named = {name: value for name, value in flags.items() if value is not None}, dict(more or {})
+        _check_flags(typed, named, cls.model_fields)
         from_file = _read(file, cls.model_fields) if file is not None else {}
-        for name in given:
-            if name not in cls.model_fields:
-                raise SettingsError(f"--set {name}: no such setting; there are {', '.join(cls.model_fields)}")
         variables = {variable.upper() for variable in os.environ}
         in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in variables}
         below = {name: value for name, value in from_file.items() if name not in in_environment}
         try:
-            return cls(**{**below, **given})
+            return cls(**{**below, **typed, **named})
         except ValidationError as error:
             problem = error.errors()[0]
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
-            source = "flag" if name in given else "environment" if name in in_environment else str(file)
-            raise SettingsError(f"{_spelled(name, source)}: {problem['msg'].lower()}") from None
+            spelled = _spelled(name, typed, named, in_environment, file)
+            raise SettingsError(f"{spelled}: {_sentence(problem)}") from None
 
 
 def _listed(value: Any) -> list[Any]:
@@ -191,14 +199,33 @@ def _listed(value: Any) -> list[Any]:
     return list(value)
 
 
-def _spelled(name: str, source: str) -> str:
-    match source:
-        case "flag":
-            return f"--{name.replace('_', '-')}"
-        case "environment":
-            return f"{_PREFIX}{name}".upper()
-        case _:
-            return f"websocket.{name} in {source}"
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _spelled(
+    name: str, typed: Collection[str], named: Collection[str], in_environment: Collection[str], file: Path | None
+) -> str:
+    """Return a setting as it was written where it was given."""
+    if name in typed:
+        return _flag(name)
+    if name in named:
+        return f"--set {name}"
+    return f"{_PREFIX}{name}".upper() if name in in_environment else f"websocket.{name} in {file}"
+
+
+def _sentence(problem: "ErrorDetails") -> str:
+    """Return what is wrong with a value: in our own words as they are, in pydantic's in small letters."""
+    text = problem["msg"]
+    return text.removeprefix("Value error, ") if problem["type"] == "value_error" else text.lower()
+
+
+def _check_flags(typed: Mapping[str, Any], named: Mapping[str, str], known: Mapping[str, Any]) -> None:
+    for name in named:
+        if name not in known:
+            raise SettingsError(f"--set {name}: no such setting; there are {', '.join(known)}")
+        if name in typed:
+            raise SettingsError(f"{_flag(name)}, --set {name}: give one of them")
 
 
 def _check_environment(environment: Mapping[str, str], known: Mapping[str, Any]) -> None:

@@ -128,7 +128,8 @@ def caller_of(claims: Mapping[str, Any], rules: Rules, now_s: float) -> Caller:
     issued_at, token_id = _time(claims, "iat"), claims.get("jti")
     if not isinstance(token_id, str | None):
         raise TokenRefused("jti: expected a text")
-    return Caller(_user_id(claims), _permissions(claims), expires_at, issued_at, token_id)
+    issued_after = None if issued_at is None else issued_at - rules.leeway_s
+    return Caller(_user_id(claims), _permissions(claims), expires_at, issued_after, token_id)
 
 
 # Claims.

@@ -115,3 +115,26 @@ async def test_client_of_a_refused_url_is_never_made() -> None:
     """Whoever makes a client is told at once, before anything connects."""
     with pytest.raises(AddressError):
         address.client("redis://h/5", "name")
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("redis://10.0.0.5:7791", "redis-cli -h 10.0.0.5 -p 7791"),
+        ("redis://10.0.0.5", "redis-cli -h 10.0.0.5 -p 6379"),
+        ("redis://[::1]:7791", "redis-cli -h ::1 -p 7791"),
+        ("redis://:hidden@h:1", "redis-cli -h h -p 1 --askpass"),
+        ("redis://default:hidden@h:1", "redis-cli -h h -p 1 --askpass"),
+        ("redis://edgebus-edge:hidden@h:1", "redis-cli -h h -p 1 --user ADMIN --askpass"),
+        ("unix:///run/my%20redis.sock", "redis-cli -s '/run/my redis.sock'"),
+        ("rediss://h:1?ssl_ca_certs=/ca.pem", "redis-cli -h h -p 1 --tls --cacert /ca.pem"),
+        ("rediss://h:1?ssl_cert_reqs=none", "redis-cli -h h -p 1 --tls --insecure"),
+        (
+            "rediss://h:1?ssl_certfile=/c.pem&ssl_keyfile=/k.pem",
+            "redis-cli -h h -p 1 --tls --cert /c.pem --key /k.pem",
+        ),
+    ],
+)
+async def test_redis_cli_leads_where_the_url_does(url: str, line: str) -> None:
+    """Host and port or socket, TLS and its files; no password, which redis-cli asks for."""
+    assert await address.redis_cli(url) == line

@@ -39,6 +39,18 @@ def test_judge_tells_a_policy_that_drops_logs(policy: str) -> None:
     assert runs(replace(bounded, policy="noeviction")) == []
 
 
+def test_judge_names_the_place_and_what_keeps_the_change() -> None:
+    """A line acts where it was looked; only a server with a configuration file can keep what was set."""
+    facts = replace(GOOD, policy="allkeys-lru", maxmemory_bytes=MIB, version="6.0.0")
+    found = judge(facts, line_limit_bytes=256 * KIB, cli="redis-cli -p 7791")
+    assert [(it.run, it.keep) for it in found] == [
+        ("edgebus broker", None),
+        ("redis-cli -p 7791 CONFIG SET maxmemory-policy noeviction", None),
+    ]
+    found = judge(replace(facts, has_file=True), line_limit_bytes=256 * KIB, cli="redis-cli -p 7791")
+    assert [it.keep for it in found] == [None, "redis-cli -p 7791 CONFIG REWRITE"]
+
+
 @pytest.mark.parametrize(
     ("limit", "line_limit_bytes", "wanted"),
     [

@@ -1,4 +1,5 @@
 import logging
+import shlex
 from typing import Any
 
 import pytest
@@ -7,13 +8,14 @@ from redis.asyncio import Redis
 from bus.embedded import EmbeddedBroker
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.inspection import inspect
+from tests.leaks import ours
 
 
 async def look(url: str, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     caplog.set_level(logging.DEBUG, "edgebus.bus")
     caplog.clear()
     await inspect(url, name="edgebus-test", line_limit_bytes=LINE_LIMIT_BYTES)
-    return caplog.records
+    return ours(caplog.records)
 
 
 def run_of(record: logging.LogRecord) -> Any:
@@ -29,20 +31,27 @@ async def test_inspect_warns_until_the_lines_were_run(binary: str | None, caplog
         assert [record.levelname for record in records] == ["WARNING", "WARNING"]
         async with Redis.from_url(broker.url) as redis:
             for line in map(run_of, records):
-                _, _, _, name, value = line.split(" ", 4)
-                await redis.config_set(name, value.strip("'"))
+                *start, config, verb, name, value = shlex.split(line)
+                assert start == ["redis-cli", "-h", "127.0.0.1", "-p", str(broker.port)]
+                assert (config, verb) == ("CONFIG", "SET")
+                await redis.config_set(name, value)
         assert await look(broker.url, caplog) == []
 
 
 async def test_inspect_is_quiet_where_it_may_not_ask(caplog: pytest.LogCaptureFixture) -> None:
-    """A named user is told what INFO shows, and does not ask for more; without INFO one line at debug level says so."""
+    """A named user is told what INFO shows, and does not ask for more: one line says so, and what to ask instead."""
     with EmbeddedBroker(port=0, extra=("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as broker:
         async with Redis.from_url(broker.url) as redis:
             await redis.execute_command("ACL", "SETUSER", "some", "on", ">pw", "+client|setname", "+info")  # type: ignore[no-untyped-call]
             await redis.execute_command("ACL", "SETUSER", "none", "on", ">pw", "+client|setname")  # type: ignore[no-untyped-call]
         some, none = (broker.url.replace("://", f"://{user}:pw@") for user in ("some", "none"))
-        assert [record.levelname for record in await look(some, caplog)] == ["WARNING"]
-        assert [record.levelname for record in await look(none, caplog)] == ["DEBUG"]
+        warning, skipped = await look(some, caplog)
+        assert (warning.levelname, skipped.levelname) == ("WARNING", "INFO")
+        admin = f"redis-cli -h 127.0.0.1 -p {broker.port} --user ADMIN --askpass CONFIG"
+        assert run_of(warning) == f"{admin} SET maxmemory-policy noeviction"
+        assert run_of(skipped) == f"{admin} GET client-output-buffer-limit"
+        assert skipped.__dict__["wanted_bytes"] == 32 * LINE_LIMIT_BYTES
+        assert [record.levelname for record in await look(none, caplog)] == ["DEBUG", "INFO"]
         async with Redis.from_url(broker.url) as redis:
             assert len(await redis.acl_log()) == 1
 

@@ -60,14 +60,38 @@ async def test_unknown_name_fetches_anew_but_not_often(issuer: Issuer, published
     """A new key is found when a token names it; names that do not exist cost the issuer one request in 30 s."""
     await published.keys("r")
     issuer.document = jwks(jwk(RSA, kid="r"), jwk(EC, kid="e"))
-    for _ in range(100):
-        assert names(await published.keys("e")) == ["r"]
+    await later_or_never(published, "e", times=100)
     assert len(issuer.asked) == 1
     issuer.now += 30
     assert names(await published.keys("e")) == ["r", "e"]
-    for _ in range(100):
-        await published.keys("nobody")
+    await later_or_never(published, "nobody", times=100)
     assert len(issuer.asked) == 2
+
+
+async def later_or_never(published: PublishedKeys, kid: str, *, times: int = 1) -> None:
+    for _ in range(times):
+        with pytest.raises(KeysUnavailable):
+            await published.keys(kid)
+
+
+async def test_name_is_wrong_only_after_a_fetch_for_it(issuer: Issuer, published: PublishedKeys) -> None:
+    """While no fetch is allowed nobody can say that a name is none; a document fetched for it can, at once."""
+    await published.keys("r")
+    issuer.now += 30
+    assert names(await published.keys("made-up")) == ["r"]  # somebody's nonsense used the fetch up
+    issuer.document = jwks(jwk(RSA, kid="r"), jwk(EC, kid="e"))  # and the issuer changes its keys
+    await later_or_never(published, "e")
+    issuer.now += 30
+    assert "e" in names(await published.keys("e"))
+
+
+async def test_fetch_begun_for_another_says_nothing(issuer: Issuer, published: PublishedKeys) -> None:
+    """A document that was on its way before a name was asked for may be older than the key of that name."""
+    await published.keys("r")
+    issuer.now += 30
+    found = await asyncio.gather(published.keys("a"), published.keys("b"), return_exceptions=True)
+    assert names(found[0]) == ["r"]
+    assert isinstance(found[1], KeysUnavailable)
 
 
 async def test_issuer_that_is_away(issuer: Issuer, published: PublishedKeys) -> None:
@@ -88,10 +112,13 @@ async def test_issuer_that_is_away(issuer: Issuer, published: PublishedKeys) -> 
 
 
 async def test_key_taken_back_is_gone_after_a_refresh(issuer: Issuer, published: PublishedKeys) -> None:
-    """What the issuer no longer publishes is no key any more."""
+    """What the issuer no longer publishes is no key any more; that it is none, a fetch for it says."""
     await published.keys("r")
     issuer.document = jwks(jwk(EC, kid="e"))
     await published.refresh()
+    await later_or_never(published, "r")
+    assert names(await published.keys("e")) == ["e"]
+    issuer.now += 30
     assert names(await published.keys("r")) == ["e"]
 
 

@@ -20,6 +20,8 @@ from tests.edges.signing import SECRET, token
 
 NOW_S: Final = 1_800_000_000
 AT_ONCE_S: Final = 1.0
+LEEWAY_S: Final = 5.0
+"""Of an edge by default."""
 
 
 class FakeRevocations:
@@ -58,14 +60,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("caller", "is_concerned"),
     [
-        (Caller("alice", issued_at=NOW_S - 1), True),
-        (Caller("alice", issued_at=NOW_S), True),
-        (Caller("alice", issued_at=NOW_S + 0.5), True),
-        (Caller("alice", issued_at=NOW_S + 1), False),
+        (Caller("alice", issued_after=NOW_S - 1), True),
+        (Caller("alice", issued_after=NOW_S), True),
+        (Caller("alice", issued_after=NOW_S + 0.5), True),
+        (Caller("alice", issued_after=NOW_S + 1), False),
         (Caller("alice"), True),
-        (Caller("alicia", issued_at=NOW_S - 1), False),
-        (Caller("bob", issued_at=NOW_S - 1), False),
-        (Caller("bob", issued_at=NOW_S + 9, token_id="t1"), True),
+        (Caller("alicia", issued_after=NOW_S - 1), False),
+        (Caller("bob", issued_after=NOW_S - 1), False),
+        (Caller("bob", issued_after=NOW_S + 9, token_id="t1"), True),
         (Caller("bob", token_id="t2"), False),
         (Caller("t1"), False),
         (Caller("bob", token_id="alice"), False),
@@ -124,7 +126,7 @@ async def test_learned_is_kept_for_its_time() -> None:
         known.take(message.encode())
     known.read()
     await eventually(lambda: known.is_read)
-    assert known.concerns(Caller("alice", issued_at=NOW_S - 5))
+    assert known.concerns(Caller("alice", issued_after=NOW_S - 5))
     assert not known.concerns(Caller("bob", token_id="old"))
 
 
@@ -183,7 +185,22 @@ async def test_revoked_on_every_replica_at_once(
         again = await open_client(edge)
         again.request("auth", token=shown)
         assert (await turned_away(again))[:2] == ("AUTH_FAILED", 1008)
-        await member(edge, open_client, token("alice", jti="t3", iat=int(time.time()) + 2))
+        await member(edge, open_client, token("alice", jti="t3", iat=time.time() + LEEWAY_S))
+
+
+async def test_revoked_though_the_clock_of_the_issuer_was_ahead(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """Whatever was taken before a revocation is caught by it: a token from the leeway's end too, then and later."""
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET)
+    shown = token("alice", iat=time.time() + LEEWAY_S - 0.5)
+    client = await member(edge, open_client, shown)
+    async with Revocations(broker.url, name="test") as revocations:
+        await revocations.revoke(of_user("alice"))
+    assert (await turned_away(client))[:2] == ("AUTH_FAILED", 1008)
+    again = await open_client(edge)
+    again.request("auth", token=shown)
+    assert (await turned_away(again))[:2] == ("AUTH_FAILED", 1008)
 
 
 async def test_revoked_before_an_edge_began(

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def wrong(file: Path | None = None, **flags: Any) -> str:
+def wrong(file: Path | None = None, more: Mapping[str, Any] | None = None, /, **flags: Any) -> str:
     """Return the message with which the settings are refused."""
     with pytest.raises(SettingsError) as caught:
-        EdgeSettings.load(file, **flags)
+        EdgeSettings.load(file, more, **flags)
     return str(caught.value)
 
 
@@ -114,7 +115,36 @@ def test_environment_wrong_names_the_variable(monkeypatch: pytest.MonkeyPatch, v
 
 def test_flag_wrong_is_named() -> None:
     """A wrong flag is named as it is typed."""
-    assert "--max-connections" in wrong(max_connections=0)
+    assert wrong(max_connections=0).startswith("--max-connections: ")
+    assert wrong(redis_url="redis://h/5").startswith("--redis: ")
+
+
+@pytest.mark.parametrize("name", EdgeSettings.model_fields)
+def test_every_setting_goes_by_its_name(name: str) -> None:
+    """``--set`` takes each of them, those with a flag of their own too; a wrong value is named as it was written."""
+    assert wrong(None, {name: {}}).startswith(f"--set {name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("port", "0", 0), ("max_connections", "50", 50), ("redis_url", "redis://h:1", "redis://h:1")],
+)
+def test_setting_with_a_flag_goes_by_its_name_too(name: str, value: str, expected: object) -> None:
+    """A setting that has a flag means the same under ``--set``."""
+    assert getattr(EdgeSettings.load(None, {name: value}), name) == expected
+
+
+def test_setting_given_twice_is_refused() -> None:
+    """A flag beside ``--set`` of the same name leaves open which is meant."""
+    assert (
+        wrong(None, {"redis_url": "redis://a"}, redis_url="redis://b") == "--redis, --set redis_url: give one of them"
+    )
+
+
+@pytest.mark.parametrize("name", ["file", "more", "cls", "self", "nope", ""])
+def test_unknown_name_is_refused_in_a_sentence(name: str) -> None:
+    """A name that is no setting is no setting, whatever else it may be called like."""
+    assert wrong(None, {name: "x"}).startswith(f"--set {name}: no such setting; there are enabled, host")
 
 
 def test_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +179,7 @@ def test_settings_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_settings_of_tokens_refused(name: str, value: Any) -> None:
     """A wrong value is named."""
-    assert wrong(**{name: value}).startswith(f"--{name.replace('_', '-')}: ")
+    assert wrong(None, {name: value}).startswith(f"--set {name}: ")
 
 
 def test_secret_is_not_told(file: Path) -> None:
@@ -186,6 +216,7 @@ def test_lists_in_every_form(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_wrong_entry_is_refused_with_the_fix(name: str, value: str, fix: str) -> None:
     """The start ends with a sentence that names the setting and what to write."""
-    message = wrong(None, **{name: value})
-    assert f"--{name.replace('_', '-')}" in message
+    message = wrong(None, {name: value})
+    assert message.startswith(f"--set {name}: ")
     assert fix in message
+    assert "alue error" not in message

@@ -56,7 +56,7 @@ def test_every_algorithm_is_taken(key: Any) -> None:
 def test_both_forms_of_claims() -> None:
     """The ecosystem's claims and the standard ones name the same caller; permissions of all forms are added up."""
     caller = claimed(permissions=["a:read"], scopes=["b:read"], scope="c:read  d:read", sub="alice", jti="t1")
-    assert caller == Caller("alice", frozenset({"a:read", "b:read", "c:read", "d:read"}), NOW_S + 60, NOW_S, "t1")
+    assert caller == Caller("alice", frozenset({"a:read", "b:read", "c:read", "d:read"}), NOW_S + 60, NOW_S - 5, "t1")
     assert claimed(user_id=None, sub="bob").user_id == "bob"
     assert claimed(permissions=[], scope="").permissions == frozenset()
 
@@ -100,7 +100,7 @@ def test_times_that_are_none(name: str, value: Any) -> None:
 
 def test_clock_of_the_issuer_may_be_a_little_ahead() -> None:
     """Up to the leeway a token of the future is taken; its end has none."""
-    assert claimed(iat=NOW_S + 5, nbf=NOW_S + 5.0).issued_at == NOW_S + 5
+    assert claimed(iat=NOW_S + 5, nbf=NOW_S + 5.0).issued_after == NOW_S
     assert claimed(exp=NOW_S + 0.5).expires_at == NOW_S + 0.5
 
 
