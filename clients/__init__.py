@@ -20,6 +20,7 @@ from clients.errors import (
     Refused,
     RequestTimeout,
     Unreachable,
+    Untrusted,
     WrongAddress,
     WrongAnswer,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Subscription",
     "Token",
     "Unreachable",
+    "Untrusted",
     "Value",
     "WrongAddress",
     "WrongAnswer",

@@ -121,7 +121,8 @@ class Client:
         """Connect.
 
         Raises:
-            Unreachable: no edge answers, and ``retry_first`` was not asked for.
+            Unreachable: no edge answers, and ``retry_first`` was not asked for; ``Untrusted`` when its certificate is
+                not trusted.
             Dismissed: the edge does not want this client; ``AuthenticationFailed`` when it is for the token.
             Exception: what the caller's ``token`` raised.
 
@@ -129,7 +130,10 @@ class Client:
         link = None
         try:
             link = await self._open()
-        except (Unreachable, Disconnected) as error:
+        except Unreachable:
+            if not self._retry_first:
+                raise
+        except Disconnected as error:
             if not self._retry_first:
                 raise Unreachable(str(error)) from error
         self._over = None

@@ -7,6 +7,7 @@
         ├── WrongAddress       the URL is no WebSocket URL (a ValueError)
         ├── AlreadyFollowed    this client follows the channel already (a ValueError)
         ├── Unreachable        no edge answers; raised for a first connection only, later ones are tried again for ever
+        │   └── Untrusted              one does, and its certificate is not trusted
         ├── Disconnected       the connection went while a request was under way, or there is none at the moment
         ├── RequestTimeout     the edge did not answer a request in time; it may have carried it out
         ├── WrongAnswer        an edge's answer does not fit the service's model
@@ -28,6 +29,7 @@ __all__ = [
     "Refused",
     "RequestTimeout",
     "Unreachable",
+    "Untrusted",
     "WrongAddress",
     "WrongAnswer",
 ]
@@ -47,6 +49,10 @@ class AlreadyFollowed(ClientError, ValueError):
 
 class Unreachable(ClientError):
     """No edge answers at the URL."""
+
+
+class Untrusted(Unreachable):
+    """What answers shows a certificate that is not trusted: its issuer is unknown, its name another, its time over."""
 
 
 class Disconnected(ClientError):

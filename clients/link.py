@@ -6,6 +6,7 @@ It knows nothing of subscriptions, and of reconnecting only what the edge said a
 import asyncio
 import itertools
 import logging
+import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias
@@ -16,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from bus.tasks import end
 from clients.comeback import for_good, refused_for_good
-from clients.errors import AuthenticationFailed, ClientError, Disconnected, Unreachable
+from clients.errors import AuthenticationFailed, ClientError, Disconnected, Unreachable, Untrusted
 from clients.settings import ClientSettings
 from clients.wire import Answer, Message, Refusal, decode, encode
 
@@ -29,6 +30,8 @@ _quiet: Final = logging.getLogger("edgebus.clients.websockets")
 """The library's own log: every frame at debug level, tokens included, so it stays above that."""
 _quiet.setLevel(logging.WARNING)
 
+_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
+"""Of OpenSSL's verification: self-signed, self-signed in the chain, an issuer not at hand (two of them)."""
 _AUTH_CODES = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
 
 
@@ -51,7 +54,7 @@ class Link:
         """Connect and shake hands.
 
         Raises:
-            Unreachable: it did not go well; another attempt may.
+            Unreachable: it did not go well; another attempt may. ``Untrusted`` when it is for the certificate.
             Dismissed: the handshake was refused in a way that says it never will.
 
         """
@@ -62,6 +65,8 @@ class Link:
             raise refused_for_good(status) or Unreachable(f"{url} answers with HTTP {status}") from None
         except TimeoutError:
             raise Unreachable(f"nothing answers at {url} within {settings.open_timeout_s:g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Untrusted(_untrusted(url, error)) from error
         except (OSError, InvalidHandshake, WebSocketException) as error:
             raise Unreachable(f"no edge answers at {url}: {error}") from error
 
@@ -179,6 +184,13 @@ class Link:
 
 
 _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
+
+
+def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> str:
+    sentence = f"the certificate at {url} is not trusted ({error.verify_message.rstrip('.')})"
+    if error.verify_code not in _UNKNOWN_ISSUER:
+        return sentence
+    return f"{sentence}; if you trust who signed it, name that file: SSL_CERT_FILE=ca.pem (or ClientSettings.tls)"
 
 
 async def _connected(url: str, settings: ClientSettings) -> ClientConnection:

@@ -263,7 +263,7 @@ def replay(
     *,
     since: Annotated[str, typer.Option(help="A position, an ISO time with its offset, or a span such as -15m.")],
     until: Annotated[str | None, typer.Option(help="The same forms; else all there is.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace at which it happened.")] = 1.0,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Times the pace at which it happened; else 1.")] = None,
     at_once: Annotated[bool, typer.Option("--at-once", help="Do not wait at all.")] = False,
     redis: RedisOption = None,
     service: ServiceOption = None,
@@ -275,7 +275,9 @@ def replay(
 
     with exits():
         _, found = find_channel(channel, all_services(service))
-        pace = None if at_once else speed
+        if at_once and speed is not None:
+            exit_with(Exit.USAGE, "--at-once, --speed: give one of them")
+        pace = None if at_once else speed or 1.0
         run(replaying.replay(_url(redis), found, since=since, until=until, speed=pace))
 
 

@@ -4,18 +4,39 @@ import asyncio
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from bus.channel import Channel
 from bus.envelope import envelope
-from bus.errors import BusTimeout, BusUnavailable, ChannelError
+from bus.errors import BusError, BusTimeout, BusUnavailable, ChannelError
+from bus.position import Reason
 from bus.service import Service
 from bus.tasks import end
-from clients import Client, Dismissed, Gap, Received, Recovered, Refused, Unreachable, Value, WrongAddress, connect
+from clients import (
+    AuthenticationFailed,
+    Client,
+    Dismissed,
+    Gap,
+    Received,
+    Recovered,
+    Refused,
+    Unreachable,
+    Untrusted,
+    Value,
+    WrongAddress,
+    connect,
+)
 from edgebus.events import show_line
 from edgebus.terminal import show, show_json
 
 __all__ = ["listen"]
+
+
+_HINT: Final = "; no token was shown: give one with --token or EDGEBUS_TOKEN"
+
+
+class _Forbidden(BusError):
+    """The edge refused a channel for want of a permission."""
 
 
 class _Countdown:
@@ -55,6 +76,7 @@ async def listen(  # noqa: PLR0913 (the options of the command)
 
     Raises:
         BusUnavailable: an edge cannot be reached at the start, or sent us away for good.
+        BusError: an edge wants a token, or another one.
         BusTimeout: ``timeout_s`` ran out first.
         ChannelError: an edge refused a channel or its beginning.
 
@@ -97,8 +119,12 @@ async def _listen_to(
     try:
         async with connect(edge, token=token) as client:
             await _show_all(client, names, start, countdown, as_json=as_json)
+    except Untrusted as error:
+        raise BusUnavailable(str(error)) from None
     except Unreachable as error:
         raise BusUnavailable(f"{error}; start one with: edgebus edge {service}") from None
+    except (AuthenticationFailed, _Forbidden) as error:
+        raise BusError(f"{edge}: {error}{_HINT if token is None else ''}") from None
     except Dismissed as error:
         raise BusUnavailable(f"{edge}: {error}") from None
     except WrongAddress as error:
@@ -131,7 +157,7 @@ async def _show_one(
         async for value in client.subscribe(name, since=since, last=last):
             countdown.show(value, as_json=as_json)
     except Refused as error:
-        raise ChannelError(f"{name}: {error}") from None
+        raise (_Forbidden if error.code == "FORBIDDEN" else ChannelError)(f"{name}: {error}") from None
 
 
 def _message(event: Received) -> dict[str, Any]:
@@ -158,7 +184,8 @@ def _show_status(value: Value, *, as_json: bool) -> None:
 def _sentence(value: Value) -> str:
     match value:
         case Gap(after=after, until=until, reason=reason):
-            return f"GAP ({reason}): events may be missing after {after or '?'} and before {until or '?'}"
+            why = f"{reason}: what this Redis holds began later than that" if reason == Reason.UNKNOWN else reason
+            return f"GAP ({why}): events may be missing after {after or '?'} and before {until or '?'}"
         case Recovered(replayed=replayed):
             return f"goes on, nothing was missed; {replayed} event(s) replayed"
         case Received():

@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import EventError
 from bus.log import Log
-from bus.position import milliseconds, order
+from bus.position import Reason, milliseconds, order
 from bus.replay import Since, SinceTime, parse_since
 from edgebus.terminal import note, show_json
 
@@ -39,7 +39,12 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
         tail = await log.tail(channel, limit_events=_EVENTS, limit_bytes=_BYTES)
     found = tail.replay(start)
     if found.reason is not None:
-        note(f"{channel.name}: the log may lack events before the first one shown ({found.reason})")
+        why = (
+            "unknown: what this Redis holds began later than --since"
+            if found.reason is Reason.UNKNOWN
+            else found.reason
+        )
+        note(f"{channel.name}: the log may lack events before the first one shown ({why})")
     lines = [line for line in found.lines if end is None or _is_before(line, end, tail.now_ms)]
     await _show(lines, speed)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from redis.exceptions import NoPermissionError
 
+from bus.errors import BusError
 from bus.revocation import Revocations
 from edgebus.terminal import show
 from edges.admission import iso
@@ -21,6 +23,11 @@ from edges.tokens import TokenRefused, unverified
 __all__ = ["check", "make", "revoke"]
 
 _NO_KEY: Final = "no key to sign with; set EDGEBUS_AUTH_SECRET, or give --key PRIVATE.pem"
+
+_NOT_OPERATOR: Final = (
+    "this user of Redis may not revoke; name the operator's URL, with --redis or EDGEBUS_REDIS_URL "
+    "(`edgebus acl` makes such a user)"
+)
 
 
 def make(
@@ -129,7 +136,12 @@ async def revoke(url: str, member: str) -> None:
 
     """
     async with Revocations(url, name="edgebus-cli") as revocations:
-        revocation, told = await revocations.revoke(member)
+        try:
+            revocation, told = await revocations.revoke(member)
+        except BusError as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                raise BusError(_NOT_OPERATOR) from error
+            raise
     kind, _, name = revocation.member.partition(":")
     what = f"every token of user {name} issued until now" if kind == "user" else f"the token with the id {name}"
     show(f"revoked {what}; {told} edge(s) were told at once, others read it from Redis (bus:revoked)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.embedded import EmbeddedBroker
-from clients import Received, Unreachable, connect
+from clients import Received, Untrusted, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
 from producers import Producer
@@ -54,7 +54,21 @@ async def test_wss_with_the_authority_carries_events(
 async def test_wss_of_an_unknown_authority_is_refused(broker: EmbeddedBroker, served: ssl.SSLContext) -> None:
     """Without the authority the certificate is nobody's; the client says so and sends nothing, no token above all."""
     async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker.url), tls=served) as edge:
-        with pytest.raises(Unreachable, match="certificate"):
+        with pytest.raises(
+            Untrusted, match=r"certificate at wss://.* is not trusted \(self.signed certificate\).*SSL_CERT_FILE"
+        ):
             async with connect(f"wss://127.0.0.1:{edge.port}", token="t"):
                 pass
         assert edge.health()["connections"] == 0
+
+
+async def test_wss_by_another_name_is_refused(
+    broker: EmbeddedBroker, certificate: Path, served: ssl.SSLContext
+) -> None:
+    """A certificate for another name is told apart from one of an unknown authority, which a file would help."""
+    settings = ClientSettings(tls=ssl.create_default_context(cafile=certificate))
+    async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker.url), tls=served) as edge:
+        with pytest.raises(Untrusted, match="not valid for 'localhost'") as caught:
+            async with connect(f"wss://localhost:{edge.port}", settings=settings):
+                pass
+    assert "SSL_CERT_FILE" not in str(caught.value)

@@ -61,6 +61,7 @@ def redis_url() -> Iterator[str]:
         (["listen", "workflow:a", "--url", "ws://127.0.0.1:1"], 3, "edgebus edge mahavishnu"),
         (["listen", "workflow:a", "--url", "nonsense"], 2, "--url"),
         (["listen", "workflow:a", "test:b", "--url", "ws://127.0.0.1:1"], 2, "several services"),
+        (["replay", "workflow:a", "--since", "-1m", "--at-once", "--speed", "2"], 2, "--at-once, --speed: give one"),
         (["edge", "nope"], 2, "mahavishnu, akosha"),
         (["edge", "mahavishnu", "--set", "nope=1"], 2, "--set nope"),
         (["edge", "mahavishnu", "--set", "file=x"], 2, "--set file: no such setting"),

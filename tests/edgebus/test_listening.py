@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from bus.channel import Channel
-from bus.errors import BusTimeout, BusUnavailable, ChannelError
+from bus.errors import BusError, BusTimeout, BusUnavailable, ChannelError
 from edgebus.listening import listen
 from producers.services.mahavishnu import SERVICE
 from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, at, fake_edge
@@ -15,6 +15,7 @@ from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, at, fake_edge
 def start(
     edge: FakeEdge,
     *,
+    token: str | None = None,
     since: str | None = None,
     last: int | None = None,
     count: int | None = 1,
@@ -26,6 +27,7 @@ def start(
         listen(
             [(SERVICE, channel) for channel in wanted],
             url=edge.url,
+            token=token,
             since=since,
             last=last,
             count=count,
@@ -85,3 +87,39 @@ async def test_edge_that_refuses_or_dismisses_ends_the_command() -> None:
             await listening
         with pytest.raises(BusTimeout, match="nothing more"):
             await start(edge, timeout_s=0.01)
+
+
+@pytest.mark.parametrize("code", ["AUTH_REQUIRED", "FORBIDDEN"])
+async def test_edge_that_wants_a_token_is_told_so(code: str) -> None:
+    """Whoever shows no token is told how to; the command failed, and no edge was out of reach."""
+    async with fake_edge() as edge:
+        listening = start(edge)
+        talk = await edge.accept()
+        await talk.refuse(await talk.asked("subscribe"), code)
+        if code == "AUTH_REQUIRED":
+            await talk.close(1008, "an auth request comes first")
+        with pytest.raises(BusError, match="--token or EDGEBUS_TOKEN") as caught:
+            await listening
+    assert type(caught.value) is BusError
+
+
+async def test_edge_that_does_not_take_the_token_is_told_apart() -> None:
+    """A token that is no good is named with the edge's reason, and nothing is said about giving one."""
+    async with fake_edge() as edge:
+        listening = start(edge, token="t")
+        talk = await edge.accept()
+        await talk.refuse(await talk.asked("auth"), "AUTH_FAILED")
+        with pytest.raises(BusError, match=r"no$") as caught:
+            await listening
+    assert type(caught.value) is BusError
+
+
+async def test_gap_of_an_unknown_past_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """A beginning from before this Redis is a gap of reason unknown, and the line says what that may mean."""
+    async with fake_edge() as edge:
+        listening = start(edge, since="-15m")
+        talk = await edge.accept()
+        await talk.resumes(4, 1, "unknown")
+        await talk.event(4)
+        await listening
+    assert "what this Redis holds began later than that" in capsys.readouterr().out.splitlines()[0]

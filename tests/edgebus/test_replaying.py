@@ -65,7 +65,7 @@ async def test_replay_of_a_span_shows_everything_in_it(
     await replay(url, CHANNEL, since="-15m", until=None, speed=None)
     output = capsys.readouterr()
     assert [orjson.loads(line)["position"] for line in output.out.splitlines()] == positions
-    assert "unknown" in output.err
+    assert "(unknown: what this Redis holds began later than --since)" in output.err
 
 
 async def test_replay_keeps_the_pace_of_the_log(

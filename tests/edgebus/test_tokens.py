@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
+from bus.acl import users
+from bus.embedded import EmbeddedBroker
 from edgebus.cli import app
+from producers.services.mahavishnu import SERVICE
 from tests.edges.signing import EC, ED, RSA, SECRET, jwk, jwks, private_pem, public_pem, raw, token
 
 KEYS: dict[str, Any] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
@@ -128,3 +132,15 @@ def test_revoked_stands_in_redis(broker_url: str) -> None:
     with redis.Redis.from_url(broker_url) as client:
         assert client.zscore("bus:revoked", "user:cli user")
         client.zrem("bus:revoked", "user:cli user")
+
+
+def test_revoking_wants_the_operator() -> None:
+    """A user of Redis who may not revoke is told whose URL it takes."""
+    rules = next(user.rules for user in users([SERVICE], narrowed=False) if user.role == "edge")
+    with EmbeddedBroker(port=0) as broker:
+        with redis.Redis.from_url(broker.url) as client:
+            client.execute_command("ACL", "SETUSER", "some", "on", ">pw", *shlex.split(rules))
+        done = run("revoke", "--user", "a", "--redis", broker.url.replace("://", "://some:pw@"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "this user of Redis may not revoke" in done.stderr
+    assert "operator" in done.stderr
