@@ -401,6 +401,7 @@ def lab_run(
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios, as `edgebus lab list` shows them.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    times: Annotated[int, typer.Option(min=1, max=1000, help="How often to run each.")] = 1,
     size: Annotated[LabSize, typer.Option(help="small is what the tests run.")] = LabSize.FULL,
     as_json: JsonOption = False,
 ) -> None:
@@ -414,7 +415,8 @@ def lab_run(
         exit_with(Exit.USAGE, "name scenarios, or write --all")
     configure("critical")
     with exits():
-        code = run(run_named(list(SCENARIOS) if everything else names or [], size=size, as_json=as_json))
+        chosen = list(SCENARIOS) if everything else names or []
+        code = run(run_named(chosen, times=times, size=size, as_json=as_json))
     raise typer.Exit(code)
 
 

@@ -1,5 +1,6 @@
 """``edgebus lab``: running what was named, and showing it as a table or as JSON lines."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -41,8 +42,8 @@ def show_scenarios(*, as_json: bool) -> None:
         show(f"{name:{width}}  {scenario.sentence}")
 
 
-async def run_named(names: Sequence[str], *, size: str, as_json: bool) -> Exit:
-    """Run scenarios in order, a name given twice twice; FAILED when a promise broke.
+async def run_named(names: Sequence[str], *, size: str, as_json: bool, times: int = 1) -> Exit:
+    """Run scenarios in order, each ``times`` times, a name given twice twice; FAILED when a promise broke in any run.
 
     Raises:
         BusError: there is no such scenario.
@@ -52,8 +53,8 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool) -> Exit:
     if unknown:
         raise BusError(f"no scenario is called {', '.join(unknown)}; there are: {', '.join(SCENARIOS)}")
     results = []
-    for name in names:
-        if not as_json:
+    for name, run in ((name, run) for name in names for run in range(times)):
+        if not as_json and run == 0:
             note(f"{name}: {SCENARIOS[name].sentence}")
         result = await run_scenario(SCENARIOS[name], SMALL if size == "small" else FULL)
         results.append(result)
@@ -61,7 +62,17 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool) -> Exit:
             show_json(result.as_data())
     if not as_json:
         _show_table(results)
+        if times > 1:
+            _show_sums(results)
     return Exit.FAILED if any(result.verdict == "broken" for result in results) else Exit.OK
+
+
+def _show_sums(results: Sequence[Result]) -> None:
+    """Print for each scenario how many runs said what."""
+    for name in dict.fromkeys(result.scenario for result in results):
+        said = Counter(result.verdict for result in results if result.scenario == name)
+        kept = f"{said['kept']} of {said.total()} kept every promise"
+        show(f"{name}: {kept}, {said['broken']} broke one, {said['void']} said nothing")
 
 
 def _show_table(results: Sequence[Result]) -> None:
