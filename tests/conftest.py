@@ -17,7 +17,7 @@ from pytest_asyncio import is_async_test
 
 from bus.embedded import EmbeddedBroker
 from producers import Producer
-from tests.leaks import SEARCH, Search
+from tests.leaks import SEARCH, SEARCHED, Search
 
 _IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
 """Read here, before ``no_environment`` takes it away."""
@@ -52,7 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have everything logged, and searched."""
     search = config.stash[SEARCH] = Search()
     logging.getLogger().addHandler(search)
-    logging.getLogger("edgebus").setLevel(logging.DEBUG)
+    for name in SEARCHED:
+        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

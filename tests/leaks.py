@@ -2,16 +2,28 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import pytest
 
-__all__ = ["SEARCH", "Search"]
+__all__ = ["SEARCH", "SEARCHED", "Search", "ours"]
+
+SEARCHED: Final = ("edgebus", "redis", "push_response", "asyncio", "uvloop")
+"""Loggers that are let through at debug level: ours, and those of what an edge rests on.
+
+Not those of ``websockets``: the tests' own peers show every frame there, with the tokens that they send.
+"""
 
 _TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]{6,}")
 """How a JWT begins: base64url of an object's first bytes."""
 _PEERS: Final = ("websockets.client", "websockets.server")
 """Loggers of the tests' own peers, which show every frame that they send."""
+
+
+def ours(records: Iterable[logging.LogRecord]) -> list[logging.LogRecord]:
+    """Return what the bus itself logged, for a test that counts."""
+    return [record for record in records if record.name.startswith("edgebus")]
 
 
 class Search(logging.Handler):

@@ -4,9 +4,18 @@ import logging
 
 import pytest
 
-from tests.leaks import Search
+from tests.leaks import SEARCH, Search
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("name", ["edgebus", "redis.asyncio.connection", "push_response", "asyncio", "uvloop"])
+def test_everything_beneath_the_edge_is_searched_too(name: str, request: pytest.FixtureRequest) -> None:
+    """What the libraries log is let through at debug level, as what the bus itself logs."""
+    search = request.config.stash[SEARCH]
+    before = search.records
+    logging.getLogger(name).debug("looked at")
+    assert search.records == before + 1
 
 
 def fails(token: str) -> None:

@@ -8,13 +8,14 @@ from redis.asyncio import Redis
 from bus.embedded import EmbeddedBroker
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.inspection import inspect
+from tests.leaks import ours
 
 
 async def look(url: str, caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     caplog.set_level(logging.DEBUG, "edgebus.bus")
     caplog.clear()
     await inspect(url, name="edgebus-test", line_limit_bytes=LINE_LIMIT_BYTES)
-    return caplog.records
+    return ours(caplog.records)
 
 
 def run_of(record: logging.LogRecord) -> Any:
