@@ -250,7 +250,7 @@ class Edge:
             "status": "healthy",
             "service": self.service.name,
             "connections": len(self._registry),
-            "rooms": self._hub.statistics().rooms,
+            "rooms": self._hub.occupied,
         }
 
     def not_ready(self) -> str | None:
@@ -274,7 +274,7 @@ class Edge:
             "service": self.service.name,
             "port": self.port,
             "connections": len(self._registry),
-            "rooms": self._hub.statistics().rooms,
+            "rooms": self._hub.occupied,
             "started": int(self._started * 1000),
             "generation": self._subscriber.statistics().generation,
             "draining": int(self._is_draining),
