@@ -175,7 +175,7 @@ class Edge:
 
     def _upkeep(self, published: PublishedKeys | None) -> dict[str, Coroutine[Any, Any, None]]:
         works = {
-            "deadlines": watch_deadlines(self._registry, self._hub, self.settings.slow_deadline_s),
+            "deadlines": watch_deadlines(self._registry),
             "rooms": close_rooms(self._hub),
             "presence": announce(self._log, self.id, self._facts),
             "logs": keep_logs(self._log, self._hub, self.service.families),

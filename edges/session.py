@@ -45,7 +45,7 @@ from edges.protocol import (
     text_frame,
 )
 from edges.published import KeysUnavailable
-from edges.quotas import Excess
+from edges.quotas import Excess, network_of
 from edges.surroundings import Surroundings
 from edges.tokens import TokenRefused
 
@@ -92,7 +92,12 @@ class Session:
         self._is_undecided = around.service.dialect != "envelope"
         self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
         self._requests = tuple(request.name for request in around.service.requests)
-        self._memberships = Memberships(speaker, around.hub, waiting_bytes=around.settings.max_waiting_bytes)
+        self._memberships = Memberships(
+            speaker,
+            around.hub,
+            waiting_bytes=around.settings.max_waiting_bytes,
+            network=network_of(speaker.visitor.address),
+        )
         self._inbox = Inbox(speaker, around.settings.max_waiting_commands, self._carry_out, around.spawn)
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
