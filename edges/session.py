@@ -354,7 +354,8 @@ class Session:
             case Refusal() as refusal:
                 self._dismiss(refusal)
             case Notice() as notice:
-                self.notify(notice)
+                if self.notify(notice):
+                    self._admission.warned()
 
     def check_revoked(self) -> None:
         """Send away a client whose token was revoked."""
