@@ -250,6 +250,7 @@ class Connection(asyncio.Protocol):
             self._send_pending()
         if self._session is not None and self._phase is _Phase.OPEN:
             self._session.check_standing(now)
+            self._session.check_kept()
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked."""

@@ -212,6 +212,11 @@ class Hub:
         room = self._room(channel)
         return [] if room is None else room.readmit(member)
 
+    def kept_bytes(self, channel: Channel, member: Member) -> int:
+        """Return how much the room of ``channel`` keeps for ``member`` because it lags."""
+        room = self._room(channel)
+        return 0 if room is None else room.kept_bytes(member)
+
     def _note_empty(self, key: bytes, room: Room) -> None:
         room.empty_since = asyncio.get_running_loop().time()
         self._empty[key] = room

@@ -52,7 +52,8 @@ class Memberships:
     Args:
         reader: the client.
         hub: has the rooms.
-        waiting_bytes: the most that may wait for the client; a replay takes half of it at most.
+        waiting_bytes: the most that may wait for the client, and that rooms may keep for it together; a replay takes
+            half of it at most.
         network: whose turns at replays the client takes.
 
     """
@@ -60,6 +61,7 @@ class Memberships:
     def __init__(self, reader: Reader, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
         self.rooms: dict[str, Channel] = {}
         self._reader, self._hub, self._network = reader, hub, network
+        self._waiting_bytes = waiting_bytes
         self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
         self._has_ended = self._is_behind = False
 
@@ -107,6 +109,17 @@ class Memberships:
                 return
             if channel.when_slow.kind != "close":
                 self._write_items(self._hub.readmit(channel, self._reader))
+
+    def check_kept(self) -> None:
+        """Close a client for which rooms keep more together than may wait for it. Called now and then.
+
+        Each room bounds what it keeps; a client that trickles along in many of them would cost their sum.
+        """
+        if self._is_behind and self._kept_bytes() > self._waiting_bytes:
+            self._reader.close_slow()
+
+    def _kept_bytes(self) -> int:
+        return sum(self._hub.kept_bytes(channel, self._reader) for channel in self.rooms.values())
 
     def _write_items(self, items: Sequence[Item]) -> None:
         if not items:

@@ -153,6 +153,10 @@ class Session:
         """Take note that little waits for the client any more."""
         self._memberships.catch_up()
 
+    def check_kept(self) -> None:
+        """Close a client for which rooms that leave it out keep too much."""
+        self._memberships.check_kept()
+
     def count_user(self, user: str, reply_to: str | None = None) -> bool:
         """Count the client as one of ``user``'s, once that is known; one too many is told so, and sent away."""
         excess = self._speaker.identify(user)

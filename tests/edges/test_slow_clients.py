@@ -1,5 +1,6 @@
 """Clients that read slower than events come, over real sockets: each policy, and that nobody else notices."""
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -173,6 +174,30 @@ async def test_conflate_goes_on_with_the_newest_of_each_user(
     assert len(read) * len(TEXT) < BOUND_BYTES
     assert (edge.statistics()[0].slow, edge.statistics()[1].conflated) == (0, 2 * ENOUGH - len(read))
     assert await slow.marked() == []
+
+
+@pytest.mark.parametrize(("rooms", "is_slow"), [(4, False), (5, True)])
+async def test_conflate_in_many_rooms_is_bounded(
+    edge: Edge, slow: Client, open_client: OpenClient, producer: Producer, rooms: int, is_slow: bool
+) -> None:
+    """What rooms keep for one client is bounded for all of them together, by what may wait for it."""
+    neighbour = await neighbour_in(edge, open_client, "cursor:x")
+    channels = [f"cursor:{number}" for number in range(rooms)]
+    for channel in channels:
+        await neighbour.subscribe(channel)
+    for channel in ("cursor:x", *channels):
+        await slow.subscribe(channel)
+    stop_reading(slow)
+    await fill(producer, neighbour, Moved)
+    for room in range(rooms):
+        for user in range(8):
+            event = Moved(workflow_id=str(room), user_id=str(user), number=user, text="y" * 15_000)
+            await producer.publish(event)
+            assert (await neighbour.message())["data"]["number"] == user
+    now = asyncio.get_running_loop().time()
+    for connection in edge._registry:  # noqa: SLF001
+        connection.check_deadlines(now)
+    assert edge.statistics()[0].slow == is_slow
 
 
 async def test_policies_of_several_rooms_apply_room_by_room(
