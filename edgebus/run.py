@@ -1,6 +1,7 @@
 """Running a coroutine as the whole program: the fast event loop, and signals that end it in order."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -12,6 +13,8 @@ import uvloop
 __all__ = ["Asked", "run", "signalled"]
 
 ResultT = TypeVar("ResultT")
+
+_logger = logging.getLogger("edgebus")
 
 
 def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
@@ -33,6 +36,7 @@ async def signalled() -> AsyncIterator[Asked]:
 
     def take(number: int) -> None:
         if asked.is_set():
+            _logger.info("asked to end twice, ended at once", extra={"signal": signal.Signals(number).name})
             os._exit(128 + number)
         asked.may_take_time = number == signal.SIGTERM
         asked.set()

@@ -95,7 +95,7 @@ class Admission:
     def due(self, now: float) -> Notice | Refusal | None:
         """Return what the client must be told at ``now`` of the monotonic clock.
 
-        That its token expires soon, once; or with what it is sent away.
+        That its token expires soon, until ``warned``; or with what it is sent away.
         """
         if self.is_locked:
             return Refusal(Code.AUTH_REQUIRED, _NO_TOKEN) if now >= self._deadline else None
@@ -107,8 +107,11 @@ class Admission:
             return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
         if self._is_warned or left_s > self._warning_s:
             return None
-        self._is_warned = True
         return Notice("auth.expiring", {"expires_at": iso(expires_at), "expires_in_ms": round(left_s * 1000)})
+
+    def warned(self) -> None:
+        """Take note that the client was told that its token expires soon."""
+        self._is_warned = True
 
     def revoked(self) -> Refusal | None:
         """Return with what the client is sent away if its token was revoked, else None."""

@@ -19,6 +19,7 @@ from edges.forwarded import client_address
 from edges.framing import Assembly, WebSocket, Whole
 from edges.handshake import Entry, Farewell, Handshake
 from edges.limits import TokenBucket
+from edges.listener import Agreement
 from edges.protocol import (
     AT_CAPACITY,
     CONTROL_FLOOD,
@@ -114,6 +115,11 @@ class Connection(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
 
     # The socket's side.
+
+    def knock(self, address: str, agreement: Agreement) -> None:
+        """Be counted before TLS is agreed on; until then the agreement is all there is to drop."""
+        self._transport = cast(asyncio.Transport, agreement)
+        self._around.registry.enter(self, client_address(address, (), ()), self._loop.time())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new socket, with its bounds."""
@@ -244,6 +250,7 @@ class Connection(asyncio.Protocol):
             self._send_pending()
         if self._session is not None and self._phase is _Phase.OPEN:
             self._session.check_standing(now)
+            self._session.check_kept()
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked."""

@@ -29,6 +29,7 @@ from edges.connection import Connection
 from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
+from edges.listener import TlsListener
 from edges.presence import announce, announce_once, withdraw
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
 from edges.published import PublishedKeys
@@ -98,7 +99,7 @@ class Edge:
         self._hub.attach(self._subscriber, self._spawn)
         revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
         self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = self._has_lost = False
@@ -175,7 +176,7 @@ class Edge:
 
     def _upkeep(self, published: PublishedKeys | None) -> dict[str, Coroutine[Any, Any, None]]:
         works = {
-            "deadlines": watch_deadlines(self._registry, self._hub, self.settings.slow_deadline_s),
+            "deadlines": watch_deadlines(self._registry),
             "rooms": close_rooms(self._hub),
             "presence": announce(self._log, self.id, self._facts),
             "logs": keep_logs(self._log, self._hub, self.service.families),
@@ -188,14 +189,21 @@ class Edge:
             self._tls, self._expires = files.context, files.expires
         check_exposure(self.host, self.settings, is_tls=self._tls is not None)
 
-    async def _listen(self, around: Surroundings) -> asyncio.Server:
-        timeouts: dict[str, Any] = {}
-        if self._tls is not None:  # of which the connection learns nothing before it has succeeded
-            timeouts["ssl_handshake_timeout"] = self.settings.open_timeout_s
-            timeouts["ssl_shutdown_timeout"] = self.settings.close_timeout_s
-        return await asyncio.get_running_loop().create_server(
-            lambda: self.connection(around), self.settings.host, self._port, ssl=self._tls, backlog=1024, **timeouts
+    async def _listen(self, around: Surroundings) -> asyncio.Server | TlsListener:
+        def connection() -> Connection:
+            return self.connection(around)
+
+        if self._tls is None:
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(connection, self.settings.host, self._port, backlog=1024)
+        listener = TlsListener(
+            connection,
+            self._tls,
+            self._spawn,
+            open_timeout_s=self.settings.open_timeout_s,
+            close_timeout_s=self.settings.close_timeout_s,
         )
+        return await listener.listen(self.settings.host, self._port)
 
     async def drain(self) -> None:
         """Go away so that nobody notices: what a rolling restart does before ``stop``.
@@ -250,7 +258,7 @@ class Edge:
             "status": "healthy",
             "service": self.service.name,
             "connections": len(self._registry),
-            "rooms": self._hub.statistics().rooms,
+            "rooms": self._hub.occupied,
         }
 
     def not_ready(self) -> str | None:
@@ -274,7 +282,7 @@ class Edge:
             "service": self.service.name,
             "port": self.port,
             "connections": len(self._registry),
-            "rooms": self._hub.statistics().rooms,
+            "rooms": self._hub.occupied,
             "started": int(self._started * 1000),
             "generation": self._subscriber.statistics().generation,
             "draining": int(self._is_draining),

@@ -101,7 +101,7 @@ class Handshake:
     def _answer_plain(self, request: Request) -> Farewell:
         around = self._around
         around.registry.give_back(self._connection)  # what it asks for may count the clients
-        return Farewell(http.answer(request, around.health(), around.not_ready()).serialize())
+        return Farewell(http.answer(request, around.health, around.not_ready).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._around.registry.strangers += 1

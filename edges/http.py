@@ -2,6 +2,7 @@
 
 import http
 import math
+from collections.abc import Callable
 from email.utils import formatdate
 
 import orjson
@@ -26,26 +27,30 @@ def is_upgrade(request: Request) -> bool:
     return "websocket" in offers and request.method == "GET"
 
 
-def answer(request: Request, health: dict[str, object], not_ready: str | None) -> Response:
+def answer(request: Request, health: Callable[[], dict[str, object]], not_ready: Callable[[], str | None]) -> Response:
     """Return the answer to a plain request.
 
     Args:
         request: without a body; ``websockets`` refuses bodies before this.
-        health: what ``/healthz`` says.
-        not_ready: why ``/readyz`` is 503, None when it is 200.
+        health: returns what ``/healthz`` says; asked for that only.
+        not_ready: returns why ``/readyz`` is 503, None when it is 200; likewise.
 
     """
     if request.method != "GET":
         return not_allowed(request.method)
     match request.path.partition("?")[0]:
         case "/healthz":
-            return _json(200, health)
-        case "/readyz" if not_ready is None:
-            return _json(200, {"status": "ready"})
+            return _json(200, health())
         case "/readyz":
-            return _json(503, {"status": "not ready", "reason": not_ready})
+            return _readiness(not_ready())
         case _:
             return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
+
+
+def _readiness(not_ready: str | None) -> Response:
+    if not_ready is None:
+        return _json(200, {"status": "ready"})
+    return _json(503, {"status": "not ready", "reason": not_ready})
 
 
 def forbidden(sentence: str) -> Response:

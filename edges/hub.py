@@ -86,6 +86,7 @@ class Hub:
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
         self._fanout = Fanout()
+        self._occupied = 0
         self._lines = self._dropped = self._gaps = self._repaired = 0
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
@@ -98,15 +99,20 @@ class Hub:
         """The channels of all open rooms."""
         return [room.channel for room in self._rooms.values() if room.is_open]
 
+    @property
+    def occupied(self) -> int:
+        """How many rooms have members; kept as a running number, for whoever asks often."""
+        return self._occupied
+
     def statistics(self) -> HubStatistics:
-        """Return the counters."""
+        """Return the counters. It looks at every room."""
         rooms = list(self._rooms.values())
         lost = dict(self._lost)
         for room in rooms:
             if room.lost:
                 lost[room.channel.when_slow.kind] += room.lost
         return HubStatistics(
-            rooms=sum(1 for room in rooms if len(room)),
+            rooms=self._occupied,
             lines=self._lines,
             deliveries=self._fanout.deliveries,
             dropped=self._dropped,
@@ -125,6 +131,7 @@ class Hub:
         room = self._rooms.get(key)
         if room is None or not room.is_open:
             return None
+        self._occupied += not len(room)
         room.add(member)
         room.empty_since = None
         self._empty.pop(key, None)
@@ -187,10 +194,11 @@ class Hub:
         """Let ``member`` out; the last one out begins the room's last second."""
         key = channel.redis.encode()
         room = self._rooms.get(key)
-        if room is None:
+        if room is None or not len(room):
             return
         room.remove(member)
         if not len(room):
+            self._occupied -= 1
             self._note_empty(key, room)
 
     def suspend(self, channel: Channel, member: Member) -> None:
@@ -203,6 +211,11 @@ class Hub:
         """Let ``member`` have its part again; return what it is given before anything else, in this moment."""
         room = self._room(channel)
         return [] if room is None else room.readmit(member)
+
+    def kept_bytes(self, channel: Channel, member: Member) -> int:
+        """Return how much the room of ``channel`` keeps for ``member`` because it lags."""
+        room = self._room(channel)
+        return 0 if room is None else room.kept_bytes(member)
 
     def _note_empty(self, key: bytes, room: Room) -> None:
         room.empty_since = asyncio.get_running_loop().time()

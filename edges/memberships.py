@@ -4,6 +4,7 @@ Knows rooms and logs; of the conversation it knows only that it must be answered
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
@@ -15,8 +16,10 @@ from bus.envelope import Arrived
 from bus.errors import BusError
 from bus.replay import Replay, Since, Start
 from edges.hub import Hub
+from edges.limits import LimitReached
 from edges.protocol import Notice, text_frame
 from edges.room import Item, Member, Room
+from edges.turns import Turn
 
 __all__ = ["Memberships", "Reader"]
 
@@ -26,6 +29,8 @@ _AT_ONCE_BYTES: Final = 64 * 1024
 """How much of a replay is written before the client's pace is looked at."""
 _GIVEN_LINES: Final = 2_000
 """How many lines of a replay are known not to be given again."""
+_LOOK_S: Final = 0.25
+"""How often is looked whether others wait for the turn of a client that does not read."""
 
 
 class Reader(Member, Protocol):
@@ -47,13 +52,16 @@ class Memberships:
     Args:
         reader: the client.
         hub: has the rooms.
-        waiting_bytes: the most that may wait for the client; a replay takes half of it at most.
+        waiting_bytes: the most that may wait for the client, and that rooms may keep for it together; a replay takes
+            half of it at most.
+        network: whose turns at replays the client takes.
 
     """
 
-    def __init__(self, reader: Reader, hub: Hub, *, waiting_bytes: int) -> None:
+    def __init__(self, reader: Reader, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
         self.rooms: dict[str, Channel] = {}
-        self._reader, self._hub = reader, hub
+        self._reader, self._hub, self._network = reader, hub, network
+        self._waiting_bytes = waiting_bytes
         self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
         self._has_ended = self._is_behind = False
 
@@ -101,6 +109,17 @@ class Memberships:
                 return
             if channel.when_slow.kind != "close":
                 self._write_items(self._hub.readmit(channel, self._reader))
+
+    def check_kept(self) -> None:
+        """Close a client for which rooms keep more together than may wait for it. Called now and then.
+
+        Each room bounds what it keeps; a client that trickles along in many of them would cost their sum.
+        """
+        if self._is_behind and self._kept_bytes() > self._waiting_bytes:
+            self._reader.close_slow()
+
+    def _kept_bytes(self) -> int:
+        return sum(self._hub.kept_bytes(channel, self._reader) for channel in self.rooms.values())
 
     def _write_items(self, items: Sequence[Item]) -> None:
         if not items:
@@ -156,30 +175,48 @@ class Memberships:
             BusError: the log cannot be read; likewise.
 
         """
-        async with self._hub.turns.turn(self._reader.close_slow):
+        given = deque[str | None](maxlen=_GIVEN_LINES)
+        async with self._hub.turns.turn(self._network) as turn:
             await self._hub.open(channel)
             replay = await self._hub.replay(channel, start)
             self.leave(channel)
             answer(replay)
-            await self._replay(channel, replay)
+            at = await self._replay(channel, replay, given, turn)
+        del replay  # a client that reads slowly holds no lines without a turn
+        while at is not None and not self._has_ended:
+            await self._reader.drained()
+            at = await self._go_on(channel, at, given)
 
     # Catching up.
 
-    async def _replay(self, channel: Channel, replay: Replay) -> None:
-        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give."""
-        given = deque[str | None](maxlen=_GIVEN_LINES)
+    async def _go_on(self, channel: Channel, at: str, given: deque[str | None]) -> str | None:
+        """Go on with a replay from where its client gave way, with what the log has by now; as ``_replay``."""
+        try:
+            async with self._hub.turns.turn(self._network) as turn:
+                return await self._replay(channel, await self._read_on(channel, at, given), given, turn)
+        except LimitReached:  # it has waited its time, and waits on
+            return at
+
+    async def _replay(self, channel: Channel, replay: Replay, given: deque[str | None], turn: Turn) -> str | None:
+        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give.
+
+        Return None then; or where the client stands, when it has to give way to others.
+        """
         while not self._has_ended:
-            await self._give(replay.lines)
-            given.extend(line.position for line in replay.lines)
+            count = await self._give(replay.lines, turn)
+            given.extend(line.position for line in replay.lines[:count])
+            if count is not None:
+                return replay.position if count == len(replay.lines) else replay.lines[count - 1].position
             found = self._hub.missing(channel, replay.position, is_told=replay.reason is not None)
             if found is not None and self._fitting(found) == len(found):
                 self._write(found)
                 self._enter(channel)
-                return
+                return None
             if found:
                 replay = Replay(tuple(found), None, found[-1].position or replay.position)
             else:
                 replay = await self._read_on(channel, replay.position, given)
+        return None
 
     async def _read_on(self, channel: Channel, at: str, given: Container[str | None]) -> Replay:
         """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
@@ -197,12 +234,26 @@ class Memberships:
             self._reader.write(text_frame(self._reader.dialect.write(gap)))
         return replace(replay, lines=lines)
 
-    async def _give(self, lines: Sequence[Arrived]) -> None:
-        while lines and not self._has_ended:
-            count = self._fitting(lines)
-            self._write(lines[:count])
-            lines = lines[count:]
-            await self._reader.drained()
+    async def _give(self, lines: Sequence[Arrived], turn: Turn) -> int | None:
+        """Give lines; return how many when the client then has to give way to others, None when all were given."""
+        left = lines
+        while left and not self._has_ended:
+            count = self._fitting(left)
+            self._write(left[:count])
+            left = left[count:]
+            if not await self._is_drained(turn) or (left and turn.is_over):
+                return len(lines) - len(left)
+        return None
+
+    async def _is_drained(self, turn: Turn) -> bool:
+        """Wait until the client has read most of what was written; tell whether it did while it had its turn."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._reader.drained()
+                    return True
+            if turn.is_over:
+                return False
 
     def _fitting(self, lines: Sequence[Arrived]) -> int:
         """Return how many of ``lines`` may be written at once; one always may."""

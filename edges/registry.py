@@ -115,7 +115,9 @@ class Registry:
         return iter(list(self._present))
 
     def enter(self, connection: Timed, address: str, now: float) -> None:
-        """Note a new connection; ``address`` is that of the other end of its socket."""
+        """Note a new connection, unless it is there already; ``address`` is that of the other end of its socket."""
+        if connection in self._present:
+            return
         stay = self._present[connection] = _Stay(network_of(address), now)
         self._outside.setdefault(stay.network, {})[connection] = None
         self._count[_State.SHAKING] += 1

@@ -98,6 +98,10 @@ class Room:
         """How many lines members were not given because they lagged."""
         return 0 if self.laggards is None else self.laggards.lost
 
+    def kept_bytes(self, member: Member) -> int:
+        """Return how much is kept for ``member`` because it lags; for all that do it is the same."""
+        return self.laggards.kept_bytes if self.laggards is not None and member in self.laggards else 0
+
     @property
     def is_whole(self) -> bool:
         """Whether lines flow; not while the room opens, nor while it waits for what is missing."""

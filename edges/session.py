@@ -45,7 +45,7 @@ from edges.protocol import (
     text_frame,
 )
 from edges.published import KeysUnavailable
-from edges.quotas import Excess
+from edges.quotas import Excess, network_of
 from edges.surroundings import Surroundings
 from edges.tokens import TokenRefused
 
@@ -92,7 +92,12 @@ class Session:
         self._is_undecided = around.service.dialect != "envelope"
         self.dialect: Dialect = FLAT if self._is_undecided else ENVELOPE
         self._requests = tuple(request.name for request in around.service.requests)
-        self._memberships = Memberships(speaker, around.hub, waiting_bytes=around.settings.max_waiting_bytes)
+        self._memberships = Memberships(
+            speaker,
+            around.hub,
+            waiting_bytes=around.settings.max_waiting_bytes,
+            network=network_of(speaker.visitor.address),
+        )
         self._inbox = Inbox(speaker, around.settings.max_waiting_commands, self._carry_out, around.spawn)
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
@@ -147,6 +152,10 @@ class Session:
     def catch_up(self) -> None:
         """Take note that little waits for the client any more."""
         self._memberships.catch_up()
+
+    def check_kept(self) -> None:
+        """Close a client for which rooms that leave it out keep too much."""
+        self._memberships.check_kept()
 
     def count_user(self, user: str, reply_to: str | None = None) -> bool:
         """Count the client as one of ``user``'s, once that is known; one too many is told so, and sent away."""
@@ -349,7 +358,8 @@ class Session:
             case Refusal() as refusal:
                 self._dismiss(refusal)
             case Notice() as notice:
-                self.notify(notice)
+                if self.notify(notice):
+                    self._admission.warned()
 
     def check_revoked(self) -> None:
         """Send away a client whose token was revoked."""

@@ -72,6 +72,11 @@ class Laggards(Generic[MemberT]):
     def __contains__(self, member: MemberT) -> bool:
         return member in self._stood
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept of what was left out."""
+        return self._kept_bytes
+
     def add(self, member: MemberT, position: str | None) -> None:
         """Leave a member out from here on; ``position`` is where it stands, None on a channel without positions."""
         self._stood[member] = (self._count, position)

@@ -115,7 +115,8 @@ def caller_of(claims: Mapping[str, Any], rules: Rules, now_s: float) -> Caller:
     """Return the caller that verified claims speak of, at ``now_s`` seconds since the epoch.
 
     Both forms are read: the ecosystem's ``user_id``, ``permissions`` or ``scopes`` (lists), and the standard ``sub``
-    (RFC 7519) and ``scope`` (one text, RFC 8693, section 4.2). What stands in both forms must agree, or is added up.
+    (RFC 7519) and ``scope`` (one text, RFC 8693, section 4.2). What stands in both forms must agree, or is added up. A
+    user may be an integer, though RFC 7519 has texts only, and is its decimal text.
 
     Raises:
         TokenRefused: a claim is missing, of the wrong type, or against the rules.
@@ -192,7 +193,7 @@ def _check_audience(claimed: Any, audience: str | None) -> None:
 
 
 def _user_id(claims: Mapping[str, Any]) -> str:
-    named = {name: claims[name] for name in ("user_id", "sub") if claims.get(name) is not None}
+    named = {name: _as_text(claims[name]) for name in ("user_id", "sub") if claims.get(name) is not None}
     if not named:
         raise TokenRefused("the token names no user: expected user_id or sub")
     for name, value in named.items():
@@ -201,6 +202,11 @@ def _user_id(claims: Mapping[str, Any]) -> str:
     if len(set(named.values())) > 1:
         raise TokenRefused("user_id, sub: the token names two users")
     return str(next(iter(named.values())))
+
+
+def _as_text(value: Any) -> Any:
+    """Return an integer as its decimal text, as issuers with numbered users mean it; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _permissions(claims: Mapping[str, Any]) -> frozenset[str]:

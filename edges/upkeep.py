@@ -28,14 +28,13 @@ _KEEP_SHARE: Final = 3
 _logger = logging.getLogger("edgebus.edges")
 
 
-async def watch_deadlines(registry: Registry, hub: Hub, slow_deadline_s: float) -> None:
-    """Look at every connection's deadlines, and at those of replays."""
+async def watch_deadlines(registry: Registry) -> None:
+    """Look at every connection's deadlines."""
     while True:
         await asyncio.sleep(_DEADLINES_S)
         now = asyncio.get_running_loop().time()
         for connection in registry:
             connection.check_deadlines(now)
-        hub.turns.check_deadlines(now, slow_deadline_s)
         registry.look(now)
 
 

@@ -171,3 +171,18 @@ def test_broker_ends_in_order(number: signal.Signals) -> None:
     broker.send_signal(number)
     _, error = broker.communicate(timeout=DEADLINE_S)
     assert (broker.returncode, error) == (0, b"")
+
+
+def test_second_signal_ends_an_edge_at_once() -> None:
+    """Whoever asks twice does not wait for the drain, and the log says that it was cut short."""
+    edge = start("edge", "mahavishnu", "--port", "0", "--redis", NOBODY)
+    assert edge.stdout is not None
+    assert edge.stderr is not None
+    assert b"mahavishnu listens on" in edge.stdout.readline()
+    edge.send_signal(signal.SIGTERM)
+    assert any(b"edge drains" in line for line in edge.stderr)
+    edge.send_signal(signal.SIGTERM)
+    _, error = edge.communicate(timeout=DEADLINE_S)
+    assert edge.returncode == 128 + signal.SIGTERM
+    last = orjson.loads(error.splitlines()[-1])
+    assert (last["event"], last["level"], last["signal"]) == ("asked to end twice, ended at once", "info", "SIGTERM")

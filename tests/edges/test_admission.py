@@ -53,7 +53,7 @@ async def test_locked_until_a_token(clock: Clock) -> None:
 
 
 async def test_warned_once_and_sent_away_at_the_end(clock: Clock) -> None:
-    """A token's end is told once, some time before it; then comes the refusal."""
+    """A token's end is told once, some time before it, and due until it was told; then comes the refusal."""
     standing = admission(clock)
     await standing.admit(signed(lives_s=100))
     clock.now_s = BEGIN_S + 69.9
@@ -62,6 +62,8 @@ async def test_warned_once_and_sent_away_at_the_end(clock: Clock) -> None:
     assert standing.due(0) == Notice(
         "auth.expiring", {"expires_at": "2027-01-15T08:01:40+00:00", "expires_in_ms": 30_000}
     )
+    assert standing.due(0) is not None
+    standing.warned()
     assert standing.due(0) is None
     clock.now_s = BEGIN_S + 100
     found = standing.due(0)
@@ -75,6 +77,7 @@ async def test_renewal_puts_the_end_off_and_is_warned_of_anew(clock: Clock) -> N
     await standing.admit(signed(permissions=["pool:read"]))
     clock.now_s = BEGIN_S + 80
     assert isinstance(standing.due(0), Notice)
+    standing.warned()
     await standing.admit(signed(begins_s=BEGIN_S + 80))
     assert standing.caller.permissions == frozenset()
     assert standing.due(0) is None

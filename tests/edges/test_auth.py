@@ -11,6 +11,7 @@ import pytest
 
 from bus.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings, SettingsError
+from edges.session import Session
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import StartEdge
@@ -268,6 +269,24 @@ async def test_warned_and_sent_away_at_the_end(
     code, _, closed = await turned_away(client)
     assert (code, closed) == ("AUTH_REQUIRED", DENIED)
     assert 1.5 <= time.time() - now < 2.5
+
+
+async def test_warned_after_the_welcome_when_it_is_due_before(
+    optional: Edge, open_to: OpenTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warning that falls due before the client was greeted waits for that, and is not lost."""
+    looks, look = list[float](), Session.check_standing
+
+    def note(session: Session, now: float) -> None:
+        look(session, now)
+        looks.append(now)
+
+    monkeypatch.setattr(Session, "check_standing", note)
+    client = await open_to(optional, f"Authorization: Bearer {token('alice', exp=time.time() + 20)}")
+    await eventually(lambda: len(looks) > 1)
+    client.request("ping")
+    assert [(await client.message())["event"] for _ in range(3)] == ["ping", "session.created", "auth.expiring"]
+    assert await client.marked() == []
 
 
 async def test_renewed_in_time(broker: EmbeddedBroker, start_edge: StartEdge, open_to: OpenTo) -> None:

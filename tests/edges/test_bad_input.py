@@ -28,7 +28,7 @@ LATER_MS: Final = 60_000
 @pytest.fixture(autouse=True)
 def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an edge look at deadlines more often than once a second."""
-    monkeypatch.setattr("edges.edge._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

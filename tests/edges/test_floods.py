@@ -122,8 +122,8 @@ async def test_rooms_of_the_whole_edge(broker: EmbeddedBroker, start_edge: Start
 async def test_replays_of_the_whole_edge_take_turns(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
 ) -> None:
-    """Whoever wants a replay while too many are under way waits; a turn held too long is taken away (3008)."""
-    edge = await start_edge(broker, max_replays=1, slow_deadline_s=1.0, close_timeout_s=0.2, send_buffer_bytes=8192)
+    """Whoever wants a replay while too many are under way waits; a turn is over after a second then."""
+    edge = await start_edge(broker, max_replays=1, send_buffer_bytes=8192)
     for number in range(20):
         await Mahavishnu(producer).broadcast_workflow_stage_completed("x", str(number), {"text": "y" * 20_000})
     trickle, other = await open_client(edge, receive_buffer=4096), await open_client(edge)
@@ -135,7 +135,7 @@ async def test_replays_of_the_whole_edge_take_turns(
     other.request("subscribe", channel="workflow:x", last=20)
     reply = await other.message()
     assert (reply["type"], reply["data"]["replayed"]) == ("response", 20)
-    assert edge.statistics()[0].slow == 1
+    assert edge.statistics()[0].slow == 0
     assert [(await other.message())["data"]["stage_name"] for _ in range(20)] == [str(it) for it in range(20)]
 
 

@@ -4,9 +4,12 @@ import shutil
 
 import orjson
 import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from bus.embedded import EmbeddedBroker
 from edges import Edge
+from edges.http import answer
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually, free_port, get, http, upgrade
 
@@ -28,6 +31,19 @@ async def test_healthz(edge: Edge, open_client: OpenClient) -> None:
     assert headers["content-type"] == "application/json"
     assert headers["content-length"] == str(len(body))
     assert headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(("path", "asked"), [("/healthz", ["health"]), ("/readyz", ["ready"]), ("/else", [])])
+def test_only_what_is_asked_for_is_found_out(path: str, asked: list[str]) -> None:
+    """Anybody may send a GET, so one costs no more than its answer needs."""
+    found = list[str]()
+
+    def health() -> dict[str, object]:
+        found.append("health")
+        return {}
+
+    answer(Request(path, Headers()), health, lambda: found.append("ready"))
+    assert found == asked
 
 
 async def test_readyz_without_redis(edge: Edge) -> None:

@@ -414,3 +414,26 @@ async def test_line_odd_is_dropped_and_neighbours_are_not(redis: Redis, odd: byt
     redis.arrive()
     assert member.got == [1, 2]
     assert redis.hub.statistics().dropped == 1
+
+
+async def test_rooms_with_members_are_a_running_number(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many rooms have members is known without a look at one of them; health is asked for often, and by anybody."""
+    channels = [Channel(f"workflow:{n}", f"workflow:{n}", HISTORY) for n in range(5_000)]
+    members = [await join(redis, channel) for channel in channels]
+    again = Member()
+    for member in (again, again):
+        redis.hub.join_now(channels[0], member)
+    redis.hub.leave(channels[0], members[0])
+    redis.hub.suspend(channels[1], members[1])
+    for channel, member in zip(channels[2:4], members[2:4], strict=True):
+        redis.hub.leave(channel, member)
+        redis.hub.leave(channel, member)
+    looked = list[Room]()
+
+    def look(room: Room) -> int:
+        looked.append(room)
+        return 1
+
+    monkeypatch.setattr(Room, "__len__", look)
+    assert (redis.hub.occupied, looked) == (4_998, [])
+    assert redis.hub.statistics().rooms == 4_998

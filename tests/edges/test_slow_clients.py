@@ -1,5 +1,6 @@
 """Clients that read slower than events come, over real sockets: each policy, and that nobody else notices."""
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -175,6 +176,30 @@ async def test_conflate_goes_on_with_the_newest_of_each_user(
     assert await slow.marked() == []
 
 
+@pytest.mark.parametrize(("rooms", "is_slow"), [(4, False), (5, True)])
+async def test_conflate_in_many_rooms_is_bounded(
+    edge: Edge, slow: Client, open_client: OpenClient, producer: Producer, rooms: int, is_slow: bool
+) -> None:
+    """What rooms keep for one client is bounded for all of them together, by what may wait for it."""
+    neighbour = await neighbour_in(edge, open_client, "cursor:x")
+    channels = [f"cursor:{number}" for number in range(rooms)]
+    for channel in channels:
+        await neighbour.subscribe(channel)
+    for channel in ("cursor:x", *channels):
+        await slow.subscribe(channel)
+    stop_reading(slow)
+    await fill(producer, neighbour, Moved)
+    for room in range(rooms):
+        for user in range(8):
+            event = Moved(workflow_id=str(room), user_id=str(user), number=user, text="y" * 15_000)
+            await producer.publish(event)
+            assert (await neighbour.message())["data"]["number"] == user
+    now = asyncio.get_running_loop().time()
+    for connection in edge._registry:  # noqa: SLF001
+        connection.check_deadlines(now)
+    assert edge.statistics()[0].slow == is_slow
+
+
 async def test_policies_of_several_rooms_apply_room_by_room(
     edge: Edge, slow: Client, open_client: OpenClient, producer: Producer
 ) -> None:
@@ -277,7 +302,7 @@ async def test_client_we_do_not_read_is_not_taken_for_silent(
     client, neighbour = await open_client(edge), await open_client(edge)
     await client.welcomed()
     neighbour.answers_pings = False
-    async with edge._hub.turns.turn(lambda: None):  # noqa: SLF001 (the one there is, so that a command has to wait)
+    async with edge._hub.turns.turn(""):  # noqa: SLF001 (the one there is, so that a command has to wait)
         client.request("subscribe", "waits", channel="page:x", last=1)
         client.request("ping")
         await eventually(lambda: edge.statistics()[0].limited["max_waiting_commands"] == 1)
@@ -290,6 +315,44 @@ def waiting_bytes(edge: Edge) -> int:
     """Return the most that waits for any client."""
     connections = (it for it in edge._registry if isinstance(it, Connection))  # noqa: SLF001
     return max(it._transport.get_write_buffer_size() for it in connections)  # noqa: SLF001
+
+
+@pytest.mark.parametrize("gives_way", [True, False])
+async def test_replays_for_clients_that_do_not_read_keep_nobody_waiting(
+    broker: EmbeddedBroker,
+    start_edge: StartEdge,
+    open_client: OpenClient,
+    producer: Producer,
+    monkeypatch: pytest.MonkeyPatch,
+    gives_way: bool,
+) -> None:
+    """As many as there are turns stop reading: another has its replay soon, and they have theirs when they read on."""
+    if not gives_way:  # the control
+        monkeypatch.setattr("edges.turns.Turn.is_over", False)
+    edge = await start_edge(broker, SERVICE, max_replays=3, send_buffer_bytes=16 * 1024)
+    for number in range(1, ENOUGH + 1):
+        await producer.publish(Step(number=number))
+    stuck = [await open_client(edge, receive_buffer=4096) for _ in range(3)]
+    for client in stuck:
+        await client.welcomed()
+        client.request("subscribe", "s", channel="workflow:x", last=ENOUGH)
+        assert (await client.message())["correlation_id"] == "s"
+        stop_reading(client)
+    other = await open_client(edge)
+    await other.welcomed()
+    other.request("subscribe", "o", channel="workflow:x", last=1)
+    if not gives_way:
+        with pytest.raises(TimeoutError):
+            await other.message(2.0)
+        return
+    assert (await other.message(2.0))["correlation_id"] == "o"
+    assert (await other.message())["data"]["number"] == ENOUGH
+    await producer.publish(Step(number=ENOUGH + 1))
+    for client in stuck:
+        read_on(client)
+        numbers = [it["data"]["number"] for it in await until(client, ENOUGH + 1)]
+        assert numbers == list(range(1, ENOUGH + 2))
+    assert edge.statistics()[0].slow == 0
 
 
 @pytest.mark.parametrize("is_bounded", [True, False])

@@ -61,6 +61,12 @@ def test_both_forms_of_claims() -> None:
     assert claimed(permissions=[], scope="").permissions == frozenset()
 
 
+def test_user_that_is_a_number() -> None:
+    """An issuer with numbered users may name one by an integer; it counts as its decimal text."""
+    assert claimed(user_id=42).user_id == claimed(user_id="42", sub=42).user_id == "42"
+    assert claimed(user_id=None, sub=-(2**70)).user_id == str(-(2**70))
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -72,7 +78,10 @@ def test_both_forms_of_claims() -> None:
         ({"iat": NOW_S + 6}, "iat: the token is not valid yet"),
         ({"nbf": NOW_S + 6}, "nbf: the token is not valid yet"),
         ({"user_id": None}, "names no user"),
-        ({"user_id": 5}, "user_id: expected a text"),
+        ({"user_id": True}, "user_id: expected a text"),
+        ({"user_id": 5.0}, "user_id: expected a text"),
+        ({"user_id": 10**256}, "user_id: expected a text"),
+        ({"user_id": 5, "sub": "6"}, "names two users"),
         ({"user_id": ""}, "user_id: expected a text"),
         ({"user_id": "a" * 257}, "user_id: expected a text"),
         ({"user_id": "a\nb"}, "user_id: expected a text"),
