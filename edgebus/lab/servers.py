@@ -252,7 +252,7 @@ class EdgeProcess:
             self._child.process.stdout.close()
 
 
-def edge_here(redis_url: str) -> Edge:
+def edge_here(redis_url: str, *, probe_interval_s: float = PROBE_INTERVAL_S) -> Edge:
     """Return an edge to run in this process."""
     return Edge(
         SERVICE,
@@ -260,7 +260,7 @@ def edge_here(redis_url: str) -> Edge:
             port=0,
             redis_url=redis_url,
             max_connections=_CONNECTIONS,
-            probe_interval_s=PROBE_INTERVAL_S,
+            probe_interval_s=probe_interval_s,
             close_timeout_s=0.5,
         ),
     )

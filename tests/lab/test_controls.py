@@ -24,7 +24,7 @@ from tests.lab.unprotected import no_replay
 
 pytestmark = pytest.mark.timeout(120)
 Patch = pytest.MonkeyPatch
-PROCESSES = 3
+PROCESSES = 2
 """Most of the time a control waits."""
 UNPROTECTED = Size("small", settle_s=1.5)
 """What is lost does not come, however long it is waited for."""

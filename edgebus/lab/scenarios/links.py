@@ -8,6 +8,8 @@ __all__ = ["big_message", "black_hole", "link_cut"]
 BUSY = ("lab:one", "lab:two")
 QUIET = "lab:quiet"
 _LARGE_EVENTS = 60
+_PATIENT_S = 5.0
+"""Between two probes, where Redis and not the probe is to end the link, however busy the machine is."""
 
 
 async def link_cut(site: Site) -> None:
@@ -64,7 +66,7 @@ async def big_message(site: Site) -> None:
     site.demands = Demands(no_gaps=True, all_acknowledged=True, keeps_connections=True)
     redis = await site.redis(extra=("--client-output-buffer-limit", "pubsub 128kb 0 0"))
     proxy = await site.proxy(redis.port)
-    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}")
+    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}", probe_interval_s=_PATIENT_S)
     publisher = await site.publisher(redis.url)
     await site.listen(3, [edge_url], [*BUSY])
     await publisher.publish(BUSY[0], 5)
