@@ -49,11 +49,9 @@ def _refuse_skip(report: ReportT) -> ReportT:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have everything logged, and searched."""
+    """Have everything that is logged searched."""
     search = config.stash[SEARCH] = Search()
     logging.getLogger().addHandler(search)
-    for name in SEARCHED:
-        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -88,7 +86,11 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_token_in_logs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test during which a token was logged."""
+    """Fail a test during which a token was logged. A command that was run in this process may have turned logs away."""
+    for name in SEARCHED:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.DEBUG)
     search = request.config.stash[SEARCH]
     before = len(search.found)
     yield

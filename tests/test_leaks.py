@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from edgebus.logs import configure
 from tests.leaks import SEARCH, Search
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
@@ -15,6 +16,20 @@ def test_everything_beneath_the_edge_is_searched_too(name: str, request: pytest.
     search = request.config.stash[SEARCH]
     before = search.records
     logging.getLogger(name).debug("looked at")
+    assert search.records == before + 1
+
+
+def test_command_takes_the_logs() -> None:
+    """What a command in this process does to the loggers lasts for its own test only."""
+    configure("error")
+    assert not logging.getLogger("edgebus").propagate
+
+
+def test_search_heard_again(request: pytest.FixtureRequest) -> None:
+    """This is the test after that one."""
+    search = request.config.stash[SEARCH]
+    before = search.records
+    logging.getLogger("edgebus").debug("looked at")
     assert search.records == before + 1
 
 

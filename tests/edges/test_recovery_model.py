@@ -429,7 +429,7 @@ def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 Recovery.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=120,
     stateful_step_count=40,
     derandomize=True,
     report_multiple_bugs=False,
