@@ -47,8 +47,8 @@ async def test_event_is_handed_over_with_what_the_edge_said_of_it() -> None:
     ],
 )
 async def test_start_is_passed_on_and_its_outcome_told(start: dict[str, object], asked: dict[str, object]) -> None:
-    """What the caller gave goes to the edge as it is; a whole replay is announced."""
-    async with fake_edge() as edge, connect(edge.url) as client:
+    """What the caller gave goes to the edge as it is while no time has passed; a whole replay is announced."""
+    async with fake_edge() as edge, connect(edge.url, settings=Waiting().settings()) as client:
         talk = await edge.accept()
         events = client.subscribe(CHANNEL, **start)  # type: ignore[arg-type]
         assert await talk.resumes(7, 2) == {"channel": CHANNEL, **asked}
