@@ -159,9 +159,17 @@ def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
     return ["--tls", *named, *(["--insecure"] if arguments.get("ssl_cert_reqs") == "none" else [])]
 
 
-def start_line(url: str) -> str:
-    """Return the sentence that helps when nothing answers at ``url``."""
-    return f"no Redis answers at {without_password(url)}; start one with: edgebus broker   (or name yours: --redis URL)"
+def start_line(url: str, reason: str = "") -> str:
+    """Return the sentence that helps when nothing answers at ``url``, for a ``reason`` in small letters."""
+    shown, why = without_password(url), f" ({reason})" if reason else ""
+    remedy = "start one with: edgebus broker" if _is_here(url) else "is it up, and does it listen on that address?"
+    return f"no Redis answers at {shown}{why}; {remedy}   (or name yours: --redis URL)"
+
+
+def _is_here(url: str) -> bool:
+    """Tell whether ``url`` leads to this machine, so that a broker started here would be found."""
+    host = check_url(url).get("host", "localhost") if url.startswith(("redis:", "rediss:")) else ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def without_password(url: str) -> str:

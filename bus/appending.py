@@ -15,8 +15,9 @@ from bus.channel import Channel
 from bus.envelope import splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, PublishUncertain
 from bus.position import is_position
+from bus.refusals import is_passing, meaning, said
 
-__all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "is_passing", "outcome", "queue"]
+__all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "outcome", "queue"]
 
 SCRIPT: Final = importlib.resources.files("bus").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -27,9 +28,6 @@ _SEARCH_MARGIN_MS: Final = 10_000
 _DRIFT: Final = 0.0005
 """What a second of our clock may differ from one of Redis': the most that NTP corrects."""
 _FRESH_S: Final = 1.0
-_PASSING: Final = frozenset(
-    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"}  # see docs/decisions/0020
-)
 
 Reply: TypeAlias = Any
 """What the client library hands back for one command: typed here, because it cannot be typed there."""
@@ -125,11 +123,11 @@ def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
     """Return what Redis' answer for ``entry`` means."""
     name = entry.channel.name
     if isinstance(reply, RedisError) and is_passing(reply):
-        return BusNotReady(f"Redis does not take the event on {name} now: {reply}")
+        return BusNotReady(f"Redis does not take the event on {name} now: {meaning(said(reply))}")
     if isinstance(reply, ResponseError):
-        return PublishError(f"Redis did not take the event on {name}: {reply}")
+        return PublishError(f"Redis did not take the event on {name}: {meaning(said(reply))}")
     if isinstance(reply, Exception):
-        return BusUnavailable(f"Redis did not answer for {name}: {reply}")
+        return BusUnavailable(f"Redis did not answer for {name}: {said(reply)}")
     return _placed(entry, reply, replicas)
 
 
@@ -148,8 +146,3 @@ _UNSURE: Final = {
     b"uncertain": "whether {} has the event cannot be told any more: its log was trimmed past the first attempt",
     b"newer": "{} has a newer value, which a repeated attempt does not overwrite",
 }
-
-
-def is_passing(error: RedisError) -> bool:
-    """Tell whether Redis refused for a reason that passes without anybody's doing."""
-    return (error.status_code or str(error).partition(" ")[0]) in _PASSING

@@ -90,7 +90,7 @@ class Connection:
         self._predecessor = None
         with suppress(ResponseError):
             info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
-            self._predecessor = (info["id"], info["addr"])
+            self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
         """Ask for the time, load the script, and set the birth of this Redis if nobody has.

@@ -14,7 +14,7 @@ from redis.exceptions import ReadOnlyError
 
 from bus.errors import AddressError
 
-__all__ = ["PrimaryConnection", "Sentinels", "parse_sentinel_url"]
+__all__ = ["NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url"]
 
 SCHEME: Final = "redis+sentinel"
 _FORM: Final = "write it like redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary"
@@ -22,6 +22,14 @@ _PLACE: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(?P<port>[
 _PORT: Final = 26379
 _ANSWER_DEADLINE_S: Final = 1.0
 """For one sentinel; the next one is asked then."""
+
+
+class NoPrimary(OSError):
+    """No sentinel said where the primary is, and why. ``is_login``: it wants a log-in other than the URL gives."""
+
+    def __init__(self, text: str, *, is_login: bool = False) -> None:
+        super().__init__(text)
+        self.is_login = is_login
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ own pub/sub costs ten times as much per line. The link is kept up by one task, w
 """
 
 import asyncio
+import errno
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from bus.address import ANSWER_DEADLINE_S, ATTEMPT_DEADLINE_S, check_url, login, open_link, start_line
 from bus.errors import BusUnavailable
 from bus.probe import Probe
+from bus.refusals import refusal, said
 from bus.tasks import end
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
@@ -270,8 +272,8 @@ class _Link(asyncio.Protocol):
                 self._read(batch)
             if batch:
                 self._deliver(batch)
-        except hiredis.ProtocolError:  # no Redis, or one out of step with us: this link is of no use any more
-            self._end(None)
+        except hiredis.ProtocolError as error:  # no Redis, or one out of step with us: the link is of no use any more
+            self._end(None, error)
         except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
             self._end(error)
 
@@ -329,18 +331,19 @@ class _Link(asyncio.Protocol):
             self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end(None)
+        self._end(None, error or ConnectionResetError(errno.ECONNRESET, "Redis closed the connection"))
 
     def abort(self) -> None:
         """Drop the connection now."""
         self._end(None)
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: Exception | None, cause: Exception | None = None) -> None:
         if self._transport is not None:
             self._transport.abort()
         if not self.closed.done():
             self.closed.set_result(None) if error is None else self.closed.set_exception(error)
         lost = BusUnavailable("the link to Redis was lost")
+        lost.__cause__ = cause
         replies, asked = [*self._replies], [*self._asked, *self._unsent]
         self._replies.clear()
         self._asked.clear()
@@ -372,7 +375,8 @@ def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
     if future.done():
         return
     if isinstance(outcome, hiredis.ReplyError):
-        future.set_exception(BusUnavailable(f"Redis refuses: {outcome}"))
+        error = refusal(said(outcome))
+        future.set_exception(error if isinstance(error, BusUnavailable) else BusUnavailable(str(error)))
     elif isinstance(outcome, Exception):
         future.set_exception(outcome)
     else:

@@ -1,0 +1,92 @@
+"""What Redis' own refusals mean: a sentence with the remedy that fits, and Redis' words whole behind it.
+
+Knows texts; knows neither a connection nor where Redis is.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
+
+__all__ = ["is_passing", "meaning", "refusal", "said"]
+
+_SHOWN: Final = 200
+"""Characters of an answer: one about protected mode explains itself on half a page."""
+_PASSING: Final = frozenset(
+    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"}  # see docs/decisions/0020
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    sentence: str
+    kind: type[BusError] = BusError
+
+
+_CLUSTER: Final = (
+    "Redis is one node of a cluster, which edgebus does not use: name one server, or a primary by redis+sentinel://"
+)
+_CAUSES: Final = {
+    "ERR AUTH": _Cause("Redis refuses the log-in: the user has no password there; leave it out", LoginRefused),
+    "ERR Client sent AUTH": _Cause("Redis refuses the log-in: it has no password; leave it out", LoginRefused),
+    "ERR invalid password": _Cause("Redis refuses the log-in: the password in the URL is wrong", LoginRefused),
+    "ERR max number of clients": _Cause(
+        "Redis has as many clients as it takes: close some, or raise its maxclients", BusUnavailable
+    ),
+    "ASK": _Cause(_CLUSTER),
+    "BUSY": _Cause("a script of somebody's keeps Redis busy: SCRIPT KILL ends one that wrote nothing", BusNotReady),
+    "CLUSTERDOWN": _Cause(_CLUSTER, BusNotReady),
+    "CROSSSLOT": _Cause(_CLUSTER),
+    "DENIED": _Cause(
+        "Redis is in protected mode, in which it lets in programs of its own machine only: give it a password",
+        BusUnavailable,
+    ),
+    "LOADING": _Cause("Redis is loading its data, and takes nothing until that is done", BusNotReady),
+    "MASTERDOWN": _Cause("Redis is a replica whose primary is away", BusNotReady),
+    "MISCONF": _Cause("Redis cannot save to its disk, and takes nothing until it can"),
+    "MOVED": _Cause(_CLUSTER),
+    "NOAUTH": _Cause(
+        "Redis wants a log-in, and the URL names none: write it like redis://user:password@host:port", LoginRefused
+    ),
+    "NOPERM": _Cause("the user may not do that in Redis: `edgebus acl` prints users with what each part needs"),
+    "NOREPLICAS": _Cause("fewer replicas are there than Redis is to have before it takes anything", BusNotReady),
+    "OOM": _Cause("Redis is full: raise its maxmemory, or keep less"),
+    "READONLY": _Cause("Redis is a replica, and events go to its primary", BusNotReady),
+    "TRYAGAIN": _Cause(_CLUSTER, BusNotReady),
+    "WRONGPASS": _Cause(
+        "Redis refuses the log-in: the user or the password in the URL is wrong, or the user is off", LoginRefused
+    ),
+}
+
+
+def said(error: Exception) -> str:
+    """Return what Redis answered, its first word included, which the client library keeps apart."""
+    code, text = getattr(error, "status_code", None), " ".join(str(error).split())
+    whole = f"{code} {text}" if code and not text.startswith(code) else text
+    return whole if len(whole) <= _SHOWN else f"{whole[:_SHOWN]}…"
+
+
+def meaning(text: str) -> str:
+    """Return the sentence for an answer, with the answer itself behind it; an unknown one speaks for itself."""
+    cause = _cause(text)
+    return f"{cause.sentence} ({text})" if cause else f"Redis answered with an error: {text}"
+
+
+def refusal(text: str) -> BusError:
+    """Return the error for an answer that ended a conversation, or prevented one."""
+    cause = _cause(text)
+    return (cause.kind if cause else BusError)(meaning(text))
+
+
+def is_passing(error: RedisError) -> bool:
+    """Tell whether Redis refused for a reason that passes without anybody's doing."""
+    return (error.status_code or str(error).partition(" ")[0]) in _PASSING
+
+
+def _cause(text: str) -> _Cause | None:
+    code = text.partition(" ")[0]
+    if code in _CAUSES:
+        return _CAUSES[code]
+    return next((cause for begin, cause in _CAUSES.items() if " " in begin and text.startswith(begin)), None)
