@@ -6,6 +6,7 @@ from typing import Final
 
 from bus.channel import Channel, Family
 from bus.errors import ChannelError
+from bus.revocation import of_token, of_user
 from bus.service import Service
 
 __all__ = ["ADMIN", "Access", "Caller"]
@@ -33,6 +34,12 @@ class Caller:
     expires_at: float | None = None
     issued_after: float | None = None
     token_id: str | None = None
+
+    @property
+    def revocable_by(self) -> tuple[str, ...]:
+        """The members of revocations that concern the caller: its user's, and its token's if that has an id."""
+        user = () if self.user_id is None else (of_user(self.user_id),)
+        return user if self.token_id is None else (*user, of_token(self.token_id))
 
 
 class Access:

@@ -343,6 +343,10 @@ class Connection(asyncio.Protocol):
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
         return self._around.registry.identify(self, user, self._loop.time())
 
+    def be_found(self, names: tuple[str, ...]) -> None:
+        """Be found by these names from now on: those of the revocations that concern the client."""
+        self._around.registry.name(self, names)
+
     @property
     def dialect(self) -> Dialect:
         """What the client speaks at the moment."""

@@ -11,7 +11,7 @@ import os
 import platform
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
@@ -347,9 +347,10 @@ class Edge:
     def _is_link(self, generation: int) -> bool:
         return self._subscriber.is_up and self._subscriber.statistics().generation == generation
 
-    def _check_revoked(self) -> None:
-        for connection in self._registry:
-            connection.check_revoked()
+    def _check_revoked(self, members: Collection[str]) -> None:
+        for member in members:
+            for connection in self._registry.named(member):
+                connection.check_revoked()
 
     def _notify_all(self, notice: Notice) -> None:
         for connection in self._registry:

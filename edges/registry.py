@@ -74,6 +74,7 @@ class _Stay:
     state: _State = _State.SHAKING
     address: str | None = None
     user: str | None = None
+    names: tuple[str, ...] = ()
 
 
 class Registry:
@@ -100,6 +101,7 @@ class Registry:
         self._users = Quota("user") if users is None else users
         self._present: dict[Timed, _Stay] = {}
         self._outside: dict[str, dict[Timed, None]] = {}
+        self._named: dict[str, dict[Timed, None]] = {}
         self._count = Counter[_State]()
         self._accepted = self._refused = 0
         self._slow = self.cut = self.strangers = 0
@@ -153,6 +155,27 @@ class Registry:
             stay.user = user
         return excess
 
+    def name(self, connection: Timed, names: tuple[str, ...]) -> None:
+        """Let ``connection`` be found by these names, and by no others that it had; one that is gone has none."""
+        stay = self._present.get(connection)
+        if stay is not None:
+            self._forget_names(connection, stay)
+            stay.names = names
+            for name in names:
+                self._named.setdefault(name, {})[connection] = None
+
+    def named(self, name: str) -> tuple[Timed, ...]:
+        """Return the connections that are called ``name``; it looks at no others."""
+        return tuple(self._named.get(name, ()))
+
+    def _forget_names(self, connection: Timed, stay: _Stay) -> None:
+        for name in stay.names:
+            them = self._named[name]
+            del them[connection]
+            if not them:
+                del self._named[name]
+        stay.names = ()
+
     def _refuse(self, excess: Excess | None) -> Excess | None:
         if excess is not None:
             self._refused += 1
@@ -196,6 +219,7 @@ class Registry:
         if stay is not None:
             self._count[stay.state] -= 1
             self._come_in(connection, stay)
+            self._forget_names(connection, stay)
             self._release(stay)
         self._changed.set()
 

@@ -72,6 +72,9 @@ class Speaker(Reader, Source, Protocol):
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
 
+    def be_found(self, names: tuple[str, ...]) -> None:
+        """Be found by these names from now on, and by no others."""
+
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
@@ -348,6 +351,7 @@ class Session:
         except KeysUnavailable as error:
             self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, replies.RETRY_AFTER_MS))
         else:
+            self._speaker.be_found(self._admission.caller.revocable_by)
             user = self._admission.caller.user_id
             return not self._has_ended and (user is None or self.count_user(user, reply_to))
         return False

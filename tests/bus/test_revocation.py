@@ -1,11 +1,18 @@
 import asyncio
 import uuid
+from math import inf
 
 import pytest
 from redis.asyncio import Redis
 
+from bus.embedded import EmbeddedBroker
 from bus.errors import BusError, BusUnavailable
 from bus.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
+
+
+async def read(revocations: Revocations) -> list[Revocation]:
+    """Return every revocation that is kept."""
+    return [revocation async for page in revocations.pages() for revocation in page.readable]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,9 @@ from bus.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, o
         (b"user:alice " + b"9" * 5000, None),
         ("user:alice \u0665".encode(), None),
         (b"\xff\xfe", None),
+        (b"user:\xff 5", None),
+        (b"alice 5", None),
+        (b"user: 5", None),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -42,7 +52,7 @@ async def test_revoked_is_kept_and_told(broker_url: str) -> None:
         assert message is not None
         assert Revocation.parse(message["data"]) == revocation
         assert told == 1
-        assert revocation in await revocations.all()
+        assert revocation in await read(revocations)
         assert await redis.zscore(REVOKED, f"user:{user}") == revocation.at_ms
         assert 0 < await redis.ttl(REVOKED) <= KEPT_S
         await redis.zrem(REVOKED, f"user:{user}")
@@ -77,7 +87,7 @@ async def test_no_redis() -> None:
         with pytest.raises(BusUnavailable):
             await revocations.revoke(of_user("alice"))
         with pytest.raises(BusUnavailable):
-            await revocations.all()
+            await read(revocations)
 
 
 async def test_redis_that_refuses(broker_url: str) -> None:
@@ -86,5 +96,30 @@ async def test_redis_that_refuses(broker_url: str) -> None:
         await asyncio.gather(redis.rename(REVOKED, "set-aside"), return_exceptions=True)
         await redis.set(REVOKED, "text")
         with pytest.raises(BusError, match="WRONGTYPE"):
-            await revocations.all()
+            await read(revocations)
         await redis.delete(REVOKED)
+
+
+@pytest.mark.parametrize("same", [False, True])
+async def test_read_in_pages(broker: EmbeddedBroker, same: bool) -> None:
+    """None is left out, even where more than a page were revoked at one time or are taken back meanwhile."""
+    wanted = {f"id:t{number}": 5 if same else number for number in range(3_500)}
+    async with Redis.from_url(broker.url) as redis, Revocations(broker.url, name="test") as revocations:
+        await redis.zadd(REVOKED, wanted)
+        found, largest = dict[str, int](), 0
+        async for page in revocations.pages():
+            found |= {it.member: it.at_ms for it in page.readable}
+            largest = max(largest, len(page.readable))
+            await redis.zrem(REVOKED, page.readable[0].member)
+    assert found == wanted
+    assert largest <= (4_000 if same else 1_000)
+
+
+async def test_what_cannot_be_read_is_passed_over(broker: EmbeddedBroker) -> None:
+    """A member that names nobody, or a time before all times, is counted; one without an end counts for ever."""
+    async with Redis.from_url(broker.url) as redis, Revocations(broker.url, name="test") as revocations:
+        odd: dict[bytes, float] = {b"user:a": -inf, b"alice": 5, b"id:\xff": 7, b"id:t": -5}
+        await redis.zadd(REVOKED, {b"user:eve": inf, b"id:half": 1.5, **odd})
+        pages = [page async for page in revocations.pages()]
+    assert [page.unreadable for page in pages] == [4]
+    assert [(it.member, it.at_ms) for it in pages[0].readable] == [("user:eve", 10**15 - 1), ("id:half", 1)]

@@ -125,6 +125,9 @@ class Peer:
     def identify(self, user: str) -> None:
         raise AssertionError(user)
 
+    def be_found(self, names: tuple[str, ...]) -> None:
+        raise AssertionError(names)
+
     def close_slow(self) -> None:
         raise AssertionError("nobody is slow here")
 

@@ -160,3 +160,17 @@ async def test_emptied_returns_when_the_last_one_is_gone() -> None:
     assert not waiting.done()
     registry.exit(second)
     await waiting
+
+
+def test_found_by_name_for_as_long_as_it_has_it() -> None:
+    """A connection is found by its newest names until it is gone; one that never came has none."""
+    registry = Registry(limit=9)
+    first, second = entered(registry, 2)
+    registry.name(first, ("user:ada", "id:1"))
+    registry.name(second, ("user:ada",))
+    registry.name(first, ("user:ada", "id:2"))
+    registry.name(Peer(), ("user:ada",))
+    assert [registry.named(name) for name in ("user:ada", "id:1", "id:2")] == [(second, first), (), (first,)]
+    registry.exit(first)
+    registry.exit(second)
+    assert [registry.named(name) for name in ("user:ada", "id:2")] == [(), ()]

@@ -1,8 +1,9 @@
 """Revocation: what an edge knows, and how soon every replica closes."""
 
 import asyncio
+import math
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from typing import Any, Final, cast
 
 import pytest
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
+from bus.revocation import KEPT_S, REVOKED, Page, Revocation, Revocations, of_token, of_user
 from edges import Edge
 from edges.access import Caller
 from edges.revoked import Revoked
@@ -29,26 +30,29 @@ class FakeRevocations:
 
     def __init__(self) -> None:
         self.held: list[Revocation] = []
-        self.failures = self.reads = 0
+        self.unreadable = 0
+        self.failures: list[Exception] = []
+        self.reads = 0
+        self.before_failing: Callable[[], object] = lambda: None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def all(self) -> list[Revocation]:
+    async def pages(self) -> AsyncIterator[Page]:
         self.reads += 1
         await self.may_answer.wait()
         if self.failures:
-            self.failures -= 1
-            raise BusUnavailable("away")
-        return list(self.held)
+            self.before_failing()
+            raise self.failures.pop()
+        yield Page(list(self.held), self.unreadable)
 
 
 def spawn(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
     return asyncio.create_task(work, name=name)
 
 
-def revoked(source: FakeRevocations, news: list[int]) -> Revoked:
+def revoked(source: FakeRevocations, news: list[str]) -> Revoked:
     """Return what is tested."""
-    return Revoked(cast(Revocations, source), spawn, lambda: news.append(1), clock=lambda: NOW_S)
+    return Revoked(cast(Revocations, source), spawn, news.extend, clock=lambda: NOW_S)
 
 
 @pytest.fixture(autouse=True)
@@ -84,13 +88,13 @@ async def test_who_is_concerned(caller: Caller, is_concerned: bool) -> None:
 
 async def test_read_until_it_went_well() -> None:
     """While Redis is away it is asked again and again; until then the list counts as not read."""
-    source, news = FakeRevocations(), list[int]()
-    source.failures, source.held = 3, [Revocation(of_user("alice"), NOW_S * 1000)]
+    source, news = FakeRevocations(), list[str]()
+    source.failures, source.held = [BusUnavailable("away")] * 3, [Revocation(of_user("alice"), NOW_S * 1000)]
     known = revoked(source, news)
     assert not known.is_read
     known.read()
     await eventually(lambda: known.is_read)
-    assert (source.reads, news) == (4, [1])
+    assert (source.reads, news) == (4, ["user:alice"])
     assert known.concerns(Caller("alice"))
 
 
@@ -128,6 +132,94 @@ async def test_learned_is_kept_for_its_time() -> None:
     await eventually(lambda: known.is_read)
     assert known.concerns(Caller("alice", issued_after=NOW_S - 5))
     assert not known.concerns(Caller("bob", token_id="old"))
+
+
+async def test_read_that_fails_in_an_unforeseen_way_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """Only what was read counts as read, whatever kept it from being so; our bug is logged once."""
+    source = FakeRevocations()
+    source.failures = [OverflowError("cannot convert float infinity to integer")] * 3
+    source.held = [Revocation(of_user("eve"), NOW_S * 1000)]
+    known, counted = revoked(source, []), []
+    source.before_failing = lambda: counted.append(known.is_read)
+    known.read()
+    await eventually(lambda: known.is_read)
+    assert (source.reads, counted) == (4, [False] * 3)
+    assert known.concerns(Caller("eve"))
+    assert [it.exc_info is not None for it in caplog.records if it.levelname == "ERROR"] == [True]
+
+
+async def test_what_cannot_be_read_is_told_with_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    """Members that nobody can read keep no edge from being ready; how many there are is told when that changes."""
+    source = FakeRevocations()
+    source.held, source.unreadable = [Revocation(of_user("eve"), NOW_S * 1000)], 2
+    known = revoked(source, [])
+    for _ in range(3):
+        known.read()
+        await eventually(lambda: known.is_read)
+    assert [vars(it)["count"] for it in caplog.records if it.levelname == "WARNING"] == [2]
+    assert known.concerns(Caller("eve"))
+
+
+def cpu_s(known: Revoked, messages: Collection[bytes]) -> float:
+    """Return the processor's time for learning ``messages``."""
+    began = time.thread_time()
+    for message in messages:
+        known.take(message)
+    return time.thread_time() - began
+
+
+async def test_revocation_costs_the_same_however_many_are_known() -> None:
+    """A hundred of them with 200,000 known cost no more than with none: no pass over what only grows."""
+    few, many = revoked(FakeRevocations(), []), revoked(FakeRevocations(), [])
+    for number in range(200_000):
+        many.take(f"id:t{number} {NOW_S * 1000}".encode())
+    costs = [
+        [cpu_s(known, [f"user:u{turn}-{number} {NOW_S * 1000}".encode() for number in range(100)]) for turn in range(5)]
+        for known in (few, many)
+    ]
+    assert min(costs[1]) < 20 * min(costs[0])
+
+
+async def test_old_ones_are_let_go_of_when_their_time_comes() -> None:
+    """What is known is bounded by what is kept: each goes at its own time, also one that was revoked again."""
+    clock = [float(NOW_S)]
+    known = Revoked(cast(Revocations, FakeRevocations()), spawn, lambda _: None, clock=lambda: clock[0])
+    for after_s in range(5_000):
+        known.take(f"user:alice {(NOW_S + after_s) * 1000}".encode())
+        known.take(f"id:t{after_s} {(NOW_S + after_s) * 1000}".encode())
+    clock[0] = NOW_S + 4_000 + KEPT_S
+    known.take(b"id:last %d" % ((NOW_S + 5_000) * 1000))
+    assert len(known) == 1 + 1_000 + 1
+    assert known.concerns(Caller("alice", issued_after=NOW_S + 4_999))
+    assert not known.concerns(Caller("bob", token_id="t3999"))
+    assert known.concerns(Caller("bob", token_id="t4000"))
+
+
+@pytest.mark.parametrize("score", [math.inf, 1e300, 1e20])
+async def test_revoked_for_ever_by_hand_lets_nobody_in(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, redis: Redis, score: float
+) -> None:
+    """A time that no clock will reach revokes all that the user will ever be given; beside it others are read."""
+    odd: dict[bytes, float] = {b"eve": math.inf, b"user:dan": -math.inf, b"id:\xff": 5}
+    await redis.zadd(REVOKED, {b"user:eve": score, **odd})
+    await redis.zadd(REVOKED, {"user:bob": int(time.time() * 1000)})
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET)
+    for user in ("eve", "bob"):
+        client = await open_client(edge)
+        client.request("auth", token=token(user, ["mahavishnu:admin"], iat=int(time.time()) - 5))
+        assert (await turned_away(client))[:2] == ("AUTH_FAILED", 1008)
+    await member(edge, open_client, token("dan"))
+
+
+async def test_ten_thousand_revocations_are_read(broker: EmbeddedBroker, redis: Redis) -> None:
+    """However many there are, and however many at one time, each is known."""
+    now_ms = int(time.time() * 1000)
+    await redis.zadd(REVOKED, {f"user:u{number}": now_ms - number // 4_000 for number in range(10_000)})
+    async with Revocations(broker.url, name="test") as revocations:
+        known = Revoked(revocations, spawn, lambda _: None)
+        known.read()
+        await eventually(lambda: known.is_read)
+    assert len(known) == 10_000
 
 
 async def test_redis_that_refuses_is_told_once(
