@@ -5,6 +5,7 @@
     BusError
     ├── ChannelError         a channel name, or an id that would become one, breaks the grammar (a ValueError)
     ├── EventError           an event cannot be sent as it is: unknown, too large, not JSON (a ValueError)
+    ├── ShapeError           a JSON text holds too many values, or nests too deep, to be read (a ValueError)
     ├── AddressError         a Redis URL cannot be used as it is (a ValueError)
     ├── AclError             a user of Redis cannot be described as it was asked for (a ValueError)
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
@@ -39,6 +40,7 @@ __all__ = [
     "PublishUncertain",
     "PublishUnreplicated",
     "ServiceNotFound",
+    "ShapeError",
 ]
 
 
@@ -52,6 +54,19 @@ class ChannelError(BusError, ValueError):
 
 class EventError(BusError, ValueError):
     """An event cannot travel: its name is unknown, its line too large, or its data not JSON."""
+
+
+class ShapeError(BusError, ValueError):
+    """A JSON text is not read, because of how much it holds; the message goes on after "it".
+
+    Attributes:
+        limit: ``values`` or ``depth``.
+
+    """
+
+    def __init__(self, sentence: str, limit: str) -> None:
+        super().__init__(sentence)
+        self.limit = limit
 
 
 class AddressError(BusError, ValueError):

@@ -282,6 +282,22 @@ def test_foreign_line_that_cannot_be_completed_is_refused(line: bytes) -> None:
         foreign(line, "workflow:wf")
 
 
+@pytest.mark.parametrize(
+    "inside", [b"[]," * 60_000, b"{}," * 60_000, b"0," * 90_000, b"[" * 60_000, b"[" * 40 + b"]" * 40]
+)
+def test_foreign_line_is_measured_before_it_is_read(inside: bytes) -> None:
+    """What holds too much for a reader is refused for that, though its end is no JSON: no reader has seen it."""
+    with pytest.raises(EventError, match=r"more than 10000 values|deeper than 29 levels"):
+        foreign(b'{"event":"e","data":{"x":[' + inside + b"0]}oops", "workflow:wf")
+
+
+def test_foreign_line_may_hold_much_text() -> None:
+    """What stands in a string is no value: a line full of brackets and commas passes, and so do many numbers."""
+    data = {"text": '[],"{},' * 20_000, "numbers": list(range(9_000))}
+    arrived = foreign(orjson.dumps({"event": "e", "data": data}), "workflow:wf")
+    assert json.loads(arrived.line)["data"] == data
+
+
 @given(st.binary(max_size=64) | JSON.map(orjson.dumps))
 def test_foreign_line_is_completed_or_refused(line: bytes) -> None:
     """No bytes on a channel raise anything but the error that says why they are dropped."""
