@@ -11,9 +11,11 @@ import orjson
 
 from bus.channel import LATEST, Family
 from bus.envelope import envelope
-from bus.errors import ChannelError
+from bus.errors import ChannelError, ShapeError
 from bus.event import now
+from bus.shape import LINE_VALUES, check_shape
 from edges.protocol import (
+    NESTING_LIMIT,
     NO_TOKEN,
     NO_TOKEN_FLAT,
     Authenticate,
@@ -180,8 +182,9 @@ class _Flat:
 
     def frame(self, line: bytes) -> bytes | None:
         try:
+            check_shape(line, values=LINE_VALUES, depth=NESTING_LIMIT)
             return self._metrics(orjson.loads(line))
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # what nests 400 deep can be read and not written
+        except (ShapeError, orjson.JSONDecodeError):
             return None
 
     def _metrics(self, value: dict[str, Any]) -> bytes | None:

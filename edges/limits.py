@@ -11,6 +11,7 @@ LIMITS: Final = (
     "message_rate_limit",
     "control_rate_limit",
     "max_message_bytes",
+    "max_message_values",
     "max_fragments",
     "max_rooms",
     "max_waiting_commands",

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
 
+from bus.errors import ShapeError
 from bus.replay import Last, Start, parse_since
+from bus.shape import MESSAGE_VALUES, check_shape
 
 __all__ = [
     "Ask",
@@ -205,43 +207,37 @@ Message: TypeAlias = Reply | Pong | Refusal | Welcome | Notice
 
 
 class Refused(Exception):
-    """Raised inside the parser; carries the refusal to answer with."""
+    """Raised inside the parser; carries the refusal to answer with, and the setting that bounds what was refused."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, limit: str | None = None) -> None:
         super().__init__(refusal.sentence)
-        self.refusal = refusal
+        self.refusal, self.limit = refusal, limit
 
 
-def decode(text: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``text``.
+def decode(text: bytes, *, values: int = MESSAGE_VALUES) -> dict[str, Any]:
+    """Return the JSON object in ``text``. How much the text holds is counted in its bytes before a reader sees it.
 
     Raises:
-        Refused: it is no JSON (NaN and infinities are none), no object, or nests deeper than 32.
+        Refused: it is no JSON (NaN and infinities are none), no object, holds more than ``values`` values, or nests
+            deeper than 32.
 
     """
     try:
+        check_shape(text, values=values, depth=NESTING_LIMIT)
         value = orjson.loads(text)
+    except ShapeError as error:
+        raise _too_much(error) from None
     except orjson.JSONDecodeError as error:
         raise Refused(Refusal(Code.DECODE_ERROR, f"the message is not JSON: {error}")) from None
     if not isinstance(value, dict):
         raise Refused(Refusal(Code.DECODE_ERROR, "the message is not a JSON object"))
-    if text.count(b"{") + text.count(b"[") > NESTING_LIMIT and _nests_deeper(value, NESTING_LIMIT):
-        raise Refused(Refusal(Code.DECODE_ERROR, f"the message nests deeper than {NESTING_LIMIT} levels"))
     return value
 
 
-def _nests_deeper(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+def _too_much(error: ShapeError) -> Refused:
+    name = "max_message_values" if error.limit == "values" else None
+    sentence = f"the message {error}"
+    return Refused(Refusal(Code.DECODE_ERROR, f"{name}: {sentence}" if name else sentence), name)
 
 
 def parse(value: dict[str, Any], requests: tuple[str, ...]) -> Command:

@@ -209,8 +209,10 @@ class Session:
     def _understood(self, text: bytes) -> Command | Refusal:
         command: Command | Refusal
         try:
-            value = decode(text)
+            value = decode(text, values=self._around.settings.max_message_values)
         except Refused as refused:
+            if refused.limit is not None:
+                self._around.registry.limited[refused.limit] += 1
             self._decide(FLAT)
             command = refused.refusal
         else:

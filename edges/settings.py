@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
+from bus.shape import MESSAGE_VALUES
 from edges.forwarded import Network, parse_network
 from edges.origins import check_origin
 
@@ -47,6 +48,11 @@ class EdgeSettings(BaseSettings):
     max_connections: int = Field(1_000, ge=1, description="clients at once; the next one is closed with 1013")
     message_rate_limit: int = Field(100, ge=1, description="messages per second of one client; the bucket holds twice")
     max_message_bytes: int = Field(64 * 1024, ge=128, description="largest message from a client, bytes")
+    max_message_values: int = Field(
+        MESSAGE_VALUES,
+        ge=128,
+        description="most values (commas and brackets outside of texts) in a message from a client",
+    )
     max_fragments: int = Field(64, ge=1, description="most fragments of one message from a client")
     control_rate_limit: int = Field(
         100, ge=1, description="ping and pong frames per second of one client; the bucket holds twice"

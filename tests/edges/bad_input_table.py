@@ -32,6 +32,7 @@ ABUSE: Final = "close 1008: message_rate_limit exceeded again and again"
 TYPES: Final = "DECODE_ERROR: type: expected one of request, subscribe, unsubscribe, ping, event"
 OBJECT: Final = "DECODE_ERROR: the message is not a JSON object"
 DEEP: Final = "DECODE_ERROR: the message nests deeper than 32 levels"
+WIDE: Final = "DECODE_ERROR: max_message_values: the message holds more than 2000 values"
 ID: Final = "INVALID_REQUEST: id: expected a text of at most 128 printable characters"
 CHANNEL: Final = "INVALID_REQUEST: channel: expected a text such as 'global'"
 VERB: Final = "INVALID_REQUEST: event: expected the name of a request"
@@ -105,8 +106,12 @@ JSONS: Final = (
     ("`1e999`", NOT_JSON, text(b'{"type":"ping","data":{"x":1e999}}')),
     ("half of a surrogate pair, escaped", NOT_JSON, text(b'{"type":"\\ud800"}')),
     ("33 levels", DEEP, text(nested(31))),
-    ("30,000 levels", NOT_JSON, text(nested(30_000))),
+    ("30,000 levels", WIDE, text(nested(30_000))),
     ("100,000 levels", TOO_BIG, text(nested(100_000))),
+    ("64 KB of `[],`", WIDE, text(b'{"type":"ping","x":[' + b"[]," * 21_000 + b"0]}")),
+    ("64 KB of `{},`", WIDE, text(b'{"type":"ping","x":[' + b"{}," * 21_000 + b"0]}")),
+    ("64 KB of `0,`", WIDE, text(b'{"type":"ping","x":[' + b"0," * 32_000 + b"0]}")),
+    ("64 KB of brackets and commas in a text", "pong", text(b'{"type":"ping","x":"' + b"[],{}," * 10_500 + b'"}')),
     ("a key twice: the last one counts", TYPES, text(b'{"type":"ping","type":"pong"}')),
 )
 REQUESTS: Final = (

@@ -165,6 +165,12 @@ def test_flat_metrics() -> None:
     }
 
 
+def test_flat_line_is_measured_before_it_is_read() -> None:
+    """An event of the right name that holds too much for a reader gives no frame, and costs none."""
+    assert FLAT.frame(line(top_skills=[0] * 9_000, anomalies=[])) is not None
+    assert FLAT.frame(line(top_skills=[0] * 11_000, anomalies=[])) is None
+
+
 @pytest.mark.parametrize(
     "odd",
     [

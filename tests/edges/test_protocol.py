@@ -196,6 +196,21 @@ def test_decode_wide_is_not_deep() -> None:
     decode(b'{"a":[' + b",".join([b"[]"] * 500) + b'],"b":"' + b"[" * 500 + b'"}')
 
 
+@pytest.mark.parametrize("inside", [b"[]," * 20_000, b"{}," * 20_000, b"0," * 30_000, b'"",' * 20_000, b"[" * 60_000])
+def test_decode_counts_before_it_reads(inside: bytes) -> None:
+    """What holds too many values is refused for that, though its end is no JSON: no reader has seen it."""
+    with pytest.raises(Refused) as caught:
+        decode(b'{"type":"ping","x":[' + inside + b"0]}oops")
+    assert caught.value.refusal.code == Code.DECODE_ERROR
+    assert caught.value.refusal.sentence == "max_message_values: the message holds more than 2000 values"
+    assert caught.value.limit == "max_message_values"
+
+
+def test_decode_up_to_the_limit() -> None:
+    """As many values as may be are read, and text counts as one however long it is and whatever it holds."""
+    decode(b'{"x":[' + b"0," * 1_997 + b'"' + b"[]," * 15_000 + b'"]}')
+
+
 @pytest.mark.parametrize(
     ("size", "head"),
     [
