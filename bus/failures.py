@@ -21,6 +21,7 @@ from bus import address
 from bus.errors import BusError, BusTimeout, BusUnavailable, LoginRefused
 from bus.refusals import refusal, said
 from bus.sentinel import NoPrimary
+from bus.shortage import is_closed_handle, shortage
 
 __all__ = ["converted", "failure"]
 
@@ -36,6 +37,10 @@ def converted(url: str) -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError, hiredis.HiredisError) as error:
         raise failure(error, url)  # noqa: B904 (its cause is set)
+    except RuntimeError as error:
+        if not is_closed_handle(error) and shortage(error) is None:
+            raise
+        raise failure(error, url)  # noqa: B904 (likewise)
 
 
 def failure(error: BaseException, url: str) -> BusError:
@@ -76,6 +81,10 @@ def _explained(cause: BaseException, url: str) -> BusError | None:  # noqa: PLR0
             return BusTimeout(_silent(url))
         case OSError():
             return _unreachable(cause, url)
+        case RuntimeError() if is_closed_handle(cause):
+            return BusUnavailable(_hung_up(url, "connection reset"))
+        case RuntimeError() if (lack := shortage(cause)) is not None:
+            return BusUnavailable(lack)
         case RedisConnectionError() if "closed" in str(cause):
             return BusUnavailable(_hung_up(url, str(cause)))
     return None

@@ -61,6 +61,8 @@ class Sentinels:
             host, port = await asked.discover_master(self.service)
         except MasterNotFoundError as error:
             raise ConnectionRefusedError(f"no sentinel knows where {self.service!r} is") from error
+        except RuntimeError as error:  # of the event loop's
+            raise ConnectionAbortedError(str(error)) from error
         finally:
             for client in asked.sentinels:
                 await client.aclose()

@@ -259,6 +259,7 @@ class _Link(asyncio.Protocol):
         self._replies: deque[asyncio.Future[Any]] = deque()
         self._asked: deque[_Subscription] = deque()
         self._unsent: list[_Subscription] = []
+        self._cause: Exception | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -304,6 +305,8 @@ class _Link(asyncio.Protocol):
         future = asyncio.get_running_loop().create_future()
         self._replies.append(future)
         self._write(words)
+        if self.closed.done():  # nothing comes any more; uvloop would not even take the words
+            self._settle_all()
         return future
 
     def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
@@ -325,9 +328,11 @@ class _Link(asyncio.Protocol):
         for subscription in unsent:
             self._asked.append(subscription)
             self._write((subscription.verb, *subscription.channels))
+        if self.closed.done():
+            self._settle_all()
 
     def _write(self, words: Sequence[bytes]) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self.closed.done():
             self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -341,9 +346,14 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if not self.closed.done():
+            self._cause = error or cause
             self.closed.set_result(None) if error is None else self.closed.set_exception(error)
+        self._settle_all()
+
+    def _settle_all(self) -> None:
+        """Tell all who wait that nothing comes any more."""
         lost = BusUnavailable("the link to Redis was lost")
-        lost.__cause__ = cause
+        lost.__cause__ = self._cause
         replies, asked = [*self._replies], [*self._asked, *self._unsent]
         self._replies.clear()
         self._asked.clear()

@@ -102,7 +102,7 @@ class Edge:
         self._server: asyncio.Server | TlsListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
-        self._is_draining = self._is_compared = self._has_lost = False
+        self._is_draining = self._is_compared = self._has_lost = self._has_failed = False
         self._farewell = GOING_AWAY
         self._expires: datetime | None = None
         self._started = 0.0
@@ -323,9 +323,7 @@ class Edge:
         """Make up for what was missed while the link was away; try again for as long as it is up."""
         generation = self._subscriber.statistics().generation
         while self._is_link(generation):
-            try:
-                await self._hub.compare()
-            except BusError:
+            if not await self._has_compared():
                 await asyncio.sleep(_COMPARE_RETRY_S)
                 continue
             if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
@@ -334,6 +332,21 @@ class Edge:
             self._notify_all(Notice(RESTORED, {"generation": generation}))  # whoever was told of an outage hears it
             await self._look_again(generation)
             return
+
+    async def _has_compared(self) -> bool:
+        """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""
+        try:
+            await self._hub.compare()
+        except BusError as error:
+            _logger.debug("rooms were not compared", extra={"reason": str(error)})
+            return False
+        except Exception as error:
+            level = logging.DEBUG if self._has_failed else logging.ERROR
+            _logger.log(level, "rooms could not be compared; tried again", exc_info=error)
+            self._has_failed = True
+            return False
+        self._has_failed = False
+        return True
 
     async def _look_again(self, generation: int) -> None:
         """Look for what edges found that compared later than this one."""

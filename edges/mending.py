@@ -20,6 +20,7 @@ __all__ = ["Mending"]
 
 _COMPARE_ROOMS: Final = 500
 _RETRY_S: Final = 0.2
+_RETRY_FAILED_S: Final = 1.0
 _COMPARED_S: Final = 5.0
 
 _logger = logging.getLogger("edgebus.edges")
@@ -45,6 +46,10 @@ class Mending:
         self._birth: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
+        self._compared: set[Room] = set()
+        """Those of a comparison under way that need not be compared once more, should it be begun anew."""
+        self._compared_with: str | None = None
+        self._failed: set[Room] = set()
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
         """Name the link, and who owns tasks; once, before the first room is opened."""
@@ -71,6 +76,29 @@ class Mending:
             del self._tasks[room]
 
     async def _mended(self, room: Room) -> None:
+        """Mend a room; after what nobody foresaw once more later, while nobody waits for it."""
+        try:
+            await self._read_and_mend(room)
+        except Exception as error:  # noqa: BLE001 (logged: else the room would hold its lines for ever)
+            self._tell_failed(room, error)
+            asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
+        else:
+            self._failed.discard(room)
+
+    def _tell_failed(self, room: Room, error: Exception) -> None:
+        """Log a bug of ours once per room."""
+        if room not in self._failed:
+            self._failed.add(room)
+            fields = {"channel": room.channel.name}
+            _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
+
+    def _begin_again(self, room: Room) -> None:
+        if room.is_open and not room.is_whole and self._link.is_up:
+            self.begin(room)
+        else:
+            self._failed.discard(room)
+
+    async def _read_and_mend(self, room: Room) -> None:
         """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
         while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
             try:
@@ -112,6 +140,7 @@ class Mending:
         """Take note that the link is down: until rooms were compared on the next one nobody knows what is missing."""
         self._let_go(BusUnavailable("the link to Redis is down"))
         self._comparison = asyncio.get_running_loop().create_future()
+        self._compared.clear()
 
     def _let_go(self, error: BusError | None) -> None:
         """Let those go on that wait for the comparison."""
@@ -159,23 +188,35 @@ class Mending:
         self._tails.forget()
         birth = await self._log.birth()
         self._birth = self._birth or birth
-        is_another = self._birth != birth
-        for start in range(0, len(rooms), _COMPARE_ROOMS):
-            some = rooms[start : start + _COMPARE_ROOMS]
-            heads = await self._log.heads([room.channel for room in some])
-            differing = [
-                room
-                for room, head in zip(some, heads, strict=True)
-                if is_another or not room.is_whole or not _agree(room.newest, head.position)
-            ]
-            for room in differing:
-                room.suspect()
-            await asyncio.gather(*(self.begin(room) for room in differing))
-            await asyncio.gather(*(self._mark(room) for room in some if room.unmarked))
-            self._learn(some, [head.forks for head in heads])
+        if self._compared_with != birth:
+            self._compared.clear()
+        self._compared_with = birth
+        owed = [room for room in rooms if room not in self._compared]
+        for start in range(0, len(owed), _COMPARE_ROOMS):
+            await self._compare_some(owed[start : start + _COMPARE_ROOMS], is_another=self._birth != birth)
+            if not self._is_link(generation):
+                return
+            self._compared.update(owed[start : start + _COMPARE_ROOMS])
         self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
-        if self._link.is_up and self._link.statistics().generation == generation:
+        if self._is_link(generation):
+            self._compared.clear()
             self._let_go(None)
+
+    def _is_link(self, generation: int) -> bool:
+        return self._link.is_up and self._link.statistics().generation == generation
+
+    async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
+        heads = await self._log.heads([room.channel for room in rooms])
+        differing = [
+            room
+            for room, head in zip(rooms, heads, strict=True)
+            if is_another or not room.is_whole or not _agree(room.newest, head.position)
+        ]
+        for room in differing:
+            room.suspect()
+        await asyncio.gather(*(self.begin(room) for room in differing))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
+        self._learn(rooms, [head.forks for head in heads])
 
     async def look(self, rooms: Sequence[Room]) -> None:
         """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.

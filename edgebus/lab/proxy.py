@@ -1,7 +1,8 @@
-"""A TCP proxy that can be told to misbehave: cut, swallow, delay, lose one answer, lead elsewhere."""
+"""A TCP proxy that can be told to misbehave: cut, reset, swallow, delay, lose one answer, lead elsewhere."""
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -37,7 +38,8 @@ class Proxy:
         self._pairs: set[_Pair] = set()
         self._refuses = False
         self._loses_answer_to: bytes | None = None
-        self.lost_answers = 0
+        self._resets_behind: dict[bytes, int] = {}
+        self.lost_answers = self.resets = 0
         self.faults = Faults()
 
     async def __aenter__(self) -> Self:
@@ -115,6 +117,10 @@ class Proxy:
         """Let the next command that holds ``to`` through, and cut its connection when the answer comes."""
         self._loses_answer_to = to
 
+    def reset_behind(self, to: bytes, *, times: int = 1) -> None:
+        """Reset the connection right behind the answer to the next ``times`` commands that hold ``to``."""
+        self._resets_behind[to] = times
+
     def _met(self, client: "_Side") -> None:
         if self._refuses:
             client.abort()
@@ -134,6 +140,15 @@ class Proxy:
         self._loses_answer_to = None
         self.lost_answers += 1
         return True
+
+    def wants_reset(self, data: bytes) -> bool:
+        """Tell whether the answer to ``data`` is one to reset behind; each is counted."""
+        for to, times in self._resets_behind.items():
+            if times and to in data:
+                self._resets_behind[to] -= 1
+                self.resets += 1
+                return True
+        return False
 
 
 class _Side(asyncio.Protocol):
@@ -179,6 +194,13 @@ class _Side(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def reset(self) -> None:
+        """Send what was written, and a reset behind it."""
+        if self._transport is not None and not self._transport.is_closing():
+            plain: socket.socket = self._transport.get_extra_info("socket")
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
 
 class _Pair:
     """A client's socket and the one to the server."""
@@ -187,7 +209,7 @@ class _Pair:
         self._client, self._proxy = client, proxy
         self._server = _Side()
         self._loop = asyncio.get_running_loop()
-        self._loses_next_answer = self._is_connected = False
+        self._loses_next_answer = self._resets_next_answer = self._is_connected = False
         self._waiting: list[bytes] = []
         self.faults: Faults | None = None
         self.connecting: asyncio.Task[None] | None = None
@@ -233,6 +255,7 @@ class _Pair:
     def _client_says(self, data: bytes) -> None:
         faults = self.faults or self._proxy.faults
         self._loses_next_answer |= self._proxy.wants_lost(data)
+        self._resets_next_answer |= self._proxy.wants_reset(data)
         if not faults.swallows_up:
             self._later(faults.delay_up_s, self._up, data)
 
@@ -248,6 +271,9 @@ class _Pair:
             self.cut()
         elif not faults.swallows_down:
             self._later(faults.delay_down_s, self._client.write, data)
+            if self._resets_next_answer:
+                self._client.reset()
+                self.cut()
 
     def _later(self, delay_s: float, act: Callable[[bytes], None], data: bytes) -> None:
         if delay_s:
