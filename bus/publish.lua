@@ -15,6 +15,9 @@
 -- The position is `<ms>-<n>`. The salt in n makes sure that two primaries never give one id to two events: not in the
 -- same millisecond, and not when the clock of the second one is behind (then n grows from the last entry's). Lua counts
 -- in doubles, so n stays below 2^52; past that the millisecond moves on by one.
+--
+-- Behind an id of 2^53 ms or more, which somebody typed, nobody could count on, and behind the last of all ids Redis
+-- itself appends nothing. Such entries are taken out, and the log's own ones stay (docs/decisions/0047).
 
 local key = KEYS[1]
 
@@ -23,6 +26,20 @@ local function last_id()
   if newest[1] then return newest[1][1] end
   if redis.call('EXISTS', key) == 0 then return '0-0' end
   return redis.call('XINFO', 'STREAM', key)[8]        -- a log that somebody emptied by hand
+end
+
+local function is_beyond(id)
+  return tonumber(string.match(id, '^%d+')) >= 2^53
+end
+
+-- The log is written anew, since Redis forgets no id that it generated or was given. PEXPIRE with -1 deletes: a user for
+-- producers has no DEL. Answers the last id that is left.
+local function take_out_what_is_beyond()
+  local own = redis.call('XRANGE', key, '-', '9007199254740991')
+  redis.call('PEXPIRE', key, -1)
+  for _, entry in ipairs(own) do redis.call('XADD', key, entry[1], unpack(entry[2])) end
+  redis.call('PEXPIRE', key, ARGV[6])
+  return last_id()
 end
 
 local function now_ms()
@@ -94,13 +111,21 @@ local function look()
 end
 
 if ARGV[8] then
+  if is_beyond(last_id()) then take_out_what_is_beyond() end
   local found = look()
   if found then return {found, 0} end
 end
+local function is_behind(reply)
+  if type(reply) ~= 'table' or not reply.err then return false end
+  return string.find(reply.err, 'equal or smaller', 1, true) or string.find(reply.err, 'exhausted', 1, true)
+end
+
 local previous = last_id()
+if is_beyond(previous) then previous = take_out_what_is_beyond() end
 local position, reply = append(previous)
-if type(reply) == 'table' and reply.err and string.find(reply.err, 'equal or smaller', 1, true) then
+if is_behind(reply) then
   previous = redis.call('XINFO', 'STREAM', key)[8]    -- somebody deleted the newest entry by hand
+  if is_beyond(previous) then previous = take_out_what_is_beyond() end
   position, reply = append(previous)
 end
 if type(reply) == 'table' and reply.err then return reply end

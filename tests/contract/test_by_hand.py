@@ -1,5 +1,6 @@
 """What people do to logs by hand: entries typed with XADD, keys of another type, logs that were emptied."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -8,7 +9,7 @@ from bus.log import Appended, Head, Log
 from bus.position import BEGINNING, Reason, milliseconds
 from bus.replay import Since
 from tests.contract.brokers import Cli
-from tests.contract.events import SKILL, WORKFLOW, Skill, entries
+from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries
 from tests.contract.test_read import fill
 from tests.leaks import ours
 
@@ -136,3 +137,45 @@ async def test_latest_event_is_found_behind_a_typed_entry(log: Log, redis: Cli) 
     await redis.xadd(channel.log_key, {"note": "typed"}, id=f"{milliseconds(outcome.position or '') + 1}-1")
     (head,) = await log.heads([channel])
     assert b'"number":7' in (head.last or b"")
+
+
+FAR = ["9007199254740993-5", "18446744073709551615-1", "18446744073709551615-18446744073709551615"]
+
+
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_log_goes_on_behind_an_id_that_no_clock_gives(log: Log, redis: Cli, far: str, is_gone: bool) -> None:
+    """An entry typed past 2^53 ms holds up no event: it goes, the log's own entries stay, and the chain is whole."""
+    before = await fill(log, "hand", 3)
+    await redis.xadd(CHANNEL.log_key, TYPED[0], id=far)
+    if is_gone:
+        await redis.xdel(CHANNEL.log_key, far)
+    after = await fill(log, "hand", 2)
+    tail = await log.tail(CHANNEL)
+    assert [line.position for line in tail.lines] == [*before, *after]
+    assert tail.replay(Since(before[-1] or "")).reason is None
+    assert tail.replay(Since(far)).reason is Reason.DIVERGED
+    assert [entry_id.decode() for entry_id, _ in await redis.xrange(CHANNEL.log_key)] == [*before, *after]
+    assert 0 < await redis.pttl(CHANNEL.log_key) <= CHANNEL.retention.expires_s * 1000
+
+
+@pytest.mark.parametrize("far", FAR)
+async def test_log_of_nothing_but_an_id_that_no_clock_gives(log: Log, redis: Cli, far: str) -> None:
+    """Where nothing else is in the log, it begins anew."""
+    await redis.xadd(CHANNEL.log_key, TYPED[0], id=far)
+    (after,) = await fill(log, "hand", 1)
+    assert [(it.position, it.previous) for it in (await log.tail(CHANNEL)).lines] == [(after, BEGINNING)]
+
+
+async def test_repeated_attempt_finds_its_event_though_somebody_typed_far_behind_it(log: Log, redis: Cli) -> None:
+    """A repetition stores nothing twice there, and keeps the log from living for ever."""
+    (entry,) = entries(Stage(workflow_id="hand"))
+    (first,) = await log.append([entry])
+    await redis.xadd(CHANNEL.log_key, TYPED[0], id=FAR[-1])
+    (again,) = await log.append([dataclasses.replace(entry, since_ms=log.sent_ms)])
+    assert isinstance(first, Appended)
+    assert isinstance(again, Appended)
+    assert again.position == first.position
+    assert await redis.pttl(CHANNEL.log_key) > 0
+    (other,) = await log.append([dataclasses.replace(entry, id="other", since_ms=log.sent_ms)])
+    assert isinstance(other, Appended)

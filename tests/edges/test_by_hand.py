@@ -1,5 +1,6 @@
 """What people do to logs by hand holds no room up: it is told as a gap, and events go on."""
 
+import pytest
 from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
@@ -48,3 +49,24 @@ async def test_key_of_another_type_holds_up_no_other_room(
     await redis.delete(KEY)
     again = await step(producer, 2)
     assert (await spoilt.message())["position"] == again
+
+
+@pytest.mark.parametrize("far", ["9007199254740993-5", "18446744073709551615-18446744073709551615"])
+async def test_room_goes_on_behind_an_id_that_no_clock_gives(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis, far: str
+) -> None:
+    """Nobody's events end with an entry typed far in the future; who subscribed behind that is told, and goes on."""
+    edge = await start_edge(broker)
+    before = await member(edge, open_client)
+    stood = await step(producer, 1)
+    assert (await before.message())["position"] == stood
+    await redis.xadd(KEY, {"note": "typed"}, id=far)
+    behind = await member(edge, open_client)
+    newest = await step(producer, 2)
+    event = await before.message()
+    assert (event["position"], event["previous"]) == (newest, stood)
+    assert (await behind.message())["position"] == newest
+    beyond = await open_client(edge)
+    await beyond.welcomed()
+    beyond.request("subscribe", channel="workflow:x", since=far)
+    assert (await beyond.message())["data"]["reason"] == "diverged"
