@@ -17,7 +17,7 @@ from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, Publ
 from bus.position import is_position
 from bus.refusals import is_passing, meaning, said
 
-__all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "outcome", "queue"]
+__all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "command", "outcome"]
 
 SCRIPT: Final = importlib.resources.files("bus").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -100,16 +100,15 @@ class Clock:
         return int(self._redis_ms + (now_s - self._taken_s) * 1000 * (1 - _DRIFT))
 
 
-def queue(pipeline: Any, entry: Entry) -> None:
-    """Add the command for ``entry`` to a pipeline of the client library."""
+def command(entry: Entry) -> tuple[Any, ...]:
+    """Return the command for ``entry``."""
     channel = entry.channel
     if channel.retention.kind == "live":
-        pipeline.publish(channel.redis, splice(entry.line, None, None))
-        return
+        return ("PUBLISH", channel.redis, splice(entry.line, None, None))
     salt = 1 + secrets.randbelow(_SALT_LIMIT)
     keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
     text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
-    pipeline.evalsha(_SHA, 1, channel.log_key, *text, *_repeated(entry))
+    return ("EVALSHA", _SHA, 1, channel.log_key, *text, *_repeated(entry))
 
 
 def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:

@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from bus.appending import Appended, Entry, Replicas, Reply, outcome, queue
+from bus.appending import Appended, Entry, Replicas, Reply, command, outcome
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
 from bus.entries import Ends, StreamEntry, ends, forks, is_own, is_wrong_type, past_event, published
 from bus.envelope import Arrived
 from bus.errors import BusError, BusNotReady
+from bus.exchange import exchange
+from bus.failures import failure
 from bus.forks import FORKS, Fork
 from bus.position import BEGINNING, no_log
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
@@ -26,6 +30,9 @@ _FORK_LIVES: Final = 7
 """How many lives of a log its marks live: a log lives on with every event, and publishing knows nothing of marks."""
 _FOREIGN_LIMIT: Final = 1_000
 """How many channels are remembered whose log somebody wrote to by hand."""
+
+_CUTS: Final = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What a command has for an answer when its line was cut."""
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -67,8 +74,8 @@ class Log(Connection):
 
         Raises:
             BusNotReady: Redis took none, and will when its state has passed.
-            BusUnavailable: the connection failed; any of the entries may or may not have been stored, or none
-                if ``sent_ms`` is None.
+            BusUnavailable: the connection failed before any entry was answered; any may or may not have been stored,
+                or none if ``sent_ms`` is None. Once some are answered, this is the error of those that are not.
             RuntimeError: this log was made with ``appends=False``.
 
         """
@@ -78,39 +85,44 @@ class Log(Connection):
         async with self._connected():
             replies, confirmed = await self._run(entries, replicas)
             if any(isinstance(reply, NoScriptError) for reply in replies):
-                await self._begin(self._redis.execute_command)
                 confirmed = await self._rerun(entries, replies, replicas)
-        outcomes = [outcome(entry, reply, confirmed) for entry, reply in zip(entries, replies, strict=True)]
+        outcomes = [self._outcome(entry, reply, confirmed) for entry, reply in zip(entries, replies, strict=True)]
         if any(isinstance(it, BusNotReady) for it in outcomes):
             await self._redis.connection_pool.disconnect()  # its address may lead to another server by now
         return outcomes
 
+    def _outcome(self, entry: Entry, reply: Reply, confirmed: int | None) -> Appended | BusError:
+        if isinstance(reply, _CUTS):
+            return failure(reply, self._url)
+        return outcome(entry, reply, confirmed)
+
     async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Reply], int | None]:
         """Send the commands for ``entries``; return an answer for each, and how many replicas confirmed them all."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            # Taken here: where no connection can be made, nothing was sent, and what is sent next is no repetition.
-            pipeline.connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call, unused-ignore]
+        # Taken here: where no connection can be made, nothing was sent, and what is sent next is no repetition.
+        pool = self._redis.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call, unused-ignore]
+        try:
             now_s = now()
             is_stale = self._clock.is_stale(now_s)
             self.sent_ms = self._clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
-            if is_stale:
-                pipeline.time()
-            for entry in entries:
-                queue(pipeline, entry)
+            commands = [*([("TIME",)] if is_stale else []), *map(command, entries)]
             if replicas is not None:
-                pipeline.wait(replicas.count, replicas.timeout_ms)
-            replies = list(await pipeline.execute(raise_on_error=False))
+                commands.append(("WAIT", replicas.count, replicas.timeout_ms))
+            replies = await exchange(connection, commands)
+        finally:
+            await pool.release(connection)
         if is_stale and not isinstance(time := replies.pop(0), Exception):
             self._clock.take(redis_ms(*time), now())
-        if replicas is None:
-            return replies, None
-        confirmed = replies.pop()
-        return replies, confirmed if isinstance(confirmed, int) else 0
+        return replies, None if replicas is None else _confirmed(replies)
 
     async def _rerun(self, entries: Sequence[Entry], replies: list[Reply], replicas: Replicas | None) -> int | None:
         """Run again what failed for want of the script: somebody flushed it, and Redis did nothing with those."""
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        again, confirmed = await self._run([entries[index] for index in missing], replicas)
+        try:
+            await self._begin(self._redis.execute_command)
+            again, confirmed = await self._run([entries[index] for index in missing], replicas)
+        except (RedisError, OSError) as error:  # what needs no script may be there: these are refused, not all
+            again, confirmed = [error] * len(missing), None if replicas is None else 0
         for index, reply in zip(missing, again, strict=True):
             replies[index] = reply
         return confirmed
@@ -343,6 +355,19 @@ class Log(Connection):
         """Remove what ``announce`` wrote."""
         async with self._connected():
             await self._redis.delete(key)
+
+
+def _confirmed(replies: list[Reply]) -> int:
+    """Take the answer to ``WAIT`` off the end; whoever waits for replicas learns nothing from half of the answers.
+
+    Raises:
+        Exception: what cut the line before that answer.
+
+    """
+    confirmed = replies.pop()
+    if isinstance(confirmed, _CUTS):
+        raise confirmed
+    return confirmed if isinstance(confirmed, int) else 0
 
 
 def _checked(answer: Reply) -> Reply:

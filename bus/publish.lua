@@ -18,8 +18,12 @@
 --
 -- Behind an id of 2^53 ms or more, which somebody typed, nobody could count on, and behind the last of all ids Redis
 -- itself appends nothing. Such entries are taken out, and the log's own ones stay (docs/decisions/0047).
+--
+-- Stored and published, or neither: a script that Redis stops half way takes nothing back. What it calls after XADD is
+-- therefore looked up in the user's rights before it; all other refusals come from XADD itself or from what reads.
 
 local key = KEYS[1]
+local may = redis.acl_check_cmd or function() return true end  -- since Redis 7
 
 local function last_id()
   local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
@@ -33,8 +37,9 @@ local function is_beyond(id)
 end
 
 -- The log is written anew, since Redis forgets no id that it generated or was given. PEXPIRE with -1 deletes: a user for
--- producers has no DEL. Answers the last id that is left.
+-- producers has no DEL. Answers the last id that is left. Who may not add leaves the log alone.
 local function take_out_what_is_beyond()
+  if not (may('PEXPIRE', key) and may('XADD', key)) then return last_id() end
   local own = redis.call('XRANGE', key, '-', '9007199254740991')
   redis.call('PEXPIRE', key, -1)
   for _, entry in ipairs(own) do redis.call('XADD', key, entry[1], unpack(entry[2])) end
@@ -66,42 +71,51 @@ local function append(previous)
   return position, reply
 end
 
-local function field(entry, name)
-  for index = 1, #entry[2], 2 do
-    if entry[2][index] == name then return entry[2][index + 1] end
-  end
-  return ''
+-- Calls what is refused, so that ACL LOG has it, and answers with one text on all servers. PEXPIRE of a log that is
+-- there and PUBLISH of nothing would do no harm, and do not happen.
+local function refused(...)
+  redis.pcall(...)
+  return redis.error_reply('NOPERM the user of Redis has no permission to ' .. table.concat({...}, ' ', 1, 2))
 end
 
-local function ms_of(position)
-  return tonumber(string.match(position, '^%d+')) or 0
-end
-
-local function find(cursor, last)
-  local page
-  repeat
-    page = redis.call('XRANGE', key, cursor, last, 'COUNT', 50)
-    for _, entry in ipairs(page) do
-      if field(entry, 'id') == ARGV[1] then return entry[1] end
-      cursor = '(' .. entry[1]
-    end
-  until #page < 50
-end
-
--- Whether entries of the time since the first attempt are gone: trimmed, or expired with their log.
-local function is_lost(first, since)
-  local previous = first and field(first, 'previous') or last_id()
-  if previous == '' then previous = first[1] end       -- an entry that the bus did not write
-  if previous ~= '0-0' then return ms_of(previous) >= since end
-  local began = first and ms_of(first[1]) or now_ms()
-  return began - since >= tonumber(ARGV[6])
-end
-
+-- The event, if an attempt before this one left it here, or why that cannot be told. First attempts pay nothing for it.
 local function look()
+  local function field(entry, name)
+    for index = 1, #entry[2], 2 do
+      if entry[2][index] == name then return entry[2][index + 1] end
+    end
+    return ''
+  end
+
+  local function ms_of(position)
+    return tonumber(string.match(position, '^%d+')) or 0
+  end
+
+  local function find(cursor, last)
+    local page
+    repeat
+      page = redis.call('XRANGE', key, cursor, last, 'COUNT', 50)
+      for _, entry in ipairs(page) do
+        if field(entry, 'id') == ARGV[1] then return entry[1] end
+        cursor = '(' .. entry[1]
+      end
+    until #page < 50
+  end
+
+  -- Whether entries of the time since the first attempt are gone: trimmed, or expired with their log.
+  local function is_lost(first, since)
+    local previous = first and field(first, 'previous') or last_id()
+    if previous == '' then previous = first[1] end     -- an entry that the bus did not write
+    if previous ~= '0-0' then return ms_of(previous) >= since end
+    local began = first and ms_of(first[1]) or now_ms()
+    return began - since >= tonumber(ARGV[6])
+  end
+
   local since = tonumber(ARGV[8])
-  local position = find(ARGV[8] .. '-0', '+') or find(ARGV[9] .. '-0', '(' .. ARGV[8] .. '-0')
+  local position = find(ARGV[8] .. '-0', '+')
+  if not position and since > 0 then position = find(ARGV[9] .. '-0', '(' .. ARGV[8] .. '-0') end
   if position then
-    redis.call('PEXPIRE', key, ARGV[6])                -- a write, so that WAIT on this connection means something
+    redis.pcall('PEXPIRE', key, ARGV[6])               -- a write, so that WAIT on this connection means something
     return position
   end
   local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
@@ -119,7 +133,8 @@ local function is_behind(reply)
   if type(reply) ~= 'table' or not reply.err then return false end
   return string.find(reply.err, 'equal or smaller', 1, true) or string.find(reply.err, 'exhausted', 1, true)
 end
-
+if not may('PEXPIRE', key) then return refused('PEXPIRE', key, ARGV[6]) end
+if not may('PUBLISH', ARGV[7]) then return refused('PUBLISH', ARGV[7], '') end
 local previous = last_id()
 if is_beyond(previous) then previous = take_out_what_is_beyond() end
 local position, reply = append(previous)

@@ -138,6 +138,9 @@ class Sender:
         entries = [item.entries() for item in batch]
         outcomes, is_certain = await self._append(log, batch, [entry for some in entries for entry in some])
         self._is_refused = any(isinstance(outcome, BusNotReady) for outcome in outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, BusError) and not _is_answer(outcome):
+                self._note_away(outcome)
         given = iter(outcomes)
         for item, some in zip(batch, entries, strict=True):
             _note(item, some, [next(given) for _ in some], log.sent_ms, is_certain=is_certain)
@@ -163,7 +166,8 @@ class Sender:
                 return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch))), True
             return await log.append(entries), True
         except BusUnavailable as error:
-            self._note_away(error)
+            if isinstance(error, BusNotReady):
+                self._note_away(error)
             return [_copy(error) for _ in entries], False
         except BusError as error:
             return [_copy(error, PublishError) for _ in entries], False
@@ -255,8 +259,13 @@ def _note(
             item.last_error = outcome
         else:
             item.failed[name] = outcome
-        if isinstance(outcome, Appended) or (not is_certain and sent_ms is not None):
+        if isinstance(outcome, Appended) or (sent_ms is not None and not (is_certain and _is_answer(outcome))):
             attempt.maybe.add(name)
+
+
+def _is_answer(outcome: BusError) -> bool:
+    """Tell whether Redis said by it that the event is not there; else the line was cut before an answer."""
+    return isinstance(outcome, BusNotReady) or not isinstance(outcome, BusUnavailable)
 
 
 def _refusal(item: Item) -> BusError:

@@ -1,0 +1,91 @@
+"""One round of commands on a connection of the client library: all sent, and every answer that came kept.
+
+The library's pipeline hands out all answers or none. Over a line that is cut, what was answered would be asked again
+with all the rest, and a line that never carries a whole pipeline would never get on. The library's deadline counts
+here for each answer, not for all that is sent: a slow line that moves is not given up.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+__all__ = ["Command", "exchange"]
+
+Command: TypeAlias = tuple[Any, ...]
+
+_SLICE_BYTES: Final = 64 * 1024
+"""What is handed to the connection at once: asyncio's own bound for what waits in a transport."""
+
+
+async def exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    """Send ``commands`` and return their answers, an error of Redis' as a value.
+
+    Where the line is cut, what has no answer yet has the error that cut it; the connection is closed then.
+
+    Raises:
+        RedisError: the line was cut before the first answer.
+
+    """
+    slices = list(_slices(connection.pack_commands([command]) for command in commands))
+    if len(slices) == 1:
+        await connection.send_packed_command(slices[0])
+        return await _answers(connection, len(commands))
+    sending = asyncio.create_task(_send(connection, slices))
+    try:
+        return await _answers(connection, len(commands))
+    finally:
+        sending.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # it broke with the line, and the answers say so
+            await sending
+
+
+def _slices(packed: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    """Put whole commands together, such that each lot is small or one command."""
+    lot: list[bytes] = []
+    size = 0
+    for pieces in packed:
+        lot += pieces
+        size += sum(map(len, pieces))
+        if size >= _SLICE_BYTES:
+            yield lot
+            lot, size = [], 0
+    if lot:
+        yield lot
+
+
+async def _send(connection: AbstractConnection, slices: Iterable[list[bytes]]) -> None:
+    """Send while answers are read. A connection that was closed meanwhile would open itself again: it is left."""
+    for lot in slices:
+        if not connection.is_connected:
+            return
+        await connection.send_packed_command(lot, check_health=False)
+
+
+async def _answers(connection: AbstractConnection, count: int) -> list[Any]:
+    answers: list[Any] = []
+    try:
+        while len(answers) < count:
+            answers.append(await _answer(connection))
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        await connection.disconnect(nowait=True)
+        if not answers:
+            raise
+        answers.append(error)  # LOADING is one of the library's connection errors, and speaks for one command only
+        answers += [RedisConnectionError("the connection was closed")] * (count - len(answers))
+    except BaseException:
+        await connection.disconnect(nowait=True)  # answers that nobody read would be taken for the next commands'
+        raise
+    return answers
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()  # type: ignore[no-untyped-call, unused-ignore]
+    except ResponseError as error:
+        return error
