@@ -271,7 +271,10 @@ class Edge:
             return "the link to Redis is deaf: no probe came back in time"
         if self._has_tokens and not self._revoked.is_read:
             return "it is not read yet which tokens were revoked"
-        return None if self._is_compared else "rooms are being compared with their logs"
+        if not self._is_compared:
+            return "rooms are being compared with their logs"
+        limit = self.settings.max_connections
+        return f"every place is taken: max_connections is {limit}" if self._registry.is_full else None
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""

@@ -4,6 +4,7 @@ import http
 import math
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import Final
 
 import orjson
 from websockets.datastructures import Headers
@@ -13,6 +14,7 @@ __all__ = ["HEAD_LIMIT_BYTES", "answer", "forbidden", "head_end", "is_upgrade", 
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """The most bytes that a request's line and headers may have together."""
+_METHODS: Final = ("GET", "HEAD")
 
 
 def head_end(data: bytes | bytearray) -> int:
@@ -28,7 +30,7 @@ def is_upgrade(request: Request) -> bool:
 
 
 def answer(request: Request, health: Callable[[], dict[str, object]], not_ready: Callable[[], str | None]) -> Response:
-    """Return the answer to a plain request.
+    """Return the answer to a plain request; that to HEAD is GET's without its body (RFC 9110, section 9.3.2).
 
     Args:
         request: without a body; ``websockets`` refuses bodies before this.
@@ -36,10 +38,17 @@ def answer(request: Request, health: Callable[[], dict[str, object]], not_ready:
         not_ready: returns why ``/readyz`` is 503, None when it is 200; likewise.
 
     """
-    if request.method != "GET":
-        return not_allowed(request.method)
-    match request.path.partition("?")[0]:
-        case "/healthz":
+    if request.method not in _METHODS:
+        return not_allowed()
+    response = _answer_to_get(request.path.partition("?")[0], health, not_ready)
+    if request.method == "HEAD":
+        response.body = b""
+    return response
+
+
+def _answer_to_get(path: str, health: Callable[[], dict[str, object]], not_ready: Callable[[], str | None]) -> Response:
+    match path:
+        case "/healthz" | "/health":  # the ecosystem's charts ask for the second
             return _json(200, health())
         case "/readyz":
             return _readiness(not_ready())
@@ -58,12 +67,10 @@ def forbidden(sentence: str) -> Response:
     return _json(403, {"error": sentence})
 
 
-def not_allowed(method: str) -> Response:
-    """Return the answer to a request that is no GET."""
-    response = _json(405, {"error": "method not allowed; use GET"}, ("Allow", "GET"))
-    if method == "HEAD":
-        response.body = b""  # RFC 9110, section 9.3.2
-    return response
+def not_allowed() -> Response:
+    """Return the answer to a request by another method."""
+    allowed = ", ".join(_METHODS)
+    return _json(405, {"error": f"method not allowed; use {allowed}"}, ("Allow", allowed))
 
 
 def too_many(name: str, limit: int, retry_s: float) -> Response:
@@ -75,8 +82,9 @@ def too_many(name: str, limit: int, retry_s: float) -> Response:
 def refusal(head: bytes) -> Response:
     """Return the answer to what ``websockets`` took for no request: that includes every one with a body."""
     method, _, rest = head.partition(b" ")
-    if method != b"GET" and method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]:
-        return not_allowed(method.decode())
+    is_request = method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]
+    if is_request and method.decode() not in _METHODS:
+        return not_allowed()
     return _json(400, {"error": "not an HTTP/1.1 request without a body"})
 
 

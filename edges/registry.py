@@ -112,6 +112,11 @@ class Registry:
         """How many clients there are, with those that still shake hands."""
         return self._count[_State.PLACED] + self._count[_State.SHAKING]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every place is taken."""
+        return self._count[_State.PLACED] >= self._limit
+
     def __iter__(self) -> Iterator[Timed]:
         """All that are connected, with a place or without."""
         return iter(list(self._present))
@@ -184,7 +189,7 @@ class Registry:
 
     def take_place(self, connection: Timed) -> bool:
         """Give ``connection`` a place; tell whether there was one."""
-        has_place = connection in self._present and self._count[_State.PLACED] < self._limit
+        has_place = connection in self._present and not self.is_full
         self._accepted += has_place
         self._refused += not has_place
         self.limited["max_connections"] += not has_place

@@ -59,10 +59,23 @@ async def test_readyz_with_redis(broker: EmbeddedBroker, start_edge: StartEdge) 
     assert (await http(edge.port, get("/readyz")))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz/x", "/health", "/%2e%2e/etc", "/?x=/healthz", "*"])
+@pytest.mark.parametrize("path", ["/", "/healthz/x", "/healthy", "/%2e%2e/etc", "/?x=/healthz", "*"])
 async def test_path_unknown(edge: Edge, path: str) -> None:
     """Anything else is 404."""
     assert (await http(edge.port, get(path)))[0] == 404
+
+
+async def test_readyz_at_capacity(broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient) -> None:
+    """/readyz is 503 while every place is taken, so that a balancer sends the next client elsewhere; then 200 again."""
+    edge = await start_edge(broker, max_connections=1)
+    client = await open_client(edge)
+    await client.welcomed()
+    status, _, body = await http(edge.port, get("/readyz"))
+    assert (status, "max_connections" in orjson.loads(body)["reason"]) == (503, True)
+    assert (await http(edge.port, get("/healthz")))[0] == 200
+    await client.close()
+    await eventually(lambda: edge.not_ready() is None)
+    assert (await http(edge.port, get("/readyz")))[0] == 200
 
 
 async def test_query_is_ignored(edge: Edge) -> None:
@@ -70,17 +83,34 @@ async def test_query_is_ignored(edge: Edge) -> None:
     assert (await http(edge.port, get("/healthz?probe=1")))[0] == 200
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_method_other(edge: Edge, method: str) -> None:
-    """Other methods are 405 on every path, and learn which is allowed."""
+    """Other methods are 405 on every path, and learn which are allowed."""
     for path in ("/healthz", "/elsewhere"):
         status, headers, _ = await http(edge.port, get(path, method=method))
-        assert (status, headers["allow"]) == (405, "GET")
+        assert (status, headers["allow"]) == (405, "GET, HEAD")
 
 
-async def test_head_has_no_body(edge: Edge) -> None:
-    """The answer to HEAD has no body (RFC 9110, section 9.3.2)."""
-    assert (await http(edge.port, get("/healthz", method="HEAD")))[2] == b""
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/health", 200), ("/readyz", 503), ("/else", 404)])
+async def test_head_is_answered_as_get_without_a_body(edge: Edge, path: str, status: int) -> None:
+    """HEAD, the default of wget and of many balancers, has GET's status and headers (RFC 9110, section 9.3.2)."""
+    found, headers, body = await http(edge.port, get(path, method="HEAD"))
+    asked, wanted, text = await http(edge.port, get(path))
+    assert (found, asked, body) == (status, status, b"")
+    assert headers["content-length"] == wanted["content-length"] == str(len(text))
+    assert headers.keys() == wanted.keys()
+
+
+async def test_health_is_another_name_of_healthz(edge: Edge) -> None:
+    """/health, which the ecosystem's charts ask for, is /healthz."""
+    answers = [await http(edge.port, get(path)) for path in ("/health", "/healthz")]
+    assert [(status, body) for status, _, body in answers] == [(200, answers[0][2])] * 2
+
+
+async def test_upgrade_by_head_is_a_plain_request(edge: Edge) -> None:
+    """Only GET opens a WebSocket (RFC 6455, section 4.1); a HEAD that offers one is answered, not upgraded."""
+    status, _, body = await http(edge.port, upgrade("/healthz").replace(b"GET", b"HEAD"))
+    assert (status, body) == (200, b"")
 
 
 async def test_http_1_0(edge: Edge) -> None:
