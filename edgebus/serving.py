@@ -15,6 +15,7 @@ from bus.tasks import end
 from edgebus.run import signalled
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
+from edges.addresses import written
 
 __all__ = ["serve_broker", "serve_edge"]
 
@@ -30,9 +31,9 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         try:
             await edge.start()
         except OSError as error:
-            exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; try --port")
+            exit_with(Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; try --port")
         scheme = "wss" if settings.tls_certificate else "ws"
-        where = f"{scheme}://{edge.host}:{edge.port}"
+        where = f"{scheme}://{written(edge.host, edge.port)}"
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())

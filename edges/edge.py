@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import platform
+import secrets
 import ssl
 import time
 from collections.abc import Collection, Coroutine
@@ -24,6 +25,7 @@ from bus.service import Service
 from bus.subscriber import Subscriber
 from bus.tasks import end
 from edges.access import Access
+from edges.addresses import opened
 from edges.answers import Answers
 from edges.connection import Connection
 from edges.drain import send_away
@@ -75,6 +77,7 @@ class Edge:
         self.settings = settings if settings is not None else EdgeSettings()
         self._port = service.port if self.settings.port is None else self.settings.port
         self._tls = tls
+        self._nonce = secrets.token_hex(4)
         self._registry = _registry(self.settings)
         name = f"edgebus-edge-{service.name}-{self._port}"
         self._log = Log(self.settings.redis_url, name=name, appends=False)
@@ -135,8 +138,11 @@ class Edge:
 
     @property
     def id(self) -> str:
-        """Its name in Redis: ``<service>-<host>-<port>-<pid>``."""
-        return f"{self.service.name}-{platform.node()}-{self.port}-{os.getpid()}"
+        """Its name in Redis: ``<service>-<host>-<port>-<pid>-<random>``.
+
+        Without the last part two containers with one host name and PID 1 could share it.
+        """
+        return f"{self.service.name}-{platform.node()}-{self.port}-{os.getpid()}-{self._nonce}"
 
     async def start(self) -> None:
         """Listen, and begin to connect to Redis.
@@ -195,6 +201,8 @@ class Edge:
 
         if self._tls is None:
             loop = asyncio.get_running_loop()
+            if (everywhere := opened(self.settings.host, self._port)) is not None:
+                return await loop.create_server(connection, sock=everywhere, backlog=1024)
             return await loop.create_server(connection, self.settings.host, self._port, backlog=1024)
         listener = TlsListener(
             connection,

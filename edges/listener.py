@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, Self, cast
 
 from bus.tasks import Spawn
+from edges.addresses import opened
 
 __all__ = ["Agreement", "Guest", "TlsListener"]
 
@@ -107,14 +108,20 @@ class TlsListener:
             OSError: the port cannot be had.
 
         """
-        server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
-        self.sockets = tuple(socket.socket(fileno=os.dup(it.fileno())) for it in server.sockets)
-        server.close()
+        self.sockets = await self._bound(host, port)
         for listening in self.sockets:
             listening.setblocking(False)
             listening.listen(_BACKLOG)
             self._loop.add_reader(listening.fileno(), self._accept, listening)
         return self
+
+    async def _bound(self, host: str, port: int) -> tuple[socket.socket, ...]:
+        if (everywhere := opened(host, port)) is not None:
+            return (everywhere,)
+        server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        sockets = tuple(socket.socket(fileno=os.dup(it.fileno())) for it in server.sockets)
+        server.close()
+        return sockets
 
     def is_serving(self) -> bool:
         """Whether it accepts."""

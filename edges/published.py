@@ -1,7 +1,6 @@
 """Keys that an issuer publishes at a URL (a JWKS): fetched off the event loop, kept, and fetched anew when needed."""
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from edges.addresses import is_loopback
 from edges.keys import Key, UnusableKey, keys_of_jwks
 
 __all__ = ["KeysUnavailable", "PublishedKeys", "check_jwks_url", "fetch"]
@@ -34,15 +34,11 @@ def check_jwks_url(url: str) -> None:
         raise UnusableKey("is no URL") from None
     if parts.username is not None or parts.password is not None:
         raise UnusableKey("is a URL with a password in it; publish keys without one")
-    if not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))) or not parts.hostname:
+    if (
+        not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")))
+        or not parts.hostname
+    ):
         raise UnusableKey("is no https URL; whoever can change what it answers could let anyone in")
-
-
-def _is_here(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def fetch(url: str) -> bytes:
@@ -55,7 +51,7 @@ def fetch(url: str) -> bytes:
     """
     deadline = time.monotonic() + _FETCH_S
     handlers: list[Any] = [_NoRedirects()]
-    if _is_here(urlsplit(url).hostname):
+    if is_loopback(urlsplit(url).hostname or ""):
         handlers.append(ProxyHandler({}))
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 (check_jwks_url saw to the scheme)
     with build_opener(*handlers).open(request, timeout=_FETCH_S) as response:

@@ -13,6 +13,7 @@ from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.shape import MESSAGE_VALUES
+from edges.addresses import unbracketed
 from edges.forwarded import Network, parse_network
 from edges.origins import check_origin
 
@@ -40,7 +41,7 @@ class EdgeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     enabled: bool = Field(True, description="false: `edgebus edge` says so and ends")
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field("127.0.0.1", description="address to listen on; `::` takes IPv4 too")
     port: int | None = Field(
         None, ge=0, le=65_535, description="port to listen on; None takes the service's, 0 a free one"
     )
@@ -133,6 +134,11 @@ class EdgeSettings(BaseSettings):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("expected a number or a text, not true or false")
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _unbracket(cls, host: str) -> str:
+        return unbracketed(host)
 
     @field_validator("anonymous_permissions", mode="before")
     @classmethod

@@ -3,12 +3,12 @@
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final, NoReturn
 
 from cryptography import x509
 
+from edges.addresses import is_loopback
 from edges.settings import EdgeSettings, SettingsError
 
 __all__ = ["Identity", "check_exposure", "expiry_warning", "identity"]
@@ -73,16 +73,6 @@ def check_exposure(host: str, settings: EdgeSettings, *, is_tls: bool) -> None:
         f"host: will not listen on {host or 'every address'} without TLS, where others could read tokens and events; "
         f"set tls_certificate and tls_key ({_TRY}), or --insecure-behind-proxy where a proxy in front ends TLS"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches ``host``; a name other than localhost might be anything."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower() == "localhost"
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _expiry(certificate: Path) -> datetime:

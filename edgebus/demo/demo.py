@@ -22,6 +22,7 @@ from edgebus.run import signalled
 from edgebus.serving import until, why
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
+from edges.addresses import written
 from producers import Producer
 from producers.services import NAMES, load
 from producers.services.session_buddy import SessionBuddy
@@ -85,7 +86,9 @@ class Demo:
             try:
                 await edge.start()
             except OSError as error:
-                exit_with(Exit.FAILED, f"cannot listen on {edge.host}:{edge.port}: {why(error)}; {_OTHER_PORTS}")
+                exit_with(
+                    Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; {_OTHER_PORTS}"
+                )
             self._edges.append(edge)
 
     async def _stop_edges(self) -> None:

@@ -1,5 +1,9 @@
+import signal
+import socket
 import subprocess
 import sys
+
+import pytest
 
 SCRIPT = """
 import resource
@@ -18,3 +22,24 @@ assert found[2] in (most, 10**12), found
 def test_files_are_allowed_as_far_as_the_system_lets() -> None:
     """The limit of open files is raised to what an edge may need, never lowered, and never past the system's."""
     subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "[::]"), ("", "[::]")])
+def test_address_is_printed_as_a_url_has_it(host: str, shown: str) -> None:
+    """What an edge prints can be pasted into a client, brackets of IPv6 included; a taken port is told the same way."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        words = ("edge", "mahavishnu", "--host", host, "--port", str(port), "--insecure-behind-proxy")
+        refused = subprocess.run(
+            [sys.executable, "-m", "edgebus", *words], capture_output=True, text=True, timeout=30, check=False
+        )
+    assert (refused.returncode, f"cannot listen on {shown}:{port}: " in refused.stderr) == (1, True), refused.stderr
+    edge = subprocess.Popen(
+        [sys.executable, "-m", "edgebus", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert edge.stdout is not None
+    with edge:
+        assert f"listens on ws://{shown}:{port}, " in edge.stdout.readline()
+        edge.send_signal(signal.SIGINT)
+        edge.stdout.read()
+        assert edge.wait(30) == 0

@@ -20,7 +20,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from bus.embedded import EmbeddedBroker
 from edgebus.certificates import Pair, issue, make_authority
 from edges import Edge, EdgeSettings, SettingsError
-from edges.tls import check_exposure, expiry_warning, identity, is_loopback
+from edges.addresses import is_loopback
+from edges.tls import check_exposure, expiry_warning, identity
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import StartEdge
@@ -184,6 +185,15 @@ def test_others_need_tls_or_a_word(host: str) -> None:
         check_exposure(host, EdgeSettings(), is_tls=False)
     check_exposure(host, EdgeSettings(), is_tls=True)
     check_exposure(host, EdgeSettings(insecure_behind_proxy=True), is_tls=False)
+
+
+async def test_wildcard_takes_both_families_with_tls(files: Files, start_edge: StartEdge) -> None:
+    """An edge that speaks wss on every address is reached by IPv4 and by IPv6, on one port."""
+    edge = await start_edge(redis_url=NO_REDIS, host="::", **files.settings)
+    for address in ("127.0.0.1", "[::1]"):
+        url = f"wss://{address}:{edge.port}"
+        async with connect(url, ssl=files.client(), server_hostname="localhost", proxy=None) as client:
+            await client.ping()
 
 
 async def test_edge_refuses_to_start_where_others_read_along() -> None:

@@ -1,0 +1,44 @@
+"""Addresses to listen on: whether others reach them, both families at once for a wildcard, and how they are written."""
+
+import socket
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+__all__ = ["is_loopback", "opened", "unbracketed", "written"]
+
+_ANYWHERE: Final = ("::", "")
+_BACKLOG: Final = 1024
+
+
+def unbracketed(host: str) -> str:
+    """Return ``::1`` for ``[::1]``, as an address of IPv6 stands in URLs; any other host as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def written(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL (RFC 3986, section 3.2.2); an empty host is every address."""
+    return f"[{host or '::'}]:{port}" if ":" in host or not host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches ``host``; a name other than localhost might be anything."""
+    try:
+        address = ip_address(unbracketed(host).partition("%")[0])
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def opened(host: str, port: int) -> socket.socket | None:
+    """Return a socket that listens on every address, IPv4 and IPv6, where ``host`` means them all; else None.
+
+    By itself asyncio keeps a wildcard of IPv6 from IPv4, and gives the two families two ports where any will do.
+
+    Raises:
+        OSError: the port cannot be had.
+
+    """
+    if host not in _ANYWHERE or not socket.has_dualstack_ipv6():
+        return None
+    return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
