@@ -45,6 +45,8 @@ _LINGER_S: Final = 1.0
 _CLOSE_FRAME_BYTES: Final = 127
 """The most that a close frame takes (RFC 6455, section 5.5)."""
 
+PROOF_S: Final = 3.0
+"""For a sign of life of a client that another one would take the place of."""
 _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
 
@@ -87,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_phase",
         "_pinged",
+        "_proof_due",
         "_rooms",
         "_session",
         "_transport",
@@ -111,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._heard = now
         self._deadline: float | None = now + around.settings.open_timeout_s
         self._pinged = self._is_paused = self._is_deaf = self._is_slow = False
+        self._proof_due: float | None = None
         self._ebb: Ebb | None = None
         self._drain: asyncio.Future[None] | None = None
 
@@ -231,6 +235,7 @@ class Connection(asyncio.Protocol):
         Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less.
         """
         settings = self._around.settings
+        self._proof_due = self._proof_due if self._pinged else None
         if self._deadline is not None:
             if now >= self._deadline:
                 self._around.registry.limited["open_timeout_s"] += self._phase is _Phase.OPENING
@@ -242,15 +247,32 @@ class Connection(asyncio.Protocol):
             self.close_slow(STUCK)
         elif self._is_deaf:  # we do not read, so its silence says nothing
             self._heard = now
+        elif self._proof_due is not None and now >= self._proof_due and not self._is_paused:
+            _logger.info("cut a client that gave no sign of life", extra={"connection": self.name})
+            self.cut()
         elif self._pinged and now - self._heard >= settings.ping_interval_s + settings.ping_timeout_s:
             self.close(KEEPALIVE)
         elif not self._pinged and now - self._heard >= settings.ping_interval_s:
-            self._pinged = True
-            self._websocket.send_ping(b"")
-            self._send_pending()
+            self._ping()
         if self._session is not None and self._phase is _Phase.OPEN:
             self._session.check_standing(now)
             self._session.check_kept()
+
+    def prove_alive(self, now: float) -> None:
+        """Ask for a sign of life: another client of the same user or address finds no place, and this one may be gone.
+
+        Of a client that does not read what waits for it, or that the edge does not read, silence says nothing.
+        """
+        if self._phase is not _Phase.OPEN or self._is_deaf or self._is_paused:
+            return
+        if self._proof_due is None or not self._pinged:
+            self._proof_due = now + PROOF_S
+            self._ping()
+
+    def _ping(self) -> None:
+        self._pinged = True
+        self._websocket.send_ping(b"")
+        self._send_pending()
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked."""

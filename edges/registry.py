@@ -18,6 +18,10 @@ _GRACE_S: Final = 1.0
 bounds how fast those who are dropped can come again."""
 
 
+_BY_ADDRESS: Final = "max_connections_per_address "
+_BY_USER: Final = "max_connections_per_user "
+
+
 class Timed(Protocol):
     """What the registry holds."""
 
@@ -26,6 +30,9 @@ class Timed(Protocol):
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked."""
+
+    def prove_alive(self, now: float) -> None:
+        """Give a sign of life within seconds, or be cut."""
 
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
@@ -102,6 +109,8 @@ class Registry:
         self._present: dict[Timed, _Stay] = {}
         self._outside: dict[str, dict[Timed, None]] = {}
         self._named: dict[str, dict[Timed, None]] = {}
+        self._of: dict[str, dict[Timed, None]] = {}
+        """Who was counted as one of an address or a user, by the setting that bounds them and their name."""
         self._count = Counter[_State]()
         self._accepted = self._refused = 0
         self._slow = self.cut = self.strangers = 0
@@ -143,9 +152,10 @@ class Registry:
     def claim(self, connection: Timed, address: str, now: float) -> Excess | None:
         """Count ``connection`` as one of its address's, or say what that has too much of."""
         network = network_of(address)
-        excess = self._refuse(self._addresses.enter(network, now))
+        excess = self._refuse(self._addresses.enter(network, now), network, now)
         if excess is None and (stay := self._present.get(connection)) is not None:
             stay.address = network
+            self._of.setdefault(_BY_ADDRESS + network, {})[connection] = None
         return excess
 
     def identify(self, connection: Timed, user: str, now: float) -> Excess | None:
@@ -153,11 +163,11 @@ class Registry:
         stay = self._present.get(connection)
         if stay is None or stay.user == user:
             return None
-        excess = self._refuse(self._users.enter(user, now))
+        excess = self._refuse(self._users.enter(user, now), user, now)
         if excess is None:
-            if stay.user is not None:
-                self._users.leave(stay.user)
+            self._leave_user(connection, stay)
             stay.user = user
+            self._of.setdefault(_BY_USER + user, {})[connection] = None
         return excess
 
     def name(self, connection: Timed, names: tuple[str, ...]) -> None:
@@ -181,10 +191,13 @@ class Registry:
                 del self._named[name]
         stay.names = ()
 
-    def _refuse(self, excess: Excess | None) -> Excess | None:
+    def _refuse(self, excess: Excess | None, who: str, now: float) -> Excess | None:
+        """Count a refusal; those who hold the places prove that they are alive, so that no ghost keeps others out."""
         if excess is not None:
             self._refused += 1
             self.limited[excess.name] += 1
+            for holder in list(self._of.get(f"{excess.name} {who}", ())):
+                holder.prove_alive(now)
         return excess
 
     def take_place(self, connection: Timed) -> bool:
@@ -225,14 +238,25 @@ class Registry:
             self._count[stay.state] -= 1
             self._come_in(connection, stay)
             self._forget_names(connection, stay)
-            self._release(stay)
+            self._leave_address(connection, stay)
+            self._leave_user(connection, stay)
         self._changed.set()
 
-    def _release(self, stay: _Stay) -> None:
+    def _leave_address(self, connection: Timed, stay: _Stay) -> None:
         if stay.address is not None:
             self._addresses.leave(stay.address)
+            self._forget(connection, _BY_ADDRESS + stay.address)
+
+    def _leave_user(self, connection: Timed, stay: _Stay) -> None:
         if stay.user is not None:
             self._users.leave(stay.user)
+            self._forget(connection, _BY_USER + stay.user)
+
+    def _forget(self, connection: Timed, whose: str) -> None:
+        holders = self._of[whose]
+        del holders[connection]
+        if not holders:
+            del self._of[whose]
 
     def look(self, now: float) -> None:
         """Let go of what is known of those who are gone, and of handshakes too many. The edge calls it now and then."""

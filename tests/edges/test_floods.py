@@ -190,6 +190,44 @@ async def shown(edge: Edge, open_client: OpenClient, who: str) -> tuple[Client, 
     return client, await client.message()
 
 
+async def test_ghost_gives_way_to_a_newcomer(
+    start_edge: StartEdge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that a user left behind answers no ping: the user is in again within seconds, and not after 40."""
+    monkeypatch.setattr("edges.connection.PROOF_S", 0.5)
+    edge = await start_edge(redis_url=NO_REDIS, auth_secret=SECRET, max_connections_per_user=1)
+    ghost = await open_client(edge)
+    ghost.answers_pings = False
+    ghost.request("auth", token=token())
+    assert (await ghost.message())["data"]["status"] == "authenticated"
+
+    async def gets_in() -> bool:
+        async with clients(edge.port) as (client,):
+            client.request("auth", token=token())
+            return bool((await client.message())["type"] == "response")
+
+    assert not await gets_in()
+    await eventually(gets_in, 15)
+    assert edge.settings.ping_interval_s == 20
+
+
+async def test_living_connection_keeps_its_place(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """Whoever answers stays, however often others come in its name: the second browser tab does not end the first."""
+    edge = await start_edge(redis_url=NO_REDIS, auth_secret=SECRET, max_connections_per_user=1)
+    first = await open_client(edge)
+    first.request("auth", token=token())
+    assert (await first.message())["data"]["status"] == "authenticated"
+    for number in range(1, 4):
+        async with clients(edge.port) as (second,):
+            second.request("auth", token=token())
+            assert (await second.message())["error_code"] == "RATE_LIMIT_EXCEEDED"
+        first.request("ping", str(number))
+        while (await first.message())["correlation_id"] != str(number):
+            pass
+        assert first.pings == number, "one ping for each that was refused"
+    assert edge.health()["connections"] == 1
+
+
 async def test_clients_of_one_user_by_their_tokens(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
 ) -> None:

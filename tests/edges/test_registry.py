@@ -10,6 +10,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 class Peer:
     def __init__(self) -> None:
         self.is_cut = False
+        self.asked_at = list[float]()
 
     def check_deadlines(self, now: float) -> None: ...
 
@@ -19,6 +20,9 @@ class Peer:
 
     def notify(self, notice: Notice) -> bool:
         return True
+
+    def prove_alive(self, now: float) -> None:
+        self.asked_at.append(now)
 
     def cut(self) -> None:
         self.is_cut = True
@@ -126,6 +130,30 @@ def test_user_is_counted_once_per_connection() -> None:
     registry.exit(first)
     registry.exit(second)
     assert registry.identify(entered(registry)[0], "bob", 0.0) is None
+
+
+def test_one_too_many_makes_the_others_prove_themselves() -> None:
+    """Whoever stands in the newcomer's way is asked for a sign of life, and nobody else; nor for coming too often."""
+    addresses, users = Quota("address", connections=2), Quota("user", connections=1, per_second=1)
+    registry = Registry(limit=10, addresses=addresses, users=users)
+    first, second, third = entered(registry, 3)
+    assert [registry.claim(first, HERE, 0.0), registry.identify(first, "ada", 0.0)] == [None, None]
+    assert [registry.claim(second, THERE, 0.0), registry.identify(second, "bob", 0.0)] == [None, None]
+    assert registry.identify(third, "ada", 5.0) is not None
+    assert [peer.asked_at for peer in (first, second, third)] == [[5.0], [], []]
+    fourth, fifth = entered(registry, 2)
+    assert registry.claim(fourth, THERE, 6.0) is None
+    assert registry.claim(fifth, THERE, 7.0) is not None
+    assert [peer.asked_at for peer in (first, second, fourth)] == [[5.0], [7.0], [7.0]]
+    registry.exit(first)
+    assert registry.identify(third, "ada", 5.0) is None
+    assert registry.identify(third, "cleo", 5.0) is None
+    assert registry.identify(fourth, "ada", 5.0) is None
+    registry.exit(fourth)
+    excess = registry.identify(fifth, "ada", 5.0)
+    assert excess is not None
+    assert excess.name == "connects_per_second_per_user"
+    assert [peer.asked_at for peer in (third, fourth)] == [[], [7.0]]
 
 
 def test_gone_before_it_was_counted_is_not_counted() -> None:
