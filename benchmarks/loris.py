@@ -21,12 +21,12 @@ from benchmarks.fanout import allow_files, bounded
 from benchmarks.slow import counters, memory_mb, servers
 from bus.child import spawn_bound
 
-_HEAD = b"GET / HTTP/1.1\r\nHost: e\r\nX-Slow: "
+_HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 _FILES_BESIDE = 200
 _ROUND_S = 1.0
 _PING = Frame(Opcode.TEXT, b'{"type":"ping"}')
 _UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: e\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 

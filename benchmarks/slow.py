@@ -139,8 +139,8 @@ def _entered(port: int, channel: str) -> socket.socket:
     plain = socket.create_connection(("127.0.0.1", port), 5)
     key = base64.b64encode(os.urandom(16)).decode()
     plain.sendall(
-        f"GET / HTTP/1.1\r\nHost: e\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-        "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     request = orjson.dumps({"type": "request", "event": "subscribe", "data": {"channel": channel}, "id": "1"})
     plain.sendall(Frame(Opcode.TEXT, request).serialize(mask=True))

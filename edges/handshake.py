@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 
 from edges import http
 from edges.credentials import shown_tokens
-from edges.door import Visitor, admit
+from edges.door import Visitor, admit, admit_plain
 from edges.framing import WebSocket
 from edges.registry import Timed
 from edges.surroundings import Surroundings
@@ -101,12 +101,16 @@ class Handshake:
     def _answer_plain(self, request: Request) -> Farewell:
         around = self._around
         around.registry.give_back(self._connection)  # what it asks for may count the clients
+        refused = admit_plain(request, around.settings, takes_tokens=not around.gate.is_open)
+        if refused is not None:
+            return self._turn_away(request, refused)
         return Farewell(http.answer(request, around.health, around.not_ready).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._around.registry.strangers += 1
-        origin = ", ".join(request.headers.get_all("Origin"))[:_SHOWN]
-        _logger.info("refused a handshake for its origin", extra={"origin": origin, "address": self._peer.address})
+        origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
+        asked = {"origin": origin, "host": host, "address": self._peer.address}
+        _logger.info("refused a request for its origin or host", extra=asked)
         return Farewell(answer.serialize())
 
     def _accept(self, request: Request, visitor: Visitor, rest: bytes) -> _Outcome:

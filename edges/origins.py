@@ -5,13 +5,17 @@ from collections.abc import Collection, Sequence
 from enum import Enum, auto
 from typing import Final
 
-__all__ = ["Verdict", "check_origin", "verdict"]
+from edges.addresses import is_loopback
+
+__all__ = ["Verdict", "check_origin", "is_of_this_machine", "names_this_machine", "verdict"]
 
 _FORM: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(?::(?P<port>\d+))?(?P<rest>[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"(?P<name>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.IGNORECASE)
+"""What a ``Host`` header holds (RFC 9110, section 7.2), as far as a name of this machine could."""
 
 
 class Verdict(Enum):
@@ -42,6 +46,24 @@ def verdict(origins: Sequence[str], allowed: Collection[str]) -> Verdict:
     if not origins:
         return Verdict.WITH_TOKEN
     return Verdict.FREE if origins[0] in allowed else Verdict.REFUSED
+
+
+def names_this_machine(host: str) -> bool:
+    """Tell whether a ``Host`` header names the machine that it was sent on, whatever anybody's name server says.
+
+    So does ``localhost``, what ends with it (RFC 6761, section 6.3), and a loopback address.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found["name"].lower().removesuffix(".")
+    return name.endswith(".localhost") or is_loopback(name)
+
+
+def is_of_this_machine(origin: str) -> bool:
+    """Tell whether an ``Origin`` header is that of a page which a server on the browser's own machine gave out."""
+    scheme, separator, host = origin.partition("://")
+    return bool(separator) and scheme in _PORTS and names_this_machine(host)
 
 
 def check_origin(text: str) -> str:

@@ -92,7 +92,7 @@ class EdgeSettings(BaseSettings):
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: all of them"
+        (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: see docs/tls.md"
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"

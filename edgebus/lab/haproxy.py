@@ -31,7 +31,7 @@ defaults
     retries 3
     option redispatch 1
     option httpchk
-    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host edge
+    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost
     http-check expect status 200
     default-server check {checks}
 listen edges

@@ -273,7 +273,7 @@ async def get_status(port: int, path: str, at_s: float) -> Sample:
         async with asyncio.timeout(_STATUS_DEADLINE_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(b"GET %b HTTP/1.1\r\nHost: lab\r\n\r\n" % path.encode())
+                writer.write(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
                 status = int((await reader.readline()).split()[1])
             finally:
                 writer.close()

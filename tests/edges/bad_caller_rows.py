@@ -10,7 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.edges.bad_input_row import Row, Setup, request, rows
-from tests.edges.peers import TEXT, frame, upgrade
+from tests.edges.peers import TEXT, frame, get, upgrade
 from tests.edges.signing import EC, ED, OTHER_SECRET, RSA, SECRET, claims, jwk, jwks, public_pem, raw, token
 
 __all__ = ["CONTROLS", "CROWDED", "PUBLISHED", "ROWS", "elsewhere"]
@@ -320,6 +320,28 @@ ORIGINS: Final = (
         upgrade(),
     ),
 )
+OTHER_MACHINE: Final = (
+    "HTTP 403: only pages of this machine may connect to an edge that checks no tokens and listens for this machine "
+    "alone; the operator lists others as allowed_origins, or sets up a key"
+)
+OTHER_NAME: Final = (
+    "HTTP 403: this edge is for this machine alone, and answers to localhost, 127.0.0.1 and [::1] only; where a proxy "
+    "in front sends another Host, start it with --insecure-behind-proxy"
+)
+ELSEWHERE: Final = (
+    ("a page of elsewhere", OTHER_MACHINE, from_page("https://evil.example")),
+    ("a sandboxed page or a file (`null`)", OTHER_MACHINE, from_page("null")),
+    ("an extension of the browser", OTHER_MACHINE, from_page("chrome-extension://abcdefgh")),
+    (
+        "a page whose name was made to lead here",
+        OTHER_NAME,
+        upgrade("/", "Origin: http://localhost", host="evil.example"),
+    ),
+    ("a `Host` of elsewhere, and no page", OTHER_NAME, upgrade("/", host="evil.example:8690")),
+    ("the address of no machine in particular", OTHER_NAME, upgrade("/", host="0.0.0.0")),  # noqa: S104
+    ("two `Host` headers", OTHER_NAME, upgrade("/", "Host: evil.example")),
+    ("plain HTTP for a `Host` of elsewhere", OTHER_NAME, get("/healthz", host="evil.example")),
+)
 LISTED_OR_TOKEN: Final = Setup(
     "With `allowed_origins` and `auth_secret`, and no token required of a listed page.",
     {"allowed_origins": PAGE, "auth_secret": SECRET, "anonymous_permissions": "workflow:read"},
@@ -362,6 +384,7 @@ CONTROLS: Final[tuple[Row, ...]] = (
         setup=WITH_SECRET,
     ),
     *rows("Let in", (("a page", "response", shown(f"Origin: {PAGE}")),), is_handshake=True, setup=LISTED),
+    *rows("Let in", (("a page of here", "response", shown("Origin: http://localhost:3000")),), is_handshake=True),
     *rows(
         "Let in",
         (("no page", "response", shown(f"{BEARER} {token('a', ['workflow:read'])}")),),
@@ -381,6 +404,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("Tokens and a public key", CONFUSED, setup=WITH_PEM),
     *rows("Tokens and published keys", KIDS, setup=PUBLISHED),
     *rows("Two origins", (("two `Origin` headers", TWO, from_page(PAGE, "null")),), is_handshake=True),
+    *rows("Pages of elsewhere", ELSEWHERE, is_handshake=True),
     *rows("Origins", ORIGINS, is_handshake=True, setup=LISTED),
     *rows("Origins and tokens", NO_ORIGINS, is_handshake=True, setup=LISTED_OR_TOKEN),
     *rows("Addresses", ADDRESSES, is_handshake=True, setup=CROWDED),

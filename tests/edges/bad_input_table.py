@@ -195,7 +195,7 @@ ROOMS: Final = (
     ("2,000 rooms", ROOMS_LIMIT, b"".join(request(channel=f"workflow:{number}") for number in range(2_000))),
 )
 NO_REQUEST: Final = "HTTP 400: not an HTTP/1.1 request without a body"
-NO_METHOD: Final = "HTTP 405: method not allowed; use GET"
+NO_METHOD: Final = "HTTP 405: method not allowed; use GET, HEAD"
 DEADLINE: Final = "nothing; the socket is closed at the deadline"
 HTTP: Final = (
     ("200 headers", "HTTP 431", get("/healthz", *(f"X-{number}: y" for number in range(200)))),

@@ -59,10 +59,10 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, mask: bool = True) -
     return head + (bytes(4) if mask else b"") + payload  # a mask of zeros leaves the payload as it is
 
 
-def upgrade(path: str = "/", *headers: str) -> bytes:
-    """Return the opening handshake of a client."""
+def upgrade(path: str = "/", *headers: str, host: str = "127.0.0.1") -> bytes:
+    """Return the opening handshake of a client that asked for ``host``."""
     key = base64.b64encode(os.urandom(16)).decode()
-    lines = ["Host: edge", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
+    lines = [f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
     return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "Sec-WebSocket-Version: 13", *headers, "", ""]).encode()
 
 
@@ -225,6 +225,6 @@ async def http(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
         await client.close()
 
 
-def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> bytes:
-    """Return a plain request."""
-    return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: edge", *headers, "", ""]).encode()
+def get(path: str, *headers: str, version: str = "1.1", method: str = "GET", host: str = "127.0.0.1") -> bytes:
+    """Return a plain request of a client that asked for ``host``."""
+    return "\r\n".join([f"{method} {path} HTTP/{version}", f"Host: {host}", *headers, "", ""]).encode()

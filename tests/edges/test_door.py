@@ -56,6 +56,67 @@ def test_token_makes_up_for_no_origin_only() -> None:
     assert isinstance(refused, Response)
 
 
+EVIL = "https://evil.example"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_edge_for_this_machine_takes_its_pages_only(host: str) -> None:
+    """On a loopback address, without listed pages and keys, a page of elsewhere that somebody visits is refused."""
+    assert isinstance(entry(host=host), Visitor)
+    assert isinstance(entry(("Origin", "http://localhost:3000"), ("Host", "localhost:8690"), host=host), Visitor)
+    for headers in (
+        [("Origin", EVIL)],
+        [("Origin", "null")],
+        [("Host", "evil.example")],
+        [("Host", "evil.example:8690"), ("Origin", "http://evil.example:8690")],
+        [("Host", "localhost"), ("Host", "localhost")],
+    ):
+        assert isinstance(refused := entry(*headers, host=host), Response)
+        assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"takes_tokens": True},
+        {"host": "0.0.0.0"},  # noqa: S104
+        {"host": "192.0.2.7"},
+        {"trusted_proxies": "127.0.0.1"},
+        {"insecure_behind_proxy": True},
+    ],
+)
+def test_edge_for_others_takes_every_page(given: dict[str, Any]) -> None:
+    """With keys, elsewhere, or behind a proxy that its operator named, an edge without a list lets every page in."""
+    assert isinstance(entry(("Origin", EVIL), ("Host", "bus.example.com"), **given), Visitor)
+
+
+@pytest.mark.parametrize("settings", [{}, {"auth_secret": SECRET}])
+async def test_page_of_elsewhere_over_a_socket(start_edge: StartEdge, settings: dict[str, Any]) -> None:
+    """By its own name or by one that was made to lead here (DNS rebinding), for a WebSocket and for plain HTTP."""
+    edge = await start_edge(redis_url=NO_REDIS, **settings)
+    expected = {"page": 101, "name": 101, "plain": 200} if settings else {"page": 403, "name": 403, "plain": 403}
+    found = {}
+    for name, sent in (
+        ("page", upgrade("/", f"Origin: {EVIL}")),
+        ("name", upgrade("/", host=f"evil.example:{edge.port}")),
+        ("plain", get("/healthz", host=f"evil.example:{edge.port}")),
+    ):
+        client = await Client.connect(edge.port)
+        client.write(sent)
+        found[name], _, _ = await client.head()
+        if found[name] == 403:
+            sentence = orjson.loads(await client.rest())["error"]
+            assert ("allowed_origins" if name == "page" else "--insecure-behind-proxy") in sentence
+        await client.close()
+    assert found == expected
+    assert edge.statistics()[0].strangers == (0 if settings else 3)
+    assert (await http(edge.port, b"GET /healthz HTTP/1.0\r\n\r\n"))[0] == 200
+    page = await Client.connect(edge.port)
+    page.write(upgrade("/", "Origin: http://localhost:3000", host="localhost"))
+    assert (await page.head())[0] == 101
+    await page.close()
+
+
 @pytest.mark.parametrize(
     ("origins", "status"),
     [

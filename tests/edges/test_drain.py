@@ -32,6 +32,8 @@ class Guest:
     def notify(self, notice: Notice) -> bool:
         return True
 
+    def prove_alive(self, now: float) -> None: ...
+
     def cut(self) -> None: ...
 
 

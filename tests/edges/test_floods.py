@@ -283,7 +283,7 @@ async def hold_half(edge: Edge) -> None:
     """Begin a handshake and leave it at that; when the edge ends it, begin anew."""
     while True:
         client = await Client.connect(edge.port)
-        client.write(b"GET / HTTP/1.1\r\nHost: edge\r\n")
+        client.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         try:
             await client.reader.read()
         except ConnectionError:

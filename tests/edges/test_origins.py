@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from edges.origins import Verdict, check_origin, verdict
+from edges.origins import Verdict, check_origin, is_of_this_machine, names_this_machine, verdict
 
 ALLOWED = frozenset({"https://app.example.com", "http://127.0.0.1:3000"})
 
@@ -38,6 +38,51 @@ def test_allow_list_is_compared_letter_by_letter(origins: list[str], expected: V
 def test_without_a_list_every_page_comes_in(origins: list[str]) -> None:
     """No allow-list, no check of what a page is."""
     assert verdict(origins, ()) is Verdict.FREE
+
+
+LOCAL_HOSTS = ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.8.8.8", "[::1]", "app.localhost"]
+OTHER_HOSTS = [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "evillocalhost",
+    "0.0.0.0",  # noqa: S104
+    "[::]",
+    "10.0.0.7",
+    "192.168.1.5",
+    "[fe80::1]",
+    "localhost@evil.example",
+    "evil.example#@localhost",
+    "127.0.0.1,evil.example",
+    "::1",
+    "127.1",
+    "",
+]
+
+
+@pytest.mark.parametrize("port", ["", ":8690"])
+@pytest.mark.parametrize("host", LOCAL_HOSTS)
+def test_hosts_and_pages_of_this_machine(host: str, port: str) -> None:
+    """A name or an address that leads nowhere else, with a port or without, and a page that such a host served."""
+    assert names_this_machine(host + port)
+    assert is_of_this_machine(f"http://{host}{port}".lower())
+    assert is_of_this_machine(f"https://{host}{port}".lower())
+
+
+@pytest.mark.parametrize("port", ["", ":8690", ":x"])
+@pytest.mark.parametrize("host", OTHER_HOSTS)
+def test_hosts_and_pages_of_others(host: str, port: str) -> None:
+    """Whatever else is written there may lead, or be led, elsewhere: a name's owner says where it leads."""
+    assert not names_this_machine(host + port)
+    assert not is_of_this_machine(f"http://{host}{port}")
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "null", "*", "localhost", "file://", "file://localhost", "http://localhost/", "chrome-extension://a"]
+)
+def test_origins_that_are_no_page_of_this_machine(origin: str) -> None:
+    """A file, a sandboxed page and an extension say nothing of where they are from."""
+    assert not is_of_this_machine(origin)
 
 
 def test_two_headers_are_refused_without_a_list_too() -> None:

@@ -255,7 +255,7 @@ async def test_plain_http_over_tls(files: Files, start_edge: StartEdge) -> None:
     """Health is answered over TLS, and the connection then closed in order."""
     edge = await start_edge(redis_url=NO_REDIS, **files.settings)
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, ssl=files.client())
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: edge\r\n\r\n")
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 5)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     writer.close()
@@ -266,7 +266,7 @@ async def test_plain_client_of_a_tls_port(files: Files, start_edge: StartEdge) -
     """Who speaks without TLS gets no answer, and neither a place nor the edge."""
     edge = await start_edge(redis_url=NO_REDIS, **files.settings)
     client = await Client.connect(edge.port)
-    client.write(b"GET /healthz HTTP/1.1\r\nHost: edge\r\n\r\n")
+    client.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b"HTTP" not in await client.rest()
     await client.close()
     assert (await say_hello(edge, files.client()))["secure"] is True

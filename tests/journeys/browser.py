@@ -24,13 +24,19 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--no-first-run",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
 
 
 class Page:
-    """One page, served at an origin of its own; what it saw stands in ``saw``."""
+    """One page, served at an origin of its own; what it saw stands in ``saw``.
 
-    def __init__(self) -> None:
+    Args:
+        host: by which it is called; a name leads here too, in the browser that opens the page.
+
+    """
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.saw: list[dict[str, Any]] = []
         self.orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         page = self
@@ -60,7 +66,7 @@ class Page:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.origin = f"http://{host}:{self._server.server_address[1]}"
 
     def next_order(self) -> dict[str, Any]:
         """Return what to do next; nothing after a while, so that no thread waits for good."""
@@ -81,10 +87,10 @@ class Page:
             self._server.server_close()
             thread.join()
 
-    def open(self, processes: Processes, edge_port: int, folder: Path) -> None:
-        """Open it in a Chromium of its own, where it connects to an edge."""
+    def open(self, processes: Processes, edge_port: int, folder: Path, *, edge_host: str = "127.0.0.1") -> None:
+        """Open it in a Chromium of its own, where it connects to an edge; every name leads to this machine there."""
         chromium = shutil.which("google-chrome") or program("chromium", "chromium")
-        url = f"{self.origin}/?edge={quote(f'ws://127.0.0.1:{edge_port}')}"
+        url = f"{self.origin}/?edge={quote(f'ws://{edge_host}:{edge_port}')}"
         processes.start(chromium, *_FLAGS, f"--user-data-dir={folder}", url)
 
     def first(self, key: str) -> Any:
