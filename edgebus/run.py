@@ -18,7 +18,9 @@ _logger = logging.getLogger("edgebus")
 
 
 def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Run ``main`` to its end on uvloop."""
+    """Run ``main`` to its end on uvloop; SIGINT ends it, even where a script's ``&`` left that signal ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return uvloop.run(main)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import traceback
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, Final, TypeVar
@@ -49,7 +50,12 @@ def _refuse_skip(report: ReportT) -> ReportT:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have everything that is logged searched."""
+    """Have everything that is logged searched; and heed SIGINT, so that what tests start is not born deaf to it.
+
+    A script's ``make test &`` has it ignored, and each child inherits that: ``redis-cli`` could not be ended by it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     search = config.stash[SEARCH] = Search()
     logging.getLogger().addHandler(search)
 

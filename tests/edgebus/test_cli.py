@@ -31,10 +31,14 @@ def run(*words: str, stdin: bytes = b"", **environment: str) -> "subprocess.Comp
     )
 
 
-def start(*words: str) -> "subprocess.Popen[bytes]":
+def start(*words: str, before: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":
+    """Start a command, ``before`` in front of it on its line."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EDGEBUS_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "edgebus", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=inherited
+        [*before, sys.executable, "-m", "edgebus", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=inherited,
     )
 
 
@@ -138,6 +142,27 @@ def test_listen_ends_after_its_count_and_gives_up_in_time(redis_url: str) -> Non
     assert code == 0
     assert [orjson.loads(line)["room"] for line in shown.splitlines()] == ["workflow:cli-3"] * 2
     assert edge.returncode == 0
+
+
+def test_listen_ends_by_sigint_though_a_script_left_it_ignored(redis_url: str) -> None:
+    """A script's ``edgebus listen … &`` inherits SIGINT ignored (POSIX, "2.11 Signals and Error Handling"), and ends."""
+    edge = start("edge", "mahavishnu", "--port", "0", "--redis", redis_url)
+    assert edge.stdout is not None
+    found = re.search(r"ws://[\d.:]+", edge.stdout.readline().decode())
+    assert found is not None
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    listener = start("listen", "workflow:cli-4", "--last", "1", "--json", "--url", found[0], before=ignoring)
+    run("publish", "workflow.completed", '{"workflow_id":"cli-4","result":{}}', "--redis", redis_url)
+    assert listener.stdout is not None
+    assert b"workflow:cli-4" in listener.stdout.readline()
+    listener.send_signal(signal.SIGINT)
+    try:
+        listener.communicate(timeout=DEADLINE_S)
+    finally:
+        listener.kill()
+        edge.send_signal(signal.SIGINT)
+        edge.communicate(timeout=DEADLINE_S)
+    assert listener.returncode == 0
 
 
 def test_edge_reads_its_yaml_file_below_environment_and_flags(tmp_path: Path) -> None:
