@@ -3,7 +3,11 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Two workers, each with servers and ports of its own; a file's tests stay with one worker, in their order.
+IN_PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
+# Two workers, each with servers and ports of its own; a file's tests stay with one worker, in their order.
+IN_PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,12 +19,13 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test nightly check format lock clean
 
 help:
 	@echo 'make demo     run the demo              (ARGS="--for 30" are passed on to edgebus demo)'
 	@echo 'make test     run every test            (PYTEST_ARGS="tests/bus -k channel" to pytest)'
 	@echo 'make check    what CI runs: format, lint, types, imports, then the tests'
+	@echo 'make nightly  the tests that take long: every control of the laboratory, the whole Autobahn library, more fuzzing'
 	@echo 'make format   format the code and fix what ruff can fix'
 	@echo 'make lock     write the requirements files anew (UPGRADE=1: with the newest versions)'
 	@echo 'make clean    remove everything that make, the tests and the tools made'
@@ -29,7 +34,11 @@ demo: $(VENV)/.runtime
 	@$(BIN)/edgebus demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
+
+nightly: $(VENV)/.dev
+	$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
+	FUZZ_TIMES=50 $(BIN)/python -m pytest $(IN_PARALLEL) --timeout 3000 tests/fuzz
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

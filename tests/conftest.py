@@ -1,6 +1,6 @@
 """What every test stands under: nothing stays behind in its event loop, and where no skip is allowed, a skip fails.
 
-Beside that the coverage report: inside pytest's output, so that pytest's summary stays the last line of a run.
+Beside that the figures that tests measured, and what was searched for tokens, over all workers of pytest-xdist.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from typing import Any, Final, TypeVar
 
-import coverage
 import pytest
 from pytest_asyncio import is_async_test
 
@@ -22,6 +22,9 @@ from tests.leaks import SEARCH, SEARCHED, Search
 
 _IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
 """Read here, before ``no_environment`` takes it away."""
+
+FIGURE: Final = "figure"
+"""The property of a test's report that holds a figure."""
 
 ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
 
@@ -60,20 +63,39 @@ def pytest_configure(config: pytest.Config) -> None:
     logging.getLogger().addHandler(search)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this worker searched to the process that started it."""
+    search = session.config.stash[SEARCH]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["searched"] = (search.records, search.processes, search.found)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker searched; one that crashed has nothing to say."""
+    search = node.config.stash[SEARCH]
+    records, processes, found = getattr(node, "workeroutput", {}).get("searched", (0, 0, []))
+    search.records, search.processes = search.records + records, search.processes + processes
+    search.found += found
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was searched for tokens, and what was covered, if this is a run under ``coverage run``."""
+    """Print what tests measured, and what was searched for tokens."""
+    reports = [it for some in terminalreporter.stats.values() for it in some if isinstance(it, pytest.TestReport)]
+    properties = [one for it in reports if it.when == "call" for one in it.user_properties]
+    if figures := [str(text) for name, text in properties if name == FIGURE]:
+        terminalreporter.section("figures")
+        for text in figures:
+            terminalreporter.line(text)
     search = config.stash[SEARCH]
     searched = f"{search.records} log records and the output of {search.processes} processes, at debug level"
     terminalreporter.line(f"tokens in {searched}: {len(search.found)}")
-    measured = coverage.Coverage.current()
-    if measured is None:
-        return
-    measured.stop()
-    terminalreporter.section("coverage")
-    try:
-        measured.report()
-    except coverage.CoverageException as error:  # nothing of ours ran
-        terminalreporter.line(str(error))
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that has a measured figure printed at the end of the run, by whichever worker."""
+    return partial(record_property, FIGURE)
 
 
 def pytest_collection_finish() -> None:

@@ -151,6 +151,24 @@ def test_every_test_has_its_sentence() -> None:
     assert missing == []
 
 
+def test_figure_stands_in_a_report_for_machines(tmp_path: Path) -> None:
+    """``--junitxml`` takes what tests record: under this project's own settings, where a warning is an error."""
+    (tmp_path / "test_it.py").write_text("def test_it(record_property): record_property('figure', 1.5)")
+    words = (
+        "-m",
+        "pytest",
+        "-c",
+        ROOT / "pyproject.toml",
+        "--rootdir",
+        tmp_path,
+        "--junitxml",
+        tmp_path / "report.xml",
+    )
+    ran = subprocess.run([sys.executable, *words, tmp_path], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert 'name="figure" value="1.5"' in (tmp_path / "report.xml").read_text()
+
+
 WATCHED: Final = """
 import asyncio, pytest
 

@@ -1,6 +1,6 @@
 """The framing, text and closing of a connection, judged by Autobahn's case library.
 
-Shown with its figures by ``pytest -s tests/conformance``; a case by itself, with an edge that echoes on port 9001, by
+Shown with its figures by ``pytest tests/conformance``; a case by itself, with an edge that echoes on port 9001, by
 ``.conformance/autobahn-…/bin/python tests/conformance/autobahn_cases.py .conformance/cases-…/….whl 9001 6.4.3``.
 """
 
@@ -9,7 +9,7 @@ import json
 import tomllib
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,22 @@ from tests.conformance.echo import Echo, EchoEdge, echo_settings
 HERE: Final = Path(__file__).resolve().parent
 CASES: Final = 517
 """What the library has; fewer would be a loader that lost some."""
+QUICK: Final = tuple(
+    f"{family}.{number}"
+    for family, numbers in {
+        "1.1": 8,
+        "1.2": 8,
+        "2": 11,
+        "3": 7,
+        "4.1": 5,
+        "4.2": 5,
+        "5": 20,
+        "7.1": 6,
+        "7.3": 6,
+    }.items()
+    for number in range(1, numbers + 1)
+)
+"""Frames, pings, reserved bits, opcodes, fragments and closing: what every run of the tests looks at."""
 ALL_WITHIN_S: Final = 150
 
 
@@ -74,17 +90,22 @@ async def run(driver: list[str], *cases: str, kind: type[EchoEdge] = EchoEdge) -
 
 
 @pytest.mark.timeout(300)
-async def test_verdicts_are_those_of_the_baseline(driver: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("cases", "count"), [(QUICK, len(QUICK)), pytest.param((), CASES, marks=pytest.mark.nightly)], ids=["quick", "all"]
+)
+async def test_verdicts_are_those_of_the_baseline(
+    driver: list[str], cases: Sequence[str], count: int, figure: Callable[[str], None]
+) -> None:
     """Every case of the library is strictly OK, or differs exactly as the baseline says, with its reason there."""
-    results = await run(driver)
+    results = await run(driver, *cases)
     verdicts = {result["id"]: Verdict(result["behaviour"], result["close"]) for result in results}
     counts = Counter(verdict.behaviour for verdict in verdicts.values())
-    with capsys.disabled():
-        print(f"\nAutobahn: {len(verdicts)} cases run: {', '.join(f'{n} {name}' for name, n in counts.most_common())}")
+    figure(f"Autobahn: {len(verdicts)} cases run: {', '.join(f'{n} {name}' for name, n in counts.most_common())}")
     differing = {case: verdict for case, verdict in verdicts.items() if verdict != STRICTLY_OK}
-    changed = {case for case in differing.keys() | baseline().keys() if differing.get(case) != baseline().get(case)}
+    expected = {case: verdict for case, verdict in baseline().items() if not cases or case in cases}
+    changed = {case for case in differing.keys() | expected.keys() if differing.get(case) != expected.get(case)}
     assert [result for result in results if result["id"] in changed] == []
-    assert len(verdicts) == CASES
+    assert len(verdicts) == count
 
 
 class Credulous(Echo):

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from bus.log import Appended, Log
 from bus.subscriber import Subscriber
 from tests.contract.brokers import DEADLINE_S, Broker, Cli, Receiver, eventually
 from tests.contract.events import WORKFLOW, Stage, entries, front
+from tests.ports import free_port
 
 CONFIRMATION = b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\nline\r\n"
@@ -53,12 +53,6 @@ async def black_hole() -> AsyncIterator[int]:
         for writer in writers:
             writer.close()
         await server.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def exchange(receiver: Receiver, log: Log, name: str, number: int) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from bus.log import Log
 from bus.sentinel import parse_sentinel_url
 from bus.subscriber import Subscriber
 from producers.services.mahavishnu import WORKFLOW
+from tests.ports import free_port
 
 DEADLINE_S = 30.0
 QUORUM = 2
@@ -43,12 +43,6 @@ class Deployment:
     def url(self) -> str:
         places = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
         return f"redis+sentinel://{places}/main"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def start_sentinel(folder: Path, port: int, primary: int) -> Child:

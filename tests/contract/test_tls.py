@@ -14,7 +14,7 @@ from bus.log import Log
 from bus.subscriber import Batch, Subscriber
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
-from tests.contract.test_sentinel import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None or shutil.which("openssl") is None,

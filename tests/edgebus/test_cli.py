@@ -145,7 +145,7 @@ def test_listen_ends_after_its_count_and_gives_up_in_time(redis_url: str) -> Non
 
 
 def test_listen_ends_by_sigint_though_a_script_left_it_ignored(redis_url: str) -> None:
-    """A script's ``edgebus listen … &`` inherits SIGINT ignored (POSIX, "2.11 Signals and Error Handling"), and ends."""
+    """A script's ``edgebus listen … &`` inherits SIGINT ignored (POSIX, 2.11 of the shell), and ends."""
     edge = start("edge", "mahavishnu", "--port", "0", "--redis", redis_url)
     assert edge.stdout is not None
     found = re.search(r"ws://[\d.:]+", edge.stdout.readline().decode())

@@ -31,13 +31,6 @@ async def eventually(predicate: Callable[[], Any | Awaitable[Any]], deadline_s: 
             await asyncio.sleep(0.005)
 
 
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Closed(Exception):
     """The edge sent a close frame."""
 

@@ -9,7 +9,8 @@ from bus.embedded import EmbeddedBroker
 from edges import Edge
 from producers.services.session_buddy import SERVICE as SESSION_BUDDY
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client, eventually, free_port
+from tests.edges.peers import Client, eventually
+from tests.ports import free_port
 
 
 async def heard(client: Client) -> list[str | None]:

@@ -15,7 +15,8 @@ from producers import Producer
 from producers.services.crackerjack import SERVICE as CRACKERJACK
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client, eventually, free_port, get, http
+from tests.edges.peers import Client, eventually, get, http
+from tests.ports import free_port
 
 LATER_MS = 60_000
 PRESENCE = {*("service", "host", "port", "pid", "connections", "rooms", "started", "version", "generation", "draining")}

@@ -11,7 +11,8 @@ from bus.embedded import EmbeddedBroker
 from edges import Edge
 from edges.http import answer
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client, eventually, free_port, get, http, upgrade
+from tests.edges.peers import Client, eventually, get, http, upgrade
+from tests.ports import free_port
 
 NO_REDIS = "redis://127.0.0.1:1"
 

@@ -16,7 +16,8 @@ from bus.service import Service
 from edges import Edge
 from producers import Producer
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client, eventually, free_port
+from tests.edges.peers import Client, eventually
+from tests.ports import free_port
 
 WORKFLOW = Family("workflow:{workflow_id}")
 SHORT = Family("short:{workflow_id}", Retention("history", max_events=1_000, expires_s=2))

@@ -11,7 +11,8 @@ from edges import Edge
 from producers import Producer
 from producers.services.session_buddy import SERVICE, SessionBuddy
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import NINE_KEYS, eventually, free_port
+from tests.edges.peers import NINE_KEYS, eventually
+from tests.ports import free_port
 
 LATER_MS = 60_000
 Buddy = SessionBuddy[Any, Any, Any]

@@ -25,7 +25,8 @@ from edges.tls import check_exposure, expiry_warning, identity
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import StartEdge
-from tests.edges.peers import Client, eventually, free_port
+from tests.edges.peers import Client, eventually
+from tests.ports import free_port
 
 NO_REDIS = "redis://127.0.0.1:1"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)

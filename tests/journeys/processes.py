@@ -3,10 +3,8 @@
 import itertools
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,15 +17,13 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from bus.child import Child, spawn_bound
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EDGEBUS: Final = (sys.executable, "-m", "edgebus")
 DEADLINE_S: Final = 20.0
 """For what takes a second: a machine may be busy with other tests."""
 QUICK_LEAVING: Final = {"EDGEBUS_DRAIN_NOTICE_S": "0.1", "EDGEBUS_DRAIN_WINDOW_S": "0.2"}
-BELOW_EPHEMERAL: Final = range(20_000, 32_000)
-"""Ports that no kernel hands out by itself, so none of them is gone between looking and listening."""
-
 ResultT = TypeVar("ResultT")
 _numbers = itertools.count(1)
 
@@ -42,22 +38,6 @@ def environment(**more: str) -> dict[str, str]:
     kept.pop("PYTEST_ADDOPTS", None)
     path = os.pathsep.join(filter(None, [os.fspath(ROOT), os.environ.get("PYTHONPATH")]))
     return {**kept, "PYTHONPATH": path, "COLUMNS": "200", **QUICK_LEAVING, **more}
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a server can have ``port`` on 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    return until(lambda: next(filter(is_free, random.sample(BELOW_EPHEMERAL, 10)), None))
 
 
 def until(fact: Callable[[], ResultT | None], deadline_s: float = DEADLINE_S) -> ResultT:

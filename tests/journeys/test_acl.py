@@ -19,7 +19,8 @@ from producers.services.akosha import Akosha
 from producers.services.mahavishnu import Mahavishnu, WorkflowStageCompleted, WorkflowStarted
 from tests.journeys.acl import Users, redis_cli, users_only
 from tests.journeys.clients import eventually, viewing
-from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, free_port, program, wait_ready
+from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, program, wait_ready
+from tests.ports import free_port
 
 SECRET = secrets.token_urlsafe(32)
 

@@ -27,11 +27,11 @@ from tests.journeys.processes import (
     Running,
     environment,
     fetch,
-    free_port,
     program,
     publish,
     until,
 )
+from tests.ports import free_port
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]

@@ -1,7 +1,6 @@
 """``edgebus demo`` as a person meets it: what it shows, what its lines do, and what is left when it is gone."""
 
 import asyncio
-import random
 import re
 import shlex
 import signal
@@ -23,30 +22,24 @@ from tests.journeys.processes import (
     Running,
     edgebus,
     environment,
-    is_free,
     program,
     until,
     wait_ready,
 )
+from tests.ports import free_shift, is_free
 
 BROKER_PORT: Final = 6390
 PORTS: Final = {"mahavishnu": 8690, "akosha": 8692, "crackerjack": 8686, "session-buddy": 8765, "dhruva": 8693} | {
     "excalidraw": 3042,
     "fastblocks": 8684,
 }
-SHIFTS: Final = range(17_000, 20_000)
-"""They keep every port below those that a kernel hands out by itself."""
 LINE: Final = re.compile(r"^  ((?:\.venv/bin/edgebus|redis-cli) .+)$", re.M)
 
 
 @pytest.fixture
 def shift() -> int:
     """Return a shift with which every port of the demo is free."""
-
-    def fits(candidate: int) -> bool:
-        return all(is_free(port + candidate) for port in (BROKER_PORT, *PORTS.values()))
-
-    return until(lambda: next(filter(fits, random.sample(SHIFTS, 10)), None))
+    return free_shift()
 
 
 def begin(processes: Processes, shift: int, *arguments: str) -> Running:

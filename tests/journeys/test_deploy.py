@@ -13,7 +13,8 @@ from typing import Final
 from bus.embedded import EmbeddedBroker
 from edges import EdgeSettings
 from producers.services import NAMES
-from tests.journeys.processes import ROOT, Processes, environment, free_port, program, wait_ready
+from tests.journeys.processes import ROOT, Processes, environment, program, wait_ready
+from tests.ports import free_port
 
 UNIT: Final = ROOT / "deploy" / "systemd" / "edgebus-edge@.service"
 ENV_FILE: Final = ROOT / "deploy" / "systemd" / "edge.env"

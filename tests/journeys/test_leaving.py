@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from bus.embedded import EmbeddedBroker
 from tests.journeys.clients import Viewer, eventually, viewing
-from tests.journeys.processes import EDGEBUS, Processes, Running, environment, fetch, free_port, wait_ready
+from tests.journeys.processes import EDGEBUS, Processes, Running, environment, fetch, wait_ready
+from tests.ports import free_port
 
 CLIENTS: Final = 200
 NOTICE_S, WINDOW_S = 2.0, 2.0

@@ -1,6 +1,6 @@
 """Many clients, many rooms, two replicas: everything arrives, once, in order, and soon.
 
-``LOAD_SECONDS=10 pytest -s tests/journeys/test_load.py`` is the full show. (Not ``EDGEBUS_…``: those are settings.)
+``LOAD_SECONDS=10 pytest tests/journeys/test_load.py`` is the full show. (Not ``EDGEBUS_…``: those are settings.)
 """
 
 import asyncio
@@ -243,7 +243,7 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
 
 @pytest.mark.timeout(60 + 6 * SECONDS)
 async def test_load_arrives_whole_once_and_in_order(
-    broker: EmbeddedBroker, processes: Processes, tmp_path: Path, record_property: Callable[[str, object], None]
+    broker: EmbeddedBroker, processes: Processes, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     """200 clients in 20 rooms over 2 replicas, 2,000 events/s: each gets each event of its room once, in order."""
     ports = [port for _, port in processes.edges("mahavishnu", broker.url, REPLICAS)]
@@ -273,10 +273,8 @@ async def test_load_arrives_whole_once_and_in_order(
         "p99 ms": round(percentile(latencies_s, 0.99) * 1000, 2),
         "longest ms": round(latencies_s[-1] * 1000, 2),
     }
-    for name, figure in figures.items():
-        record_property(name, figure)
-    words = ", ".join(f"{name} {figure}" for name, figure in figures.items())
-    print(f"\n{CLIENTS} clients in {ROOMS} rooms over {REPLICAS} replicas, {SECONDS:g} s: {words}")
+    words = ", ".join(f"{name} {value}" for name, value in figures.items())
+    figure(f"load: {CLIENTS} clients in {ROOMS} rooms over {REPLICAS} replicas, {SECONDS:g} s: {words}")
     assert wrong[:10] == []
     assert figures["delivered"] == figures["deliveries expected"]
     assert figures["published"] == count + ROOMS

@@ -9,7 +9,8 @@ from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.journeys.browser import Page
 from tests.journeys.clients import eventually
-from tests.journeys.processes import EDGEBUS, Processes, free_port, wait_ready
+from tests.journeys.processes import EDGEBUS, Processes, wait_ready
+from tests.ports import free_port
 
 SUBSCRIBE = {"type": "request", "event": "subscribe", "data": {"channel": "workflow:wf"}, "id": "s1"}
 

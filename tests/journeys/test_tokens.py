@@ -10,7 +10,8 @@ from redis import Redis
 
 from bus.embedded import EmbeddedBroker
 from clients import AuthenticationFailed, Client, connect
-from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, free_port, wait_ready
+from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, wait_ready
+from tests.ports import free_port
 
 SECRET: Final = "mV7-4tRkW9zXq2Lp6Bf8Hd3Ns5Jy1Gc0Eu"
 AT_ONCE_S: Final = 1.0

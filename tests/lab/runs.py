@@ -1,4 +1,4 @@
-"""Running several scenarios side by side, each on servers of its own, so that the tests fit into their time."""
+"""Running several scenarios side by side, each on servers of its own, and telling what each counted."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from edgebus.lab.scenarios import SCENARIOS
 from edgebus.lab.site import Size
 
 AT_ONCE = 4
+_COUNTED = ("published", "delivered", "repaired", "told", "lost", "doubled", "refused", "returned_per_s")
 
 
 def run_all(names: Iterable[str], size: Size) -> dict[str, Result | BaseException]:
@@ -25,3 +26,11 @@ def run_all(names: Iterable[str], size: Size) -> dict[str, Result | BaseExceptio
         return dict(zip(chosen, outcomes, strict=True))
 
     return asyncio.run(run())
+
+
+def told(name: str, result: Result) -> str:
+    """Return what a run counted, as one line."""
+    found = result.findings
+    promises = " ".join(sorted({it.promise for it in found.broken}))
+    counts = ", ".join(f"{getattr(found, column)} {column}" for column in _COUNTED)
+    return f"{name}: {counts}, whole after {found.whole_s:.2f} s: {result.verdict} {promises}".rstrip()

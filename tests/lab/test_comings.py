@@ -9,7 +9,8 @@ from edgebus.lab.checker import check
 from edgebus.lab.comings import comings
 from edgebus.lab.listener import Listener
 from edgebus.lab.records import ClientLog, Demands, Evidence, Mark
-from tests.edges.peers import eventually, free_port
+from tests.edges.peers import eventually
+from tests.ports import free_port
 
 ROOM = "lab:one"
 

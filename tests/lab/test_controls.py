@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -18,8 +18,7 @@ from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.site import Size
 from edges.hub import Hub
-from tests.lab.conftest import Record
-from tests.lab.runs import run_all
+from tests.lab.runs import run_all, told
 from tests.lab.unprotected import no_replay
 
 pytestmark = pytest.mark.timeout(120)
@@ -145,30 +144,43 @@ EXPECTED = {
 }
 
 
+QUICK = ("edge-kill", "link-cut", "reply-lost", "idle-expiry")
+"""What every run of the tests shows: events lost by a client that returns, by a deaf link, doubled, and expired."""
+
+
 @pytest.fixture(scope="module")
-def found(record: Record) -> dict[str, Result | BaseException]:
-    """Run each scenario without the protection that is made for it: what is taken out, is out of a whole process."""
+def found(request: pytest.FixtureRequest) -> dict[str, Result | BaseException]:
+    """Run each chosen scenario without the protection that is made for it, each protection in a process of its own."""
+    items = [it for it in request.session.items if isinstance(it, pytest.Function) and it.path == request.path]
+    chosen = {str(it.callspec.params["name"]) for it in items}
+    without = [(take_out, sorted(chosen.intersection(names))) for take_out, names in CONTROLS.items()]
     results: dict[str, Result | BaseException] = {}
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        for some in pool.map(run_without, CONTROLS):
+        for some in pool.map(run_without, *zip(*[it for it in without if it[1]], strict=True)):
             results |= some
-    record("control", results)
     return results
 
 
-def run_without(take_out: Callable[[Patch], None]) -> dict[str, Result | BaseException]:
-    """Run the scenarios of one protection; in a process that is used for nothing else at the time."""
+def run_without(take_out: Callable[[Patch], None], names: Sequence[str]) -> dict[str, Result | BaseException]:
+    """Run scenarios without one protection; in a process that is used for nothing else at the time."""
     with pytest.MonkeyPatch.context() as patch:
         take_out(patch)
-        return run_all(CONTROLS[take_out], UNPROTECTED)
+        return run_all(names, UNPROTECTED)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_checker_finds_what_the_protection_prevents(found: dict[str, Result | BaseException], name: str) -> None:
+def sized(name: str) -> object:
+    return name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("name", [sized(name) for name in EXPECTED])
+def test_checker_finds_what_the_protection_prevents(
+    found: dict[str, Result | BaseException], name: str, figure: Callable[[str], None]
+) -> None:
     """The promise breaks, the preconditions hold all the same, and the checker says so."""
     result = found[name]
     if isinstance(result, BaseException):
         raise result
+    figure(f"{told(name, result)}, without its protection")
     assert result.verdict == "broken"
     assert EXPECTED[name] in {it.promise for it in result.findings.broken}
     if name in CONTROLS[without_repeat_check]:

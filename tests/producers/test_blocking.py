@@ -2,7 +2,6 @@
 
 import math
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from producers import Published
 from producers.blocking import OutboxSettings, Producer
 from producers.services.crackerjack import Crackerjack, TestCaseCompleted, TestStarted
 from producers.services.mahavishnu import WorkflowStageCompleted
+from tests.ports import free_port
 
 DEADLINE_S = 20.0
 
@@ -193,12 +193,6 @@ def test_eight_threads_publish_while_redis_is_restarted(tmp_path: Path, run_id: 
         assert sorted(got[room], key=lambda name: name[0]) == steps
     assert (told.published, told.failed) == (8 * events, 0)
     assert told.retried > 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def until(fact: Callable[[], bool]) -> None:
