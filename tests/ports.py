@@ -8,11 +8,11 @@ from typing import Final
 
 __all__ = ["DEMO", "free_port", "free_shift", "is_free"]
 
-_BELOW_EPHEMERAL: Final = range(10_000, 26_000)
+_BELOW_EPHEMERAL: Final = range(10_000, 20_000)
 """Ports that no kernel hands out by itself, so none of them is gone between looking and listening."""
 DEMO: Final = (6390, 8690, 8692, 8686, 8765, 8693, 3042, 8684)
 """The ports of the demo: the broker's, and those of the services."""
-_SHIFTS: Final = range(23_000, 24_000)
+_SHIFTS: Final = range(17_000, 20_000)
 """They keep every port of the demo above ours, and below those that a kernel hands out by itself."""
 
 
