@@ -20,7 +20,7 @@ from bus.subscriber import _Link, _log_in
 from edgebus.certificates import Pair, issue, make_authority
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
-from tests.contract.test_sentinel import free_port
+from tests.ports import free_port
 
 needs_redis = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="no redis-server: apt-get install redis-server"
