@@ -146,9 +146,9 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def start(stack: ExitStack, core: int, *arguments: str) -> tuple[Child, int]:
-    """Start a Python program on ``core``; return it, and its port once it has said which."""
-    child = spawn_bound([sys.executable, *arguments], stdout=subprocess.PIPE, cwd=_ROOT)
+def start(stack: ExitStack, core: int, *arguments: str, folder: Path = _ROOT) -> tuple[Child, int]:
+    """Start a Python program of the checkout in ``folder`` on ``core``; return it, and its port once it has said it."""
+    child = spawn_bound([sys.executable, *arguments], stdout=subprocess.PIPE, cwd=folder)
     stack.callback(child.stop_blocking)
     os.sched_setaffinity(child.pid, {core})
     assert child.process.stdout is not None

@@ -1,0 +1,350 @@
+"""What strangers, and careless people beside Redis, do to an edge in ``benchmarks.strangers``: one function for each.
+
+A case is prepared in the process that measures, with a connection to Redis; its attack runs in a process of its own,
+on the other core than the edge, and returns one line of what came of it. An edge of akosha is what they aim at; the
+neighbour is in the room ``metrics``, and holds a token where one is asked for.
+"""
+
+import base64
+import contextlib
+import itertools
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import jwt
+import orjson
+from redis import Redis
+from websockets.frames import Frame, Opcode
+
+from bus.channel import Channel
+from bus.envelope import envelope
+from bus.log import Entry
+from producers.services.akosha import PATTERNS
+
+__all__ = ["CASES", "SECRET", "Aim", "Case", "Stranger", "token"]
+
+SECRET: Final = "a secret of the benchmark, long enough for HS256"  # noqa: S105 (of an edge that ends with the run)
+_MESSAGE_BYTES: Final = 64_000
+_WITH_KEYS: Final = (f"auth_secret={SECRET}",)
+_REQUIRED: Final = ("auth_required=true", *_WITH_KEYS)
+
+
+def token(user: str) -> str:
+    """Return a token that lets ``user`` read everything for an hour."""
+    now = int(time.time())
+    return jwt.encode({"sub": user, "permissions": ["admin"], "iat": now, "exp": now + 3_600}, SECRET, "HS256")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What an attack is on, and when it ends (``time.monotonic``)."""
+
+    port: int
+    redis_url: str
+    until: float
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is time left."""
+        return time.monotonic() < self.until
+
+    def beats(self, per_second: float) -> Iterator[int]:
+        """Count at a pace until the time is up; what came late is made up for."""
+        began = time.monotonic()
+        for number in itertools.count():
+            time.sleep(max(0.0, min(began + number / per_second, self.until) - time.monotonic()))
+            if not self.goes_on:
+                return
+            yield number
+
+
+class Stranger:
+    """A client that sends whatever it likes, and reads when it is told to."""
+
+    def __init__(self, port: int, *, shown: str | None = None, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(30)
+        self.socket.connect(("127.0.0.1", port))
+        self._received = bytearray()
+        self._shake_hands(shown)
+
+    def __enter__(self) -> Self:
+        """Return itself, connected."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Drop the socket."""
+        self.socket.close()
+
+    def _shake_hands(self, shown: str | None) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = ["GET / HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        lines += [] if shown is None else [f"Authorization: Bearer {shown}"]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        while (end := self._received.find(b"\r\n\r\n")) < 0:
+            self._read()
+        if b" 101 " not in self._received[:end]:
+            raise ConnectionError("the edge did not accept the handshake")
+        del self._received[: end + 4]
+
+    def _read(self) -> None:
+        data = self.socket.recv(1024 * 1024)
+        if not data:
+            raise ConnectionError("the edge closed the connection")
+        self._received += data
+
+    def send(self, text: bytes) -> None:
+        """Send one message."""
+        self.socket.sendall(Frame(Opcode.TEXT, text).serialize(mask=True))
+
+    def ask(self, verb: str, **data: Any) -> None:
+        """Send a request."""
+        self.send(orjson.dumps({"type": "request", "event": verb, "data": data, "id": verb}))
+
+    def message(self) -> dict[str, Any] | None:
+        """Return the next message; None when it is a close."""
+        while (found := self._next_frame()) is None:
+            self._read()
+        opcode, payload = found
+        return None if opcode == Opcode.CLOSE else orjson.loads(payload) if opcode == Opcode.TEXT else self.message()
+
+    def _next_frame(self) -> tuple[int, bytes] | None:
+        if len(self._received) < 10 and not self._is_short():
+            return None
+        length, head = self._received[1], 2
+        if length >= 126:
+            head = 4 if length == 126 else 10
+            length = int.from_bytes(self._received[2:head])
+        if len(self._received) < head + length:
+            return None
+        opcode, payload = self._received[0] & 15, bytes(self._received[head : head + length])
+        del self._received[: head + length]
+        return opcode, payload
+
+    def _is_short(self) -> bool:
+        """Whether the head of the next frame is whole, though fewer than ten bytes have come."""
+        return len(self._received) >= 4 or (len(self._received) >= 2 and self._received[1] < 126)
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yield messages until the edge closes."""
+        while (message := self.message()) is not None:
+            yield message
+
+    def skim(self) -> None:
+        """Throw away what has come."""
+        self._received.clear()
+        while self.has_come and self.socket.recv(1024 * 1024):
+            pass
+
+    @property
+    def has_come(self) -> bool:
+        """Whether there is something to read, be it the end."""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+
+def _filled(piece: bytes) -> bytes:
+    """Return a ping of 64 KB that holds ``piece`` again and again."""
+    return b'{"type":"ping","x":[' + piece * (_MESSAGE_BYTES // len(piece)) + b"0]}"
+
+
+def _entries(channel: Channel, count: int, data: dict[str, Any]) -> list[Entry]:
+    """Return events for a log."""
+    line = orjson.dumps(envelope("event", event="pattern.detected", data=data, room=channel.name))
+    return [Entry(channel, str(number), "pattern.detected", line) for number in range(count)]
+
+
+def _nothing() -> list[Entry]:
+    return []
+
+
+def _quiet(_: "Redis") -> None:
+    """Leave Redis as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One attack.
+
+    Attributes:
+        words: what is done.
+        attack: does it; returns what came of it.
+        settings: of the edge.
+        stored: events that are in Redis before.
+        prepare: whatever else must stand in Redis.
+
+    """
+
+    words: str
+    attack: Callable[[Aim], str]
+    settings: Sequence[str] = ()
+    stored: Callable[[], list[Entry]] = _nothing
+    prepare: Callable[[Any], None] = _quiet
+
+
+# Brackets.
+
+
+def _sends(piece: bytes) -> Callable[[Aim], str]:
+    """Send 8 Mbit/s of messages; come back as often as it is thrown out."""
+
+    def attack(aim: Aim) -> str:
+        sent, text = 0, _filled(piece)
+        while aim.goes_on:
+            with contextlib.suppress(OSError), Stranger(aim.port) as stranger:
+                for _ in aim.beats(16):
+                    stranger.send(text)
+                    stranger.skim()
+                    sent += 1
+            time.sleep(0.05)
+        return f"{sent} messages of 64 KB"
+
+    return attack
+
+
+def _types_lines(aim: Aim) -> str:
+    """Publish brackets by hand into a room that somebody watches."""
+    line = b'{"event":"e","data":{"x":[' + b"[]," * 60_000 + b"0]}}"
+    with Stranger(aim.port) as watcher, contextlib.closing(Redis.from_url(aim.redis_url)) as redis:
+        watcher.ask("subscribe", channel="insights")
+        watcher.message()
+        told = sum(redis.publish("insights", line) for _ in aim.beats(5))
+    return f"{told} lines of 180 KB"
+
+
+# What waits.
+
+
+def _queues(aim: Aim) -> str:
+    """Ask for a replay, read nothing, and queue requests behind it."""
+    text = b'{"type":"request","event":"get_patterns","data":{"x":[' + b"{}," * 21_000 + b'0]},"id":"r"}'
+    with contextlib.ExitStack() as stack:
+        strangers = [stack.enter_context(Stranger(aim.port, receive_buffer=4_096)) for _ in range(5)]
+        for stranger in strangers:
+            stranger.ask("subscribe", channel="patterns", since="-1h")
+        time.sleep(0.5)
+        sent = sum(_pushes(stranger, text, 64) for stranger in strangers)
+        while aim.goes_on:
+            time.sleep(0.1)
+    return f"5 clients sent {sent / 1e6:.1f} MB"
+
+
+def _pushes(stranger: Stranger, text: bytes, count: int) -> int:
+    """Send so many messages, as far as they are taken within a second; return the bytes that were."""
+    sent, whole = 0, Frame(Opcode.TEXT, text).serialize(mask=True) * count
+    stranger.socket.settimeout(1)
+    with contextlib.suppress(OSError):
+        while sent < len(whole):
+            sent += stranger.socket.send(whole[sent : sent + 65_536])
+    return sent
+
+
+# Who gets in.
+
+
+def _holds_places(aim: Aim) -> str:
+    """Hold 60 connections without a token, while a user with one tries to get in."""
+    held: list[Stranger] = []
+    tries = entered = 0
+    for _ in aim.beats(10):
+        _hold(aim.port, held, 60)
+        tries += 1
+        with contextlib.suppress(OSError), Stranger(aim.port, shown=token("user")) as user:
+            user.ask("ping")
+            entered += (user.message() or {}).get("type") == "pong"
+    for stranger in held:
+        stranger.socket.close()
+    return f"a user with a token got in {entered} of {tries} times"
+
+
+def _hold(port: int, held: list[Stranger], count: int) -> None:
+    """Replace those that were closed."""
+    for stranger in [it for it in held if it.has_come]:  # nothing comes but an end
+        stranger.socket.close()
+        held.remove(stranger)
+    with contextlib.suppress(OSError):
+        while len(held) < count:
+            held.append(Stranger(port))
+
+
+# Answers.
+
+
+def _asks(per_second: float, **data: Any) -> Callable[[Aim], str]:
+    """Ask at a pace, and read the answers."""
+
+    def attack(aim: Aim) -> str:
+        asked = answered = 0
+        with contextlib.suppress(OSError), Stranger(aim.port) as stranger:
+            for _ in aim.beats(per_second):
+                stranger.ask("get_patterns", **data)
+                asked += 1
+                answers = (it for it in stranger.messages() if it["event"] == "get_patterns")
+                answered += next(answers, None) is not None
+        return f"{answered} of {asked} questions answered"
+
+    return attack
+
+
+def _lasts(aim: Aim) -> str:
+    """Ask for the last event of a large log, from 16 clients."""
+    replays = 0
+    with contextlib.ExitStack() as stack:
+        strangers = [stack.enter_context(Stranger(aim.port)) for _ in range(16)]
+        for number in aim.beats(100):
+            strangers[number % 16].ask("subscribe", channel="patterns", last=1)
+            strangers[number % 16].skim()
+            replays += 1
+    return f"{replays} subscriptions with last=1"
+
+
+def _patterns(size: int, count: int = 1_000) -> Callable[[], list[Entry]]:
+    return lambda: _entries(PATTERNS.fill(), count, {"pattern_id": "p", "text": "x" * size})
+
+
+def _brackets() -> list[Entry]:
+    return _entries(PATTERNS.fill(), 64, {"pattern_id": "p", "x": [[] for _ in range(80_000)]})
+
+
+# Revocations.
+
+
+def _know_many(redis: Any) -> None:
+    pipe = redis.pipeline(transaction=False)
+    for first in range(0, 200_000, 1_000):
+        pipe.zadd("bus:revoked", {f"id:{number}": time.time() * 1_000 for number in range(first, first + 1_000)})
+    pipe.execute()
+
+
+def _revokes(aim: Aim) -> str:
+    """Revoke 20 tokens a second."""
+    count = 0
+    with contextlib.closing(Redis.from_url(aim.redis_url)) as redis:
+        for number in aim.beats(20):
+            now_ms = int(time.time() * 1_000)
+            redis.zadd("bus:revoked", {f"id:new-{number}": now_ms})
+            redis.publish("bus:revoked", f"id:new-{number} {now_ms}")
+            count += 1
+    return f"{count} revocations, 200,000 known"
+
+
+CASES: Final[dict[str, Case]] = {
+    "arrays": Case("64 KB messages of [], at 8 Mbit/s", _sends(b"[],")),
+    "objects": Case("64 KB messages of {}, at 8 Mbit/s", _sends(b"{},")),
+    "tokenless": Case("the same without a token where one is required", _sends(b"[],"), _REQUIRED),
+    "typed": Case("180 KB lines of [] by redis-cli PUBLISH", _types_lines),
+    "queued": Case("64 requests of 64 KB behind a replay that is not read", _queues, stored=_patterns(4_000)),
+    "places": Case("60 strangers on 50 places", _holds_places, ("max_connections=50", *_REQUIRED)),
+    "questions": Case("get_patterns over 1,000 events of 500 bytes", _asks(30, limit=1_000), stored=_patterns(500)),
+    "nested": Case("get_patterns over 64 events of [[],…]", _asks(1, limit=1_000), stored=_brackets),
+    "answers": Case("answers of 2 MB to a client that reads at once", _asks(2, limit=1_000), stored=_patterns(2_000)),
+    "lasts": Case("last=1 of a log of 40 MB, by 16 clients", _lasts, stored=_patterns(200_000, 200)),
+    "revoked": Case("revocations with 200,000 known", _revokes, _WITH_KEYS, prepare=_know_many),
+}
