@@ -5,6 +5,7 @@ Errors of the client library end here: what leaves is a ``BusError``.
 
 import asyncio
 import functools
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,11 +17,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from bus import address
 from bus.appending import SCRIPT, Clock, Reply
+from bus.entries import birth_ms
 from bus.failures import converted
 
 __all__ = ["BIRTH_KEY", "Connection", "now", "redis_ms"]
 
 BIRTH_KEY: Final = "bus:birth"
+
+_logger = logging.getLogger("edgebus.bus")
 
 
 class Connection:
@@ -40,7 +44,7 @@ class Connection:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
         self._url, self._appends = url, appends
-        self._is_known = True
+        self._is_known, self._has_told_birth = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
 
@@ -106,14 +110,30 @@ class Connection:
     async def birth(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.
 
+        What somebody wrote there by hand tells no two apart, and is told in a warning.
+
         Raises:
             BusUnavailable: Redis did not answer.
             BusError: Redis refused to.
 
         """
         async with self._connected():
-            birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
-        return birth.decode() if birth else ""
+            try:
+                birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
+            except ResponseError as error:
+                if birth_ms(error) is None:
+                    self._tell_birth()
+                return ""
+        if birth and birth_ms(birth) is None:
+            self._tell_birth()
+        return birth.decode(errors="replace") if birth else ""
+
+    def _tell_birth(self) -> None:
+        """Say once what is wrong with the key, and what mends it."""
+        level = logging.DEBUG if self._has_told_birth else logging.WARNING
+        self._has_told_birth = True
+        fields = {"key": BIRTH_KEY, "run": f"redis-cli DEL {BIRTH_KEY}"}
+        _logger.log(level, "nobody can tell when this Redis began: the key holds something else", extra=fields)
 
     async def ping(self) -> None:
         """Return when Redis answered.

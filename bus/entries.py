@@ -17,11 +17,16 @@ from bus.forks import Fork
 from bus.position import BEGINNING, is_position
 from bus.service import PastEvent
 
-__all__ = ["Ends", "StreamEntry", "ends", "forks", "is_own", "is_wrong_type", "past_event", "published"]
+__all__ = ["Ends", "StreamEntry", "birth_ms", "ends", "forks", "is_own", "is_wrong_type", "past_event", "published"]
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
 _PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
+_BIRTH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
+_WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
+"""The client library puts the command in front of what a whole pipeline fails with."""
+_CLOCK_LIMIT_MS: Final = 2**53
+"""A score is a double: from here on it is no number of milliseconds that anybody counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,8 @@ def _is_text(line: bytes) -> bool:
 
 
 def is_wrong_type(answer: Any) -> bool:
-    """Tell whether Redis answered that the key holds something else than a log: somebody wrote it by hand."""
-    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
+    """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
+    return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
 
 
 def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
@@ -78,16 +83,36 @@ def past_event(position: str, line: bytes) -> PastEvent | None:
     """Return an entry's event, None when it is none."""
     try:
         value = orjson.loads(line)
-        return PastEvent(value["event"], value["data"], value["timestamp"], position)
-    except (orjson.JSONDecodeError, KeyError):
+    except orjson.JSONDecodeError:
         return None
+    match value:
+        case {"event": str(event), "data": dict(data), "timestamp": str(timestamp)}:
+            return PastEvent(event, data, timestamp, position)
+    return None
 
 
-def forks(answer: Any) -> tuple[Fork, ...]:
-    """Return the marks that ``ZRANGE`` gave with their scores; a member that is no position is passed over."""
+def forks(answer: Any) -> tuple[tuple[Fork, ...], int]:
+    """Return the marks that ``ZRANGE`` gave with their scores, and how many members are none: they are passed over.
+
+    A mark is a position, and a time that a clock can show. A key of another type is one such member.
+    """
     if is_wrong_type(answer):
-        return ()
+        return (), 1
     if isinstance(answer, Exception):
         raise answer
-    pairs = ((member.decode(errors="replace"), score) for member, score in answer)
-    return tuple(Fork(position, int(score)) for position, score in pairs if is_position(position))
+    pairs = [(member.decode(errors="replace"), score) for member, score in answer]
+    marks = tuple(Fork(at, int(score)) for at, score in pairs if is_position(at) and 0 <= score < _CLOCK_LIMIT_MS)
+    return marks, len(pairs) - len(marks)
+
+
+def birth_ms(answer: Any) -> int | None:
+    """Return when this Redis began, as ``GET`` of its key says; None where nobody wrote that there, or not in the form.
+
+    Raises:
+        Exception: Redis refused for another reason than the key's type.
+
+    """
+    if isinstance(answer, Exception) and not is_wrong_type(answer):
+        raise answer
+    found = _BIRTH.match(answer) if isinstance(answer, bytes) else None
+    return int(found[1]) if found is not None else None

@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bus.appending import Appended, Entry, Replicas, Reply, command, outcome
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
-from bus.entries import Ends, StreamEntry, ends, forks, is_own, is_wrong_type, past_event, published
+from bus.entries import Ends, StreamEntry, birth_ms, ends, forks, is_own, is_wrong_type, past_event, published
 from bus.envelope import Arrived
 from bus.errors import BusError, BusNotReady
 from bus.exchange import exchange
@@ -28,6 +28,8 @@ _PAGE: Final = 200
 """Entries per read, so that a long log does not hold up Redis or the event loop."""
 _FORK_LIVES: Final = 7
 """How many lives of a log its marks live: a log lives on with every event, and publishing knows nothing of marks."""
+_MARKS: Final = 4 * FORKS
+"""How many members are read of the marks of one log: somebody may have typed some, and none must cost the rest."""
 _FOREIGN_LIMIT: Final = 1_000
 """How many channels are remembered whose log somebody wrote to by hand."""
 
@@ -65,6 +67,8 @@ class Log(Connection):
         self._foreign: set[str] = set()
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
+        self.unreadable = 0
+        """How often something that the bus did not write was passed over."""
 
     async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
@@ -142,7 +146,7 @@ class Log(Connection):
             pipeline.time()
             for channel in channels:
                 pipeline.xrevrange(channel.log_key, count=1)
-                pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
+                pipeline.zrange(channel.forks_key, -_MARKS, -1, withscores=True)
             time, *answers = await pipeline.execute(raise_on_error=False)
             none_yet = no_log(int(redis_ms(*_checked(time))))
             pages = [self._page(channel, page) for channel, page in zip(channels, answers[::2], strict=True)]
@@ -151,7 +155,7 @@ class Log(Connection):
             await self._head(channel, next(iter(page), None), emptied.get(channel, Ends()), none_yet)
             for channel, page in zip(channels, pages, strict=True)
         )
-        marks = map(forks, answers[1::2])
+        marks = map(self._forks, channels, answers[1::2])
         return [replace(head, forks=next(marks)) async for head in ended]
 
     async def _ends(self, channels: Sequence[Channel]) -> dict[Channel, Ends]:
@@ -191,6 +195,8 @@ class Log(Connection):
                 break
             if (event := past_event(position, fields[b"line"])) is not None:
                 events.append(event)
+            else:
+                self._tell_foreign(channel, "passed over an entry that is no event", position)
             first_previous = fields[b"previous"].decode()
         events.reverse()
         return History(events, truncated=first_previous != BEGINNING)
@@ -226,7 +232,7 @@ class Log(Connection):
             pipeline.get(BIRTH_KEY)
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=_PAGE)
-            pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
+            pipeline.zrange(channel.forks_key, -_MARKS, -1, withscores=True)
             time, birth, info, page, marks = await pipeline.execute(raise_on_error=False)
             now_ms, end = int(redis_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
@@ -235,9 +241,16 @@ class Log(Connection):
         first, first_previous = end.first, end.first_previous
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
             first, first_previous = lines[0].position, lines[0].previous
-        birth_ms = int(birth.partition(b"-")[0]) if birth else now_ms
         life_ms = channel.retention.expires_s * 1000
-        return Tail(now_ms, birth_ms, lines, first, first_previous, end.last, is_cut, life_ms, forks(marks))
+        began_ms, found = self._began(birth, now_ms), self._forks(channel, marks)
+        return Tail(now_ms, began_ms, lines, first, first_previous, end.last, is_cut, life_ms, found)
+
+    def _began(self, birth: Reply, now_ms: int) -> int:
+        """Return when this Redis began; just now where nobody knows, so that whoever comes back is told so."""
+        began_ms = birth_ms(birth)
+        if began_ms is None and birth is not None:
+            self._tell_birth()
+        return now_ms if began_ms is None else began_ms
 
     async def _lines_before(
         self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int
@@ -288,14 +301,15 @@ class Log(Connection):
             return []
         return cast(list[StreamEntry], _checked(answer))
 
-    def _tell_foreign(self, channel: Channel, what: str, entry: str | None) -> None:
-        """Say once per channel what somebody did to its log by hand."""
+    def _tell_foreign(self, channel: Channel, what: str, entry: str | None, key: str | None = None) -> None:
+        """Say once per channel what somebody did to its log by hand, or to another key of it."""
+        self.unreadable += 1
         if channel.redis in self._foreign:
             return
         if len(self._foreign) >= _FOREIGN_LIMIT:
             self._foreign.clear()
         self._foreign.add(channel.redis)
-        _logger.warning(what, extra={"channel": channel.redis, "key": channel.log_key, "entry": entry})
+        _logger.warning(what, extra={"channel": channel.redis, "key": key or channel.log_key, "entry": entry})
 
     async def send_probe(self, channel: str, token: str) -> None:
         """Publish ``token`` on an edge's own channel, past every log."""
@@ -330,8 +344,14 @@ class Log(Connection):
         async with self._connected():
             pipeline = self._redis.pipeline(transaction=False)
             for channel in channels:
-                pipeline.zrange(channel.forks_key, 0, -1, withscores=True)
-            return [forks(answer) for answer in await pipeline.execute(raise_on_error=False)]
+                pipeline.zrange(channel.forks_key, -_MARKS, -1, withscores=True)
+            return list(map(self._forks, channels, await pipeline.execute(raise_on_error=False)))
+
+    def _forks(self, channel: Channel, answer: Reply) -> tuple[Fork, ...]:
+        marks, unreadable = forks(answer)
+        if unreadable:
+            self._tell_foreign(channel, "passed over marks that the bus did not write", None, channel.forks_key)
+        return marks
 
     async def keep(self, channels: Iterable[Channel]) -> None:
         """Begin the life of the channels' logs and marks anew, so that what somebody watches does not expire."""

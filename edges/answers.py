@@ -1,15 +1,17 @@
 """Requests of a service, answered from the logs of the channels they name."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bus.channel import Channel
 from bus.errors import ChannelError
 from bus.log import History, Log
 from bus.service import PastEvent, Request
+from edges.folding import ModelOf, fold_what_fits
 from edges.protocol import Code, Refusal, Refused
 
 __all__ = ["Answers", "Check"]
@@ -18,11 +20,25 @@ Check: TypeAlias = Callable[[Sequence[Channel]], None]
 """Raises ``Refused`` where the caller may not ask."""
 
 
-class Answers:
-    """Reads the logs and folds them; questions about one channel at one moment share the read."""
+_logger = logging.getLogger("edgebus.edges")
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+
+class Answers:
+    """Reads the logs and folds them; questions about one channel at one moment share the read.
+
+    Args:
+        log: reads logs.
+        model_of: returns the model of an event; events that do not fit theirs are left out where a fold fails on them.
+
+    Attributes:
+        left_out: how often an event was left out of an answer.
+
+    """
+
+    def __init__(self, log: Log, *, model_of: ModelOf = lambda _: None) -> None:
+        self._log, self._model_of = log, model_of
+        self.left_out = 0
+        self._told: set[str] = set()
         self._reads: dict[str, asyncio.Task[History]] = {}
 
     @property
@@ -50,8 +66,17 @@ class Answers:
             raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
         check(channels)
         histories = await asyncio.gather(*(self._history(channel) for channel in channels))
-        answer: dict[str, Any] = request.fold(question, _merged(histories)).model_dump(mode="json")
+        answer = self._fold(request, question, _merged(histories))
         return {**answer, "truncated": True} if any(history.truncated for history in histories) else answer
+
+    def _fold(self, request: Request[Any, Any], question: BaseModel, past: Sequence[PastEvent]) -> dict[str, Any]:
+        answer, left_out = fold_what_fits(request, question, past, self._model_of)
+        self.left_out += len(left_out)
+        if left_out and request.name not in self._told:
+            self._told.add(request.name)
+            fields = {"request": request.name, "event": left_out[0].event, "position": left_out[0].position}
+            _logger.warning("left events out of an answer: they are not of their model", extra=fields)
+        return answer.model_dump(mode="json")
 
     async def _history(self, channel: Channel) -> History:
         task = self._reads.get(channel.redis)

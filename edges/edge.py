@@ -13,6 +13,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Collection, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
@@ -83,7 +84,7 @@ class Edge:
         self._log = Log(self.settings.redis_url, name=name, appends=False)
         # Its own: a long read is no deaf link.
         self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
-        self._answers = Answers(self._log)
+        self._answers = Answers(self._log, model_of=service.event)
         self._hub = Hub(
             self._log,
             line_limit_bytes=self.settings.max_line_bytes,
@@ -286,7 +287,8 @@ class Edge:
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
-        return self._registry.statistics(), self._hub.statistics()
+        unreadable = self._log.unreadable + self._answers.left_out
+        return self._registry.statistics(), replace(self._hub.statistics(), unreadable=unreadable)
 
     def _facts(self) -> dict[str, str | int]:
         return {

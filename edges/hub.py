@@ -36,7 +36,9 @@ _logger = logging.getLogger("edgebus.edges")
 class HubStatistics:
     """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody.
 
-    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly.
+    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly. ``unreadable``
+    is how often something was passed over that the bus did not write so: entries of logs, marks of forks, and events of
+    an older model in requests.
     """
 
     rooms: int
@@ -48,6 +50,7 @@ class HubStatistics:
     reads: int
     skipped: int
     conflated: int
+    unreadable: int = 0
 
 
 class Hub:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeAlias
 
+from bus.entries import is_wrong_type
 from bus.errors import BusError
 from bus.log import Log
 from edges.upkeep import spared
@@ -33,7 +34,18 @@ async def announce_once(log: Log, edge_id: str, facts: _Facts) -> None:
     """Say it now; where Redis is away, the next time."""
     process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
     with spared("presence"):
-        await log.announce(f"bus:edge:{edge_id}", {**facts, **process}, expires_s=_PRESENCE_S)
+        await _write(log, f"bus:edge:{edge_id}", {**facts, **process})
+
+
+async def _write(log: Log, key: str, facts: _Facts) -> None:
+    """Write the hash; what somebody put in its place goes, for the name is this edge's own."""
+    try:
+        await log.announce(key, facts, expires_s=_PRESENCE_S)
+    except BusError as error:
+        if not is_wrong_type(error.__cause__):
+            raise
+        await log.withdraw(key)
+        await log.announce(key, facts, expires_s=_PRESENCE_S)
 
 
 async def withdraw(log: Log, edge_id: str) -> None:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import logging
+import math
 
 import pytest
 
+from bus.connection import BIRTH_KEY
+from bus.forks import Fork
 from bus.log import Appended, Head, Log
 from bus.position import BEGINNING, Reason, milliseconds
 from bus.replay import Since
@@ -22,6 +25,16 @@ TYPED = [
     {"previous": b"\xff-\xff", "line": "{}"},
     {"previous": "0-0", "line": "no object"},
     {"previous": "0-0", "line": b"{\xff}"},
+]
+NO_EVENTS = [
+    '{"id":"x"}',
+    '{"oops}',
+    '{"event":"e"}',
+    '{"event":5,"data":{},"timestamp":"t"}',
+    '{"event":"e","data":[],"timestamp":"t"}',
+    '{"event":"e","data":null,"timestamp":"t"}',
+    '{"event":"e","data":{},"timestamp":5}',
+    '{"event":"e","data":{"n":NaN},"timestamp":"t"}',
 ]
 
 
@@ -179,3 +192,66 @@ async def test_repeated_attempt_finds_its_event_though_somebody_typed_far_behind
     assert await redis.pttl(CHANNEL.log_key) > 0
     (other,) = await log.append([dataclasses.replace(entry, id="other", since_ms=log.sent_ms)])
     assert isinstance(other, Appended)
+
+
+@pytest.mark.parametrize("line", NO_EVENTS)
+async def test_line_that_is_no_event_is_left_out_of_the_past(log: Log, redis: Cli, line: str) -> None:
+    """What looks like an entry of the bus's own, and holds no event, costs that entry; it is counted."""
+    before = await fill(log, "hand", 1)
+    await typed(redis, {"previous": before[0], "line": line})
+    after = await fill(log, "hand", 1)
+    counted = log.unreadable
+    assert [event.position for event in (await log.history(CHANNEL)).events] == [*before, *after]
+    assert log.unreadable > counted
+
+
+BIRTHS: list[object] = ["", "soon", b"\xff\xfe", "-5-a", "1e3-a", "1795000000000", f"{'9' * 30}-a", f"{'9' * 5000}-a"]
+
+
+@pytest.mark.parametrize("birth", BIRTHS, ids=lambda it: ascii(it)[:40])
+async def test_birth_that_nobody_can_read(
+    log: Log, redis: Cli, birth: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can tell then when this Redis began, so whoever comes back is told so, and given what there is."""
+    positions = await fill(log, "hand", 2)
+    await redis.set(BIRTH_KEY, birth)
+    for _ in range(2):
+        assert isinstance(await log.birth(), str)
+        replay = (await log.tail(CHANNEL)).replay(Since(positions[0] or ""))
+        assert (replay.reason, [it.position for it in replay.lines]) == (Reason.UNKNOWN, positions)
+    if birth:
+        (record,) = [it for it in ours(caplog.records) if it.levelname == "WARNING"]
+        assert vars(record)["run"] == "redis-cli DEL bus:birth"
+
+
+async def test_birth_of_another_type(log: Log, redis: Cli) -> None:
+    """A key that somebody made a list fails nothing, either."""
+    positions = await fill(log, "hand", 1)
+    await redis.delete(BIRTH_KEY)
+    await redis.rpush(BIRTH_KEY, "by hand")
+    assert isinstance(await log.birth(), str)
+    assert (await log.tail(CHANNEL)).replay(Since(positions[0] or "")).reason is Reason.UNKNOWN
+    await redis.delete(BIRTH_KEY)
+
+
+@pytest.mark.parametrize("score", [math.inf, -math.inf, -1.0, 1e300, float(2**53)])
+async def test_mark_that_nobody_can_read(log: Log, redis: Cli, score: float, caplog: pytest.LogCaptureFixture) -> None:
+    """A score that is no time, or a member that is no position, is passed over, counted and told once; others count."""
+    await fill(log, "hand", 1)
+    await redis.zadd(CHANNEL.forks_key, {"1-1": score, "soon": 5, b"\xff": 6, "2-2": 7})
+    for _ in range(2):
+        assert await log.forks([CHANNEL]) == [(Fork("2-2", 7),)]
+    (head,) = await log.heads([CHANNEL])
+    tail = await log.tail(CHANNEL)
+    assert head.forks == tail.forks == (Fork("2-2", 7),)
+    assert log.unreadable == 4
+    (record,) = ours(caplog.records)
+    assert vars(record)["key"] == CHANNEL.forks_key
+
+
+async def test_marks_are_read_within_bounds(log: Log, redis: Cli) -> None:
+    """However many somebody types, no edge reads them all."""
+    await redis.zadd(CHANNEL.forks_key, {f"{number}-1": number for number in range(1, 10_001)})
+    (marks,) = await log.forks([CHANNEL])
+    assert len(marks) < 100
+    assert marks[-1] == Fork("10000-1", 10_000)
