@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from bus.channel import Channel
+from bus.encoding import encode, revalidate
 from bus.errors import EventError, ShapeError
-from bus.event import Attempt, Event, attempt, check_json, now
+from bus.event import Attempt, Event, attempt, now
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 
 __all__ = ["Arrived", "Message", "compose", "envelope", "foreign", "read_front", "splice"]
@@ -48,7 +49,7 @@ class Arrived(NamedTuple):
 
 
 def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt | None = None) -> Message:
-    """Validate ``event`` again, encode its data once, and return one line for each of its channels.
+    """Encode the data of ``event`` once, as its caller holds it, and return one line for each of its channels.
 
     Id and timestamp are those of the attempt ``made``, or new ones.
 
@@ -58,13 +59,12 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
             ``limit_bytes``.
 
     """
-    event = type(event).model_validate(event)
-    channels = event.channels()
+    channels = _channels(event)
     if not event.event_name or not channels:
         raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")
     made = made or attempt(event)
     message_id, timestamp = made.id, made.timestamp
-    data = _encode(event, {**event.model_dump(), "timestamp": timestamp})
+    data = encode(event, timestamp)
     head = b'{"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
         message_id.encode(),
         event.event_name.encode(),
@@ -78,22 +78,12 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
     return Message(message_id, event.event_name, lines)
 
 
-def _encode(event: Event, data: dict[str, Any]) -> bytes:
+def _channels(event: Event) -> tuple[Channel, ...]:
     try:
-        return orjson.dumps(data, default=_plain)
-    except TypeError:
-        try:
-            check_json(data)
-        except ValueError as error:
-            raise EventError(f"{event.event_name}: {error}") from None
+        return event.channels()
+    except (AttributeError, TypeError, ValueError):
+        revalidate(event)
         raise
-
-
-def _plain(value: Any) -> float:
-    """Return what the encoder does not know and JSON does: a float of somebody's own class, such as numpy's."""
-    if isinstance(value, float):
-        return float(value)
-    raise TypeError
 
 
 _TAIL: Final = b'","error_code":null,"error_message":null}'

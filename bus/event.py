@@ -107,7 +107,7 @@ class Attempt:
 
 
 class Event(BaseModel):
-    """Base of all events; validated when made, and once more when published.
+    """Base of all events; validated when made, and sent as it is then.
 
     Class arguments: ``event``, the name on the wire (omit it on a base class that is never published); ``channels``,
     what the event goes on: a family (filled from the field that its pattern names), ``family.by("other_field")``, or
@@ -123,7 +123,7 @@ class Event(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        revalidate_instances="always",
+        ser_json_inf_nan="constants",  # kept as they are, to be refused by name where they are
         protected_namespaces=(),
         hide_input_in_errors=True,
     )
@@ -153,8 +153,11 @@ class Event(BaseModel):
             return
         if _EVENT_NAME.fullmatch(event) is None:
             raise TypeError(f"{event!r} is no event name: write it like 'workflow.started'")
-        if "timestamp" in cls.model_fields:
-            raise TypeError(f"{cls.__name__}.timestamp: the bus puts the timestamp in; remove the field")
+        taken = [name for name, it in cls.model_fields.items() if "timestamp" in (name, it.serialization_alias)]
+        if taken:
+            raise TypeError(
+                f"{cls.__name__}.{taken[0]} is sent as timestamp: the bus puts the timestamp in; remove the field"
+            )
         sources = [it.source for it in cls.event_routes if isinstance(it, Route) and it.source is not None]
         if missing := [source for source in sources if source not in cls.model_fields]:
             raise TypeError(f"{cls.__name__} goes on channels filled from fields it has not: {', '.join(missing)}")

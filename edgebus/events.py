@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from bus.channel import Channel
+from bus.encoding import decode
 from bus.errors import EventError
 from bus.event import Event
 from bus.log import Log
@@ -29,7 +30,7 @@ def read_data(text: str) -> bytes:
 
 async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -> None:
     """Validate and publish one event, and print where it came to stand."""
-    event = model.model_validate(_decode(data))
+    event = decode(model, data)
     async with Producer(url, name="cli", deadline_s=0) as producer:
         published = await producer.publish(event)
     if as_json:
@@ -38,16 +39,6 @@ async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -
     for channel, position in published.positions.items():
         show(f"{channel}  {position or 'live, no position'}")
     show(f"id {published.id}, sent to {published.receivers} subscriber(s)")
-
-
-def _decode(data: bytes) -> Any:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise EventError(f"the data is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise EventError("the data is not a JSON object")
-    return value
 
 
 async def show_history(url: str, channel: Channel, *, count: int, as_json: bool) -> None:

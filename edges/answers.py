@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from bus.channel import Channel
@@ -58,7 +59,7 @@ class Answers:
 
         """
         try:
-            question = request.question.model_validate(dict(data))
+            question = request.question.model_validate_json(orjson.dumps(data))
             channels = request.channels(question)
         except ValidationError as error:
             raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None

@@ -51,7 +51,8 @@ def with_metadata(model: type[EventT], metadata: Mapping[str, Any] | None, **fie
 
     """
     metadata = metadata or {}
-    declared = sorted(key for key in metadata if key in model.model_fields or key == "timestamp")
+    sent_as = {it.serialization_alias for it in model.model_fields.values()}
+    declared = sorted(key for key in metadata if key in model.model_fields or key in sent_as or key == "timestamp")
     if declared:
         raise EventError(f"metadata would overwrite {', '.join(declared)} of {model.event_name}: rename the key")
-    return model.model_validate({**metadata, **fields})
+    return model.model_validate({**metadata, **fields}, by_name=True)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,40 @@ def test_published_event_is_in_the_history(redis_url: str) -> None:
     assert b"\x1b" not in text
     assert "\u202e" not in text.decode()
     assert b"workflow.started" in text
+
+
+SHOP = """
+import datetime, enum, uuid
+from bus.channel import Family
+from bus.event import Event
+from bus.service import Service
+
+ORDER = Family("order:{order}")
+
+class Size(enum.Enum):
+    LARGE = "large"
+
+class Ordered(Event, event="shop.ordered", channels=(ORDER,)):
+    order: str
+    size: Size
+    at: datetime.datetime
+    id: uuid.UUID
+    pair: tuple[int, str]
+
+SERVICE = Service(name="shop", port=8699, welcome="hello", families=(ORDER,), events=(Ordered,))
+"""
+
+
+def test_published_json_may_be_of_any_type_of_a_model(redis_url: str, tmp_path: Path) -> None:
+    """Enumerations, times, ids and tuples are typed as JSON has them; a wrong one is named by its field."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    data = {"order": "a", "size": "large", "at": "2026-01-02T03:04:05Z", "id": str(uuid.UUID(int=1)), "pair": [1, "x"]}
+    words = ("publish", "shop.ordered", "-", "--service", "shop:SERVICE", "--redis", redis_url)
+    done = run(*words, "--json", stdin=orjson.dumps(data), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr.decode()
+    assert set(orjson.loads(done.stdout)["positions"]) == {"order:a"}
+    wrong = run(*words, stdin=orjson.dumps({**data, "size": "huge"}), PYTHONPATH=str(tmp_path))
+    assert (wrong.returncode, b"size: " in wrong.stderr) == (2, True)
 
 
 def test_live_channel_has_no_history(redis_url: str) -> None:

@@ -1,9 +1,10 @@
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from typing import cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from bus.channel import Channel, Family
 from bus.errors import BusUnavailable
@@ -113,6 +114,23 @@ async def test_events_of_several_logs_are_merged_by_time(answers: Answers, log: 
     log.histories["things:a"] = History([event("one", "T1"), event("three", "T3")], truncated=False)
     log.histories["others"] = History([event("two", "T2")], truncated=False)
     assert await answers.answer(BOTH, {"thing": "a"}, None, anybody) == {"events": ["one", "two", "three"]}
+
+
+class Dated(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    thing: str
+    day: date
+
+
+async def test_question_is_validated_as_the_json_that_it_is(answers: Answers) -> None:
+    """A strict model may ask for a date: JSON has it as a text."""
+    dated = Request(
+        "dated", Dated, Answer, lambda question: [THINGS.fill(question.thing)], lambda *_: Answer(events=[])
+    )
+    assert await answers.answer(dated, {"thing": "a", "day": "2026-01-02"}, None, anybody) == {"events": []}
+    with pytest.raises(Refused, match="day"):
+        await answers.answer(dated, {"thing": "a", "day": 5}, None, anybody)
 
 
 async def test_truncated_is_said_only_when_it_is_so(answers: Answers, log: FakeLog) -> None:

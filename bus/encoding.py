@@ -1,0 +1,193 @@
+"""An event's data as JSON: out as the caller holds it, in as its model describes it.
+
+Out, a model is dumped once, in JSON mode, and never validated again: a second validation would run validators twice
+and cut what stands in a field to the field's declared type. In, JSON is validated as JSON: Python objects made of it
+would be refused where a field is an enumeration, a time or a tuple. This module knows no channels and no lines.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar, get_args
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from bus.errors import EventError
+from bus.event import Event, check_json
+
+__all__ = ["decode", "encode", "revalidate"]
+
+EventT = TypeVar("EventT", bound=Event)
+
+_DUMP: Final[dict[str, Any]] = {
+    "mode": "json",
+    "by_alias": True,
+    "warnings": "error",  # a value that is not of its field's type was put there past validation
+    "polymorphic_serialization": True,  # and not `serialize_as_any`, which passes over serializers in annotations
+}
+_UNEXPECTED: Final = re.compile(r"Expected `([^`]*)`.*?field_name='([^']*)'.*?input_type=(\w+)")
+_DEPTH_LIMIT: Final = 250
+"""How far a culprit is looked for; the encoder itself gives up at about as many levels."""
+
+
+def encode(event: Event, timestamp: str) -> bytes:
+    """Return the data of ``event`` as a JSON object, with ``timestamp`` as its last key.
+
+    Raises:
+        pydantic.ValidationError: the event, or something it holds, was changed or built past validation.
+        EventError: it holds what JSON cannot carry; the message names the path.
+
+    """
+    try:
+        data = _dump(event)
+        data["timestamp"] = timestamp
+        return _written(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        revalidate(event)
+        raise EventError(f"{event.event_name}: {_reason(event, error)}") from None
+
+
+def revalidate(event: Event) -> None:
+    """Raise the ``ValidationError`` that making ``event`` anew would, if there is one: it names the field best."""
+    values = {**event.__dict__, **(event.__pydantic_extra__ or {})}
+    type(event).model_validate(values, by_name=True, by_alias=False)
+
+
+def decode(model: type[EventT], text: bytes) -> EventT:
+    """Return the event that a JSON object describes, by the model's aliases: the one entrance for JSON.
+
+    Raises:
+        EventError: ``text`` is no JSON, or no object.
+        pydantic.ValidationError: it is not what ``model`` describes; the message names the field.
+
+    """
+    try:
+        if b"NaN" in text or b"Infinity" in text:  # pydantic's parser takes them for numbers
+            orjson.loads(text)
+        return model.model_validate_json(text)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"the data is not JSON: {error}") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        if problem["type"] == "json_invalid":
+            raise EventError(f"the data is not JSON: {problem['ctx']['error']}") from None
+        if not problem["loc"] and problem["type"].startswith("model_"):
+            raise EventError("the data is not a JSON object") from None
+        raise
+
+
+def _dump(event: Event) -> dict[str, Any]:
+    model = type(event)
+    if not event.__dict__.keys() >= model.model_fields.keys():
+        raise EventError(f"{', '.join(model.model_fields.keys() - event.__dict__.keys())} is missing")
+    if _holds_dataclasses(model):
+        _check_dataclasses(event, (), "")
+    data = event.model_dump(**_DUMP)
+    if not isinstance(data, dict):
+        raise EventError("its model serializes itself into something else than an object")
+    return data
+
+
+def _written(data: dict[str, Any]) -> bytes:
+    try:
+        text = orjson.dumps(data)
+    except TypeError:
+        check_json(data)
+        raise
+    if b"null" in text and not _is_finite(data):  # the encoder writes null for a float that is no number
+        check_json(data)
+    return text
+
+
+def _is_finite(value: Any) -> bool:
+    """Tell whether no number in ``value``, made of JSON's own types, is NaN or infinite; texts are passed over fast."""
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is not dict and kind is not list:
+        return True
+    for part in value.values() if kind is dict else value:
+        if type(part) is not str and not _is_finite(part):
+            return False
+    return True
+
+
+def _reason(event: Event, error: Exception) -> str:
+    """Return what cannot be sent and where, without its value."""
+    if (found := _UNEXPECTED.search(str(error))) is not None:
+        return f"{found[2]} is to be {found[1]}, and is of type {found[3]}"
+    if not isinstance(error, PydanticSerializationError | UnicodeError):
+        return str(error)
+    for path, value in _leaves(event, "", 0):
+        try:
+            to_jsonable_python(value)
+        except (PydanticSerializationError, UnicodeError):
+            return f"{path} is of type {type(value).__name__}, which JSON has not"
+    return f"its model cannot be written as JSON: {error}"
+
+
+def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield what ``value`` holds that holds nothing else, each with its path."""
+    parts = list(_parts(value))
+    if not parts or depth >= _DEPTH_LIMIT:
+        yield path, value
+    for name, part in parts if depth < _DEPTH_LIMIT else ():
+        yield from _leaves(part, f"{path}{name}".removeprefix("."), depth + 1)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseModel):
+        yield from ((f".{name}", part) for name, part in value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((f".{it.name}", getattr(value, it.name, None)) for it in dataclasses.fields(value))
+    elif isinstance(value, dict):
+        yield from ((f".{key}", part) for key, part in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+
+
+def _check_dataclasses(value: Any, declared: tuple[type, ...], path: str) -> None:
+    """Refuse a dataclass with more fields than the one declared: pydantic writes a plain one as its declared class."""
+    if type(value) not in declared and isinstance(value, declared):
+        wanted = " or ".join(it.__name__ for it in declared)
+        raise EventError(f"{path} is a {type(value).__name__} where {wanted} is declared, and would lose fields")
+    for name, part in _parts(value):
+        inside = declared
+        if isinstance(value, BaseModel):
+            field = type(value).model_fields.get(name[1:])
+            inside = tuple(_plain_dataclasses(field.annotation)) if field else ()
+        elif dataclasses.is_dataclass(value):
+            inside = ()
+        _check_dataclasses(part, inside, f"{path}{name}".removeprefix("."))
+
+
+@functools.cache
+def _holds_dataclasses(model: type[BaseModel]) -> bool:
+    """Tell whether a field of ``model``, or of a model in its fields, is declared as a plain dataclass."""
+    seen, todo = set[type[BaseModel]](), [model]
+    while todo:
+        one = todo.pop()
+        seen.add(one)
+        for field in one.model_fields.values():
+            if any(True for _ in _plain_dataclasses(field.annotation)):
+                return True
+            todo += [it for it in _types(field.annotation) if issubclass(it, BaseModel) and it not in seen]
+    return False
+
+
+def _plain_dataclasses(annotation: Any) -> Iterator[type]:
+    return (
+        it for it in _types(annotation) if dataclasses.is_dataclass(it) and not hasattr(it, "__pydantic_serializer__")
+    )
+
+
+def _types(annotation: Any) -> Iterator[type]:
+    """Yield the classes that an annotation names, such as ``A`` and ``B`` of ``dict[str, A | list[B]]``."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
