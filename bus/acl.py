@@ -27,7 +27,9 @@ _PRODUCER: Final = (
     "+client|setname +client|info +client|kill +time +script|load +evalsha +wait +publish "
     "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  # what publish.lua calls: Redis checks it call by call
 )
-_EDGE: Final = "+client|setname +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
+_EDGE: Final = (
+    "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
+)
 _OPERATOR: Final = (
     "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "

@@ -80,7 +80,7 @@ class Connection:
         ask = functools.partial(_ask, connection)
         if self._appends:
             await self._replace(ask)
-        with suppress(ResponseError):  # a full or read-only Redis can still be read; a publish says what is wrong
+        with suppress(ResponseError):  # what follows says what is wrong
             await self._begin(ask)
 
     async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
@@ -99,13 +99,15 @@ class Connection:
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
         """Ask for the time, load the script, and set the birth of this Redis if nobody has.
 
-        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the birth anew.
+        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the birth anew. A Redis that is
+        full, or cannot save, refuses it and can be read all the same; a publish says what is wrong.
         """
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
         if self._appends:
             await ask("SCRIPT LOAD", SCRIPT)
-        await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
+        with suppress(ResponseError):
+            await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
 
     async def birth(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.

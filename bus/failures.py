@@ -83,7 +83,7 @@ def _explained(cause: BaseException, url: str) -> BusError | None:  # noqa: PLR0
             return _unreachable(cause, url)
         case RuntimeError() if is_closed_handle(cause):
             return BusUnavailable(_hung_up(url, "connection reset"))
-        case RuntimeError() if (lack := shortage(cause)) is not None:
+        case RuntimeError() | MemoryError() if (lack := shortage(cause)) is not None:
             return BusUnavailable(lack)
         case RedisConnectionError() if "closed" in str(cause):
             return BusUnavailable(_hung_up(url, str(cause)))

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from bus.address import without_password
 from bus.appending import Appended, Entry, Replicas, Reply, command, outcome
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
@@ -19,7 +20,9 @@ from bus.exchange import exchange
 from bus.failures import failure
 from bus.forks import FORKS, Fork
 from bus.position import BEGINNING, no_log
+from bus.refusals import said
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
+from bus.role import is_untold, misplaced
 from bus.service import PastEvent
 
 __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
@@ -65,6 +68,7 @@ class Log(Connection):
     def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
         super().__init__(url, name=name, appends=appends)
         self._foreign: set[str] = set()
+        self._asks_role = True
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
         self.unreadable = 0
@@ -311,10 +315,35 @@ class Log(Connection):
         self._foreign.add(channel.redis)
         _logger.warning(what, extra={"channel": channel.redis, "key": key or channel.log_key, "entry": entry})
 
-    async def send_probe(self, channel: str, token: str) -> None:
-        """Publish ``token`` on an edge's own channel, past every log."""
+    async def send_probe(self, channel: str, token: str) -> str | None:
+        """Publish ``token`` on an edge's own channel, past every log; return why the server is none to publish to.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
         async with self._connected():
-            await self._redis.publish(channel, token)
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.publish(channel, token)
+            if self._asks_role:
+                pipeline.execute_command("ROLE")
+            sent, *role = await pipeline.execute(raise_on_error=False)
+            _checked(sent)
+        return self._misplaced(role[0]) if role else None
+
+    def _misplaced(self, role: Reply) -> str | None:
+        """Return what a role says against this server; one that may not be asked for is asked for no more."""
+        if isinstance(role, Exception):
+            self._asks_role = not is_untold(said(role))
+            return None
+        where = misplaced(role)
+        return where and f"Redis at {without_password(self._url)} {where}"
+
+    def forget(self) -> None:
+        """Take note that Redis may be another one now."""
+        super().forget()
+        self._asks_role = True
 
     async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
         """Note where the channel's log lost events that an edge had; the newest ``FORKS`` are kept, for some days.

@@ -16,10 +16,13 @@ from typing import Any, Final, Self, cast
 import hiredis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S, ATTEMPT_DEADLINE_S, check_url, login, open_link, start_line
-from bus.errors import BusUnavailable
+from bus.address import ANSWER_DEADLINE_S, ATTEMPT_DEADLINE_S, check_url, login, open_link, start_line, without_password
+from bus.errors import BusError, BusNotReady, BusUnavailable
+from bus.failures import failure
 from bus.probe import Probe
 from bus.refusals import refusal, said
+from bus.role import is_untold, misplaced
+from bus.shortage import is_closed_handle, shortage
 from bus.tasks import end
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
@@ -31,6 +34,8 @@ _SLICE_BYTES: Final = 16 * 1024
 """``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
 _BATCH_CHANNELS: Final = 500
 _RECONNECT_MAX_S: Final = 1.0
+_REASONS: Final = 20
+"""So many are told per outage: some name a moment, and each would be another one."""
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -82,6 +87,8 @@ class Subscriber:
         self._generation = self._lines = self._lost = 0
         self._probe = probe
         self._own: dict[bytes, Callable[[bytes], None]] = {}
+        self._trouble = start_line(url)
+        self._told: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Start to connect; returns without waiting for it."""
@@ -112,6 +119,11 @@ class Subscriber:
     def is_up(self) -> bool:
         """Whether the link is connected and Redis confirmed every channel that was wanted when it came up."""
         return self._link is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why the link is down, or was when it was last; for people, and without a password."""
+        return self._trouble
 
     @property
     def is_heard(self) -> bool:
@@ -165,10 +177,9 @@ class Subscriber:
     async def _ask(self, verb: bytes, channel: str) -> None:
         link = self._link
         if link is None:
-            raise BusUnavailable(start_line(self._url))
+            raise BusUnavailable(self._trouble)
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE_S):
-                await link.ask(verb, [channel.encode()])
+            await link.answer(link.ask(verb, [channel.encode()]), ANSWER_DEADLINE_S)
         except TimeoutError as error:
             link.abort()
             raise BusUnavailable("Redis did not confirm a subscription in time") from error
@@ -179,6 +190,7 @@ class Subscriber:
             self._link = link
             self._generation += 1
             _logger.info("link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)})
+            self._told.clear()
             self._on_up()
             watch = self._watch(link)
             try:
@@ -188,17 +200,27 @@ class Subscriber:
                 link.abort()
                 await end(watch)
             self._lost += 1
-            _logger.warning("link to Redis is lost", extra={"generation": self._generation})
+            self._trouble = self._reason(link)
+            fields = {"generation": self._generation, "reason": self._trouble}
+            _logger.warning("link to Redis is lost", extra=fields)
             self._on_down()
+
+    def _reason(self, link: "_Link") -> str:
+        """Return why a link that was up is no more."""
+        found = None if self._probe is None else self._probe.trouble
+        if found is None and isinstance(link.cause, ConnectionError):
+            return f"Redis at {without_password(self._url)} closed the connection"
+        return found or str(failure(link.cause or TimeoutError(), self._url))
 
     def _watch(self, link: "_Link") -> "list[asyncio.Task[None]]":
         if self._probe is None:
             return []
-        return [asyncio.create_task(self._probe.watch(link.abort), name=f"probe of {self._name}")]
+        watch = self._probe.watch(link.abort, progress=lambda: link.reads)
+        return [asyncio.create_task(watch, name=f"probe of {self._name}")]
 
     async def _connected(self) -> "_Link":
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((OSError, TimeoutError, BusUnavailable)),
+            retry=retry_if_exception_type(BusError),
             wait=wait_random_exponential(multiplier=0.05, max=_RECONNECT_MAX_S),
             before_sleep=self._tell,
         ):
@@ -207,12 +229,31 @@ class Subscriber:
         raise AssertionError("tries without end")
 
     def _tell(self, state: RetryCallState) -> None:
-        """Say once per outage that Redis is away; every further attempt is for the curious."""
-        level = logging.WARNING if state.attempt_number == 1 else logging.DEBUG
-        reason = str(state.outcome.exception()) if state.outcome else ""
-        _logger.log(level, start_line(self._url), extra={"attempt": state.attempt_number, "reason": reason})
+        """Say each reason once per outage; every further attempt is for the curious."""
+        self._trouble = str(state.outcome.exception()) if state.outcome else ""
+        is_news = self._trouble not in self._told and len(self._told) < _REASONS
+        self._told.add(self._trouble)
+        level = logging.WARNING if is_news else logging.DEBUG
+        fields = {"attempt": state.attempt_number, "reason": self._trouble}
+        _logger.log(level, "there is no link to Redis", extra=fields)
 
     async def _attempt(self) -> "_Link":
+        """Make one link.
+
+        Raises:
+            BusError: there is none to be had now; the text says why.
+
+        """
+        try:
+            return await self._opened()
+        except (OSError, TimeoutError, BusError) as error:
+            raise failure(error, self._url)  # noqa: B904 (its cause is set)
+        except (RuntimeError, MemoryError) as error:
+            if shortage(error) is None and not (isinstance(error, RuntimeError) and is_closed_handle(error)):
+                raise
+            raise failure(error, self._url)  # noqa: B904 (likewise)
+
+    async def _opened(self) -> "_Link":
         """Connect, log in, and subscribe what is wanted, in commands of bounded size."""
         link = await open_link(self._url, lambda: _Link(self._count))
         is_ready = False
@@ -220,8 +261,7 @@ class Subscriber:
             async with asyncio.timeout(ATTEMPT_DEADLINE_S):
                 await _log_in(link, self._url, self._name)
             for channels in _batches(self._wanted, _BATCH_CHANNELS):
-                async with asyncio.timeout(ATTEMPT_DEADLINE_S):
-                    await link.ask(b"SUBSCRIBE", channels)
+                await link.answer(link.ask(b"SUBSCRIBE", channels), ATTEMPT_DEADLINE_S)
             is_ready = True
         finally:
             if not is_ready:
@@ -247,6 +287,26 @@ async def _log_in(link: "_Link", url: str, name: str) -> None:
     if words:
         await link.command(b"AUTH", *(word.encode() for word in words))
     await link.command(b"CLIENT", b"SETNAME", name.encode())
+    await _check_role(link, url)
+
+
+async def _check_role(link: "_Link", url: str) -> None:
+    """Refuse a server that producers do not publish to. A link that has subscribed cannot ask any more.
+
+    Raises:
+        BusNotReady: it is a replica, or a sentinel.
+
+    """
+    try:
+        where = misplaced(await link.command(b"ROLE"))
+    except BusUnavailable as error:
+        if not is_untold(link.refused):
+            raise
+        fields = {"run": "ACL SETUSER USER +role", "reason": str(error)}
+        _logger.info("the role of Redis may not be asked for: a replica is not told from its primary", extra=fields)
+        return
+    if where is not None:
+        raise BusNotReady(f"Redis at {without_password(url)} {where}")
 
 
 class _Link(asyncio.Protocol):
@@ -259,7 +319,9 @@ class _Link(asyncio.Protocol):
         self._replies: deque[asyncio.Future[Any]] = deque()
         self._asked: deque[_Subscription] = deque()
         self._unsent: list[_Subscription] = []
-        self._cause: Exception | None = None
+        self.cause: Exception | None = None
+        self.refused = ""
+        self.reads = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -267,6 +329,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         batch: list[tuple[bytes, bytes]] = []
+        self.reads += 1
         try:
             for start in range(0, len(data), _SLICE_BYTES):
                 self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
@@ -274,6 +337,8 @@ class _Link(asyncio.Protocol):
             if batch:
                 self._deliver(batch)
         except hiredis.ProtocolError as error:  # no Redis, or one out of step with us: the link is of no use any more
+            self._end(None, error)
+        except MemoryError as error:  # it passes: what this read brought is made up for on the next link
             self._end(None, error)
         except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
             self._end(error)
@@ -292,6 +357,7 @@ class _Link(asyncio.Protocol):
 
     def _answered(self, reply: Any) -> None:
         if self._replies:
+            self.refused = said(reply) if isinstance(reply, hiredis.ReplyError) else ""
             _settle(self._replies.popleft(), reply)
         elif not self._asked:
             raise hiredis.ProtocolError("an answer that nobody asked for")
@@ -323,6 +389,24 @@ class _Link(asyncio.Protocol):
         last.waiting.append(future)
         return future
 
+    async def answer(self, asked: "asyncio.Future[None]", standstill_s: float) -> None:
+        """Wait for an answer for as long as bytes come.
+
+        Raises:
+            TimeoutError: nothing came for so long.
+            BusUnavailable: the link was lost, or Redis refused.
+
+        """
+        try:
+            while not asked.done():
+                reads = self.reads
+                await asyncio.wait([asked], timeout=standstill_s)
+                if reads == self.reads and not asked.done():
+                    raise TimeoutError
+            asked.result()
+        finally:
+            asked.cancel()
+
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         for subscription in unsent:
@@ -336,7 +420,7 @@ class _Link(asyncio.Protocol):
             self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end(None, error or ConnectionResetError(errno.ECONNRESET, "Redis closed the connection"))
+        self._end(None, error or ConnectionResetError(errno.ECONNRESET, "no reason given"))
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -346,14 +430,14 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if not self.closed.done():
-            self._cause = error or cause
+            self.cause = error or cause
             self.closed.set_result(None) if error is None else self.closed.set_exception(error)
         self._settle_all()
 
     def _settle_all(self) -> None:
         """Tell all who wait that nothing comes any more."""
         lost = BusUnavailable("the link to Redis was lost")
-        lost.__cause__ = self._cause
+        lost.__cause__ = self.cause
         replies, asked = [*self._replies], [*self._asked, *self._unsent]
         self._replies.clear()
         self._asked.clear()

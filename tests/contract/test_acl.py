@@ -59,6 +59,7 @@ TABLE = {
     "SCAN 0": "O",
     "CLIENT LIST": "O",
     "INFO": "EO",
+    "ROLE": "E",
     "PING": "O",
     # an edge's own
     f"HSET {OWN} a b": "E",
