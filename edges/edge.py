@@ -33,6 +33,7 @@ from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
 from edges.listener import TlsListener
+from edges.mishaps import Mishaps
 from edges.presence import announce, announce_once, withdraw
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
 from edges.published import PublishedKeys
@@ -42,7 +43,7 @@ from edges.revoked import Revoked
 from edges.settings import EdgeSettings
 from edges.surroundings import Surroundings
 from edges.tls import check_exposure, identity
-from edges.upkeep import close_rooms, keep_keys, keep_logs, spared, watch_certificate, watch_deadlines
+from edges.upkeep import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
 
 __all__ = ["Edge"]
 
@@ -81,6 +82,7 @@ class Edge:
         self._nonce = secrets.token_hex(4)
         self._registry = _registry(self.settings)
         name = f"edgebus-edge-{service.name}-{self._port}"
+        self._mishaps = Mishaps()
         self._log = Log(self.settings.redis_url, name=name, appends=False)
         # Its own: a long read is no deaf link.
         self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
@@ -168,6 +170,7 @@ class Edge:
             gate,
             Access(self.service),
             self._outage,
+            lambda: self._mishaps.reason,
         )
         self._server = await self._listen(around)
         self._started = time.time()
@@ -183,13 +186,13 @@ class Edge:
 
     def _upkeep(self, published: PublishedKeys | None) -> dict[str, Coroutine[Any, Any, None]]:
         works = {
-            "deadlines": watch_deadlines(self._registry),
-            "rooms": close_rooms(self._hub),
-            "presence": announce(self._log, self.id, self._facts),
-            "logs": keep_logs(self._log, self._hub, self.service.families),
+            "deadlines": watch_deadlines(self._registry, self._mishaps),
+            "rooms": close_rooms(self._hub, self._mishaps),
+            "presence": announce(self._log, self.id, self._facts, self._mishaps),
+            "logs": keep_logs(self._log, self._hub, self.service.families, self._mishaps),
             "certificate": watch_certificate(self._expires),
         }
-        return works if published is None else {**works, "keys": keep_keys(published)}
+        return works if published is None else {**works, "keys": keep_keys(published, self._mishaps)}
 
     def _prepare_tls(self) -> None:
         if self._tls is None and (files := identity(self.settings)) is not None:
@@ -223,7 +226,7 @@ class Edge:
         """
         self._is_draining, self._farewell = True, RESTARTING
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
-        self._spawn(announce_once(self._log, self.id, self._facts()), "edge presence")
+        self._spawn(announce_once(self._log, self.id, self._facts(), self._mishaps), "edge presence")
         await asyncio.sleep(self.settings.drain_notice_s)
         await send_away(self._registry, self.settings.drain_window_s)
 
@@ -275,7 +278,7 @@ class Edge:
         if self._is_draining:
             return "the edge is going away"
         if not self._subscriber.is_up:
-            return "the link to Redis is down"
+            return f"the link to Redis is down: {self._subscriber.trouble}"
         if not self._subscriber.is_heard:
             return "the link to Redis is deaf: no probe came back in time"
         if self._has_tokens and not self._revoked.is_read:
@@ -367,7 +370,7 @@ class Edge:
             await asyncio.sleep(wait_s)
             if not self._is_link(generation):
                 return
-            with spared("forks"):
+            with self._mishaps.spared("forks"):
                 await self._hub.look()
 
     def _is_link(self, generation: int) -> bool:

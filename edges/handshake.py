@@ -104,7 +104,7 @@ class Handshake:
         refused = admit_plain(request, around.settings, takes_tokens=not around.gate.is_open)
         if refused is not None:
             return self._turn_away(request, refused)
-        return Farewell(http.answer(request, around.health, around.not_ready).serialize())
+        return Farewell(http.answer(request, around.health, around.not_ready, around.warning).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._around.registry.strangers += 1

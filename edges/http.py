@@ -29,36 +29,47 @@ def is_upgrade(request: Request) -> bool:
     return "websocket" in offers and request.method == "GET"
 
 
-def answer(request: Request, health: Callable[[], dict[str, object]], not_ready: Callable[[], str | None]) -> Response:
+def answer(
+    request: Request,
+    health: Callable[[], dict[str, object]],
+    not_ready: Callable[[], str | None],
+    warning: Callable[[], str | None] = lambda: None,
+) -> Response:
     """Return the answer to a plain request; that to HEAD is GET's without its body (RFC 9110, section 9.3.2).
 
     Args:
         request: without a body; ``websockets`` refuses bodies before this.
         health: returns what ``/healthz`` says; asked for that only.
         not_ready: returns why ``/readyz`` is 503, None when it is 200; likewise.
+        warning: returns what ``/readyz`` says beside being ready, None for nothing; likewise.
 
     """
     if request.method not in _METHODS:
         return not_allowed()
-    response = _answer_to_get(request.path.partition("?")[0], health, not_ready)
+    response = _answer_to_get(request.path.partition("?")[0], health, not_ready, warning)
     if request.method == "HEAD":
         response.body = b""
     return response
 
 
-def _answer_to_get(path: str, health: Callable[[], dict[str, object]], not_ready: Callable[[], str | None]) -> Response:
+def _answer_to_get(
+    path: str,
+    health: Callable[[], dict[str, object]],
+    not_ready: Callable[[], str | None],
+    warning: Callable[[], str | None],
+) -> Response:
     match path:
         case "/healthz" | "/health":  # the ecosystem's charts ask for the second
             return _json(200, health())
         case "/readyz":
-            return _readiness(not_ready())
+            return _readiness(not_ready(), warning())
         case _:
             return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
 
 
-def _readiness(not_ready: str | None) -> Response:
+def _readiness(not_ready: str | None, warning: str | None) -> Response:
     if not_ready is None:
-        return _json(200, {"status": "ready"})
+        return _json(200, {"status": "ready"} if warning is None else {"status": "ready", "warning": warning})
     return _json(503, {"status": "not ready", "reason": not_ready})
 
 

@@ -1,6 +1,7 @@
 """What an edge says of itself in Redis while it is there. That of one that was killed expires by itself."""
 
 import asyncio
+import functools
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Final, TypeAlias
 from bus.entries import is_wrong_type
 from bus.errors import BusError
 from bus.log import Log
-from edges.upkeep import spared
+from edges.mishaps import Mishaps
 
 __all__ = ["announce", "announce_once", "withdraw"]
 
@@ -23,17 +24,17 @@ _WITHDRAW_S: Final = 1.0
 _Facts: TypeAlias = Mapping[str, str | int]
 
 
-async def announce(log: Log, edge_id: str, facts: Callable[[], _Facts]) -> None:
+async def announce(log: Log, edge_id: str, facts: Callable[[], _Facts], mishaps: Mishaps) -> None:
     """Say that an edge is there, and the newest facts about it, for as long as this runs."""
     while True:
-        await announce_once(log, edge_id, facts())
+        await announce_once(log, edge_id, facts(), mishaps)
         await asyncio.sleep(_HEARTBEAT_S)
 
 
-async def announce_once(log: Log, edge_id: str, facts: _Facts) -> None:
+async def announce_once(log: Log, edge_id: str, facts: _Facts, mishaps: Mishaps) -> None:
     """Say it now; where Redis is away, the next time."""
-    process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
-    with spared("presence"):
+    with mishaps.spared("presence"):
+        process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
         await _write(log, f"bus:edge:{edge_id}", {**facts, **process})
 
 
@@ -55,7 +56,9 @@ async def withdraw(log: Log, edge_id: str) -> None:
             await log.withdraw(f"bus:edge:{edge_id}")
 
 
+@functools.cache
 def _version() -> str:
+    """Return what is installed; looked for once, since it stands in a file, and files may run out."""
     try:
         return version("edgebus")
     except PackageNotFoundError:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from bus.shortage import shortage
 from edges.addresses import is_loopback
 from edges.keys import Key, UnusableKey, keys_of_jwks
 
@@ -115,7 +116,10 @@ class PublishedKeys:
         try:
             async with asyncio.timeout(2 * _FETCH_S):
                 self._keys = keys_of_jwks(await asyncio.to_thread(self._fetch, self._url))
-        except (OSError, HTTPException, ValueError) as error:  # also TimeoutError, UnusableKey and names that are none
+        except (OSError, HTTPException, ValueError, MemoryError, RuntimeError) as error:
+            # also TimeoutError, UnusableKey and names that are none
+            if isinstance(error, RuntimeError) and shortage(error) is None:
+                raise
             self._has_failed = True
             _logger.warning("keys of tokens cannot be fetched", extra={"url": self._url, "reason": str(error)})
         else:

@@ -23,6 +23,7 @@ class Surroundings:
     Attributes:
         health: the body of ``/healthz``.
         not_ready: why the edge is not ready; None when it is.
+        warning: what else stands against the edge, though it may be ready; None when nothing does.
         outage: what a client is to be told that comes while Redis is away; None when it is not.
 
     """
@@ -38,3 +39,4 @@ class Surroundings:
     gate: Gate
     access: Access
     outage: Callable[[], Notice | None] = lambda: None
+    warning: Callable[[], str | None] = lambda: None

@@ -2,20 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from bus.channel import Family
-from bus.errors import BusError, BusUnavailable
 from bus.log import Log
 from edges.hub import Hub
+from edges.mishaps import Mishaps
 from edges.published import PublishedKeys
 from edges.registry import Registry
 from edges.tls import expiry_warning
 
-__all__ = ["close_rooms", "keep_keys", "keep_logs", "spared", "watch_certificate", "watch_deadlines"]
+__all__ = ["close_rooms", "keep_keys", "keep_logs", "watch_certificate", "watch_deadlines"]
 
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
@@ -28,30 +27,32 @@ _KEEP_SHARE: Final = 3
 _logger = logging.getLogger("edgebus.edges")
 
 
-async def watch_deadlines(registry: Registry) -> None:
+async def watch_deadlines(registry: Registry, mishaps: Mishaps) -> None:
     """Look at every connection's deadlines."""
     while True:
         await asyncio.sleep(_DEADLINES_S)
-        now = asyncio.get_running_loop().time()
-        for connection in registry:
-            connection.check_deadlines(now)
-        registry.look(now)
+        with mishaps.spared("deadlines"):
+            now = asyncio.get_running_loop().time()
+            for connection in registry:
+                connection.check_deadlines(now)
+            registry.look(now)
 
 
-async def close_rooms(hub: Hub) -> None:
+async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:
     """Look for rooms that nobody has been in for a while."""
     while True:
         await asyncio.sleep(_ROOMS_S)
-        await hub.close_empty()
+        with mishaps.spared("rooms"):
+            await hub.close_empty()
 
 
-async def keep_logs(log: Log, hub: Hub, families: Sequence[Family]) -> None:
+async def keep_logs(log: Log, hub: Hub, families: Sequence[Family], mishaps: Mishaps) -> None:
     """Keep the logs of open rooms from expiring while somebody watches."""
     lives_s = [it.retention.expires_s for it in families if it.retention.kind != "live"]
     every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
     while True:
         await asyncio.sleep(every_s)
-        with spared("logs"):
+        with mishaps.spared("logs"):
             await log.keep(hub.channels)
 
 
@@ -64,19 +65,9 @@ async def watch_certificate(expires: datetime | None) -> None:
         await asyncio.sleep(_DAY_S)
 
 
-async def keep_keys(published: PublishedKeys) -> None:
+async def keep_keys(published: PublishedKeys, mishaps: Mishaps) -> None:
     """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
     while True:
-        await published.refresh()
+        with mishaps.spared("keys"):
+            await published.refresh()
         await asyncio.sleep(_KEYS_EVERY_S)
-
-
-@contextmanager
-def spared(what: str) -> Iterator[None]:
-    """Let work that is repeated anyway fail: a Redis that is away or full must not end an edge that still delivers."""
-    try:
-        yield
-    except BusUnavailable:
-        _logger.debug("Redis is away", extra={"work": what})
-    except BusError as error:
-        _logger.warning("Redis refused", extra={"work": what, "reason": str(error)})
