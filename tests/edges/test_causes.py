@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from bus.embedded import EmbeddedBroker
 from edges import Edge
 from tests.edges.conftest import StartEdge
-from tests.edges.peers import eventually, free_port, get, http
+from tests.edges.peers import eventually, get, http
+from tests.ports import free_port
 
 HERE = "127.0.0.1"
 
