@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from bus.tasks import end
 from clients.comeback import for_good, refused_for_good
 from clients.errors import AuthenticationFailed, ClientError, Disconnected, Unreachable, Untrusted
+from clients.keepalive import HearingConnection
 from clients.settings import ClientSettings
 from clients.wire import Answer, Message, Refusal, decode, encode
 
@@ -198,6 +199,7 @@ async def _connected(url: str, settings: ClientSettings) -> ClientConnection:
         url,
         additional_headers=dict(settings.headers),
         compression=None,
+        create_connection=HearingConnection,
         open_timeout=settings.open_timeout_s,
         ping_interval=settings.ping_interval_s,
         ping_timeout=settings.ping_timeout_s,
