@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from websockets.frames import CLOSE, PING, PONG, Frame
 
+from edges.acknowledged import peer, unacknowledged_bytes
 from edges.dialects import ENVELOPE, Dialect
 from edges.door import Visitor
 from edges.forwarded import client_address
@@ -33,7 +34,7 @@ from edges.protocol import (
 )
 from edges.quotas import Excess
 from edges.session import Session
-from edges.slowness import RESERVE_BYTES, Ebb
+from edges.slowness import RESERVE_BYTES, Ebb, patience
 from edges.surroundings import Surroundings
 
 __all__ = ["Connection"]
@@ -93,7 +94,9 @@ class Connection(asyncio.Protocol):
         "_rooms",
         "_session",
         "_transport",
+        "_unread_at_ping",
         "_websocket",
+        "_window_bytes",
         "visitor",
     )
 
@@ -116,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._pinged = self._is_paused = self._is_deaf = self._is_slow = False
         self._proof_due: float | None = None
         self._ebb: Ebb | None = None
+        self._unread_at_ping = self._window_bytes = 0
         self._drain: asyncio.Future[None] | None = None
 
     # The socket's side.
@@ -133,10 +137,12 @@ class Connection(asyncio.Protocol):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = transport.get_extra_info("peername")  # None when it has gone already
+            name = transport.get_extra_info("peername")  # None when it has gone already
             self.visitor = Visitor(
-                client_address(peer[0], (), ()) if peer else "", transport.get_extra_info("sslcontext") is not None
+                client_address(name[0], (), ()) if name else "", transport.get_extra_info("sslcontext") is not None
             )
+        other = peer(plain)  # before it was written to, so that all of its window is open
+        self._window_bytes = 0 if other is None else other.window_bytes
         self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
         self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
         self._around.registry.enter(self, self.visitor.address, self._loop.time())
@@ -163,7 +169,7 @@ class Connection(asyncio.Protocol):
         """Take note that the client reads slower than it is written to."""
         self._is_paused = True
         waiting = self._transport.get_write_buffer_size()
-        self._ebb = Ebb(waiting, self._loop.time())
+        self._ebb = Ebb(self._unread_bytes(), self._loop.time())
         if waiting > self._around.settings.max_waiting_bytes + RESERVE_BYTES:
             self.close_slow()
         else:
@@ -232,7 +238,8 @@ class Connection(asyncio.Protocol):
     def check_deadlines(self, now: float) -> None:
         """Cut off a handshake that takes too long; ping a silent client; give up on one that does not answer or read.
 
-        Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less.
+        Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less. Nor do
+        they of one that has still to read what was written before them: bytes that it acknowledges are life.
         """
         settings = self._around.settings
         self._proof_due = self._proof_due if self._pinged else None
@@ -240,18 +247,17 @@ class Connection(asyncio.Protocol):
             if now >= self._deadline:
                 self._around.registry.limited["open_timeout_s"] += self._phase is _Phase.OPENING
                 self._cut_slow()
-        elif (
-            self._ebb is not None
-            and self._ebb.stuck_s(self._transport.get_write_buffer_size(), now) >= settings.slow_deadline_s
-        ):
-            self.close_slow(STUCK)
+        elif self._ebb is not None:
+            if self._ebb.stuck_s(self._unread_bytes(), now) >= self._slow_deadline_s():
+                self.close_slow(STUCK)
+            self._heard = now  # until then it reads, as far as anybody knows
         elif self._is_deaf:  # we do not read, so its silence says nothing
             self._heard = now
         elif self._proof_due is not None and now >= self._proof_due and not self._is_paused:
             _logger.info("cut a client that gave no sign of life", extra={"connection": self.name})
             self.cut()
         elif self._pinged and now - self._heard >= settings.ping_interval_s + settings.ping_timeout_s:
-            self.close(KEEPALIVE)
+            self._give_up(now)
         elif not self._pinged and now - self._heard >= settings.ping_interval_s:
             self._ping()
         if self._session is not None and self._phase is _Phase.OPEN:
@@ -273,6 +279,33 @@ class Connection(asyncio.Protocol):
         self._pinged = True
         self._websocket.send_ping(b"")
         self._send_pending()
+        self._unread_at_ping = self._unread_bytes()
+
+    def _unread_bytes(self) -> int:
+        """Return how much was written that the client has not acknowledged: in the transport, and in the kernel."""
+        plain = self._transport.get_extra_info("socket")
+        return self._transport.get_write_buffer_size() + (0 if plain is None else unacknowledged_bytes(plain))
+
+    def _slow_deadline_s(self) -> float:
+        """Return within which the client acknowledges something, while no more waits than what a replay writes."""
+        deadline_s = self._around.settings.slow_deadline_s
+        is_little = self._transport.get_write_buffer_size() <= 2 * _PACE_BYTES
+        return deadline_s * patience(self._window_bytes) if is_little else deadline_s
+
+    def _give_up(self, now: float) -> None:
+        """Close a client that has not answered a ping, unless it has just not come to reading it yet."""
+        unread = self._unread_bytes()
+        if unread < self._unread_at_ping:
+            self._unread_at_ping, self._heard = unread, now - self._around.settings.ping_interval_s
+        elif not unread or now - self._heard >= self._late_answer_s(unread):
+            self.close(KEEPALIVE)
+
+    def _late_answer_s(self, unread: int) -> float:
+        """Return the silence that is allowed while so much is unread: longer where the other kernel is alive."""
+        settings, plain = self._around.settings, self._transport.get_extra_info("socket")
+        other = None if plain is None else peer(plain)
+        is_alive = other is not None and other.answers and other.window_bytes < unread
+        return settings.ping_interval_s + settings.ping_timeout_s * (patience(self._window_bytes) if is_alive else 1)
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked."""

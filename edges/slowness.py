@@ -9,10 +9,13 @@ from bus.channel import Channel
 from bus.position import Reason
 from edges.protocol import Notice
 
-__all__ = ["RESERVE_BYTES", "Ebb", "Laggards"]
+__all__ = ["RESERVE_BYTES", "Ebb", "Laggards", "patience"]
 
 RESERVE_BYTES: Final = 64 * 1024
 """How much more than its events may wait for one client: for replies, notices and control frames."""
+
+_STEP_BYTES: Final = 4 * 1024
+_WINDOW_BYTES: Final = 64 * 1024
 
 MemberT = TypeVar("MemberT", bound=Hashable)
 _Item: TypeAlias = bytes | Notice
@@ -25,7 +28,7 @@ class Ebb:
     a client that reads slowly and is sent nothing more, nor one that reads as fast as it is written to, is stuck.
 
     Args:
-        waiting: bytes that wait.
+        waiting: bytes that wait: in our buffer, and in the kernel's until they are acknowledged.
         now: seconds of a monotonic clock.
 
     """
@@ -45,6 +48,15 @@ class Ebb:
         if waiting < self._at_mark or self._added >= waiting:  # the latter: all that waited at the mark has left
             self._at_mark, self._since, self._added = waiting, now, 0
         return now - self._since
+
+
+def patience(window_bytes: int) -> float:
+    """Return how many times longer a client may take for a sign of reading than one whose kernel gives it at once.
+
+    A closed window opens again when half of it was read: 64 KiB, which most systems give, say nothing for 32 KiB and
+    more. Longer windows are counted as those; only who has read fast before has one.
+    """
+    return 1 + min(window_bytes, _WINDOW_BYTES) / _STEP_BYTES
 
 
 class Laggards(Generic[MemberT]):
