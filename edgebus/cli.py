@@ -420,6 +420,25 @@ def lab_run(
     raise typer.Exit(code)
 
 
+@lab.command("chaos")
+def lab_chaos(
+    *,
+    seed: Annotated[int, typer.Option(min=0, help="What the faults are drawn from; the first one of several.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds, one after another.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="For how long faults happen.")] = 45.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw faults from a seed and let them happen together; ends with 1 when a promise of the bus broke."""
+    from edgebus.lab.report import run_chaos
+    from edgebus.logs import configure
+    from edgebus.run import run
+
+    configure("critical")
+    with exits():
+        code = run(run_chaos(range(seed, seed + seeds), seconds=seconds, as_json=as_json))
+    raise typer.Exit(code)
+
+
 def _url(given: str | None) -> str:
     url = given or default_url()
     check_url(url)

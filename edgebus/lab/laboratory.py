@@ -56,7 +56,7 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
     return {key: data["findings"][name] for key, name in counts.items()} | {"preconditions": data["preconditions"]}
 
 
-async def run_scenario(scenario: Scenario, size: Size) -> Result:
+async def run_scenario(scenario: Scenario, size: Size, *, deadline_s: float = _DEADLINE_S) -> Result:
     """Run one scenario and judge it.
 
     Raises:
@@ -64,7 +64,7 @@ async def run_scenario(scenario: Scenario, size: Size) -> Result:
 
     """
     began_s = asyncio.get_running_loop().time()
-    async with asyncio.timeout(_DEADLINE_S), Site(size) as site:
+    async with asyncio.timeout(deadline_s), Site(size) as site:
         try:
             await scenario.run(site)
             is_void = False

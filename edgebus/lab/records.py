@@ -124,7 +124,14 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of one run; ``retries``: how often a balancer that took an edge for ready found its door closed."""
+    """All of one run.
+
+    Attributes:
+        retries: how often a balancer that took an edge for ready found its door closed.
+        takeovers: when another server became the primary. A publish that was under way then may have been stored by
+            both, one after the other, as the producer repeats what was not answered; its event comes twice with one id.
+
+    """
 
     attempts: tuple[Attempt, ...]
     clients: tuple[ClientLog, ...]
@@ -134,3 +141,4 @@ class Evidence:
     healed_s: float | None = None
     demands: Demands = field(default_factory=Demands)
     retries: int = 0
+    takeovers: tuple[float, ...] = ()

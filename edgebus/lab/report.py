@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from bus.errors import BusError
+from edgebus.lab.chaos import draw, run_schedule
 from edgebus.lab.laboratory import FULL, SMALL, Result, run_scenario
-from edgebus.lab.scenarios import SCENARIOS
+from edgebus.lab.scenarios import SCENARIOS, Scenario
 from edgebus.terminal import Exit, escape, note, out, show, show_json
 
-__all__ = ["run_named", "show_scenarios"]
+__all__ = ["run_chaos", "run_named", "show_scenarios"]
 
 _WIDTH: Final = 124
+_CHAOS_MORE_S: Final = 120.0
+"""What a schedule may take beside its seconds: servers that start, faults that end, clients that become whole."""
 _COLUMNS: Final = (
     "scenario",
     "published",
@@ -65,6 +69,27 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool, times: in
         if times > 1:
             _show_sums(results)
     return Exit.FAILED if any(result.verdict == "broken" for result in results) else Exit.OK
+
+
+async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> Exit:
+    """Run the schedules of seeds; one that broke a promise is told, with the line that repeats it."""
+    results = []
+    for seed in seeds:
+        strokes = draw(seed, seconds)
+        if not as_json:
+            note(f"seed {seed}: {len(strokes)} faults in {seconds:g} s")
+        scenario = Scenario(f"chaos-{seed}", partial(run_schedule, strokes=strokes))
+        result = await run_scenario(scenario, FULL, deadline_s=seconds + _CHAOS_MORE_S)
+        results.append(result)
+        if as_json:
+            show_json({**result.as_data(), "seed": seed, "schedule": [str(stroke) for stroke in strokes]})
+        elif result.verdict != "kept":
+            for stroke in strokes:
+                note(str(stroke))
+            note(f"again: edgebus lab chaos --seed {seed} --seconds {seconds:g}")
+    if not as_json:
+        _show_table(results)
+    return Exit.FAILED if any(result.verdict != "kept" for result in results) else Exit.OK
 
 
 def _show_sums(results: Sequence[Result]) -> None:

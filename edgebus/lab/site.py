@@ -64,6 +64,7 @@ class Site:
         self.healed_s: float | None = None
         self.demands = Demands()
         self.retries = 0
+        self.takeovers: list[float] = []
         self._numbers: dict[str, int] = {}
         self._snapshots: list[Snapshot] = []
         self._samples: list[Sample] = []
@@ -238,6 +239,10 @@ class Site:
             self._samples += await asyncio.gather(*asked)
             await asyncio.sleep(_SAMPLE_S)
 
+    def require_ready(self, from_s: float, within_s: float) -> None:
+        """Demand that every edge is ready within a time, and nothing of how edges looked before."""
+        self._away.append(Away(from_s, from_s, 0.0, within_s))
+
     def heal(self) -> None:
         """Note that the fault is over, and everything can be reached again."""
         self.healed_s = self.now_s
@@ -281,6 +286,7 @@ class Site:
             self.healed_s,
             self.demands,
             self.retries,
+            tuple(self.takeovers),
         )
 
 

@@ -3,9 +3,12 @@
 The first argument says which; the others are those of ``edgebus``.
 """
 
+import asyncio
 import sys
+from collections.abc import Callable
 
 from bus.channel import Channel
+from bus.probe import Probe
 from bus.replay import Replay, Start
 from edgebus.cli import main
 from edges import Edge
@@ -22,12 +25,26 @@ async def no_drain(self: Edge) -> None:
     del self
 
 
+async def no_comparison(_: Hub) -> None:
+    """Take every room for whole after the link was away."""
+
+
+async def no_watch(_: Probe, __: Callable[[], None]) -> None:
+    """Never look whether the link hears."""
+    await asyncio.Event().wait()
+
+
 if __name__ == "__main__":
     match sys.argv.pop(1):
         case "replay":
             Hub.replay = no_replay  # type: ignore[method-assign]
         case "drain":
             Edge.drain = no_drain  # type: ignore[method-assign]
+        case "comparison":
+            Hub.compare = no_comparison  # type: ignore[method-assign]
+        case "probe":
+            Probe.watch = no_watch  # type: ignore[method-assign]
+            Probe.is_heard = property(lambda _: True)  # type: ignore[assignment, method-assign]
         case other:
             sys.exit(f"no protection is called {other}")
     main()
