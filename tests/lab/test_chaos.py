@@ -1,6 +1,7 @@
 """Faults from a seed: the schedule is the seed's alone, a few seeds keep every promise, planted faults are found."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +35,7 @@ def test_schedule_fills_its_time_and_lets_faults_meet() -> None:
     begins = [stroke.begins_s for stroke in strokes]
     assert begins == sorted(begins)
     assert 0 < begins[0] < begins[-1] < 45
-    assert any(two.begins_s < one.begins_s + one.lasts_s for one, two in zip(strokes, strokes[1:], strict=False))
+    assert any(two.begins_s < one.begins_s + one.lasts_s for one, two in itertools.pairwise(strokes))
 
 
 @pytest.mark.nightly

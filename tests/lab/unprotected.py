@@ -41,9 +41,9 @@ if __name__ == "__main__":
         case "drain":
             Edge.drain = no_drain  # type: ignore[method-assign]
         case "comparison":
-            Hub.compare = no_comparison  # type: ignore[method-assign]
+            Hub.compare = no_comparison  # type: ignore[assignment, method-assign]
         case "probe":
-            Probe.watch = no_watch  # type: ignore[method-assign]
+            Probe.watch = no_watch  # type: ignore[assignment, method-assign]
             Probe.is_heard = property(lambda _: True)  # type: ignore[assignment, method-assign]
         case other:
             sys.exit(f"no protection is called {other}")
