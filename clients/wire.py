@@ -8,11 +8,23 @@ import orjson
 
 from clients.values import Received
 
-__all__ = ["Answer", "Message", "Notice", "Refusal", "decode", "encode", "milliseconds"]
+__all__ = [
+    "CONNECTION_NOTICES",
+    "ROOM_NOTICES",
+    "Answer",
+    "Message",
+    "Notice",
+    "Refusal",
+    "decode",
+    "encode",
+    "milliseconds",
+]
 
-NOTICES: Final = frozenset(
-    {"session.created", "room.gap", "room.left", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
+CONNECTION_NOTICES: Final = frozenset(
+    {"session.created", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
 )
+ROOM_NOTICES: Final = frozenset({"room.gap", "room.left"})
+"""What an edge says of a room. Neither kind ever has a position; a line of the log does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +75,15 @@ def decode(text: str | bytes) -> Message | None:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
         return None
+    if value.get("type") == "event":
+        return _event(value)
+    if "position" in value or value.get("room") is not None:  # a line of a channel, that poses as an answer
+        return None
     match value.get("type"):
         case "response" | "pong":
             return _answer(value)
         case "error":
             return _refusal(value)
-        case "event":
-            return _event(value)
     return None
 
 
@@ -88,11 +102,14 @@ def _refusal(value: dict[str, Any]) -> Refusal:
 
 
 def _event(value: dict[str, Any]) -> Notice | Received | None:
+    """Tell the edge's own word from a line of a channel: anybody may type one with ``redis-cli PUBLISH``."""
     event, room, position = _text(value, "event"), _text(value, "room"), _text(value, "position")
     if event is None:
         return None
     data = value.get("data", {})
-    if room is None or (event in NOTICES and position is None):
+    if room is None:
+        return Notice(event, None, data) if event in CONNECTION_NOTICES and position is None else None
+    if event in ROOM_NOTICES and position is None:
         return Notice(event, room, data)
     return Received(
         channel=room,
