@@ -1,15 +1,12 @@
 """A client of one edge: keeps a connection, and its subscriptions whole across connections.
 
-What a message means to a subscription is decided in ``follower.py``; here is only who is told, and what is sent.
+What subscriptions say to the edge, and hear from it, is in ``rooms.py``; here is the connection and who the client is.
 """
 
 import asyncio
 import logging
-import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Self
 
 from websockets.exceptions import InvalidURI
@@ -17,34 +14,35 @@ from websockets.uri import parse_uri
 
 from bus.service import Service
 from bus.tasks import end
-from clients.comeback import ADVICE_LIMIT_MS, delay_s
+from clients.comeback import advised_s, delay_s, rarely_s
+from clients.dialing import place
 from clients.errors import (
-    AlreadyFollowed,
     AuthenticationFailed,
     ClientClosed,
     ClientError,
     Disconnected,
-    Refused,
+    Dismissed,
+    Redirected,
     RequestTimeout,
     Unreachable,
+    Unsendable,
     WrongAddress,
 )
-from clients.follower import Follower
 from clients.link import Link
+from clients.pace import Terms
+from clients.renewal import Renewal
+from clients.rooms import Rooms, refused
 from clients.settings import ClientSettings
-from clients.subscription import Mailbox, Subscription
-from clients.token import Token, TokenSource
+from clients.subscription import Subscription
+from clients.token import Token, TokenFault, TokenSource
 from clients.typed import Catalogue
-from clients.values import Cause, Received
+from clients.values import Received
 from clients.wire import Answer, Message, Notice, Refusal, milliseconds
 
 __all__ = ["Client", "ClientStatistics", "connect"]
 
 _STEADY_S: Final = 5.0
 """A connection that lasted this long went well: the next attempt to reconnect is a first one."""
-_RETRY_MS: Final = 1_000
-_PASSING: Final = frozenset({"UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TIMEOUT", "INTERNAL_ERROR"})
-_AUTHENTICATION: Final = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
 
 _logger = logging.getLogger("edgebus.clients")
 
@@ -92,8 +90,10 @@ class Client:
     """See ``connect``. For one event loop.
 
     A connection that ends is made anew for ever: after a wait with full jitter, or the one that the edge advised. Each
-    subscription then goes on after its last event. What says not to come back (close codes 1007, 1008, 1009 and 4001,
-    most HTTP answers of 400 to 499) ends the client: its iterators hand over what they have, then raise the error.
+    subscription then goes on after its last event. What says not to come back (close codes 1007, 1008, 1009 and 4001)
+    ends the client: its iterators hand over what they have, then raise the error. So do most HTTP answers of 400 to 499
+    and redirects to other addresses, until a connection went well: after that they are a proxy's on a bad day, and the
+    client tries on, rarely. Likewise when the caller's ``token`` raises.
     """
 
     def __init__(
@@ -109,11 +109,15 @@ class Client:
         self._token, self._catalogue, self._retry_first = TokenSource(token), Catalogue(service), retry_first
         self._settings = settings if settings is not None else ClientSettings()
         self._timing = self._settings.timing
-        self._mailboxes: dict[str, Mailbox] = {}
+        self._rooms = Rooms(self._settings, self._catalogue)
+        self._terms = Terms(self._settings.max_request_bytes)
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._over: Exception | None = ClientClosed("the client is not open: use `async with`")
-        self._connections = self._duplicates = 0
+        self._connections = 0
+        self._not_before: float | None = None
+        self._waits_rarely = False
+        self._told: str | None = None
 
     # Opening and closing.
 
@@ -130,9 +134,12 @@ class Client:
         link = None
         try:
             link = await self._open()
-        except Unreachable:
+        except TokenFault as error:
+            raise error.__cause__ or error from None
+        except Unreachable as error:
             if not self._retry_first:
                 raise
+            self._found_nobody(error)
         except Disconnected as error:
             if not self._retry_first:
                 raise Unreachable(str(error)) from error
@@ -159,13 +166,7 @@ class Client:
         """End whatever waits on the client. Closing is no error for those who iterate."""
         if self._over is None:
             self._over = error
-        for mailbox in self._taken_mailboxes():
-            mailbox.end(None if isinstance(error, ClientClosed) else error)
-
-    def _taken_mailboxes(self) -> list[Mailbox]:
-        mailboxes, self._mailboxes = list(self._mailboxes.values()), {}
-        self._duplicates += sum(mailbox.follower.duplicates for mailbox in mailboxes)
-        return mailboxes
+        self._rooms.end(None if isinstance(error, ClientClosed) else error)
 
     # What callers do.
 
@@ -176,10 +177,8 @@ class Client:
 
     def statistics(self) -> ClientStatistics:
         """Return the counters."""
-        followers = [mailbox.follower for mailbox in self._mailboxes.values()]
-        waiting = sum(len(follower) for follower in followers)
-        duplicates = self._duplicates + sum(follower.duplicates for follower in followers)
-        return ClientStatistics(self._connections, len(followers), waiting, duplicates)
+        rooms = self._rooms
+        return ClientStatistics(self._connections, len(rooms), rooms.waiting, rooms.duplicates)
 
     def subscribe(self, channel: str, *, since: str | None = None, last: int | None = None) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
@@ -190,32 +189,17 @@ class Client:
         Raises:
             AlreadyFollowed: this client has a subscription of the channel.
             ValueError: both ``since`` and ``last`` are given.
+            Unsendable: an argument is nothing that JSON can carry.
             ClientError: the client is closed, or ended by an error.
 
         """
         if self._over is not None:
             raise self._over
-        if since is not None and last is not None:
-            raise ValueError("since, last: give one of them")
-        if channel in self._mailboxes:
-            raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
-        follower = Follower(
-            channel,
-            since=since,
-            last=last,
-            kind=self._catalogue.kind(channel),
-            limit=self._settings.queue_limit,
-            now_ms=self._now_ms(),
-        )
-        mailbox = self._mailboxes[channel] = Mailbox(follower, asyncio.get_running_loop())
-        self._serve(mailbox)
-        return Subscription(mailbox, self)
+        return self._rooms.subscribe(channel, since=since, last=last)
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel`` at once; of one that there is not, do nothing."""
-        mailbox = self._mailboxes.get(channel)
-        if mailbox is not None:
-            self.leave(mailbox)
+        self._rooms.unsubscribe(channel)
 
     async def request(
         self, verb: str, data: Mapping[str, Any] | None = None, /, *, timeout_s: float | None = None, **fields: Any
@@ -230,23 +214,24 @@ class Client:
             RequestTimeout: no answer in ``timeout_s``, else the settings' ``request_timeout_s``.
             Refused: the edge answered with an error.
             WrongAnswer: the answer does not fit the model.
-            TypeError: ``data`` holds what JSON cannot carry.
+            Unsendable: ``data`` holds what JSON cannot carry, or more than the edge takes.
 
         """
         link = self._connected()
-        heard: asyncio.Future[Answer | Refusal] = asyncio.get_running_loop().create_future()
-        asked = link.ask(verb, {**(data or {}), **fields}, partial(_settle, heard))
         limit_s = self._settings.request_timeout_s if timeout_s is None else timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                answer = await heard
+                answer = await link.exchange(verb, {**(data or {}), **fields})
         except TimeoutError:
             raise RequestTimeout(f"{verb}: no answer within {limit_s:g} s") from None
-        finally:
-            link.forget(asked)
-        if isinstance(answer, Refusal):
-            raise _refused(answer)
-        return self._catalogue.answer(verb, answer.data)
+        match answer:
+            case Answer(data=found):
+                return self._catalogue.answer(verb, found)
+            case Refusal():
+                raise refused(answer)
+            case Unsendable():
+                raise answer
+        raise Disconnected("the connection ended before the answer came")
 
     def _connected(self) -> Link:
         if self._over is not None:
@@ -254,22 +239,6 @@ class Client:
         if self._link is None:
             raise Disconnected("there is no connection at the moment")
         return self._link
-
-    # What subscriptions do.
-
-    def taken(self, mailbox: Mailbox) -> None:
-        """Take note that a subscription's caller took a value: it may have caught up."""
-        self._serve(mailbox)
-
-    def leave(self, mailbox: Mailbox) -> None:
-        """End a subscription that its caller has done with."""
-        if mailbox.is_over:
-            return
-        mailbox.end(None)
-        channel = mailbox.follower.channel
-        self._duplicates += self._mailboxes.pop(channel).follower.duplicates
-        if self._link is not None:
-            self._link.ask("unsubscribe", {"channel": channel})
 
     # One connection after another.
 
@@ -279,7 +248,7 @@ class Client:
         except ClientError as error:
             self._finish(error)
         except Exception as error:
-            _logger.exception("the client failed", extra={"url": self.url})
+            _logger.exception("the client failed", extra={"url": place(self.url)})
             self._finish(error)
 
     async def _stay_connected(self, link: Link | None) -> None:
@@ -290,27 +259,68 @@ class Client:
             if link is not None:
                 await self._live(link)
                 attempt = 0 if clock() - begun >= _STEADY_S else attempt
-            await self._timing.sleep(self._pause_s(attempt, link))
+            await self._timing.sleep(self._pause_s(attempt))
             attempt += 1
             link = await self._reopen()
 
-    def _pause_s(self, attempt: int, link: Link | None) -> float:
-        if link is not None and link.come_back_at is not None:
-            return max(0.0, link.come_back_at - self._timing.clock())
-        return delay_s(attempt, self._timing.dice())
+    def _pause_s(self, attempt: int) -> float:
+        """Return how long to wait now: as was advised, rarely, or by the dice."""
+        at, self._not_before = self._not_before, None
+        is_rare, self._waits_rarely = self._waits_rarely, False
+        if at is not None:
+            return max(0.0, at - self._timing.clock())
+        return rarely_s(self._timing.dice()) if is_rare else delay_s(attempt, self._timing.dice())
+
+    def _advise(self, wait_s: float) -> None:
+        """Take note that whoever answers wants to be left alone for a while."""
+        self._not_before = self._timing.clock() + wait_s
 
     async def _reopen(self) -> Link | None:
+        """Open another connection, None where that did not go well; raise what no time will mend."""
         try:
             return await self._open()
-        except AuthenticationFailed as error:
-            self._token.rejected(error)
-        except (Unreachable, Disconnected) as error:
-            _logger.debug("no connection yet", extra={"url": self.url, "reason": str(error)})
+        except Dismissed as error:
+            self._took_refusal(error)
+        except Unreachable as error:
+            self._found_nobody(error)
+        except (Disconnected, Unsendable) as error:
+            self._note(error)
         return None
+
+    def _found_nobody(self, error: Unreachable) -> None:
+        """Take note of when to try again."""
+        self._waits_rarely = isinstance(error, TokenFault | Redirected) and self._connections > 0
+        if error.retry_after_s is not None:  # everybody was told the same, so the dice spread them
+            self._advise(error.retry_after_s + delay_s(0, self._timing.dice()))
+        self._note(error)
+
+    def _took_refusal(self, error: Dismissed) -> None:
+        """Find out whether to try again after a refusal; raise it if not.
+
+        After a good connection an HTTP answer says nothing for good: it may be that of a proxy whose edge restarts.
+        """
+        if error.is_handshake and self._connections > 0:
+            self._waits_rarely = True
+            self._note(error)
+        elif isinstance(error, AuthenticationFailed) and not error.is_handshake:
+            self._token.rejected(error)
+            if error.retry_after_ms is not None:
+                self._advise(advised_s(error.retry_after_ms))
+        else:
+            raise error
+
+    def _note(self, error: ClientError) -> None:
+        """Log why there is no connection; what hardly passes by itself, once at a level that people see."""
+        reason = str(error)
+        is_news = self._told != reason and isinstance(error, Dismissed | Redirected | TokenFault | Unsendable)
+        self._told = reason if is_news else self._told
+        cause = error.__cause__ if is_news and isinstance(error, TokenFault) else None
+        level = logging.WARNING if is_news else logging.DEBUG
+        _logger.log(level, "no connection yet", extra={"url": place(self.url), "reason": reason}, exc_info=cause)
 
     async def _open(self) -> Link:
         token = await self._token.fresh()
-        link = await Link.open(self.url, self._settings)
+        link = await Link.open(self.url, self._settings, self._terms)
         is_in = False
         try:
             if token is not None:
@@ -320,130 +330,58 @@ class Client:
             if not is_in:
                 await link.close()
         self._connections += 1
+        self._told = None
         self._token.accepted()
         return link
 
     async def _live(self, link: Link) -> None:
         """Serve one connection to its end; return if another may follow."""
         self._link = link
+        renewal = Renewal(link, self._token, self._timing)
         link.start()
-        for mailbox in list(self._mailboxes.values()):
-            self._serve(mailbox)
+        self._rooms.link_came(link)
         reason = "the client is closed"
         try:
             while True:
-                self._take(link, await link.next())
+                self._take(link, renewal, await link.next())
         except Disconnected as error:
             reason = str(error)
+            self._not_before = link.come_back_at
         except AuthenticationFailed as error:
             reason = str(error)
-            self._token.rejected(error)
+            self._took_refusal(error)
+            reason = f"the edge does not take the token any more ({error.reason}); another one is shown"
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise
         finally:
             self._link = None
+            self._rooms.link_went()
             link.give_up()
-            self._interrupt("link", reason)
+            self._rooms.interrupt("link", reason)
             await link.close()
-
-    async def _renew(self, link: Link) -> None:
-        """Show a new token on a connection whose token expires; if none can be had, the edge will close it."""
-        with suppress(Unreachable):
-            link.ask("auth", {"token": await self._token.fresh()})
 
     # Messages.
 
-    def _take(self, link: Link, message: Message | None) -> None:
+    def _take(self, link: Link, renewal: Renewal, message: Message | None) -> None:
         match message:
-            case Received(channel=channel) if channel in self._mailboxes:
-                mailbox = self._mailboxes[channel]
-                mailbox.follower.arrived(self._catalogue.typed(message))
-                self._changed(mailbox)
+            case Received():
+                self._rooms.arrived(message)
             case Answer() | Refusal():
                 link.answered(message)
+            case Notice(channel=None):
+                self._notice(link, renewal, message)
             case Notice():
-                self._notice(link, message)
+                self._rooms.notice(message)
 
-    def _notice(self, link: Link, notice: Notice) -> None:
+    def _notice(self, link: Link, renewal: Renewal, notice: Notice) -> None:
         match notice.event:
-            case "room.gap" if notice.channel in self._mailboxes:
-                mailbox = self._mailboxes[notice.channel]
-                mailbox.follower.told_gap(notice.data)
-                self._changed(mailbox)
-            case "room.left" if notice.channel in self._mailboxes:
-                sentence = "the new token does not open this channel"
-                self._mailboxes.pop(notice.channel).end(Refused("FORBIDDEN", sentence))
             case "bus.degraded":
-                self._interrupt("bus", str(notice.data.get("reason") or "the edge cannot reach Redis"))
+                self._rooms.interrupt("bus", str(notice.data.get("reason") or "the edge cannot reach Redis"))
             case "bus.restored":
-                self._restore()
+                self._rooms.restore()
             case "edge.draining":
-                wait_ms = min(milliseconds(notice.data, "reconnect_after_ms") or 0, ADVICE_LIMIT_MS)
-                link.come_back_at = self._timing.clock() + wait_ms / 1000
-            case "auth.expiring" if self._token.can_renew:
-                link.spawn(self._renew(link), "client token")
-
-    def _interrupt(self, cause: Cause, detail: str) -> None:
-        for mailbox in list(self._mailboxes.values()):
-            mailbox.follower.interrupted(cause, detail)
-            mailbox.wake()
-
-    def _restore(self) -> None:
-        for mailbox in list(self._mailboxes.values()):
-            mailbox.follower.restored()
-            self._changed(mailbox)
-
-    def _changed(self, mailbox: Mailbox) -> None:
-        mailbox.wake()
-        self._serve(mailbox)
-
-    # Joining and leaving rooms.
-
-    def _serve(self, mailbox: Mailbox) -> None:
-        """Send what a subscription has to say to the edge, if anything."""
-        link = self._link
-        command = None if link is None or mailbox.is_over else mailbox.follower.command(self._now_ms())
-        if link is None or command is None:
-            return
-        verb, data = command
-        link.ask(verb, data, partial(self._subscribed, link, mailbox) if verb == "subscribe" else None)
-
-    def _subscribed(self, link: Link, mailbox: Mailbox, answer: Answer | Refusal | None) -> None:
-        if mailbox.is_over:
-            return
-        match answer:
-            case Answer(data=data):
-                mailbox.follower.joined(data)
-            case Refusal(code=code) if code in _PASSING or answer.retry_after_ms is not None:
-                self._pause(link, mailbox, answer)
-            case Refusal(code=code) if code not in _AUTHENTICATION:  # after those the edge closes, and says more
-                self._mailboxes.pop(mailbox.follower.channel, None)
-                mailbox.end(_refused(answer))
-        self._changed(mailbox)
-
-    def _pause(self, link: Link, mailbox: Mailbox, refusal: Refusal) -> None:
-        mailbox.follower.refused()
-        if refusal.code == "UNAVAILABLE":
-            mailbox.follower.interrupted("bus", refusal.sentence)
-        wait_ms = _RETRY_MS if refusal.retry_after_ms is None else min(refusal.retry_after_ms, ADVICE_LIMIT_MS)
-        wait_s = wait_ms / 1000 * (1 + self._timing.dice() / 2)  # all rooms of all clients were refused at once
-        link.spawn(self._ask_again(mailbox, wait_s), f"client retry {mailbox.follower.channel}")
-
-    async def _ask_again(self, mailbox: Mailbox, wait_s: float) -> None:
-        await self._timing.sleep(wait_s)
-        mailbox.follower.retry()
-        self._serve(mailbox)
-
-    def _now_ms(self) -> int:
-        return math.floor(self._timing.clock() * 1000)
-
-
-def _settle(heard: "asyncio.Future[Answer | Refusal]", answer: Answer | Refusal | None) -> None:
-    if heard.done():
-        return
-    if answer is None:
-        heard.set_exception(Disconnected("the connection ended before the answer came"))
-    else:
-        heard.set_result(answer)
-
-
-def _refused(refusal: Refusal) -> Refused:
-    return Refused(refusal.code, refusal.sentence, refusal.retry_after_ms)
+                wait_s = advised_s(milliseconds(notice.data, "reconnect_after_ms") or 0)
+                link.come_back_at = self._timing.clock() + wait_s
+            case "auth.expiring":
+                renewal.begin(notice)

@@ -1,16 +1,19 @@
 """Whether to come back after a connection ended, and when. Pure: the clock and the dice are arguments."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from clients.errors import AuthenticationFailed, Dismissed
 
-__all__ = ["ADVICE_LIMIT_MS", "delay_s", "for_good", "refused_for_good"]
+__all__ = ["ADVICE_LIMIT_MS", "advised_s", "delay_s", "for_good", "rarely_s", "refused_for_good", "retry_after_s"]
 
 ADVICE_LIMIT_MS: Final = 300_000
 """No advice of an edge keeps a client away for longer."""
 
 _BASE_S: Final = 0.5
 _LIMIT_S: Final = 30.0
+_RARELY_S: Final = 20.0
 _FOR_GOOD: Final = frozenset({1007, 1008, 1009})
 _NO_TOKEN: Final = 4001
 _STATUS_LATER: Final = frozenset({408, 425, 429})
@@ -25,13 +28,44 @@ def delay_s(attempt: int, dice: float) -> float:
     return dice * min(_LIMIT_S, _BASE_S * 2.0 ** min(attempt, 16))
 
 
-def for_good(code: int, reason: str, *, was_refused: bool) -> Dismissed | None:
+def rarely_s(dice: float) -> float:
+    """Return how long to wait after an answer that time alone will hardly change: 20 to 40 seconds."""
+    return _RARELY_S * (1 + dice)
+
+
+def advised_s(advice_ms: int) -> float:
+    """Return for how long to heed advice."""
+    return min(advice_ms, ADVICE_LIMIT_MS) / 1000
+
+
+def retry_after_s(text: str, date: str) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), None where there are none.
+
+    ``date`` is the same answer's: a time in ``Retry-After`` counts from there, so that the two clocks need not agree.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return advised_s(int(text[:9]) * 1000)
+    at, now = _date(text), _date(date)
+    return None if at is None or now is None else advised_s(max(0, int((at - now).total_seconds() * 1000)))
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def for_good(code: int, reason: str, *, was_refused: bool, retry_after_ms: int | None = None) -> Dismissed | None:
     """Return the error for a close code that says not to come back, None for all others (protocol.md's table).
 
-    ``was_refused``: the edge had said before that it does not take the token.
+    ``was_refused``: the edge had said before that it does not take the token; ``retry_after_ms``: and from when on it
+    may take another.
     """
     if code == _NO_TOKEN or (code in _FOR_GOOD and was_refused):
-        return AuthenticationFailed(code, reason)
+        return AuthenticationFailed(code, reason, retry_after_ms)
     return Dismissed(code, reason) if code in _FOR_GOOD else None
 
 

@@ -129,6 +129,21 @@ class Follower:
 
     # The edge's side: what to say to it.
 
+    @property
+    def has_command(self) -> bool:
+        """Whether ``command`` would return anything."""
+        return self.phase in (Phase.AWAY, Phase.FULL)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the edge may have the client in the room."""
+        return self.phase in (Phase.ASKED, Phase.JOINED, Phase.FULL)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the room was left, and is not to be joined for now."""
+        return self.phase is Phase.LEFT
+
     def command(self, now_ms: int) -> tuple[str, dict[str, Any]] | None:
         """Return verb and data of what is to be sent now, None for nothing. Asked for only while connected."""
         match self.phase:

@@ -6,76 +6,80 @@ It knows nothing of subscriptions, and of reconnecting only what the edge said a
 import asyncio
 import itertools
 import logging
-import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from contextlib import suppress
-from typing import Any, Final, Self, TypeAlias
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from bus.tasks import end
-from clients.comeback import for_good, refused_for_good
-from clients.errors import AuthenticationFailed, ClientError, Disconnected, Unreachable, Untrusted
-from clients.keepalive import HearingConnection
+from clients.comeback import advised_s, for_good
+from clients.dialing import dial
+from clients.errors import AuthenticationFailed, ClientError, Disconnected, Dismissed, Unsendable
+from clients.pace import Pace, Terms
 from clients.settings import ClientSettings
-from clients.wire import Answer, Message, Refusal, decode, encode
+from clients.wire import Answer, Message, Notice, Refusal, decode, encode, milliseconds
 
 __all__ = ["Hear", "Link"]
 
-Hear: TypeAlias = Callable[[Answer | Refusal | None], None]
-"""Takes the answer, or None when the connection ended before it came. Called once."""
+Hear: TypeAlias = Callable[[Answer | Refusal | Unsendable | None], None]
+"""Takes the answer; or the error, when the edge would not even read it; or None when the connection ended before either
+came. Called once."""
 
-_quiet: Final = logging.getLogger("edgebus.clients.websockets")
-"""The library's own log: every frame at debug level, tokens included, so it stays above that."""
-_quiet.setLevel(logging.WARNING)
+_TOO_BIG: Final = 1009
+_SMALL_BYTES: Final = 512
+"""No message of this size or less is taken for the one that was too long: the client's own are."""
+_RATE_LIMIT: Final = 1_000_000
+"""No edge counts faster than that."""
 
-_UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
-"""Of OpenSSL's verification: self-signed, self-signed in the chain, an issuer not at hand (two of them)."""
-_AUTH_CODES = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
+
+_logger = logging.getLogger("edgebus.clients")
+
+
+class _Asked(NamedTuple):
+    size: int
+    hear: Hear | None
 
 
 class Link:
     """One open connection. Whoever opened it calls ``close`` when it is over, however it ended."""
 
-    def __init__(self, websocket: ClientConnection, settings: ClientSettings) -> None:
+    def __init__(self, websocket: ClientConnection, settings: ClientSettings, terms: Terms | None = None) -> None:
         self._websocket, self._settings = websocket, settings
+        self._terms = terms if terms is not None else Terms(settings.max_request_bytes)
+        self._clock = settings.timing.clock
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
-        self._hearers: dict[str, Hear] = {}
+        self._pace = Pace(self._terms.rate, self._clock())
+        self._own: dict[Hashable, Callable[[], None]] = {}
+        self._is_trickling = False
+        self._asked: dict[str, _Asked] = {}
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._crash: BaseException | None = None
-        self._was_refused = False
+        self._refusal: Refusal | None = None
         self.come_back_at: float | None = None
         """When the edge advised to come back, on the client's clock; None when it did not."""
 
     @classmethod
-    async def open(cls, url: str, settings: ClientSettings) -> Self:
-        """Connect and shake hands.
+    async def open(cls, url: str, settings: ClientSettings, terms: Terms | None = None) -> Self:
+        """Connect and shake hands; ``terms`` are what earlier connections found out.
 
         Raises:
-            Unreachable: it did not go well; another attempt may. ``Untrusted`` when it is for the certificate.
+            Unreachable: it did not go well; another attempt may. ``Untrusted`` when it is for the certificate,
+                ``Redirected`` when another address is to be taken.
             Dismissed: the handshake was refused in a way that says it never will.
 
         """
-        try:
-            return cls(await _connected(url, settings), settings)
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise refused_for_good(status) or Unreachable(f"{url} answers with HTTP {status}") from None
-        except TimeoutError:
-            raise Unreachable(f"nothing answers at {url} within {settings.open_timeout_s:g} s") from None
-        except ssl.SSLCertVerificationError as error:
-            raise Untrusted(_untrusted(url, error)) from error
-        except (OSError, InvalidHandshake, WebSocketException) as error:
-            raise Unreachable(f"no edge answers at {url}: {error}") from error
+        return cls(await dial(url, settings), settings, terms)
 
     async def authenticate(self, token: str) -> None:
         """Show the token before anything else; nobody else reads yet.
 
         Raises:
             AuthenticationFailed: the edge does not take it.
+            Unsendable: it is none that could be sent.
             Disconnected: the edge did not say.
             Dismissed: the edge closed for good.
 
@@ -86,19 +90,25 @@ class Link:
         except TimeoutError:
             raise Disconnected("the edge did not answer to the token") from None
         match answer:
-            case Refusal(code=code, sentence=sentence) if code in _AUTH_CODES:
-                raise AuthenticationFailed(1008, sentence)
+            case Refusal(sentence=sentence, is_about_the_token=True):
+                raise AuthenticationFailed(1008, sentence, answer.retry_after_ms)
             case Refusal(code=code, sentence=sentence):
                 raise Disconnected(f"the edge did not look at the token: {code}: {sentence}")
 
     async def _exchange(self, verb: str, data: Mapping[str, Any]) -> Answer | Refusal:
-        asked = str(next(self._numbers))
+        asked, text = self._encoded(verb, data)
+        self._pace.spend(self._clock())
         with suppress(ConnectionClosed):  # reading says why
-            await self._websocket.send(encode(verb, data, asked))
+            await self._websocket.send(text)
         while True:
-            message = await self.next()
-            if isinstance(message, Answer | Refusal) and message.asked in (asked, None):
+            try:
+                message = await self.next()
+            except Dismissed as error:
+                raise _of_token(error) from None
+            if isinstance(message, Answer | Refusal) and message.asked == asked:
                 return message
+
+    # What comes.
 
     async def next(self) -> Message | None:
         """Return the next message, None for one that means nothing. May be cancelled without loss.
@@ -115,15 +125,50 @@ class Link:
             if self._crash is not None:
                 raise self._crash from None
             raise self._ending(error) from None
-        self._was_refused |= isinstance(message, Refusal) and message.code in _AUTH_CODES
+        match message:
+            case Refusal():
+                self._note_refusal(message)
+            case Notice(event="session.created", data=data):
+                self._welcomed(milliseconds(data, "rate_limit"))
         return message
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        if refusal.is_about_the_token:
+            self._refusal = refusal
+        elif refusal.code == "RATE_LIMIT_EXCEEDED":
+            self._pace.refused(advised_s(refusal.retry_after_ms or 0), self._clock())
+        elif refusal.asked is None:  # it answers nobody in particular, and so nobody
+            fields = {"code": refusal.code, "reason": refusal.sentence}
+            _logger.warning("the edge refused a message without saying which", extra=fields)
+
+    def _welcomed(self, rate: int | None) -> None:
+        if rate:
+            self._terms.rate = min(rate, _RATE_LIMIT)
+            self._pace.welcomed(self._terms.rate, self._clock())
 
     def _ending(self, error: ConnectionClosed) -> ClientError:
         close = error.rcvd or error.sent
         if close is None:
             return Disconnected("the connection broke")
-        dismissed = for_good(close.code, close.reason, was_refused=self._was_refused)
+        if error.rcvd is not None and close.code == _TOO_BIG and self._blame(close.reason):
+            return Disconnected(f"the connection ended: {error}")
+        retry_ms = None if self._refusal is None else self._refusal.retry_after_ms
+        was_refused = self._refusal is not None
+        dismissed = for_good(close.code, close.reason, was_refused=was_refused, retry_after_ms=retry_ms)
         return dismissed or Disconnected(f"the connection ended: {error}")
+
+    def _blame(self, reason: str) -> bool:
+        """Find the message that was too long for the edge, and tell who sent it; the others had no part in it."""
+        name, asked = max(self._asked.items(), key=lambda item: item[1].size, default=("", _Asked(0, None)))
+        if asked.size <= _SMALL_BYTES:
+            return False
+        self._terms.request_bytes = min(self._terms.request_bytes, asked.size - 1)
+        del self._asked[name]
+        if asked.hear is not None:
+            asked.hear(Unsendable(f"the message of {asked.size} bytes is longer than the edge takes: {reason}"))
+        return True
+
+    # What goes.
 
     def start(self) -> None:
         """Begin to send what is asked."""
@@ -134,28 +179,81 @@ class Link:
             while True:
                 await self._websocket.send(await self._outgoing.get())
 
+    def _encoded(self, verb: str, data: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the id and the text of a request; nothing has changed where it raises ``Unsendable``."""
+        asked = str(next(self._numbers))
+        text = encode(verb, data, asked)
+        size, limit = len(text.encode()), self._terms.request_bytes
+        if size > limit:
+            raise Unsendable(f"{verb}: the message has {size} bytes, and the edge takes {limit} (max_message_bytes)")
+        return asked, text
+
     def ask(self, verb: str, data: Mapping[str, Any], hear: Hear | None = None) -> str:
         """Send a request in its turn, and return its id; ``hear`` is called with the answer.
 
         Raises:
-            TypeError: ``data`` holds what JSON cannot carry.
+            Unsendable: ``data`` holds what JSON cannot carry, or more than the edge takes.
 
         """
-        asked = str(next(self._numbers))
-        self._outgoing.put_nowait(encode(verb, data, asked))
-        if hear is not None:
-            self._hearers[asked] = hear
+        asked, text = self._encoded(verb, data)
+        self._pace.spend(self._clock())
+        self._outgoing.put_nowait(text)
+        self._asked[asked] = _Asked(len(text), hear)
         return asked
+
+    def offer(self, key: Hashable, say: Callable[[], None]) -> None:
+        """Have ``say`` called as soon as the edge's rate allows one more message: what nobody is kept waiting by.
+
+        One that is offered again under its ``key`` keeps its place.
+        """
+        if not self._own and self._pace.wait_s(self._clock()) == 0:
+            say()
+            return
+        self._own[key] = say
+        if not self._is_trickling:
+            self._is_trickling = True
+            self.spawn(self._trickle(), "client pace")
+
+    def withdraw(self, key: Hashable) -> None:
+        """Offer it no more."""
+        self._own.pop(key, None)
+
+    async def _trickle(self) -> None:
+        try:
+            while self._own:
+                wait_s = self._pace.wait_s(self._clock())
+                if wait_s:
+                    await self._settings.timing.sleep(wait_s)
+                else:
+                    self._own.pop(next(iter(self._own)))()
+        finally:
+            self._is_trickling = False
+
+    async def exchange(self, verb: str, data: Mapping[str, Any]) -> Answer | Refusal | Unsendable | None:
+        """Ask, and return the answer as a ``Hear`` is given it.
+
+        Raises:
+            Unsendable: as ``ask`` does.
+
+        """
+        heard: asyncio.Future[Answer | Refusal | Unsendable | None] = asyncio.get_running_loop().create_future()
+        asked = self.ask(verb, data, partial(_settle, heard))
+        try:
+            return await heard
+        finally:
+            self.forget(asked)
 
     def forget(self, asked: str) -> None:
         """Wait for an answer no more."""
-        self._hearers.pop(asked, None)
+        left = self._asked.get(asked)
+        if left is not None:
+            self._asked[asked] = left._replace(hear=None)
 
     def answered(self, answer: Answer | Refusal) -> None:
         """Give an answer to whoever asked."""
-        hear = self._hearers.pop(answer.asked, None) if answer.asked is not None else None
-        if hear is not None:
-            hear(answer)
+        asked = self._asked.pop(answer.asked, None) if answer.asked is not None else None
+        if asked is not None and asked.hear is not None:
+            asked.hear(answer)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something for as long as the connection lasts; if it fails, the connection ends with its error."""
@@ -171,9 +269,11 @@ class Link:
 
     def give_up(self) -> None:
         """Tell everyone who waits for an answer that none will come."""
-        hearers, self._hearers = self._hearers, {}
-        for hear in hearers.values():
-            hear(None)
+        self._own.clear()
+        left, self._asked = self._asked, {}
+        for asked in left.values():
+            if asked.hear is not None:
+                asked.hear(None)
 
     async def close(self) -> None:
         """End the connection and everything that belongs to it."""
@@ -184,28 +284,13 @@ class Link:
             self._websocket.transport.abort()
 
 
-_THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
+def _settle(heard: "asyncio.Future[Any]", answer: object) -> None:
+    if not heard.done():
+        heard.set_result(answer)
 
 
-def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> str:
-    sentence = f"the certificate at {url} is not trusted ({error.verify_message.rstrip('.')})"
-    if error.verify_code not in _UNKNOWN_ISSUER:
-        return sentence
-    return f"{sentence}; if you trust who signed it, name that file: SSL_CERT_FILE=ca.pem (or ClientSettings.tls)"
-
-
-async def _connected(url: str, settings: ClientSettings) -> ClientConnection:
-    return await connect(
-        url,
-        additional_headers=dict(settings.headers),
-        compression=None,
-        create_connection=HearingConnection,
-        open_timeout=settings.open_timeout_s,
-        ping_interval=settings.ping_interval_s,
-        ping_timeout=settings.ping_timeout_s,
-        close_timeout=settings.close_timeout_s,
-        max_size=settings.max_message_bytes,
-        logger=_quiet,
-        proxy=None if urlsplit(url).hostname in _THIS_MACHINE else True,  # a proxy may be named for the world outside
-        ssl=(settings.tls or True) if url.lower().startswith("wss:") else None,
-    )
+def _of_token(error: Dismissed) -> Dismissed:
+    """Return what a close means while nothing but the token was said: too long is one that the edge does not take."""
+    if error.code != _TOO_BIG or isinstance(error, AuthenticationFailed):
+        return error
+    return AuthenticationFailed(error.code, f"the token is longer than the edge takes: {error.reason}")

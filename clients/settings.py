@@ -42,6 +42,8 @@ class ClientSettings:
         close_timeout_s: for the closing handshake.
         max_message_bytes: largest message taken; a larger one ends the client with ``Dismissed`` (1009), since it would
             come again. None for no limit.
+        max_request_bytes: the longest message that is sent; one beyond that fails by itself. As an edge's
+            ``max_message_bytes``; an edge that takes less is believed.
         headers: added to the opening handshake.
         tls: for ``wss``; None for the system's authorities.
         timing: None of the caller's business, except in tests.
@@ -55,6 +57,7 @@ class ClientSettings:
     ping_timeout_s: float = 20.0
     close_timeout_s: float = 2.0
     max_message_bytes: int | None = 4 * 1024 * 1024
+    max_request_bytes: int = 64 * 1024
     headers: Mapping[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     timing: Timing = field(default_factory=Timing)

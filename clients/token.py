@@ -1,14 +1,20 @@
 """The token that a client shows: where it comes from, and which one an edge did not take."""
 
+import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from clients.errors import AuthenticationFailed, Unreachable
 
-__all__ = ["Token", "TokenSource"]
+__all__ = ["Token", "TokenFault", "TokenSource"]
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """A token, or what returns one: it is called before every connection and when the edge says that the token expires."""
+
+
+class TokenFault(Unreachable):
+    """The caller's function failed with something else than a network's error, which is the cause."""
 
 
 class TokenSource:
@@ -34,13 +40,20 @@ class TokenSource:
 
         Raises:
             AuthenticationFailed: it is the one that the edge did not take.
-            Unreachable: it cannot be had at the moment.
+            Unreachable: it cannot be had at the moment; ``TokenFault`` where the caller's function has a bug, maybe.
 
         """
         try:
-            self._shown = await self._called()
+            found = await self._called()
         except OSError as error:  # TimeoutError is one
             raise Unreachable(f"no token: {error}") from error
+        except Exception as error:
+            raise TokenFault(f"no token: the function that returns one raised {type(error).__name__}") from error
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise TokenFault("no token: the function that returns one was cancelled") from error
+        self._shown = found
         if self._rejected is not None and self._rejected[0] == self._shown:
             raise self._rejected[1]
         return self._shown
@@ -50,7 +63,10 @@ class TokenSource:
         if not callable(self._token):
             return self._token
         found = self._token()
-        return found if isinstance(found, str) else await found
+        token = await found if inspect.isawaitable(found) else found
+        if not isinstance(token, str):
+            raise TypeError(f"token: expected a text, got {type(token).__name__}")
+        return token
 
     def accepted(self) -> None:
         """Take note that the edge took the token that was shown."""

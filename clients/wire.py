@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from clients.errors import Unsendable
 from clients.values import Received
 
 __all__ = [
@@ -26,6 +27,9 @@ CONNECTION_NOTICES: Final = frozenset(
 ROOM_NOTICES: Final = frozenset({"room.gap", "room.left"})
 """What an edge says of a room. Neither kind ever has a position; a line of the log does."""
 
+_PASSING: Final = frozenset({"UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TIMEOUT", "INTERNAL_ERROR"})
+_AUTHENTICATION: Final = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -44,6 +48,16 @@ class Refusal:
     sentence: str
     retry_after_ms: int | None = None
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same may go well later."""
+        return self.code in _PASSING or self.retry_after_ms is not None
+
+    @property
+    def is_about_the_token(self) -> bool:
+        """Whether the edge wants a token, or another one; it closes after that."""
+        return self.code in _AUTHENTICATION
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -61,10 +75,17 @@ def encode(verb: str, data: Mapping[str, Any], asked: str) -> str:
     """Return the text of a request.
 
     Raises:
-        TypeError: ``data`` holds what JSON cannot carry.
+        Unsendable: ``data`` holds what JSON cannot carry, such as half of a surrogate pair.
 
     """
-    return orjson.dumps({"type": "request", "event": verb, "data": data, "id": asked}).decode()
+    try:
+        return orjson.dumps({"type": "request", "event": verb, "data": data, "id": asked}).decode()
+    except (TypeError, UnicodeError, RecursionError) as error:  # the encoder's own error is a TypeError
+        raise Unsendable(f"{_shown(verb)}: {error}") from None
+
+
+def _shown(verb: str) -> str:
+    return ascii(verb)[1:-1][:40]
 
 
 def decode(text: str | bytes) -> Message | None:
@@ -75,14 +96,13 @@ def decode(text: str | bytes) -> Message | None:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
         return None
-    if value.get("type") == "event":
-        return _event(value)
-    if "position" in value or value.get("room") is not None:  # a line of a channel, that poses as an answer
-        return None
+    is_line = "position" in value or value.get("room") is not None  # of a channel: it answers nothing
     match value.get("type"):
-        case "response" | "pong":
+        case "event":
+            return _event(value)
+        case "response" | "pong" if not is_line:
             return _answer(value)
-        case "error":
+        case "error" if not is_line:
             return _refusal(value)
     return None
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -57,6 +58,11 @@ class Talk:
 
     def __init__(self, websocket: ServerConnection) -> None:
         self.websocket = websocket
+
+    async def settled(self) -> None:
+        """Wait until the client has had what was sent, and what it says to that has come."""
+        for _ in range(3):
+            await (await self.websocket.ping())
 
     async def asked(self, verb: str) -> dict[str, Any]:
         """Return the next message of the client, which must be of this verb."""
@@ -129,6 +135,10 @@ class FakeEdge:
 
     def __init__(self) -> None:
         self.port = 0
+        self.statuses: list[int | None] = [None]
+        """What the next handshakes are answered with, the last one for ever; None takes the client in."""
+        self.headers: dict[str, str] = {}
+        self.requests: list[Request] = []
         self._talks: asyncio.Queue[Talk] = asyncio.Queue()
 
     @property
@@ -140,6 +150,17 @@ class FakeEdge:
         async with asyncio.timeout(DEADLINE_S):
             return await self._talks.get()
 
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Note an opening handshake, and answer it as ``statuses`` and ``headers`` say."""
+        self.requests.append(request)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if status is None:
+            return None
+        response = connection.respond(HTTPStatus(status), "no")
+        for name, value in self.headers.items():
+            response.headers[name] = value
+        return response
+
     async def serve(self, websocket: ServerConnection) -> None:
         self._talks.put_nowait(Talk(websocket))
         await websocket.wait_closed()
@@ -149,11 +170,8 @@ class FakeEdge:
 async def fake_edge(port: int = 0, status: int | None = None) -> AsyncIterator[FakeEdge]:
     """Serve; with ``status`` answer every handshake with it instead."""
     edge = FakeEdge()
-
-    def refuse(connection: ServerConnection, _: Request) -> Response | None:
-        return None if status is None else connection.respond(status, "no")
-
-    async with serve(edge.serve, "127.0.0.1", port, close_timeout=1, process_request=refuse) as server:
+    edge.statuses = [status]
+    async with serve(edge.serve, "127.0.0.1", port, close_timeout=1, process_request=edge.answer) as server:
         edge.port = next(iter(server.sockets)).getsockname()[1]
         yield edge
 

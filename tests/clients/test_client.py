@@ -22,7 +22,7 @@ from clients import (
 from clients.client import Client
 from clients.settings import ClientSettings
 from producers.services.mahavishnu import SERVICE, WorkflowStarted, WorkflowStatus
-from tests.clients.fake_edge import CHANNEL, Talk, Waiting, at, fake_edge, short, take
+from tests.clients.fake_edge import CHANNEL, Talk, Waiting, at, eventually, fake_edge, short, take
 
 NOBODY = "ws://127.0.0.1:1"
 
@@ -309,8 +309,8 @@ async def test_token_that_went_bad_is_replaced_once_there_is_another() -> None:
 
 
 async def test_token_that_cannot_be_had_is_a_failed_attempt() -> None:
-    """A token service that is away delays the connection; any other error of the callback is the caller's own."""
-    answers: list[Any] = ["t1", OSError("away"), "t2", OSError("away"), KeyError("bug")]
+    """A token service that is away delays the connection, and ends none that is there."""
+    answers: list[Any] = ["t1", OSError("away"), "t2", OSError("away"), "t3"]
 
     def fetch() -> str:
         answer = answers.pop(0)
@@ -333,12 +333,56 @@ async def test_token_that_cannot_be_had_is_a_failed_attempt() -> None:
         assert waiting.slept == [0.25, 0.5]
         await talk.resumes(0, 0)
         await talk.notice("auth.expiring")
+        await authenticated(talk, "t3")
         await talk.event(1)
         assert short(await take(events, 3))[2] == 1
-        await talk.notice("auth.expiring")
-        with pytest.raises(KeyError, match="bug"):
-            await take(events, 2)
         await client.close()
+
+
+async def test_fault_of_the_token_function_ends_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """The connection goes on; without one the client tries rarely, and the log says why.
+
+    A coroutine that was cancelled by somebody else is no cancellation of the client.
+    """
+    answers: list[Any] = ["t1", KeyError("bug"), KeyError("bug"), None, KeyError("bug"), asyncio.CancelledError(), "t2"]
+
+    def fetch() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    waiting = Waiting()
+    async with fake_edge() as edge:
+        client = connect(edge.url, token=fetch, settings=waiting.settings())
+        opening = asyncio.create_task(opened(client))
+        talk = await edge.accept()
+        await authenticated(talk, "t1")
+        await opening
+        events = client.subscribe(CHANNEL)
+        await talk.joins(0)
+        await talk.notice("auth.expiring", expires_in_ms=1_000)
+        await talk.event(1)
+        assert short(await take(events)) == [1]
+        await eventually(lambda: len(answers) == 3)
+        await talk.cut()
+        talk = await edge.accept()
+        await authenticated(talk, "t2")
+        await talk.resumes(1, 0)
+        assert (await take(events, 2))[1] == Recovered(CHANNEL, 0)
+        await client.close()
+    assert waiting.slept[-2:] == [30.0, 30.0]
+    assert [text in caplog.text for text in ("KeyError: 'bug'", "expected a text", "CancelledError")] == [True] * 3
+
+
+async def test_fault_of_the_token_function_is_raised_by_the_first_connection() -> None:
+    """It is the caller's own, and nobody's connection waits for better times."""
+
+    def bug() -> str:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError, match="bug"):
+        await opened(connect(NOBODY, token=bug, retry_first=True))
 
 
 @pytest.mark.parametrize("silence", ["refused", "deaf"])
@@ -353,6 +397,71 @@ async def test_edge_that_does_not_look_at_the_token_is_not_connected(silence: st
             await talk.refuse(asked, "UNAVAILABLE", retry_after_ms=5)
         with pytest.raises(Unreachable, match="token"):
             await opening
+
+
+async def test_refusal_that_answers_nobody_is_not_the_tokens(caplog: pytest.LogCaptureFixture) -> None:
+    """An edge that could not read some message says so without naming it; the answer to the token is still to come."""
+    async with fake_edge() as edge:
+        opening = asyncio.create_task(opened(connect(edge.url, token="t")))
+        talk = await edge.accept()
+        asked = await talk.asked("auth")
+        await talk.refuse(None, "DECODE_ERROR")
+        await talk.reply(asked, status="authenticated")
+        client = await opening
+        asking = asyncio.create_task(client.request("get_pool_status"))
+        asked = await talk.asked("get_pool_status")
+        await talk.refuse(None, "DECODE_ERROR")
+        await talk.reply(asked, status="fine")
+        assert await asking == {"status": "fine"}
+        await client.close()
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.code for record in told] == ["DECODE_ERROR"] * 2  # type: ignore[attr-defined]
+
+
+async def test_interruption_says_whether_the_client_comes_back() -> None:
+    """What is told of a connection that ended is true of it: for good only where nothing follows."""
+    tokens = iter(["t1", "t2"])
+    async with fake_edge() as edge:
+        client = connect(edge.url, token=lambda: next(tokens), settings=Waiting().settings())
+        opening = asyncio.create_task(opened(client))
+        talk = await edge.accept()
+        await authenticated(talk, "t1")
+        await opening
+        events = client.subscribe(CHANNEL)
+        await talk.joins(0)
+        await talk.refuse(None, "AUTH_REQUIRED")
+        await talk.close(1008, "the token has expired")
+        talk = await edge.accept()
+        await authenticated(talk, "t2")
+        await talk.resumes(0, 0)
+        [interrupted, _] = await take(events, 2)
+        assert isinstance(interrupted, Interrupted)
+        assert "for good" not in interrupted.detail
+        assert "the token has expired" in interrupted.detail
+        await talk.close(1008, "message_rate_limit exceeded again and again")
+        [interrupted] = await take(events)
+        assert isinstance(interrupted, Interrupted)
+        assert "for good (1008): message_rate_limit" in interrupted.detail
+        await client.close()
+
+
+async def test_refusal_with_a_time_is_waited_for() -> None:
+    """An edge that knows from when on it takes another token says so, at either moment; the dice have no say."""
+    tokens = iter(["t1", "t2", "t3"])
+    waiting = Waiting()
+    async with fake_edge() as edge:
+        client = connect(edge.url, token=lambda: next(tokens), settings=waiting.settings())
+        opening = asyncio.create_task(opened(client))
+        talk = await edge.accept()
+        await authenticated(talk, "t1")
+        await opening
+        await talk.refuse(None, "AUTH_FAILED", retry_after_ms=5_700)
+        await talk.close(1008, "the token was revoked")
+        talk = await edge.accept()
+        await talk.refuse(await talk.asked("auth"), "AUTH_FAILED", retry_after_ms=600)
+        await authenticated(await edge.accept(), "t3")
+        assert waiting.slept == pytest.approx([5.7, 0.6])
+        await client.close()
 
 
 # Requests.

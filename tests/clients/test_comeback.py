@@ -2,7 +2,7 @@
 
 import pytest
 
-from clients.comeback import delay_s, for_good, refused_for_good
+from clients.comeback import delay_s, for_good, rarely_s, refused_for_good, retry_after_s
 from clients.errors import AuthenticationFailed, Dismissed
 
 
@@ -40,3 +40,30 @@ def test_code_for_good_says_whether_it_is_the_token(code: int, was_refused: bool
 def test_handshake_answer_for_good(status: int, kind: type[Dismissed] | None) -> None:
     """What a proxy answers for a restarting edge passes; a wrong address does not."""
     assert (None if kind is None else kind) is (type(found) if (found := refused_for_good(status)) else None)
+
+
+def test_rarely_has_a_bound_on_both_sides() -> None:
+    """Neither a flood nor a client that stays away."""
+    assert (rarely_s(0.0), rarely_s(1.0)) == (20.0, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "date", "wait_s"),
+    [
+        ("7", "", 7.0),
+        ("0", "", 0.0),
+        (" 7 ", "", 7.0),
+        ("9" * 5000, "", 300.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", "Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:30 GMT", 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", "", None),
+        ("soon", "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("-7", "", None),
+        ("٣", "", None),
+        ("", "", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_time(text: str, date: str, wait_s: float | None) -> None:
+    """RFC 9110's two forms, no longer than any advice; a time counts from the answer's own."""
+    assert retry_after_s(text, date) == wait_s

@@ -2,7 +2,6 @@
 
 import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,6 @@ from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.clients.fake_edge import eventually, take
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl: apt-get install openssl")
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """Make a certificate for 127.0.0.1 that is its own authority; return where it is, with its key beside it."""
-    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    files = ("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem"))
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run([*argv, *files, *subject, "-days", "1"], check=True, capture_output=True)
-    return tmp_path / "cert.pem"
-
-
-@pytest.fixture
-def served(certificate: Path) -> ssl.SSLContext:
-    """Return what an edge serves ``wss`` with."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    return context
 
 
 async def test_wss_with_the_authority_carries_events(

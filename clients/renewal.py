@@ -1,0 +1,66 @@
+"""The token of a connection that is open: another one is shown before it ends."""
+
+import logging
+from typing import Final
+
+from clients.comeback import advised_s
+from clients.errors import AuthenticationFailed, ClientError, Unreachable, Unsendable
+from clients.link import Link
+from clients.settings import Timing
+from clients.token import TokenSource
+from clients.wire import Notice, Refusal, milliseconds
+
+__all__ = ["Renewal"]
+
+_WITHIN_MS: Final = 30_000
+"""For how long a new token is tried to be had, where the edge does not say when the old one ends."""
+_RETRY_S: Final = 0.5
+
+_logger = logging.getLogger("edgebus.clients")
+
+
+class Renewal:
+    """Renews the token of one connection, one at a time, however often the edge says that the old one ends.
+
+    Nothing that goes wrong here ends a connection that is fine; if no token can be had, the edge will close it.
+    """
+
+    def __init__(self, link: Link, token: TokenSource, timing: Timing) -> None:
+        self._link, self._token, self._timing = link, token, timing
+        self._is_under_way = False
+        self._told: str | None = None
+
+    def begin(self, notice: Notice) -> None:
+        """Take note that the edge says that the token ends."""
+        if not self._token.can_renew or self._is_under_way:
+            return
+        self._is_under_way = True
+        left_ms = milliseconds(notice.data, "expires_in_ms")
+        until = self._timing.clock() + advised_s(_WITHIN_MS if left_ms is None else left_ms)
+        self._link.spawn(self._renew(until), "client token")
+
+    async def _renew(self, until: float) -> None:
+        wait_s: float | None = 0.0
+        while wait_s is not None and self._timing.clock() + wait_s <= until:
+            if wait_s:
+                await self._timing.sleep(wait_s)
+            wait_s = await self._show()
+        self._is_under_way = False
+
+    async def _show(self) -> float | None:
+        """Return None when the edge was shown a new token and has judged it, else after how long to try again."""
+        try:
+            answer = await self._link.exchange("auth", {"token": await self._token.fresh()})
+        except (Unreachable, Unsendable, AuthenticationFailed) as error:
+            self._tell(error)
+            return _RETRY_S
+        if isinstance(answer, Refusal) and answer.is_passing and not answer.is_about_the_token:
+            return max(_RETRY_S, advised_s(answer.retry_after_ms or 0))
+        return None
+
+    def _tell(self, error: ClientError) -> None:
+        """Log why there is no new token, once for each reason; what the caller's function raised, as it was raised."""
+        reason = str(error)
+        if reason != self._told:
+            _logger.warning("no new token yet", extra={"reason": reason}, exc_info=error.__cause__)
+        self._told = reason
