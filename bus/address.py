@@ -1,29 +1,43 @@
 """Where Redis is: one URL, checked, and the client made from it."""
 
 import asyncio
+import functools
 import os
 import shlex
 import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import BlockingConnectionPool, SSLConnection, parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    BlockingConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 from bus.errors import AddressError
-from bus.sentinel import PrimaryConnection, parse_sentinel_url
+from bus.redis_url import FORM, RedisUrl, parse, place
+from bus.refusals import is_about_command, said
+from bus.sentinel import SENTINEL_SCHEME, PrimaryConnection, sentinels
 
 __all__ = [
     "ANSWER_DEADLINE_S",
     "ATTEMPT_DEADLINE_S",
     "DEFAULT_URL",
+    "begin",
     "check_url",
     "client",
     "default_url",
+    "fit_name",
     "login",
     "open_link",
+    "read_url",
     "redis_cli",
     "start_line",
     "with_login",
@@ -34,12 +48,10 @@ ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 DEFAULT_URL: Final = "redis://127.0.0.1:6390"
 ANSWER_DEADLINE_S: Final = 5.0
+_PORT: Final = 6379
+_VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 ATTEMPT_DEADLINE_S: Final = 2.0
 """For each step of opening a link. An attempt that a black hole swallowed would else go on after the path is healed."""
-_FORM: Final = (
-    "write it like redis://user:password@host:port (rediss://, unix:///path, redis+sentinel://host:port/name), "
-    "what is special in a password as %XX"
-)
 
 
 def default_url() -> str:
@@ -48,23 +60,66 @@ def default_url() -> str:
 
 
 def check_url(url: str) -> dict[str, Any]:
-    """Return the connection arguments in ``url``.
+    """Return the connection arguments in ``url``, whose files are looked into.
 
     Raises:
         AddressError: the URL is malformed, or names a database other than 0 (pub/sub ignores the number, so two
-            databases would share channels and not logs).
+            databases would share channels and not logs), or files that hold no certificate.
 
     """
-    sentinels = parse_sentinel_url(url)
-    if sentinels is not None:
-        return {"sentinels": sentinels, "username": sentinels.username, "password": sentinels.password}
+    arguments = read_url(url)
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        if name in arguments and not Path(arguments[name]).exists():
+            raise AddressError(f"the Redis URL names {arguments[name]} as its {name}, and there is no such file")
     try:
-        arguments: dict[str, Any] = dict(parse_url(url))
-    except ValueError:  # its text may quote a piece of the password
-        raise AddressError(f"the Redis URL cannot be used: {_FORM}") from None
-    if arguments.get("db", 0) != 0:
-        raise AddressError(f"the Redis URL names database {arguments['db']}: edgebus uses database 0 only")
+        _tls(arguments)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        reason = getattr(error, "reason", None) or error
+        raise AddressError(f"the Redis URL names certificates that cannot be used: {reason}") from None
     return arguments
+
+
+def read_url(url: str) -> dict[str, Any]:
+    """Return the connection arguments in ``url``; files that it names are not looked at.
+
+    Raises:
+        AddressError: as ``check_url`` does, but for files.
+
+    """
+    parts = parse(url)
+    arguments: dict[str, Any] = {"username": parts.user, "password": parts.password}
+    if parts.scheme == SENTINEL_SCHEME:
+        return {**arguments, "sentinels": sentinels(parts)}
+    _check_database(parts)
+    if parts.scheme == "unix":
+        return {**arguments, "path": _socket(parts), "connection_class": UnixDomainSocketConnection}
+    arguments["host"], arguments["port"] = place(parts.place, _PORT)
+    if parts.scheme == "rediss":
+        arguments |= {"connection_class": SSLConnection, **_tls_options(parts)}
+    return arguments
+
+
+def _check_database(parts: RedisUrl) -> None:
+    given = parts.options.get("db") or ("0" if parts.scheme == "unix" else parts.path.strip("/") or "0")
+    try:
+        number = int(given)
+    except ValueError:
+        raise AddressError(f"the Redis URL cannot be used, its database is no number: {FORM}") from None
+    if number != 0:
+        raise AddressError(f"the Redis URL names database {number}: edgebus uses database 0 only")
+
+
+def _socket(parts: RedisUrl) -> str:
+    if parts.place or len(parts.path) < 2:
+        raise AddressError("the Redis URL cannot be used, it names no socket: write it like unix:///run/redis.sock")
+    return parts.path
+
+
+def _tls_options(parts: RedisUrl) -> dict[str, Any]:
+    options: dict[str, Any] = {name: value for name, value in parts.options.items() if name != "db"}
+    if "ssl_check_hostname" in options:
+        options["ssl_check_hostname"] = options["ssl_check_hostname"] == "true"
+    return options
 
 
 def client(url: str, name: str) -> Redis:
@@ -78,7 +133,7 @@ def client(url: str, name: str) -> Redis:
     pool = BlockingConnectionPool(
         **{
             **arguments,
-            "client_name": name,
+            "redis_connect_func": functools.partial(begin, name=name),
             "max_connections": 1,
             "timeout": ANSWER_DEADLINE_S,
             "socket_timeout": ANSWER_DEADLINE_S,
@@ -92,6 +147,22 @@ def client(url: str, name: str) -> Redis:
     return Redis.from_pool(pool)
 
 
+async def begin(connection: AbstractConnection, *, name: str) -> None:
+    """Log in, and give ``connection`` its name; a Redis that names no connections is used without."""
+    await connection.on_connect()
+    await connection.send_command("CLIENT", "SETNAME", fit_name(name))
+    try:
+        await connection.read_response()
+    except ResponseError as error:
+        if not is_about_command(said(error)):
+            raise
+
+
+def fit_name(name: str) -> str:
+    """Return ``name`` as ``CLIENT SETNAME`` takes it: visible ASCII, anything else as %XX."""
+    return quote(name, safe=_VISIBLE, errors="surrogatepass")
+
+
 async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
     """Open a connection of our own to Redis, past the client library; it is not logged in.
 
@@ -99,7 +170,7 @@ async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
         OSError: nothing answers there, or not within ``ATTEMPT_DEADLINE_S``; with Sentinel, no primary is known.
 
     """
-    loop, arguments = asyncio.get_running_loop(), check_url(url)
+    loop, arguments = asyncio.get_running_loop(), read_url(url)
     if "sentinels" in arguments:  # they have deadlines of their own, one each
         host, port = await arguments["sentinels"].primary()
     else:
@@ -111,12 +182,15 @@ async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
 
 
 def login(url: str) -> tuple[str, ...]:
-    """Return the words of ``AUTH``, none when the URL names no password."""
-    arguments = check_url(url)
-    user, password = arguments.get("username"), arguments.get("password")
-    if password is None:
-        return ()
-    return (user, password) if user else (password,)
+    """Return the words of ``AUTH``, none when the URL names neither user nor password.
+
+    A user alone is one whose password Redis does not ask for (``nopass``); ``AUTH`` wants a word for it all the same.
+    """
+    arguments = read_url(url)
+    user, password = arguments["username"], arguments["password"]
+    if user:
+        return (user, password or "")
+    return (password,) if password else ()
 
 
 def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
@@ -126,7 +200,9 @@ def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"), capath=arguments.get("ssl_ca_path"))
     if arguments.get("ssl_certfile"):
-        context.load_cert_chain(arguments["ssl_certfile"], arguments.get("ssl_keyfile"))
+        context.load_cert_chain(
+            arguments["ssl_certfile"], arguments.get("ssl_keyfile"), arguments.get("ssl_password", "")
+        )
     if arguments.get("ssl_check_hostname") is False or arguments.get("ssl_cert_reqs") == "none":
         context.check_hostname = False
     if arguments.get("ssl_cert_reqs") == "none":
@@ -141,7 +217,7 @@ async def redis_cli(url: str) -> str:
         OSError: with Sentinel, no primary is known.
 
     """
-    arguments, user = check_url(url), login(url)
+    arguments, user = read_url(url), login(url)
     if "sentinels" in arguments:
         host, port = await arguments["sentinels"].primary()
     else:
@@ -168,7 +244,7 @@ def start_line(url: str, reason: str = "") -> str:
 
 def _is_here(url: str) -> bool:
     """Tell whether ``url`` leads to this machine, so that a broker started here would be found."""
-    host = check_url(url).get("host", "localhost") if url.startswith(("redis:", "rediss:")) else ""
+    host = read_url(url).get("host", "localhost") if url.startswith(("redis:", "rediss:")) else ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

@@ -43,7 +43,7 @@ class Connection:
     def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url, self._appends = url, appends
+        self._url, self._name, self._appends = url, name, appends
         self._is_known, self._has_told_birth = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
@@ -75,7 +75,7 @@ class Connection:
 
         Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
         """
-        await connection.on_connect()
+        await address.begin(connection, name=self._name)
         self._clock.forget()
         ask = functools.partial(_ask, connection)
         if self._appends:

@@ -151,9 +151,9 @@ def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
 
 
 def _host(url: str) -> str:
-    return str(address.check_url(url).get("host", "localhost"))
+    return str(address.read_url(url).get("host", "localhost"))
 
 
 def _socket_trouble(error: OSError, url: str) -> str:
-    path = address.check_url(url).get("path")
+    path = address.read_url(url).get("path")
     return f"there is no socket at {path}" if isinstance(error, FileNotFoundError) else f"{path} may not be opened"

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
 
-__all__ = ["is_passing", "meaning", "refusal", "said"]
+__all__ = ["is_about_command", "is_passing", "meaning", "refusal", "said"]
 
 _SHOWN: Final = 200
 """Characters of an answer: one about protected mode explains itself on half a page."""
@@ -78,6 +78,11 @@ def refusal(text: str) -> BusError:
     """Return the error for an answer that ended a conversation, or prevented one."""
     cause = _cause(text)
     return (cause.kind if cause else BusError)(meaning(text))
+
+
+def is_about_command(text: str) -> bool:
+    """Tell whether an answer is about one command (unknown, not allowed), and not about the whole conversation."""
+    return _cause(text) is None or text.startswith("NOPERM")
 
 
 def is_passing(error: RedisError) -> bool:

@@ -1,27 +1,30 @@
 """Where the primary is, when Redis Sentinel decides it: asked anew for every connection."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, TypeAlias
 
+from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 
 from bus.errors import AddressError
+from bus.redis_url import RedisUrl, parse, place
+from bus.refusals import said
 
-__all__ = ["NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url"]
+__all__ = ["SENTINEL_SCHEME", "NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url", "sentinels"]
 
-SCHEME: Final = "redis+sentinel"
+SENTINEL_SCHEME: Final = "redis+sentinel"
 _FORM: Final = "write it like redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary"
-_PLACE: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _PORT: Final = 26379
 _ANSWER_DEADLINE_S: Final = 1.0
 """For one sentinel; the next one is asked then."""
+
+Trouble: TypeAlias = tuple[str, int, Exception]
+"""Host and port of a sentinel, and why it did not tell."""
 
 
 class NoPrimary(OSError):
@@ -34,39 +37,57 @@ class NoPrimary(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Who knows where the primary called ``service`` is, and how to log in there."""
+    """Who knows where the primary called ``service`` is, how to log in there, and how with the sentinels themselves."""
 
     places: tuple[tuple[str, int], ...]
     service: str
     username: str | None = None
     password: str | None = None
+    own_username: str | None = None
+    own_password: str | None = None
 
     async def primary(self) -> tuple[str, int]:
-        """Return host and port of the primary, as the first sentinel that answers says.
+        """Return host and port of the primary, as the first sentinel that knows it says.
 
         Raises:
             OSError: no sentinel answers, or none knows a healthy primary of that name.
 
         """
-        asked = Sentinel(  # type: ignore[no-untyped-call]
-            self.places,
-            sentinel_kwargs={
-                "socket_timeout": _ANSWER_DEADLINE_S,
-                "socket_connect_timeout": _ANSWER_DEADLINE_S,
-                "retry": Retry(NoBackoff(), 0),
-                "protocol": 2,
-            },
-        )
-        try:
-            host, port = await asked.discover_master(self.service)
-        except MasterNotFoundError as error:
-            raise ConnectionRefusedError(f"no sentinel knows where {self.service!r} is") from error
-        except RuntimeError as error:  # of the event loop's
-            raise ConnectionAbortedError(str(error)) from error
-        finally:
-            for client in asked.sentinels:
-                await client.aclose()
-        return str(host), int(port)
+        troubles: list[Trouble] = []
+        for host, port in self.places:
+            try:
+                return await self._ask(host, port)
+            except (RedisError, OSError, LookupError, ValueError) as error:
+                troubles.append((host, port, error))
+        raise self._unknown(troubles) from troubles[-1][2]
+
+    async def _ask(self, host: str, port: int) -> tuple[str, int]:
+        async with Redis(
+            host=host,
+            port=port,
+            username=self.own_username,
+            password=self.own_password,
+            socket_timeout=_ANSWER_DEADLINE_S,
+            socket_connect_timeout=_ANSWER_DEADLINE_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+        ) as sentinel:
+            primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
+        state = primaries[self.service]
+        if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
+            raise LookupError("the primary is down")
+        return str(state["ip"]), int(state["port"])
+
+    def _unknown(self, troubles: Sequence[Trouble]) -> NoPrimary:
+        for host, port, error in troubles:
+            if isinstance(error, AuthenticationError) or said(error).startswith("NOPERM"):
+                text = f"the sentinel at {host}:{port} wants another log-in ({said(error)}): add its own to the URL, "
+                return NoPrimary(f"{text}?sentinel_username=USER&sentinel_password=PASSWORD", is_login=True)
+        if any(isinstance(error, LookupError) for _, _, error in troubles):
+            return NoPrimary(f"no sentinel knows a healthy primary called {self.service!r}")
+        reasons = ", ".join(f"{host}:{port} ({said(error)})" for host, port, error in troubles)
+        return NoPrimary(f"no sentinel answers: {reasons}")
 
 
 class PrimaryConnection(Connection):
@@ -93,21 +114,26 @@ def parse_sentinel_url(url: str) -> Sentinels | None:
     """Return what a ``redis+sentinel`` URL names, None for a URL of another scheme.
 
     Raises:
-        AddressError: the scheme is right and the rest is not.
+        AddressError: the URL is malformed.
 
     """
-    if not url.startswith(f"{SCHEME}://"):
-        return None
-    parts = urlsplit(url)
-    login, _, places = parts.netloc.rpartition("@")
-    user, colon, password = login.partition(":")
-    found = [_PLACE.fullmatch(place) for place in places.split(",")]
-    service = unquote(parts.path.strip("/"))
-    if not service or "/" in service or parts.query or not all(found):
+    parts = parse(url)
+    return sentinels(parts) if parts.scheme == SENTINEL_SCHEME else None
+
+
+def sentinels(parts: RedisUrl) -> Sentinels:
+    """Return the sentinels that the parts of a URL name.
+
+    Raises:
+        AddressError: no sentinel or no primary is named; the message shows the form.
+
+    """
+    service, places = parts.path.strip("/"), parts.place.split(",")
+    if not service or "/" in service or not all(places):
         raise AddressError(f"the Redis URL cannot be used: {_FORM}")
-    return Sentinels(
-        tuple((it["host"].strip("[]"), int(it["port"] or _PORT)) for it in found if it is not None),
-        service,
-        unquote(user) or None,
-        unquote(password) if colon else None,
-    )
+    try:
+        found = tuple(place(it, _PORT) for it in places)
+    except AddressError:
+        raise AddressError(f"the Redis URL cannot be used, a host or port is none: {_FORM}") from None
+    own = parts.options.get("sentinel_username"), parts.options.get("sentinel_password")
+    return Sentinels(found, service, parts.user, parts.password, *own)

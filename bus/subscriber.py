@@ -16,11 +16,20 @@ from typing import Any, Final, Self, cast
 import hiredis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S, ATTEMPT_DEADLINE_S, check_url, login, open_link, start_line, without_password
+from bus.address import (
+    ANSWER_DEADLINE_S,
+    ATTEMPT_DEADLINE_S,
+    check_url,
+    fit_name,
+    login,
+    open_link,
+    start_line,
+    without_password,
+)
 from bus.errors import BusError, BusNotReady, BusUnavailable
 from bus.failures import failure
 from bus.probe import Probe
-from bus.refusals import refusal, said
+from bus.refusals import is_about_command, refusal, said
 from bus.role import is_untold, misplaced
 from bus.shortage import is_closed_handle, shortage
 from bus.tasks import end
@@ -286,7 +295,11 @@ async def _log_in(link: "_Link", url: str, name: str) -> None:
     words = login(url)
     if words:
         await link.command(b"AUTH", *(word.encode() for word in words))
-    await link.command(b"CLIENT", b"SETNAME", name.encode())
+    try:
+        await link.command(b"CLIENT", b"SETNAME", fit_name(name).encode())
+    except BusUnavailable as error:  # a Redis that names no connections is used without
+        if not isinstance(error.__cause__, hiredis.ReplyError) or not is_about_command(said(error.__cause__)):
+            raise
     await _check_role(link, url)
 
 
@@ -470,7 +483,9 @@ def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
         return
     if isinstance(outcome, hiredis.ReplyError):
         error = refusal(said(outcome))
-        future.set_exception(error if isinstance(error, BusUnavailable) else BusUnavailable(str(error)))
+        refused = error if isinstance(error, BusUnavailable) else BusUnavailable(str(error))
+        refused.__cause__ = outcome
+        future.set_exception(refused)
     elif isinstance(outcome, Exception):
         future.set_exception(outcome)
     else:

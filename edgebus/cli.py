@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bus.address import check_url, default_url
+from bus.address import check_url, default_url, read_url
 from edgebus import __version__
 from edgebus.terminal import Exit, exit_with, exits, show, show_json
 
@@ -253,7 +253,11 @@ def acl(
     with exits():
         chosen = [find_service(service)] if service else all_services()
         show_users(
-            chosen, narrowed=service is not None, hashes=read_hashes(given or []), url=_url(redis), as_file=as_file
+            chosen,
+            narrowed=service is not None,
+            hashes=read_hashes(given or []),
+            url=_url(redis, is_for_others=True),
+            as_file=as_file,
         )
 
 
@@ -439,7 +443,8 @@ def lab_chaos(
     raise typer.Exit(code)
 
 
-def _url(given: str | None) -> str:
+def _url(given: str | None, *, is_for_others: bool = False) -> str:
+    """Return the URL of Redis, checked; for what is only printed, its files may be those of another machine."""
     url = given or default_url()
-    check_url(url)
+    (read_url if is_for_others else check_url)(url)
     return url
