@@ -115,7 +115,8 @@ class Client:
         self._task: asyncio.Task[None] | None = None
         self._over: Exception | None = ClientClosed("the client is not open: use `async with`")
         self._connections = 0
-        self._not_before: float | None = None
+        self._back_at: float | None = None
+        self._least_s = 0.0
         self._waits_rarely = False
         self._told: str | None = None
 
@@ -264,16 +265,14 @@ class Client:
             link = await self._reopen()
 
     def _pause_s(self, attempt: int) -> float:
-        """Return how long to wait now: as was advised, rarely, or by the dice."""
-        at, self._not_before = self._not_before, None
+        """Return how long to wait now: as a leaving edge advised, rarely, or by the dice but for what was asked for."""
+        back_at, self._back_at = self._back_at, None
+        least_s, self._least_s = self._least_s, 0.0
         is_rare, self._waits_rarely = self._waits_rarely, False
-        if at is not None:
-            return max(0.0, at - self._timing.clock())
-        return rarely_s(self._timing.dice()) if is_rare else delay_s(attempt, self._timing.dice())
-
-    def _advise(self, wait_s: float) -> None:
-        """Take note that whoever answers wants to be left alone for a while."""
-        self._not_before = self._timing.clock() + wait_s
+        if back_at is not None:
+            return max(0.0, back_at - self._timing.clock())
+        dice = self._timing.dice()
+        return max(least_s, rarely_s(dice) if is_rare else delay_s(attempt, dice))
 
     async def _reopen(self) -> Link | None:
         """Open another connection, None where that did not go well; raise what no time will mend."""
@@ -291,7 +290,7 @@ class Client:
         """Take note of when to try again."""
         self._waits_rarely = isinstance(error, TokenFault | Redirected) and self._connections > 0
         if error.retry_after_s is not None:  # everybody was told the same, so the dice spread them
-            self._advise(error.retry_after_s + delay_s(0, self._timing.dice()))
+            self._least_s = error.retry_after_s + delay_s(0, self._timing.dice())
         self._note(error)
 
     def _took_refusal(self, error: Dismissed) -> None:
@@ -304,8 +303,7 @@ class Client:
             self._note(error)
         elif isinstance(error, AuthenticationFailed) and not error.is_handshake:
             self._token.rejected(error)
-            if error.retry_after_ms is not None:
-                self._advise(advised_s(error.retry_after_ms))
+            self._least_s = advised_s(error.retry_after_ms or 0)
         else:
             raise error
 
@@ -346,7 +344,7 @@ class Client:
                 self._take(link, renewal, await link.next())
         except Disconnected as error:
             reason = str(error)
-            self._not_before = link.come_back_at
+            self._back_at = link.come_back_at
         except AuthenticationFailed as error:
             reason = str(error)
             self._took_refusal(error)

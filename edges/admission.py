@@ -117,7 +117,8 @@ class Admission:
         """Return with what the client is sent away if its token was revoked, else None."""
         if not self._gate.is_revoked(self.caller):
             return None
-        return Refusal(Code.AUTH_FAILED, "the token was revoked; get a new one")
+        retry_after_ms = self._gate.retry_after_ms(self.caller)
+        return Refusal(Code.AUTH_FAILED, "the token was revoked; get a new one", retry_after_ms=retry_after_ms)
 
 
 def iso(seconds: float | None) -> str | None:

@@ -157,7 +157,7 @@ class Edge:
 
         """
         self._prepare_tls()
-        gate = Gate(self.settings, is_revoked=self._revoked.concerns)
+        gate = Gate(self.settings, is_revoked=self._revoked.concerns, revoked_ms=self._revoked.revoked_ms)
         around = Surroundings(
             self.service,
             self.settings,

@@ -1,9 +1,12 @@
 """Who gets in: from a token to its caller, by the keys that were set up, the rules, and what was revoked."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from bus.revocation import KEPT_S
 from edges.access import ADMIN, Caller
 from edges.keys import Key, Keyring, UnusableKey, keys_of_jwks, public_key, secret_key
 from edges.published import PublishedKeys, check_jwks_url
@@ -12,6 +15,9 @@ from edges.tokens import Rules, TokenRefused, caller_of, claims_of, key_name
 
 __all__ = ["Gate", "rules_of"]
 
+_LEAST_RETRY_MS: Final = 1_000
+"""Where a new token should count by now and does not, clocks differ; nobody should ask again and again for that."""
+
 
 class Gate:
     """Takes tokens, or refuses them.
@@ -19,6 +25,7 @@ class Gate:
     Args:
         settings: those that begin with ``auth_``, and ``anonymous_permissions``.
         is_revoked: tells whether a caller's token was revoked.
+        revoked_ms: tells when every token of a caller's user was, milliseconds since the epoch; None: not all were.
         clock: seconds since the epoch.
 
     Attributes:
@@ -35,6 +42,7 @@ class Gate:
         settings: EdgeSettings,
         *,
         is_revoked: Callable[[Caller], bool] = lambda _: False,
+        revoked_ms: Callable[[Caller], int | None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.rules = rules_of(settings)
@@ -46,7 +54,7 @@ class Gate:
         if permissions is None:
             permissions = (ADMIN,) if self.is_open else ()
         self.anonymous = Caller(permissions=frozenset(permissions))
-        self.is_revoked, self._clock = is_revoked, clock
+        self.is_revoked, self._revoked_ms, self._clock = is_revoked, revoked_ms, clock
 
     def now_s(self) -> float:
         """Return the time that tokens go by, seconds since the epoch."""
@@ -64,8 +72,20 @@ class Gate:
         keys = self._fixed if self.published is None else await self.published.keys(kid)
         caller = caller_of(claims_of(token, Keyring(keys).candidates(kid)), self.rules, self._clock())
         if self.is_revoked(caller):
-            raise TokenRefused("the token was revoked; get a new one")
+            raise TokenRefused("the token was revoked; get a new one", self.retry_after_ms(caller))
         return caller
+
+    def retry_after_ms(self, caller: Caller) -> int | None:
+        """Return when a new token of a revoked user counts, even one that gives its issue in whole seconds.
+
+        None where a new one counts at once, or none ever will.
+        """
+        revoked_ms = self._revoked_ms(caller)
+        if revoked_ms is None:
+            return None
+        counts_s = math.floor(revoked_ms / 1000 + self.rules.leeway_s) + 1
+        wait_ms = math.ceil((counts_s - self._clock()) * 1000)
+        return max(_LEAST_RETRY_MS, wait_ms) if wait_ms < KEPT_S * 1000 else None
 
 
 _NO_KEYS = (

@@ -73,6 +73,13 @@ class Revoked:
         at_ms = self._known.get(user)
         return at_ms is not None and (caller.issued_after is None or caller.issued_after * 1000 <= at_ms)
 
+    def revoked_ms(self, caller: Caller) -> int | None:
+        """Return when every token of a caller's user was revoked, None where it was one token alone, or none."""
+        if caller.user_id is None:
+            return None
+        user, *_ = caller.revocable_by
+        return self._known.get(user)
+
     def take(self, message: bytes) -> None:
         """Take what came on the channel; whatever it is, there is something new."""
         revocation = Revocation.parse(message)

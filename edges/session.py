@@ -349,7 +349,7 @@ class Session:
         try:
             await self._admission.admit(tokens)
         except TokenRefused as refused:
-            self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to))
+            self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to, refused.retry_after_ms))
         except KeysUnavailable as error:
             self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, replies.RETRY_AFTER_MS))
         else:

@@ -26,7 +26,14 @@ _jws: Final = jwt.PyJWS(algorithms=["HS256", "RS256", "ES256", "EdDSA"])
 
 
 class TokenRefused(Exception):
-    """A token is not taken; the sentence names what is wrong with it, and quotes nothing of it."""
+    """A token is not taken; the sentence names what is wrong with it, and quotes nothing of it.
+
+    ``retry_after_ms``: from when on another one may be taken, where that is known and not at once.
+    """
+
+    def __init__(self, sentence: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after_ms = retry_after_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,22 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
-from bus.revocation import Revocations, of_user
+from bus.revocation import REVOKED, of_user
 from clients import AuthenticationFailed, Received, Refused, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
+from edges.gate import Gate
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
-from tests.clients.fake_edge import eventually, take
+from tests.clients.fake_edge import Waiting, eventually, take
 from tests.edges.signing import SECRET, token
 
 READ = ["workflow:read"]
@@ -29,6 +32,24 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("EDGEBUS_"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+
+
+class Clock:
+    """What edges take for the time: the real one, and what the test adds."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let tokens end when the test says so."""
+    clock = Clock()
+    monkeypatch.setattr("edges.edge.Gate", partial(Gate, clock=clock))
+    return clock
 
 
 @pytest.fixture
@@ -92,43 +113,53 @@ async def test_no_token_is_a_no(broker: EmbeddedBroker) -> None:
         assert edge.statistics()[0].accepted == 1
 
 
-async def test_renewed_by_itself(broker: EmbeddedBroker, producer: Producer) -> None:
-    """A token that expires is renewed by the callback on the same connection; subscriptions notice nothing."""
-    shown: list[str] = []
+async def test_renewed_by_itself(broker: EmbeddedBroker, producer: Producer, clock: Clock) -> None:
+    """A token that expires is renewed by the callback on the same connection; subscriptions notice nothing.
+
+    That the first token's end has passed shows at another client that had no other.
+    """
+    shown = [token("alice", READ, exp=clock() + 1_000)]
 
     async def fresh() -> str:
-        shown.append(token("alice", READ, exp=time.time() + (3600 if shown else 1.0)))
-        return shown[-1]
+        shown.append(token("alice", READ, exp=clock() + 3_600))
+        return shown[-2]
 
-    async with running(broker, auth_warning_s=0.6) as (_, url), connect(url, token=fresh) as client:
-        async with client.subscribe("workflow:1") as events:
-            await eventually(lambda: len(shown) == 2)
-            end_s = time.time() + 0.8
-            await eventually(lambda: time.time() > end_s)
+    async with running(broker) as (_, url), connect(url, token=fresh) as client, connect(url, token=shown[0]) as other:
+        async with client.subscribe("workflow:1") as events, other.subscribe("workflow:1") as ended:
+            clock.ahead_s = 980
+            await eventually(lambda: len(shown) == 3)
+            clock.ahead_s = 1_001
+            with pytest.raises(AuthenticationFailed):
+                await take(ended, 2)
             await producer.publish(WorkflowStarted(workflow_id="1"))
             [event] = await take(events)
         assert isinstance(event, Received)
         assert client.statistics().connections == 1
 
 
-async def test_expired_without_renewal_is_a_no(broker: EmbeddedBroker) -> None:
+async def test_expired_without_renewal_is_a_no(broker: EmbeddedBroker, clock: Clock) -> None:
     """A token that is a mere text ends with its time, and the client with it."""
-    async with running(broker) as (_, url), connect(url, token=token("alice", READ, exp=time.time() + 0.5)) as client:
+    shown = token("alice", READ, exp=clock() + 1_000)
+    async with (
+        running(broker) as (_, url),
+        connect(url, token=shown) as client,
+        client.subscribe("workflow:1") as events,
+    ):
+        clock.ahead_s = 1_001
         with pytest.raises(AuthenticationFailed):
-            await take(client.subscribe("workflow:1"), 2)  # an interruption may come first
+            await take(events, 2)  # an interruption comes first
 
 
-async def test_room_lost_by_a_renewal(broker: EmbeddedBroker, producer: Producer) -> None:
+async def test_room_lost_by_a_renewal(broker: EmbeddedBroker, producer: Producer, clock: Clock) -> None:
     """A subscription that the new token does not open ends with a refusal; the others go on."""
-    shown: list[str] = []
+    tokens = [
+        token("alice", [*READ, "pool:read"], exp=clock() + 1_000),
+        token("alice", READ, exp=clock() + 3_600),
+    ]
 
-    def fresh() -> str:
-        permissions = READ if shown else [*READ, "pool:read"]
-        shown.append(token("alice", permissions, exp=time.time() + (3600 if shown else 1.0)))
-        return shown[-1]
-
-    async with running(broker, auth_warning_s=0.6) as (_, url), connect(url, token=fresh) as client:
+    async with running(broker) as (_, url), connect(url, token=lambda: tokens.pop(0)) as client:
         async with client.subscribe("workflow:1") as kept, client.subscribe("pool:1") as lost:
+            clock.ahead_s = 980
             with pytest.raises(Refused, match="FORBIDDEN"):
                 await take(lost)
             await producer.publish(WorkflowStarted(workflow_id="1"))
@@ -137,15 +168,29 @@ async def test_room_lost_by_a_renewal(broker: EmbeddedBroker, producer: Producer
 
 
 async def test_revoked_comes_back_with_a_new_token(broker: EmbeddedBroker, producer: Producer) -> None:
-    """A revoked token ends the connection; a client that can get a new one goes on where it was."""
+    """A revoked token ends the connection; a client that can get a new one goes on where it was.
+
+    A new one counts ``auth_leeway_s`` after the revocation, so the edge says when to come back with it. Here the user
+    was revoked 2 s ago, and the time for which the client waits passes at the issuer only: no test waits for it.
+    """
+    waiting, first = Waiting(), token("alice", READ, iat=time.time() - 10)
 
     def fresh() -> str:
-        return token("alice", READ, iat=time.time())
+        return token("alice", READ, iat=time.time() + sum(waiting.slept)) if waiting.slept else first
 
-    async with running(broker) as (_, url), connect(url, token=fresh) as client:
-        async with client.subscribe("workflow:1") as events, Revocations(broker.url, name="test") as revocations:
-            await revocations.revoke(of_user("alice"))
+    async with running(broker) as (_, url), connect(url, token=fresh, settings=waiting.settings()) as client:
+        async with client.subscribe("workflow:1") as events:
+            await revoke(broker, int(time.time() * 1000) - 2_000)
             await eventually(lambda: client.statistics().connections == 2)
             await producer.publish(WorkflowStarted(workflow_id="1"))
             found = await take(events, 3)
         assert any(isinstance(value, Received) for value in found)
+    [wait_s] = waiting.slept
+    assert wait_s <= 4.0
+
+
+async def revoke(broker: EmbeddedBroker, at_ms: int) -> None:
+    """Revoke every token that the user had at some time, as somebody with redis-cli would."""
+    async with Redis.from_url(broker.url) as redis:
+        await redis.zadd(REVOKED, {of_user("alice"): at_ms})
+        await redis.publish(REVOKED, f"{of_user('alice')} {at_ms}")

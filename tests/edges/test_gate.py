@@ -115,3 +115,29 @@ async def test_time_is_the_gates() -> None:
     late = Gate(EdgeSettings(auth_secret=HIDDEN), clock=lambda: 4_000_000_000.0)
     with pytest.raises(TokenRefused, match="expired"):
         await late.admit(token())
+
+
+@pytest.mark.parametrize(
+    ("revoked_ms", "now_s", "retry_after_ms"),
+    [
+        (1_000_000, 1_000.0, 6_000),
+        (1_000_999, 1_001.0, 5_000),
+        (1_001_000, 1_001.25, 5_750),
+        (1_000_000, 1_005.5, 1_000),
+        (1_000_000, 2_000.0, 1_000),
+        (10**15 - 1, 1_000.0, None),
+        (None, 1_000.0, None),
+    ],
+)
+def test_refusal_says_when_a_new_token_counts(revoked_ms: int | None, now_s: float, retry_after_ms: int | None) -> None:
+    """The leeway after the revocation, to the next whole second, since many issuers write no others.
+
+    A second at least, where clocks differ; nothing where a new token counts at once, or never will.
+    """
+    settings = EdgeSettings(auth_secret=HIDDEN, auth_leeway_s=5)
+    gate = Gate(settings, revoked_ms=lambda _: revoked_ms, clock=lambda: now_s)
+    assert gate.retry_after_ms(Caller("alice")) == retry_after_ms
+    if revoked_ms is None or retry_after_ms is None:
+        return
+    issued_s = int(now_s + retry_after_ms / 1000)
+    assert (issued_s - settings.auth_leeway_s) * 1000 > revoked_ms

@@ -280,6 +280,23 @@ async def test_revoked_on_every_replica_at_once(
         await member(edge, open_client, token("alice", jti="t3", iat=time.time() + LEEWAY_S))
 
 
+async def test_refusal_of_a_revoked_token_says_when_to_come_back(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """To the client that is in, and to one that comes with it; one that was revoked alone may be replaced at once."""
+    edge = await start_edge(broker, auth_required=True, auth_secret=SECRET)
+    inside = [await member(edge, open_client, token(name, jti=f"of {name}")) for name in ("alice", "bob")]
+    async with Revocations(broker.url, name="test") as revocations:
+        await revocations.revoke(of_user("alice"))
+        await revocations.revoke(of_token("of bob"))
+    user, alone = [(await client.message())["data"] for client in inside]
+    assert 1_000 <= user["retry_after_ms"] <= (LEEWAY_S + 1) * 1000
+    assert alone == {}
+    again = await open_client(edge)
+    again.request("auth", token=token("alice"))
+    assert 1_000 <= (await again.message())["data"]["retry_after_ms"] <= (LEEWAY_S + 1) * 1000
+
+
 async def test_revoked_though_the_clock_of_the_issuer_was_ahead(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
 ) -> None:
