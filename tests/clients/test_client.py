@@ -1,6 +1,7 @@
 """Connections: when they are made anew, when not, what tokens and requests do meanwhile."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from clients import (
     connect,
 )
 from clients.client import Client
+from clients.dialing import dial
 from clients.settings import ClientSettings
 from producers.services.mahavishnu import SERVICE, WorkflowStarted, WorkflowStatus
 from tests.clients.fake_edge import CHANNEL, Talk, Waiting, at, eventually, fake_edge, short, take
@@ -386,8 +388,15 @@ async def test_fault_of_the_token_function_is_raised_by_the_first_connection() -
 
 
 @pytest.mark.parametrize("silence", ["refused", "deaf"])
-async def test_edge_that_does_not_look_at_the_token_is_not_connected(silence: str) -> None:
+async def test_edge_that_does_not_look_at_the_token_is_not_connected(
+    silence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until the edge has answered to the token there is no connection; the reason is told."""
+
+    async def patient(url: str, settings: ClientSettings) -> Any:
+        return await dial(url, replace(settings, open_timeout_s=60))
+
+    monkeypatch.setattr("clients.link.dial", patient)  # the time is for the answer alone
     async with fake_edge() as edge:
         settings = ClientSettings(open_timeout_s=5 if silence == "refused" else 0.05)
         opening = asyncio.create_task(opened(connect(edge.url, token="t", settings=settings)))
