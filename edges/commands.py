@@ -3,7 +3,6 @@
 Knows rooms, permissions and limits; of the conversation only how to answer, and how to run what must wait.
 """
 
-import functools
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any, Protocol
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable, ChannelError
-from bus.replay import Start
+from bus.replay import Replay, Start
 from edges import replies
 from edges.admission import Admission
 from edges.limits import LimitReached
@@ -25,9 +24,11 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Run(Protocol):
-    """Runs what must wait; the commands behind it wait for it."""
+    """Runs what must wait; the commands behind it wait for it, but for those that overtake what is long."""
 
-    def __call__(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None: ...
+    def __call__(
+        self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None, *, is_long: bool = False
+    ) -> None: ...
 
 
 class Commands:
@@ -74,18 +75,30 @@ class Commands:
 
     async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
         with self._telling("subscribe", command.reply_to):
-            await self._memberships.open_and_join(channel, lambda room: self._answer(replies.subscribed(room, command)))
+            await self._memberships.open(channel)
+            self._check(channel, command)
+            self._memberships.join(channel, lambda room: self._answer(replies.subscribed(room, command)))
 
     async def _resume(self, channel: Channel, command: Subscribe, start: Start) -> None:
+        def answer(replay: Replay) -> None:
+            self._check(channel, command)
+            self._answer(replies.resumed(channel, command, replay))
+
         with self._telling("subscribe", command.reply_to):
-            answer = functools.partial(replies.resumed, channel, command)
-            await self._memberships.resume(channel, start, lambda replay: self._answer(answer(replay)))
+            await self._memberships.resume(channel, start, answer)
+
+    def _check(self, channel: Channel, command: Subscribe) -> None:
+        """Look once more whether the client may: a token that opens less may have overtaken the command."""
+        if not self._admission.may_read(channel):
+            raise Refused(self._admission.forbidden("subscribe", channel, command.reply_to))
 
     @contextmanager
     def _telling(self, verb: str, reply_to: str | None) -> Iterator[None]:
-        """Answer with what Redis, or the lack of it, makes impossible."""
+        """Answer with what Redis, or the lack of it, makes impossible, or with what a new token does."""
         try:
             yield
+        except Refused as refused:
+            self._answer(refused.refusal)
         except BusError as error:
             self._answer(self.unavailable(error, verb, reply_to))
 
@@ -109,7 +122,7 @@ class Commands:
 
     def ask(self, command: Ask) -> None:
         """Answer a request of the service."""
-        self._run(self._ask(command), command.name, command.reply_to)
+        self._run(self._ask(command), command.name, command.reply_to, is_long=True)
 
     async def _ask(self, command: Ask) -> None:
         request = self._around.service.request(command.name)

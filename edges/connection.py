@@ -28,6 +28,7 @@ from edges.protocol import (
     OUR_BUG,
     SLOW,
     STUCK,
+    TOO_BIG_YET,
     TOO_MANY_PARTS,
     CloseCode,
     Notice,
@@ -355,6 +356,8 @@ class Connection(asyncio.Protocol):
             self._take(cast(Frame, frame))
         if self._websocket.is_too_big and self._phase is _Phase.OPEN:
             self._around.registry.limited["max_message_bytes"] += 1
+        if session is not None and self._phase is _Phase.OPEN:
+            self._may_come(self._websocket.held_bytes)
         self._send_pending()
         # Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
         is_whole = bool(frames) and not self._assembly.is_under_way and not self._websocket.reader.buffer
@@ -384,8 +387,16 @@ class Connection(asyncio.Protocol):
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session; it reads text and binary alike."""
-        if self._session is not None:
+        if self._session is not None and self._may_come(len(data)):
             self._session.message(data)
+
+    def _may_come(self, size: int) -> bool:
+        """Tell whether a message may have ``size`` bytes; from a client that has shown no token, few are taken."""
+        if self._session is None or self._session.may_have(size):
+            return True
+        self._around.registry.limited["max_message_bytes"] += 1
+        self.close(TOO_BIG_YET)
+        return False
 
     # Frames to the client.
 

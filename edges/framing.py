@@ -41,6 +41,11 @@ class WebSocket(ServerProtocol):
         """Whether the opening handshake is done, and no end of either side has come."""
         return self.state is OPEN
 
+    @property
+    def held_bytes(self) -> int:
+        """How much has come of a message that is not whole yet."""
+        return (self.current_size or 0) + len(self.reader.buffer)
+
     def fail(self, code: int, reason: str = "") -> None:
         """Note a message that is too big, and give it our reason."""
         self.is_too_big = code == TOO_BIG.code

@@ -15,6 +15,7 @@ LIMITS: Final = (
     "max_fragments",
     "max_rooms",
     "max_waiting_commands",
+    "max_waiting_command_bytes",
     "max_waiting_bytes",
     "slow_deadline_s",
     "max_connections",
@@ -62,6 +63,10 @@ class TokenBucket:
             self._tokens -= tokens
             return 0.0
         return (tokens - self._tokens) / self._rate
+
+    def charge(self, tokens: int) -> None:
+        """Take ``tokens`` that need not be there: what was let in turned out to cost more, and is paid off later."""
+        self._tokens -= tokens
 
     def is_full(self, now: float) -> bool:
         """Tell whether it is as good as new."""

@@ -64,6 +64,8 @@ class Memberships:
         self._waiting_bytes = waiting_bytes
         self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
         self._has_ended = self._is_behind = False
+        self._replayed: Channel | None = None
+        """The channel of which the client is given a replay, until it is in the room or has left."""
 
     def __len__(self) -> int:
         return len(self.rooms)
@@ -71,13 +73,28 @@ class Memberships:
     def __contains__(self, channel: Channel) -> bool:
         return channel.name in self.rooms
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the client is being given a replay, which was answered."""
+        return self._replayed is not None
+
+    @property
+    def channels(self) -> list[Channel]:
+        """What the client is given events of."""
+        return [*self.rooms.values(), *([] if self._replayed is None else [self._replayed])]
+
     def end(self) -> None:
         """Leave every room for good. What is under way is let go on, and finds no way in."""
         self._has_ended = True
         self.leave_all()
 
     def leave(self, channel: Channel) -> None:
-        """Leave a room; one that the client is not in is ignored."""
+        """Leave a room, or have no more of its replay; one that the client is not in is ignored."""
+        if channel == self._replayed:
+            self._replayed = None
+        self._leave(channel)
+
+    def _leave(self, channel: Channel) -> None:
         if self.rooms.pop(channel.name, None) is not None:
             self._hub.leave(channel, self._reader)
 
@@ -146,29 +163,24 @@ class Memberships:
         self._lag(channel)
         return True
 
-    async def open_and_join(self, channel: Channel, answer: Callable[[Room], None]) -> None:
-        """Join a room that may have to be opened first.
+    async def open(self, channel: Channel) -> None:
+        """Open a room, if it is not yet; the client then joins it, before anything else waits.
 
         Raises:
             BusError: it cannot be; the client is in no other rooms than before.
 
         """
         await self._hub.open(channel)
-        self.join(channel, answer)
 
-    async def switch(self, channel: Channel, answer: Callable[[Room], None]) -> None:
-        """Go to one room and leave the others.
-
-        Raises:
-            BusError: the new one cannot be had; the client stays where it is.
-
-        """
-        await self._hub.open(channel)
+    def switch(self, channel: Channel, answer: Callable[[Room], None]) -> None:
+        """Go to one room, which is open, and leave the others."""
         self.leave_all(but=channel)
         self.join(channel, answer)
 
     async def resume(self, channel: Channel, start: Start, answer: Callable[[Replay], None]) -> None:
         """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole.
+
+        From the answer on, leaving the room ends it.
 
         Raises:
             LimitReached: too many others do so; the client is in no other rooms than before.
@@ -176,16 +188,25 @@ class Memberships:
 
         """
         given = deque[str | None](maxlen=_GIVEN_LINES)
-        async with self._hub.turns.turn(self._network) as turn:
-            await self._hub.open(channel)
-            replay = await self._hub.replay(channel, start)
-            self.leave(channel)
-            answer(replay)
-            at = await self._replay(channel, replay, given, turn)
-        del replay  # a client that reads slowly holds no lines without a turn
-        while at is not None and not self._has_ended:
-            await self._reader.drained()
-            at = await self._go_on(channel, at, given)
+        try:
+            async with self._hub.turns.turn(self._network) as turn:
+                await self._hub.open(channel)
+                replay = await self._hub.replay(channel, start)
+                self._leave(channel)
+                self._replayed = channel
+                answer(replay)
+                at = await self._replay(channel, replay, given, turn)
+            del replay  # a client that reads slowly holds no lines without a turn
+            while at is not None and self._goes_on:
+                if await self._is_drained(None):
+                    at = await self._go_on(channel, at, given)
+        finally:
+            self._replayed = None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the client still wants the rest of its replay."""
+        return self._replayed is not None and not self._has_ended
 
     # Catching up.
 
@@ -202,8 +223,10 @@ class Memberships:
 
         Return None then; or where the client stands, when it has to give way to others.
         """
-        while not self._has_ended:
+        while self._goes_on:
             count = await self._give(replay.lines, turn)
+            if not self._goes_on:
+                return None
             given.extend(line.position for line in replay.lines[:count])
             if count is not None:
                 return replay.position if count == len(replay.lines) else replay.lines[count - 1].position
@@ -237,7 +260,7 @@ class Memberships:
     async def _give(self, lines: Sequence[Arrived], turn: Turn) -> int | None:
         """Give lines; return how many when the client then has to give way to others, None when all were given."""
         left = lines
-        while left and not self._has_ended:
+        while left and self._goes_on:
             count = self._fitting(left)
             self._write(left[:count])
             left = left[count:]
@@ -245,15 +268,19 @@ class Memberships:
                 return len(lines) - len(left)
         return None
 
-    async def _is_drained(self, turn: Turn) -> bool:
-        """Wait until the client has read most of what was written; tell whether it did while it had its turn."""
-        while True:
+    async def _is_drained(self, turn: Turn | None) -> bool:
+        """Wait until the client has read most of what was written; tell whether it did while it had its turn.
+
+        It has none any more when it wants no more; with no ``turn`` it waits for as long as it does.
+        """
+        while self._goes_on:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._reader.drained()
                     return True
-            if turn.is_over:
+            if turn is not None and turn.is_over:
                 return False
+        return False
 
     def _fitting(self, lines: Sequence[Arrived]) -> int:
         """Return how many of ``lines`` may be written at once; one always may."""
@@ -265,6 +292,6 @@ class Memberships:
         self._reader.write(b"".join(frame for frame in frames if frame is not None))
 
     def _enter(self, channel: Channel) -> None:
-        if not self._has_ended and self._hub.join_now(channel, self._reader) is not None:
+        if self._goes_on and self._hub.join_now(channel, self._reader) is not None:
             self.rooms[channel.name] = channel
             self._lag(channel)

@@ -73,10 +73,14 @@ def no_token_yet(command: Command | Refusal) -> Refusal:
     return Refusal(Code.AUTH_REQUIRED, sentence, command.verb, _reply_to(command))
 
 
-def too_many_messages(command: Command | Refusal, rate: int, wait_s: float) -> Refusal:
-    """Return the answer to a message beyond ``rate`` per second; in ``wait_s`` the next one may come."""
+def too_many_messages(command: Command | Refusal | None, rate: int, wait_s: float) -> Refusal:
+    """Return the answer to a message beyond ``rate`` per second; in ``wait_s`` the next one may come.
+
+    Of a message that was too large to be read for its answer, ``command`` is None.
+    """
     sentence = f"message_rate_limit: more than {rate} messages per second; wait, then repeat"
-    return Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, command.verb, _reply_to(command), _ms(wait_s))
+    verb = None if command is None else command.verb
+    return Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, verb, _reply_to(command), _ms(wait_s))
 
 
 def too_many_rooms(count: int, command: Subscribe) -> Refusal:
@@ -103,7 +107,7 @@ def failed(verb: str, reply_to: str | None) -> Refusal:
     return Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log", verb, reply_to)
 
 
-def _reply_to(command: Command | Refusal) -> str | None:
+def _reply_to(command: Command | Refusal | None) -> str | None:
     return getattr(command, "reply_to", None)
 
 

@@ -17,7 +17,7 @@ from edges.admission import Admission
 from edges.commands import Commands
 from edges.dialects import ENVELOPE, FLAT, Dialect, decides
 from edges.door import Visitor
-from edges.inbox import Inbox, Source
+from edges.inbox import Inbox, Item, Source
 from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
 from edges.protocol import (
@@ -52,6 +52,10 @@ from edges.tokens import TokenRefused
 __all__ = ["Session"]
 
 _ENTER_RETRY_S: Final = 1.0
+_UNIT_BYTES: Final = 8 * 1024
+"""A message counts once more for every so many bytes; only a smaller one is read when it is over the rate."""
+_BESIDE_TOKEN_BYTES: Final = 1024
+"""What stands around a token in a message, at the most."""
 _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
 
@@ -101,7 +105,14 @@ class Session:
             waiting_bytes=around.settings.max_waiting_bytes,
             network=network_of(speaker.visitor.address),
         )
-        self._inbox = Inbox(speaker, around.settings.max_waiting_commands, self._carry_out, around.spawn)
+        settings = around.settings
+        self._inbox = Inbox(
+            speaker,
+            settings.max_waiting_commands,
+            settings.max_waiting_command_bytes,
+            self._carry_out,
+            around.spawn,
+        )
         self._welcome_is_due = True
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._has_ended = self._is_entering = self._knows_outage = False
@@ -124,7 +135,7 @@ class Session:
     def begin(self) -> None:
         """Look at the token that came with the handshake; then wait for a message, or welcome who says nothing."""
         if self._tokens:
-            self._run(self._show(), "auth")
+            self._run_ahead(self._show())
             return
         self._welcome_timer = self._loop.call_at(self._silent_until, self._welcome_silent)
 
@@ -198,13 +209,41 @@ class Session:
 
     # Messages.
 
+    def may_have(self, size: int) -> bool:
+        """Tell whether a message may have ``size`` bytes: before a token, no more than one takes."""
+        may_be_anybody = self._admission.is_locked and not self._inbox.is_busy_ahead
+        return not may_be_anybody or size <= self._around.settings.auth_max_token_bytes + _BESIDE_TOKEN_BYTES
+
     def message(self, text: bytes) -> None:
-        """Take one message; it is answered once, in its turn."""
-        understood = self._understood(text)
-        wait_s = self._bucket.take(self._loop.time())
-        command = understood if wait_s == 0 else self._too_many(understood, wait_s)
-        if command is not None and self._inbox.put(command):
-            self._around.registry.limited["max_waiting_commands"] += 1
+        """Take one message; it is answered once, in its turn. What it costs is paid before anything looks inside."""
+        now = self._loop.time()
+        wait_s = self._bucket.take(now)
+        if wait_s > 0:
+            self._refuse(text, wait_s)
+            return
+        self._bucket.charge(len(text) // _UNIT_BYTES)
+        limit = self._put(text, self._understood(text))
+        if limit is not None:
+            self._around.registry.limited[limit] += 1
+
+    def _put(self, text: bytes, understood: Command | Refusal) -> str | None:
+        """Have a command carried out in its turn; one that must wait for that is kept as it came.
+
+        Return the name of the limit that was reached by waiting.
+        """
+        match understood:
+            case Authenticate():
+                return self._inbox.put_ahead(understood)
+            case Ping():
+                return self._inbox.overtake(understood)
+            case Leave(channel):
+                return self._inbox.overtake(understood, channel)
+            case Subscribe(channel):
+                return self._inbox.put(text if self._inbox.is_busy else understood, channel)
+            case Refusal():
+                return self._inbox.put(understood)
+            case _:
+                return self._inbox.put(text if self._inbox.is_busy else understood)
 
     def _understood(self, text: bytes) -> Command | Refusal:
         command: Command | Refusal
@@ -236,28 +275,31 @@ class Session:
         self._memberships.leave_all()
         self.dialect, self._welcome_is_due = dialect, True
 
-    def _too_many(self, command: Command | Refusal, wait_s: float) -> Refusal | None:
+    def _refuse(self, text: bytes, wait_s: float) -> None:
+        """Answer a message over the rate; only a small one is read, for the id that its answer names."""
         self._around.registry.limited["message_rate_limit"] += 1
         if self._patience.ends(self._loop.time()):
             self._speaker.close(ABUSE)
-            return None
-        return replies.too_many_messages(command, self._around.settings.message_rate_limit, wait_s)
+            return
+        command = self._understood(text) if len(text) <= _UNIT_BYTES else None
+        self._inbox.put(replies.too_many_messages(command, self._around.settings.message_rate_limit, wait_s))
 
     # Commands.
 
-    def _carry_out(self, command: Command | Refusal) -> None:
+    def _carry_out(self, item: Item) -> None:
+        command = self._understood(item) if isinstance(item, bytes) else item
         if self._admission.is_locked and not self._may_be_said(command.verb):
             self._dismiss(replies.no_token_yet(command))
             return
         if self.dialect is FLAT and not self._is_undecided and not isinstance(command, Authenticate):
-            self._greet_flat(may_enter=not isinstance(command, Switch))
+            self._greet_flat(may_enter=not isinstance(command, Switch) and not self._inbox.is_busy)
         match command:
             case Refusal():
                 self._answer(command)
             case Ping(reply_to):
                 self._answer(Pong(reply_to))
             case Authenticate():
-                self._run(self._authenticate(command), "auth", command.reply_to)
+                self._run_ahead(self._authenticate(command), command.reply_to)
             case Leave():
                 self._commands.leave(command)
             case Subscribe():
@@ -273,9 +315,15 @@ class Session:
         if may_enter:
             self._enter_first_room()
 
-    def _run(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None) -> None:
-        """Run what must wait; the commands behind it wait for it."""
-        self._inbox.run(self._guard(work, verb, reply_to), f"command of {self._speaker.name}")
+    def _run(
+        self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None = None, *, is_long: bool = False
+    ) -> None:
+        """Run what must wait; the commands behind it wait for it, but for those that overtake what is long."""
+        self._inbox.run(self._guard(work, verb, reply_to), f"command of {self._speaker.name}", is_long=is_long)
+
+    def _run_ahead(self, work: Coroutine[Any, Any, None], reply_to: str | None = None) -> None:
+        """Look at a token, beside what is under way; whatever comes waits for it."""
+        self._inbox.run_ahead(self._guard(work, "auth", reply_to), f"token of {self._speaker.name}")
 
     async def _guard(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None:
         try:
@@ -290,12 +338,17 @@ class Session:
         if not self._admission.may_read(channel):
             self._answer(self._admission.forbidden("subscribe", channel))
             return
-        reply = Reply("subscribe", {"skill": command.skill})
         try:
-            await self._memberships.switch(channel, lambda _: self._answer(reply))
+            await self._memberships.open(channel)
         except BusError as error:
             self._answer(self._commands.unavailable(error, "subscribe", None))
             self._enter_first_room()
+            return
+        if not self._admission.may_read(channel):  # a token that opens less has overtaken
+            self._answer(self._admission.forbidden("subscribe", channel))
+            return
+        reply = Reply("subscribe", {"skill": command.skill})
+        self._memberships.switch(channel, lambda _: self._answer(reply))
 
     async def _enter(self, name: str) -> None:
         """Enter the first room; nobody asked for it, so nobody would repeat what failed."""
@@ -340,7 +393,7 @@ class Session:
         else:
             self._answer(Reply("auth", self._admission.report(), command.reply_to))
             self._enter_first_room()
-        for channel in [it for it in self.rooms.values() if not self._admission.may_read(it)]:
+        for channel in [it for it in self._memberships.channels if not self._admission.may_read(it)]:
             self._memberships.leave(channel)
             self.notify(Notice("room.left", {"reason": "forbidden"}, channel.name))
 
@@ -390,6 +443,8 @@ class Session:
         self._say(message)
         if not self._is_undecided and self.dialect is ENVELOPE:
             self._welcome()
+        if self._memberships.is_replaying:  # from its answer on, a replay takes as long as the client does
+            self._inbox.let_pass()
 
     def notify(self, notice: Notice) -> bool:
         """Say something that nobody asked for, and tell whether it was said; not to a client that was not greeted yet.

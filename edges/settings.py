@@ -62,6 +62,9 @@ class EdgeSettings(BaseSettings):
     max_waiting_commands: int = Field(
         64, ge=1, description="most commands of one client that wait for the one before; then its bytes wait"
     )
+    max_waiting_command_bytes: int = Field(
+        128 * 1024, ge=1024, description="most bytes of such commands; then, too, its bytes wait"
+    )
     max_waiting_bytes: int = Field(1024 * 1024, ge=4096, description="most bytes that may wait for one client")
     slow_deadline_s: float = Field(
         10.0, gt=0, description="within which what waits for a client gets less, seconds; then it is closed with 3008"

@@ -9,7 +9,7 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.edges.bad_input_row import Row, Setup, request, rows
+from tests.edges.bad_input_row import Row, Setup, request, rows, text
 from tests.edges.peers import TEXT, frame, get, upgrade
 from tests.edges.signing import EC, ED, OTHER_SECRET, RSA, SECRET, claims, jwk, jwks, public_pem, raw, token
 
@@ -233,6 +233,15 @@ SILENCES: Final = (
         frame(TEXT, b"x" * 1_000)[:8],
     ),
 )
+TOO_BIG_YET: Final = "close 1009: before a token, a message has auth_max_token_bytes and 1 KiB"
+STRANGERS: Final = (
+    ("a request", REQUIRED, request()),
+    ("a ping of 9 KB", "pong", text({"type": "ping", "x": "x" * 9_000})),
+    ("a ping of 10 KB", TOO_BIG_YET, text({"type": "ping", "x": "x" * 10_000})),
+    ("10 KB of a message that is not whole yet", TOO_BIG_YET, frame(TEXT, b"x" * 60_000)[:10_000]),
+    ("10 KB in fragments", TOO_BIG_YET, frame(TEXT, b"x" * 5_000, fin=False) + frame(0, b"x" * 5_000, fin=False)),
+    ("64 KB of `[],`", TOO_BIG_YET, text(b'{"type":"ping","x":[' + b"[]," * 21_000 + b"0]}")),
+)
 PEM: Final = public_pem(RSA)
 WITH_PEM: Final = Setup(
     "With `auth_required` and `auth_key_file`, an RSA key.",
@@ -400,6 +409,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("Forms of tokens", FORMS, setup=WITH_SECRET),
     *rows("Claims of tokens", CLAIMS, setup=WITH_SECRET),
     *rows("Tokens in the handshake", HANDSHAKES, is_handshake=True, setup=WITH_SECRET),
+    *rows("Before a token", STRANGERS, setup=WITH_SECRET),
     *rows("No token", SILENCES, setup=HURRIED),
     *rows("Tokens and a public key", CONFUSED, setup=WITH_PEM),
     *rows("Tokens and published keys", KIDS, setup=PUBLISHED),

@@ -75,6 +75,25 @@ async def test_messages_too_many_a_second(start_edge: StartEdge, open_client: Op
     assert limited(edge)["message_rate_limit"] == 100
 
 
+async def test_messages_count_by_their_bytes(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """A large message counts for several, before anything looks inside; only a small one is read for its answer."""
+    edge = await start_edge(redis_url=NO_REDIS, message_rate_limit=1, welcome_delay_ms=LATER_MS)
+    client = await open_client(edge)
+    for number in range(2):
+        client.request("ping", f"large {number}", filler="x" * 60_000)
+    client.send(b'{"type":"ping","id":"wide","x":[' + b"[]," * 20_000 + b"0]}")
+    client.request("ping", "small")
+    replies = [message for _ in range(5) if (message := await client.message())["event"] != "session.created"]
+    assert [(it["type"], it["error_code"], it["correlation_id"]) for it in replies] == [
+        ("pong", None, "large 0"),
+        ("error", "RATE_LIMIT_EXCEEDED", None),
+        ("error", "RATE_LIMIT_EXCEEDED", None),
+        ("error", "RATE_LIMIT_EXCEEDED", "small"),
+    ]
+    assert 4_000 < replies[-1]["data"]["retry_after_ms"] <= 7_000
+    assert limited(edge) == {"message_rate_limit": 3}
+
+
 async def collected(client: Client, refusals: list[dict[str, str]]) -> Closed:
     """Return how the edge closes a client, which takes note of the errors before that."""
     try:

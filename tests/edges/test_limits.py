@@ -1,3 +1,5 @@
+import pytest
+
 from edges.limits import Patience, TokenBucket
 
 
@@ -31,6 +33,18 @@ def test_bucket_idle_never_holds_more_than_twice_the_rate() -> None:
     bucket = TokenBucket(10, now=0.0)
     assert bucket.take(3_600.0, tokens=21) > 0
     assert bucket.take(3_600.0, tokens=20) == 0.0
+
+
+def test_bucket_is_charged_beyond_what_it_holds() -> None:
+    """What was let in and costs more than there is, is paid off before the next is let in."""
+    bucket = TokenBucket(10, now=0.0)
+    assert bucket.take(0.0) == 0.0
+    bucket.charge(29)
+    assert bucket.take(0.0) == pytest.approx(1.1)
+    assert bucket.take(1.05) > 0
+    assert not bucket.is_full(2.9)
+    assert bucket.is_full(3.1)
+    assert bucket.take(1.11) == 0.0
 
 
 def test_patience_ends_with_the_hundredth_refusal_within_ten_seconds() -> None:
