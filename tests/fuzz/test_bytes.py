@@ -11,7 +11,7 @@ from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, get, upgrade
 from tests.fuzz.bounds import CONVERSATION, MESSAGES, VALUE, mangled
 from tests.fuzz.stage import Stage, client_frame
 
-STATUSES: Final = {200, 400, 404, 405, 414, 426, 431, 505}
+STATUSES: Final = {200, 400, 403, 404, 405, 414, 426, 431, 505}
 """What a request that is no handshake may be answered with (protocol.md; RFC 9110; RFC 6455, section 4.2.2)."""
 CODES: Final = {1005, *range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 """What a close may hold (RFC 6455, section 7.4), and 1005 for nothing; a client gets its own back. Ours is logged."""
