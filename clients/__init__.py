@@ -9,6 +9,12 @@
 Rests on edges' answers, never on Redis. What a subscription yields stands in ``clients.values``.
 """
 
+import os
+import runpy
+
+_house = os.path.dirname(os.path.dirname(__file__))
+runpy.run_path(os.path.join(_house, "bus", "neighbours.py"))["check"](_house, "bus")
+
 from clients.client import Client, connect
 from clients.errors import (
     AlreadyFollowed,

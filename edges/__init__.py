@@ -6,6 +6,12 @@
         ...
 """
 
+import os
+import runpy
+
+_house = os.path.dirname(os.path.dirname(__file__))
+runpy.run_path(os.path.join(_house, "bus", "neighbours.py"))["check"](_house, "bus")
+
 from edges.edge import Edge
 from edges.settings import EdgeSettings, SettingsError
 

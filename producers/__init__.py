@@ -33,6 +33,9 @@ else:
         """Import what is asked for: every pytest run imports this package for its plugin, and few want more of it."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from producers.neighbours import check_neighbours
+
+        check_neighbours()
         from producers import broadcaster, capturing, producer
 
         return next(getattr(it, name) for it in (producer, broadcaster, capturing) if name in it.__all__)

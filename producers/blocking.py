@@ -12,6 +12,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
+from producers.neighbours import check_neighbours
+
+check_neighbours()
+
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.event import Event

@@ -3,6 +3,10 @@
 from importlib import import_module
 from typing import Final
 
+from producers.neighbours import check_neighbours
+
+check_neighbours()
+
 from bus.errors import ServiceNotFound
 from bus.service import Service
 
