@@ -132,6 +132,17 @@ def test_wheel_holds_the_rooms_and_their_data(tmp_path: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {"bus", "producers", "edges", "clients", "edgebus"}
 
 
+def test_packages_are_the_same_everywhere() -> None:
+    """The wheel, the measured code and the contracts name the same packages; a new one is forgotten nowhere."""
+    tool = PYPROJECT["tool"]
+    packages = tool["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert tool["importlinter"]["root_packages"] == packages
+    assert tool["coverage"]["run"]["source"] == packages
+    containers = [it for contract in tool["importlinter"]["contracts"] for it in contract.get("containers", [])]
+    assert sorted(containers) == sorted(packages)
+    assert sorted(packages) == sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
+
+
 def test_every_rule_that_is_ignored_has_its_reason() -> None:
     """A line of pyproject.toml that switches a rule of ruff off says why."""
     ruff = (ROOT / "pyproject.toml").read_text().partition("[tool.ruff.lint]\n")[2].partition("[tool.importlinter]")[0]
