@@ -6,13 +6,14 @@ Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/securit
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Literal, TypeAlias, get_args
 
 from bus.channel import Family
 from bus.errors import AclError
 from bus.service import Service
 
-__all__ = ["ROLES", "Role", "User", "parse_hash", "users"]
+__all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
 
 Role: TypeAlias = Literal["producer", "edge", "operator"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -131,6 +132,13 @@ def _forks(permission: str, names: Iterable[str]) -> list[str]:
 
 def _channels(names: Iterable[str]) -> list[str]:
     return [f"&{name}" for name in names]
+
+
+def is_shared(one: Family, other: Family) -> bool:
+    """Tell whether two families have channels of one name in Redis, and so one log."""
+    names = [_pattern(family) for family in (one, other)]
+    filled = [name.replace("*", "x") for name in names]
+    return fnmatchcase(filled[0], names[1]) or fnmatchcase(filled[1], names[0])
 
 
 def _pattern(family: Family) -> str:

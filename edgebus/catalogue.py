@@ -1,10 +1,12 @@
 """Finding things by the names that people type: services, channels with or without their service, events."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bus.acl import is_shared
 from bus.channel import Channel
 from bus.errors import ChannelError, EventError
 from bus.event import Event
@@ -20,10 +22,35 @@ def all_services(extra: str | None = None) -> list[Service]:
 
 
 def find_service(name: str) -> Service:
-    """Load a service by name; modules in the current folder are found too, as they would be by ``python -m``."""
+    """Load a service by name: a built-in one, or one of the caller's own, from the current folder too.
+
+    That folder comes last on the path, and only for such a name: a file that lies there must not be run for being
+    called like a module of Python's or of ours.
+
+    Raises:
+        ServiceNotFound: there is none.
+        ChannelError: it would share a log with a built-in service.
+
+    """
+    if ":" not in name:
+        return load(name)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    return load(name)
+        sys.path.append(str(Path.cwd()))
+    service = load(name)
+    for built_in in NAMES:
+        _check_apart(service, load(built_in))
+    return service
+
+
+def _check_apart(own: Service, other: Service) -> None:
+    """Refuse a family that fills the logs of another service's; the very same family says that they mean to."""
+    for family, theirs in itertools.product(own.families, other.families):
+        if family is not theirs and is_shared(family, theirs):
+            raise ChannelError(
+                f"service {own.name}: its family {family.pattern!r} makes the channels of {other.name}'s "
+                f"{theirs.pattern!r}, so both would write one log; call it otherwise, or import {other.name}'s family "
+                "if the same channels are meant"
+            )
 
 
 def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Channel]:

@@ -1,7 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import pytest
 
 from bus.errors import ChannelError, EventError, ServiceNotFound
-from edgebus.catalogue import all_services, describe, find_channel, find_event
+from edgebus.catalogue import all_services, describe, find_channel, find_event, find_service
 
 
 def test_channel_of_one_service_is_found_by_its_name() -> None:
@@ -55,3 +62,81 @@ def test_every_service_can_be_described_as_json() -> None:
         described = describe(service)
         assert len(described["events"]) == len(service.events)
         assert described["port"] == service.port
+
+
+COMMAND = Path(sys.executable).with_name("edgebus")
+"""The script that pip installs: unlike ``python -m`` it does not put the current folder on the path."""
+
+
+@pytest.mark.parametrize("service", ["mahavishnu", "weather:SERVICE"])
+def test_folder_runs_nothing_that_nobody_asked_for(tmp_path: Path, service: str) -> None:
+    """A file called like a module of Python's own or of ours lies in the folder: it is not run, whoever is served."""
+    (tmp_path / "weather.py").write_text(
+        "from bus.channel import Family\nfrom bus.service import Service\n"
+        'SERVICE = Service(name="weather", port=0, welcome="", families=(Family("station:{id}"),), events=())\n'
+    )
+    for name in ("stringprep", "orjson", "yaml", "redis"):
+        (tmp_path / f"{name}.py").write_text(f"open('ran', 'a').write('{name} ')\nraise SystemExit(9)\n")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("EDGEBUS_", "PYTHONPATH"))}
+    words = ("edge", service, "--port", "0", "--redis", "redis://localhost:1")
+    edge = subprocess.Popen(
+        [COMMAND, *words], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert edge.stdout is not None
+    assert edge.stderr is not None
+    with edge:
+        assert "listens on ws://127.0.0.1:" in edge.stdout.readline(), edge.stderr.read()
+        assert any("localhost:1" in line for line in edge.stderr), "it has tried to reach Redis"
+        edge.send_signal(signal.SIGINT)
+        edge.communicate(timeout=30)
+    assert edge.returncode == 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_folder_is_not_on_the_path_for_built_in_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It joins the path for ``module:ATTRIBUTE`` only, and comes last there."""
+    monkeypatch.chdir(tmp_path)
+    before = [entry for entry in sys.path if entry]
+    monkeypatch.setattr(sys, "path", list(before))
+    all_services()
+    assert sys.path == before
+    for _ in range(2):
+        with pytest.raises(ServiceNotFound):
+            all_services("no_such_module:SERVICE")
+    assert sys.path == [*before, str(tmp_path)]
+
+
+OWN = """
+from bus.channel import Family
+from bus.service import Service
+from producers.services.mahavishnu import WORKFLOW
+SERVICE = Service(name="weather", port=1, welcome="", families=({family},), events=())
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "other"),
+    [
+        ('Family("workflow:{id}")', "mahavishnu"),
+        ('Family("patterns")', "akosha"),
+        ('Family("global:{id}")', "mahavishnu"),
+        ('Family("global", shared_by="dhruva")', "dhruva"),
+        ("WORKFLOW", None),
+        ('Family("workflows:{id}")', None),
+        ('Family("workflow")', None),
+        ('Family("global", shared_by="weather")', None),
+    ],
+)
+def test_services_share_no_log_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, other: str | None
+) -> None:
+    """A family of one's own that would write a built-in service's logs is refused; the very same family is meant so."""
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"own_{abs(hash((family, str(tmp_path))))}"
+    (tmp_path / f"{name}.py").write_text(textwrap.dedent(OWN).replace("{family}", family))
+    for find in (find_service, all_services):
+        if other is None:
+            find(f"{name}:SERVICE")
+            continue
+        with pytest.raises(ChannelError, match=f"weather: .*{other}.*one log"):
+            find(f"{name}:SERVICE")
