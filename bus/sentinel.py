@@ -1,7 +1,7 @@
 """Where the primary is, when Redis Sentinel decides it: asked anew for every connection."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis
@@ -42,9 +42,9 @@ class Sentinels:
     places: tuple[tuple[str, int], ...]
     service: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     own_username: str | None = None
-    own_password: str | None = None
+    own_password: str | None = field(default=None, repr=False)
 
     async def primary(self) -> tuple[str, int]:
         """Return host and port of the primary, as the first sentinel that knows it says.

@@ -58,7 +58,7 @@ class ClientSettings:
     close_timeout_s: float = 2.0
     max_message_bytes: int | None = 4 * 1024 * 1024
     max_request_bytes: int = 64 * 1024
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: ssl.SSLContext | None = None
     timing: Timing = field(default_factory=Timing)
 

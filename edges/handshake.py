@@ -5,7 +5,7 @@ Who comes in is for ``edges/door.py`` to say, and for the registry, which counts
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 
 from websockets.http11 import Request, Response
@@ -39,7 +39,7 @@ class Entry:
 
     answer: bytes
     visitor: Visitor
-    tokens: Sequence[str]
+    tokens: Sequence[str] = field(repr=False)
     rest: bytes
 
 

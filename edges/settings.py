@@ -1,15 +1,16 @@
 """Settings of one edge process: a YAML file, then ``EDGEBUS_…`` variables, then flags, each over the one before."""
 
 import os
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast, get_args
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bus.address import check_url, default_url
+from bus.address import check_url, default_url, without_password
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.shape import MESSAGE_VALUES
@@ -29,6 +30,14 @@ _OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TEST
 
 _FLAGS: Final = {"redis_url": "--redis"}
 """Flags of ``edgebus edge`` that are not called like their setting."""
+
+
+_OF_SERVICES: Final = re.compile(
+    r"EDGEBUS(_[A-Z0-9_]+)?(_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_PORT_OF_SERVICES: Final = re.compile(r"EDGEBUS(_[A-Z0-9_]+)?_PORT")
+_ENDPOINT: Final = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
+"""Of Kubernetes: kubernetes.io/docs/concepts/services-networking/service, "Environment variables"."""
 
 
 class SettingsError(BusError, ValueError):
@@ -173,8 +182,17 @@ class EdgeSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments and environment only: no secrets folder, no .env file."""
-        return init_settings, env_settings
+        """Read arguments and environment only: no secrets folder, no .env file, and nothing of Kubernetes' own."""
+        variables = cast(EnvSettingsSource, env_settings)
+        variables.env_vars = {
+            name: value for name, value in variables.env_vars.items() if not _is_of_kubernetes(name, value or "")
+        }
+        return init_settings, variables
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show Redis' URL without its password; the shared secret hides itself."""
+        for name, value in super().__repr_args__():
+            yield name, without_password(value) if name == "redis_url" else value
 
     @classmethod
     def load(cls, file: Path | None = None, more: Mapping[str, str] | None = None, /, **flags: Any) -> Self:
@@ -193,7 +211,7 @@ class EdgeSettings(BaseSettings):
         typed, named = {name: value for name, value in flags.items() if value is not None}, dict(more or {})
         _check_flags(typed, named, cls.model_fields)
         from_file = _read(file, cls.model_fields) if file is not None else {}
-        variables = {variable.upper() for variable in os.environ}
+        variables = {name.upper() for name, value in os.environ.items() if not _is_of_kubernetes(name, value)}
         in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in variables}
         below = {name: value for name, value in from_file.items() if name not in in_environment}
         try:
@@ -203,6 +221,22 @@ class EdgeSettings(BaseSettings):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             spelled = _spelled(name, typed, named, in_environment, file)
             raise SettingsError(f"{spelled}: {_sentence(problem)}") from None
+
+
+_SECRETS: Final = frozenset(
+    name for name, it in EdgeSettings.model_fields.items() if SecretStr in get_args(it.annotation)
+)
+
+
+def _is_of_kubernetes(variable: str, value: str) -> bool:
+    """Tell whether Kubernetes put a variable into the container, for a Service that is called like us.
+
+    ``EDGEBUS_PORT`` is a setting as well, and is told by its value.
+    """
+    name = variable.upper()
+    return _OF_SERVICES.fullmatch(name) is not None or (
+        _PORT_OF_SERVICES.fullmatch(name) is not None and _ENDPOINT.fullmatch(value) is not None
+    )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -241,11 +275,18 @@ def _check_flags(typed: Mapping[str, Any], named: Mapping[str, str], known: Mapp
             raise SettingsError(f"--set {name}: no such setting; there are {', '.join(known)}")
         if name in typed:
             raise SettingsError(f"{_flag(name)}, --set {name}: give one of them")
+        if name in _SECRETS:
+            raise SettingsError(
+                f"--set {name}: a secret that is typed as an argument stands in `ps` for everybody on this machine; "
+                f"set {_PREFIX}{name.upper()}, or write it into the file of --config"
+            )
 
 
 def _check_environment(environment: Mapping[str, str], known: Mapping[str, Any]) -> None:
     allowed = {f"{_PREFIX}{name}".upper() for name in known} | _OF_OTHERS
-    for variable in environment:
+    for variable, value in environment.items():
+        if _is_of_kubernetes(variable, value):
+            continue
         if variable.upper().startswith(_PREFIX) and variable.upper() not in allowed:
             raise SettingsError(f"{variable}: no such variable; there are {', '.join(sorted(allowed))}")
 

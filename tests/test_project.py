@@ -1,8 +1,11 @@
 """Rules on the tree: the locks, the wheel, the settings of the tools; and that the watch in conftest.py is awake."""
 
 import ast
+import dataclasses
+import importlib
 import importlib.metadata
 import itertools
+import pkgutil
 import re
 import subprocess
 import sys
@@ -147,6 +150,24 @@ def test_every_rule_that_is_ignored_has_its_reason() -> None:
     """A line of pyproject.toml that switches a rule of ruff off says why."""
     ruff = (ROOT / "pyproject.toml").read_text().partition("[tool.ruff.lint]\n")[2].partition("[tool.importlinter]")[0]
     assert [line for line in ruff.splitlines() if re.match(r' +"[A-Z]+[0-9]+",', line) and "#" not in line] == []
+
+
+SECRET_NAMES: Final = {"token", "tokens", "password", "secret", "headers"}
+
+
+def test_no_value_shows_a_secret() -> None:
+    """What holds a token or a password leaves it out of its ``repr``, which ends up in logs and tracebacks."""
+    shown = []
+    for package in PYPROJECT["tool"]["importlinter"]["root_packages"]:
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if module.name.endswith("__main__") or ".demo.suite" in module.name:
+                continue
+            for name, it in vars(importlib.import_module(module.name)).items():
+                if isinstance(it, type) and dataclasses.is_dataclass(it) and it.__module__ == module.name:
+                    shown += [
+                        f"{name}.{one.name}" for one in dataclasses.fields(it) if one.name in SECRET_NAMES and one.repr
+                    ]
+    assert shown == []
 
 
 def test_every_test_has_its_sentence() -> None:

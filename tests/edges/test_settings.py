@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings, SettingsError
+from tests.edges.signing import SECRET
 
 SEED = "websocket:\n  enabled: true\n  host: 0.0.0.0\n  port: 8690\n  max_connections: 500\n  message_rate_limit: 50\n"
 
@@ -220,3 +221,69 @@ def test_wrong_entry_is_refused_with_the_fix(name: str, value: str, fix: str) ->
     assert message.startswith(f"--set {name}: ")
     assert fix in message
     assert "alue error" not in message
+
+
+KUBERNETES = {
+    "EDGEBUS_SERVICE_HOST": "10.96.0.7",
+    "EDGEBUS_SERVICE_PORT": "8690",
+    "EDGEBUS_SERVICE_PORT_WS": "8690",
+    "EDGEBUS_PORT": "tcp://10.96.0.7:8690",
+    "EDGEBUS_PORT_8690_TCP": "tcp://10.96.0.7:8690",
+    "EDGEBUS_PORT_8690_TCP_PROTO": "tcp",
+    "EDGEBUS_PORT_8690_TCP_PORT": "8690",
+    "EDGEBUS_PORT_8690_TCP_ADDR": "10.96.0.7",
+    "EDGEBUS_REDIS_SERVICE_HOST": "10.96.0.8",
+    "EDGEBUS_REDIS_SERVICE_PORT_REDIS": "6379",
+    "EDGEBUS_REDIS_PORT": "tcp://10.96.0.8:6379",
+    "EDGEBUS_REDIS_PORT_6379_TCP": "tcp://10.96.0.8:6379",
+    "EDGEBUS_DNS_PORT": "udp://[fd00::8]:53",
+    "EDGEBUS_DNS_PORT_53_UDP_ADDR": "fd00::8",
+}
+"""What Kubernetes puts into every container beside Services called ``edgebus``, ``edgebus-redis``, ``edgebus-dns``
+(https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)."""
+
+
+def test_variables_of_kubernetes_are_let_through(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They tell of Services that are called like us; none of them is a setting, and the file's port stands."""
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(name, value)
+    assert EdgeSettings.load().port is None
+    assert EdgeSettings().port is None
+    assert EdgeSettings.load(file).port == 8690
+    assert EdgeSettings.load(file, port=1).port == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EDGEBUS_PORT", "tcp://10.96.0.7"),
+        ("EDGEBUS_PORT", "http://10.96.0.7:8690"),
+        ("EDGEBUS_PORT", ":8690"),
+        ("EDGEBUS_REDIS_PORT", "6379"),
+        ("EDGEBUS_SERVICE", "mahavishnu"),
+        ("EDGEBUS_PORT_WS", "8690"),
+    ],
+)
+def test_variables_that_kubernetes_never_sets_are_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """What only looks like them is a mistake of somebody's, and named as ever."""
+    monkeypatch.setenv(name, value)
+    assert name in wrong()
+
+
+def test_secret_on_the_command_line_is_refused() -> None:
+    """What is typed as an argument stands in ``ps`` and in the shell's history; the message says where it goes."""
+    refusal = wrong(None, {"auth_secret": SECRET})
+    assert refusal.startswith("--set auth_secret: ")
+    assert "EDGEBUS_AUTH_SECRET" in refusal
+    assert SECRET not in refusal
+
+
+def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as text nor in a debugger: the shared secret, and the password in Redis' URL."""
+    monkeypatch.setenv("EDGEBUS_AUTH_SECRET", SECRET)
+    settings = EdgeSettings(redis_url="rediss://svc:hidden@h:1?ssl_keyfile_password=hidden2")
+    for shown in (repr(settings), str(settings), f"{settings!r:.99999}"):
+        assert SECRET not in shown
+        assert "hidden" not in shown
+        assert "redis_url='rediss://…@h:1'" in shown
+    assert settings.redis_url.startswith("rediss://svc:hidden@")
