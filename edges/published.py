@@ -4,19 +4,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from bus.shortage import shortage
 from edges.addresses import is_loopback
+from edges.fetching import FETCH_S, aside, fetch
 from edges.keys import Key, UnusableKey, keys_of_jwks
 
-__all__ = ["KeysUnavailable", "PublishedKeys", "check_jwks_url", "fetch"]
+__all__ = ["KeysUnavailable", "PublishedKeys", "check_jwks_url"]
 
-_DOCUMENT_BYTES: Final = 256 * 1024
-_FETCH_S: Final = 5.0
 _AT_MOST_EVERY_S: Final = 30.0
 """Tokens with names of keys that do not exist cost the issuer no more than one request in this time."""
 
@@ -40,35 +39,6 @@ def check_jwks_url(url: str) -> None:
         or not parts.hostname
     ):
         raise UnusableKey("is no https URL; whoever can change what it answers could let anyone in")
-
-
-def fetch(url: str) -> bytes:
-    """Return the document at ``url``, at most 256 KiB within 5 s; no other address is asked for it. Blocks.
-
-    Raises:
-        OSError: it cannot be had; the text says why.
-        HTTPException: what answers speaks no HTTP.
-
-    """
-    deadline = time.monotonic() + _FETCH_S
-    handlers: list[Any] = [_NoRedirects()]
-    if is_loopback(urlsplit(url).hostname or ""):
-        handlers.append(ProxyHandler({}))
-    request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 (check_jwks_url saw to the scheme)
-    with build_opener(*handlers).open(request, timeout=_FETCH_S) as response:
-        document = bytearray()
-        while piece := response.read1(_DOCUMENT_BYTES):
-            document += piece
-            if len(document) > _DOCUMENT_BYTES or time.monotonic() > deadline:
-                raise OSError(f"the document has more than {_DOCUMENT_BYTES} bytes, or takes more than {_FETCH_S:g} s")
-    return bytes(document)
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Takes an answer that points elsewhere for an error: the address was chosen, and checked."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow nothing."""
 
 
 class PublishedKeys:
@@ -114,8 +84,8 @@ class PublishedKeys:
         self._tried_at = self._clock()
         self._fetches += 1
         try:
-            async with asyncio.timeout(2 * _FETCH_S):
-                self._keys = keys_of_jwks(await asyncio.to_thread(self._fetch, self._url))
+            async with asyncio.timeout(2 * FETCH_S):
+                self._keys = keys_of_jwks(await aside(partial(self._fetch, self._url), "fetch keys"))
         except (OSError, HTTPException, ValueError, MemoryError, RuntimeError) as error:
             # also TimeoutError, UnusableKey and names that are none
             if isinstance(error, RuntimeError) and shortage(error) is None:

@@ -1,11 +1,15 @@
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 
-from edges.published import KeysUnavailable, PublishedKeys, fetch
+from edges.fetching import aside, fetch
+from edges.published import KeysUnavailable, PublishedKeys
 from tests.edges.signing import EC, RSA, jwk, jwks
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -175,3 +179,83 @@ async def test_no_document_at_a_url(answer: bytes) -> None:
         with pytest.raises(OSError, match=r".+"):
             await asyncio.to_thread(fetch, url)
     assert len(asked) == 1
+
+
+HEAD, BODY = b"HTTP/1.1 200 OK\r\nX-", b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@asynccontextmanager
+async def trickle(begins: bytes) -> AsyncIterator[int]:
+    """Run a site that sends a byte now and then and never comes to an end; give its port."""
+    is_over = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(begins)
+            while not is_over.is_set():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        ended.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield int(server.sockets[0].getsockname()[1])
+        is_over.set()
+        await ended.wait()
+
+
+@pytest.mark.parametrize("begins", [b"", HEAD, BODY], ids=["status", "head", "body"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_answer_that_trickles_is_given_up(scheme: str, begins: bytes) -> None:
+    """The deadline is for the whole: TLS that is never agreed on, a head or a body that comes byte by byte."""
+    async with trickle(begins if scheme == "http" else b"\x16\x03\x03\x40\x00" + begins) as port:
+        with pytest.raises(TimeoutError, match=r"more than 0\.2 s"):
+            await asyncio.to_thread(partial(fetch, f"{scheme}://127.0.0.1:{port}/keys", deadline_s=0.2))
+
+
+async def test_work_aside_gives_back_what_it_has_and_raises() -> None:
+    """The thread's value or error is that of the wait; a wait that is cancelled leaves the thread alone."""
+    assert await aside(threading.get_ident, "who") != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await aside(lambda: 1 // 0, "wrong")
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        goes_on.wait()
+        ended.set()
+
+    waiting = asyncio.create_task(aside(work, "long"))
+    await asyncio.to_thread(begun.wait)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    goes_on.set()
+    assert await asyncio.to_thread(ended.wait, 5)
+
+
+HANGS = """
+import asyncio, threading
+from edges.published import PublishedKeys
+
+async def main():
+    begun = threading.Event()
+    def fetch(url):
+        begun.set()
+        threading.Event().wait()
+    task = asyncio.create_task(PublishedKeys("https://issuer/keys", fetch=fetch).refresh())
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    task.cancel()
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+def test_fetch_that_hangs_holds_nobody() -> None:
+    """A resolver that never answers keeps no edge from ending: the process is over with its loop."""
+    ran = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "ended\n"), ran.stderr
