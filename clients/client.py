@@ -30,6 +30,7 @@ from clients.errors import (
 )
 from clients.link import Link
 from clients.pace import Terms
+from clients.proxies import without_secrets
 from clients.renewal import Renewal
 from clients.rooms import Rooms, refused
 from clients.settings import ClientSettings
@@ -82,7 +83,8 @@ def connect(
     try:
         parse_uri(url)
     except (InvalidURI, ValueError) as error:
-        raise WrongAddress(str(error)) from None
+        why = error.msg if isinstance(error, InvalidURI) else error
+        raise WrongAddress(f"{without_secrets(url)} is no address of an edge: {why}") from None
     return Client(url, token=token, service=service, retry_first=retry_first, settings=settings)
 
 

@@ -9,11 +9,12 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, WebSocketException
 
 from clients.comeback import refused_for_good, retry_after_s
 from clients.errors import Redirected, Unreachable, Untrusted
 from clients.keepalive import HearingConnection
+from clients.proxies import by_way, is_past_proxies
 from clients.settings import ClientSettings
 
 __all__ = ["dial", "place"]
@@ -24,7 +25,6 @@ _quiet.setLevel(logging.WARNING)
 
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
 """Of OpenSSL's verification: self-signed, self-signed in the chain, an issuer not at hand (two of them)."""
-_THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 _PORTS: Final = {"ws": 80, "wss": 443}
@@ -40,7 +40,7 @@ async def dial(url: str, settings: ClientSettings) -> ClientConnection:
         Dismissed: the handshake was refused in a way that says it never will.
 
     """
-    at = place(url)
+    at = place(url) + by_way(url)
     try:
         return await _Within(
             url,
@@ -53,7 +53,7 @@ async def dial(url: str, settings: ClientSettings) -> ClientConnection:
             close_timeout=settings.close_timeout_s,
             max_size=settings.max_message_bytes,
             logger=_quiet,
-            proxy=None if urlsplit(url).hostname in _THIS_MACHINE else True,  # one may be named for the world outside
+            proxy=None if is_past_proxies(url) else True,
             ssl=(settings.tls or True) if url.lower().startswith("wss:") else None,
         )
     except InvalidStatus as error:
@@ -64,6 +64,8 @@ async def dial(url: str, settings: ClientSettings) -> ClientConnection:
         raise Untrusted(_untrusted(at, error)) from error
     except ImportError as error:  # a SOCKS proxy is named in the environment
         raise Unreachable(f"no way to {at}: {error}; name no proxy (socks_proxy), or install python-socks") from error
+    except InvalidProxy as error:  # whose own text shows the proxy's password
+        raise Unreachable(f"no way to {at}: that is no proxy, {error.msg}") from None
     except (OSError, UnicodeError, InvalidHandshake, WebSocketException) as error:
         raise Unreachable(f"no edge answers at {at}: {error}") from error
 

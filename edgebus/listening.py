@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from bus.address import without_password
 from bus.channel import Channel
 from bus.envelope import envelope
 from bus.errors import BusError, BusTimeout, BusUnavailable, ChannelError
@@ -116,6 +117,7 @@ async def _listen_to(
     *,
     as_json: bool,
 ) -> None:
+    at = without_password(edge)
     try:
         async with connect(edge, token=token) as client:
             await _show_all(client, names, start, countdown, as_json=as_json)
@@ -124,9 +126,9 @@ async def _listen_to(
     except Unreachable as error:
         raise BusUnavailable(f"{error}; start one with: edgebus edge {service}") from None
     except (AuthenticationFailed, _Forbidden) as error:
-        raise BusError(f"{edge}: {error}{_HINT if token is None else ''}") from None
+        raise BusError(f"{at}: {error}{_HINT if token is None else ''}") from None
     except Dismissed as error:
-        raise BusUnavailable(f"{edge}: {error}") from None
+        raise BusUnavailable(f"{at}: {error}") from None
     except WrongAddress as error:
         raise ChannelError(f"--url: {error}") from None
 

@@ -1,11 +1,13 @@
 """The way to an edge: what proxies answer, where redirects lead, and what goes along."""
 
+import asyncio
+import os
 import ssl
 
 import pytest
 from websockets.asyncio.server import serve
 
-from clients import Dismissed, Interrupted, Recovered, Redirected, Unreachable, connect
+from clients import Dismissed, Interrupted, Recovered, Redirected, Unreachable, WrongAddress, connect
 from clients.dialing import place
 from clients.settings import ClientSettings
 from tests.clients.fake_edge import CHANNEL, FakeEdge, Waiting, fake_edge, take
@@ -161,3 +163,56 @@ async def test_proxy_that_nothing_here_speaks_to_is_named(monkeypatch: pytest.Mo
     monkeypatch.setenv("socks_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(Unreachable, match=r"edge\.example.*socks_proxy"):
         await connect("ws://edge.example").__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "shown"),
+    [
+        ("https_proxy", "http://user:geheim@127.0.0.1:1", "http://…@127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        ("all_proxy", None, None),
+        ("https_proxy", "ftp://user:geheim@127.0.0.1:1", "ftp://…@127.0.0.1:1"),
+        ("https_proxy", "http://user:geheim@127.0.0.1:1/path", "http://…@127.0.0.1:1/path"),
+    ],
+)
+async def test_proxy_of_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str | None, shown: str | None
+) -> None:
+    """An error says which proxy it came by, by which variable, and how to go past it; its password is not shown."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    if proxy is not None:
+        monkeypatch.setenv(variable, proxy)
+    with pytest.raises(Unreachable) as refused:
+        await connect("wss://edge.invalid/x").__aenter__()
+    sentence = str(refused.value)
+    assert "geheim" not in sentence
+    named = f"wss://edge.invalid/x by the proxy {shown} ({variable}; NO_PROXY=edge.invalid goes past it)"
+    assert (named in sentence) == (proxy is not None), sentence
+
+
+async def test_answer_of_a_proxy_is_told_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that wants a password of its own is no edge that does."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(
+            Unreachable, match=r"edge\.invalid by the proxy http://127\.0\.0\.1:\d+ \(http_proxy.*HTTP 407"
+        ):
+            await connect("ws://edge.invalid").__aenter__()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:geheim@h/?token=geheim", "ws://h/#geheim", "user:geheim@h", "ws://u:geheim@["]
+)
+def test_address_that_is_none_shows_no_secret(url: str) -> None:
+    """What is refused for being no WebSocket URL may hold a password or a token all the same."""
+    with pytest.raises(WrongAddress) as refused:
+        connect(url)
+    assert "geheim" not in str(refused.value)

@@ -15,6 +15,7 @@ from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, at, fake_edge
 def start(
     edge: FakeEdge,
     *,
+    url: str | None = None,
     token: str | None = None,
     since: str | None = None,
     last: int | None = None,
@@ -26,7 +27,7 @@ def start(
     return asyncio.create_task(
         listen(
             [(SERVICE, channel) for channel in wanted],
-            url=edge.url,
+            url=url or edge.url,
             token=token,
             since=since,
             last=last,
@@ -101,6 +102,24 @@ async def test_edge_that_wants_a_token_is_told_so(code: str) -> None:
         with pytest.raises(BusError, match="--token or EDGEBUS_TOKEN") as caught:
             await listening
     assert type(caught.value) is BusError
+
+
+@pytest.mark.parametrize("how", ["refused", "token", "closed"])
+async def test_address_in_an_error_shows_no_secret(how: str) -> None:
+    """A password or a token in --url is in no message: those end up in logs and in reports."""
+    async with fake_edge() as edge:
+        url = edge.url.replace("://", "://user:geheim@") + "/?token=geheim"
+        listening = start(edge, url=url, token="t" if how == "token" else None)
+        talk = await edge.accept()
+        if how == "token":
+            await talk.refuse(await talk.asked("auth"), "AUTH_FAILED")
+        elif how == "refused":
+            await talk.refuse(await talk.asked("subscribe"), "FORBIDDEN")
+        else:
+            await talk.close(1008, "abuse")
+        with pytest.raises(BusError, match=r"ws://…@127\.0\.0\.1:\d+/") as caught:
+            await listening
+    assert "geheim" not in str(caught.value)
 
 
 async def test_edge_that_does_not_take_the_token_is_told_apart() -> None:
