@@ -2,11 +2,26 @@
 
 import logging
 import sys
+from typing import Final
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 __all__ = ["configure"]
+
+_FIELD: Final = 1_000
+_TRACEBACK: Final = 8_000
+"""So many characters of a field, and of a traceback, are written."""
+
+
+def _cut(_: object, __: str, record: EventDict) -> EventDict:
+    """Leave the beginning and the end of long texts: what strangers write ends up in some of them."""
+    for name, value in record.items():
+        most = _TRACEBACK if name == "exception" else _FIELD
+        if isinstance(value, str) and len(value) > most:
+            half = most // 2
+            record[name] = f"{value[:half]} … {value[-half:]} ({len(value)} characters in all)"
+    return record
 
 
 def configure(level: str) -> None:
@@ -31,10 +46,9 @@ def configure(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _cut,
                 last,
-            ]
-            if not sys.stderr.isatty()
-            else [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            ],
         )
     )
     root = logging.getLogger("edgebus")

@@ -314,3 +314,22 @@ def test_envelope_has_always_all_keys() -> None:
     assert list(one) == NINE_KEYS
     assert one["id"] != other["id"]
     assert one["data"] == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event":"a.b","data":{"%b":%b1%b}}' % (b"k" * 168_000, b"[" * 40, b"]" * 40),
+        b'{"event":"a.b","data":{"%b":1e999}}' % (b"k" * 168_000),
+        b'{"%b":1}' % (b"k" * 168_000),
+        b'{"event":"a.b","data":"%b"}' % (b"k" * 168_000),
+        b"k" * 168_000,
+    ],
+    ids=["deep", "infinite", "no event", "data", "no JSON"],
+)
+def test_reason_for_a_typed_line_holds_nothing_of_it(line: bytes) -> None:
+    """The reason goes into the log, and what somebody typed does not: neither its keys nor its values."""
+    with pytest.raises(EventError) as refused:
+        foreign(line, "workflow:x")
+    assert len(str(refused.value)) < 200
+    assert "kk" not in str(refused.value)
