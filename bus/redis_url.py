@@ -5,7 +5,7 @@ A part is named and never shown: a password that was not escaped may stand in an
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -52,10 +52,10 @@ class RedisUrl:
 
     scheme: str
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     place: str
     path: str
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)  # some are passwords
 
 
 def parse(url: str) -> RedisUrl:

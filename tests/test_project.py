@@ -165,7 +165,9 @@ def test_no_value_shows_a_secret() -> None:
             for name, it in vars(importlib.import_module(module.name)).items():
                 if isinstance(it, type) and dataclasses.is_dataclass(it) and it.__module__ == module.name:
                     shown += [
-                        f"{name}.{one.name}" for one in dataclasses.fields(it) if one.name in SECRET_NAMES and one.repr
+                        f"{name}.{one.name}"
+                        for one in dataclasses.fields(it)
+                        if one.repr and (one.name in SECRET_NAMES or one.name.endswith("_password"))
                     ]
     assert shown == []
 
