@@ -33,11 +33,10 @@ from tests.journeys.processes import (
     Running,
     environment,
     fetch,
-    free_port,
-    is_free,
     program,
     wait_ready,
 )
+from tests.ports import free_port, is_free
 
 CONF: Final = (ROOT / "deploy" / "nginx.conf").read_text()
 SERVER: Final = re.compile(r"^ +server (?P<host>[a-z-]+-\d):(?P<port>\d+)(?P<options>[^;]*);$", re.M)
