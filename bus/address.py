@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import (
     AbstractConnection,
     BlockingConnectionPool,
+    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -22,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from bus.errors import AddressError
+from bus.patience import PatientParser, patient
 from bus.redis_url import FORM, RedisUrl, parse, place
 from bus.refusals import is_about_command, said
 from bus.sentinel import SENTINEL_SCHEME, PrimaryConnection, sentinels
@@ -134,6 +136,8 @@ def client(url: str, name: str) -> Redis:
         **{
             **arguments,
             "redis_connect_func": functools.partial(begin, name=name),
+            "connection_class": patient(arguments.get("connection_class", Connection)),
+            "parser_class": PatientParser,
             "max_connections": 1,
             "timeout": ANSWER_DEADLINE_S,
             "socket_timeout": ANSWER_DEADLINE_S,

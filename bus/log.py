@@ -1,7 +1,8 @@
 """The log: one atomic publish, and reading what was published. The only module that knows the keys of logs."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -20,6 +21,7 @@ from bus.exchange import exchange
 from bus.failures import failure
 from bus.forks import FORKS, Fork
 from bus.position import BEGINNING, no_log
+from bus.reading import PAGE, Pace, Reading, size_of
 from bus.refusals import said
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.role import is_untold, misplaced
@@ -27,8 +29,7 @@ from bus.service import PastEvent
 
 __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
-_PAGE: Final = 200
-"""Entries per read, so that a long log does not hold up Redis or the event loop."""
+_PAGE: Final = PAGE
 _FORK_LIVES: Final = 7
 """How many lives of a log its marks live: a log lives on with every event, and publishing knows nothing of marks."""
 _MARKS: Final = 4 * FORKS
@@ -68,6 +69,9 @@ class Log(Connection):
     def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
         super().__init__(url, name=name, appends=appends)
         self._foreign: set[str] = set()
+        self._pace = Pace()
+        self._turn = asyncio.Lock()
+        """Of large reads: they wait for each other without a deadline, for each has one for its own standstill."""
         self._asks_role = True
         self.sent_ms: int | None = None
         """A time by Redis' clock, not after the last ``append`` was sent; None when that sent nothing."""
@@ -221,27 +225,38 @@ class Log(Connection):
         return lines[::-1]
 
     async def tail(
-        self, channel: Channel, *, limit_events: int = REPLAY_EVENTS, limit_bytes: int = REPLAY_BYTES
+        self,
+        channel: Channel,
+        *,
+        limit_events: int = REPLAY_EVENTS,
+        limit_bytes: int = REPLAY_BYTES,
+        reading: Reading | None = None,
     ) -> Tail:
         """Return the newest part of a channel's log, within the limits; all of it where it is smaller.
+
+        With a ``reading``, that has the limits, and keeps what was read for the next attempt when this one fails.
 
         Raises:
             BusUnavailable: Redis did not answer.
             BusError: Redis refused to.
 
         """
-        async with self._connected():
+        reading = Reading(limit_events=limit_events, limit_bytes=limit_bytes) if reading is None else reading
+        reading.begin()
+        asked = self._pace.count(None, most=_PAGE)
+        async with self._turn, self._connected():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.time()
             pipeline.get(BIRTH_KEY)
             pipeline.xinfo_stream(channel.log_key)
-            pipeline.xrevrange(channel.log_key, count=_PAGE)
+            pipeline.xrevrange(channel.log_key, count=asked)
             pipeline.zrange(channel.forks_key, -_MARKS, -1, withscores=True)
             time, birth, info, page, marks = await pipeline.execute(raise_on_error=False)
             now_ms, end = int(redis_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
-        lines, is_cut = await self._lines_before(channel, self._page(channel, page), limit_events, limit_bytes)
+        await self._read_back(channel, self._page(channel, page), asked, reading)
+        lines, is_cut = reading.lines, reading.is_cut
         first, first_previous = end.first, end.first_previous
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
             first, first_previous = lines[0].position, lines[0].previous
@@ -256,47 +271,57 @@ class Log(Connection):
             self._tell_birth()
         return now_ms if began_ms is None else began_ms
 
-    async def _lines_before(
-        self, channel: Channel, page: list[StreamEntry], limit_events: int, limit_bytes: int
-    ) -> tuple[tuple[Arrived, ...], bool]:
-        """Return lines, oldest first, back from the newest ``page`` to a limit, and whether the limit cut some off.
-
-        They end where the chain does: another Redis may answer for the next page, and one that lacks some between.
-        """
-        lines: list[Arrived] = []
-        size, is_cut = 0, False
-        async for position, fields in self._backwards(channel, page):
-            if lines and lines[-1].previous != position:
-                break
-            line = published(position.encode(), fields)
-            size += len(line)
-            is_cut = len(lines) >= limit_events or (size > limit_bytes and bool(lines))
-            if is_cut:
-                break
-            lines.append(Arrived(line, position, fields[b"previous"].decode()))
-        return tuple(reversed(lines)), is_cut
-
-    async def _backwards(
-        self, channel: Channel, page: list[StreamEntry] | None = None
-    ) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """Go through a log's own entries from its end, or from the ``page`` at its end, to its beginning."""
-        page = await self._newest(channel, "+", _PAGE) if page is None else page
+    async def _read_back(self, channel: Channel, page: list[StreamEntry], asked: int, reading: Reading) -> None:
+        """Read on from the ``page`` at a log's end, for which so many were ``asked``."""
         while True:
-            for entry_id, fields in page:
-                if is_own(fields):
-                    yield entry_id.decode(), fields
-                else:
-                    self._tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
-            if len(page) < _PAGE:
+            for position, fields in self._own(channel, page):
+                if not reading.wants(position):
+                    return
+                line = published(position.encode(), fields)
+                is_wanted = reading.take(Arrived(line, position, fields[b"previous"].decode()))
+                has_leapt = reading.take_over()
+                if reading.is_done or not is_wanted:
+                    return
+                if has_leapt:
+                    break
+            else:
+                has_leapt = False
+            if len(page) < asked and not has_leapt:
                 return
-            page = await self._newest(channel, f"({page[-1][0].decode()}", _PAGE)
+            before = reading.reached if has_leapt else page[-1][0].decode()
+            asked = self._pace.count(reading.entry_bytes, most=_PAGE)
+            page = await self._newest(channel, f"({before}", asked)
+
+    async def _backwards(self, channel: Channel) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Go through a log's own entries from its end to its beginning."""
+        before, size, seen = "+", 0, 0
+        while True:
+            asked = self._pace.count(size / seen if seen else None, most=_PAGE)
+            page = await self._newest(channel, before, asked)
+            for entry in self._own(channel, page):
+                yield entry
+            if len(page) < asked:
+                return
+            before, seen = f"({page[-1][0].decode()}", seen + len(page)
+            size += sum(size_of(fields) for _, fields in page)
+
+    def _own(self, channel: Channel, page: Iterable[StreamEntry]) -> Iterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Yield those entries of a page that the bus wrote."""
+        for entry_id, fields in page:
+            if is_own(fields):
+                yield entry_id.decode(), fields
+            else:
+                self._tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
 
     async def _newest(self, channel: Channel, before: str, count: int) -> list[StreamEntry]:
-        async with self._connected():
+        async with self._turn, self._connected():
+            began_s = now()
             try:
-                return cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
+                page = cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
             except ResponseError as error:
                 return self._page(channel, error)
+            self._pace.take(sum(size_of(fields) for _, fields in page), now() - began_s)
+            return page
 
     def _page(self, channel: Channel, answer: Reply) -> list[StreamEntry]:
         """Return the entries that Redis gave; a key of another type has none."""

@@ -10,6 +10,7 @@ from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
 from bus.forks import Fork
 from bus.log import Log
+from bus.reading import Reading
 from bus.replay import Since
 from bus.subscriber import Subscriber
 from bus.tasks import Spawn
@@ -100,9 +101,10 @@ class Mending:
 
     async def _read_and_mend(self, room: Room) -> None:
         """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
+        reading = Reading(until=room.known)
         while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
             try:
-                tail = await self._tails.read(room.channel)
+                tail = await self._tails.read(room.channel, reading)
                 await self._barrier(
                     room.channel
                 )  # a line of a log that is gone by now may be on its way, and was first

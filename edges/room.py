@@ -89,6 +89,11 @@ class Room:
         return self._newest
 
     @property
+    def known(self) -> Container[str]:
+        """Positions at which the room stood not long ago, its newest one among them."""
+        return self._positions
+
+    @property
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a member that joins now, unless one waits to be given anyway."""
         return None if self._waiting else self._latest

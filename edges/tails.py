@@ -5,6 +5,7 @@ from typing import Final
 
 from bus.channel import Channel
 from bus.log import Log
+from bus.reading import Reading
 from bus.replay import Replay, Since, Start, Tail
 
 __all__ = ["Tails"]
@@ -54,8 +55,8 @@ class Tails:
                 return replay
         return (await self._read(channel, after=under_way)).replay(start)
 
-    async def read(self, channel: Channel) -> Tail:
-        """Read the end of a log, and share it with nobody.
+    async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
+        """Read the end of a log, and share it with nobody; ``reading`` has what an attempt before had read.
 
         Raises:
             BusUnavailable: Redis did not answer.
@@ -64,7 +65,7 @@ class Tails:
         """
         self.count += 1
         async with self._turns:
-            return await self._log.tail(channel)
+            return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
     async def _read(self, channel: Channel, *, after: "asyncio.Task[Tail] | None") -> Tail:
         """Read a tail, or share a read that began later than ``after``."""

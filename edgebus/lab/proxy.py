@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to misbehave: cut, reset, swallow, delay, lose one answer, lead elsewhere."""
+"""A TCP proxy that can be told to misbehave: cut, reset, swallow, delay, narrow, lose one answer, lead elsewhere."""
 
 import asyncio
 import socket
@@ -12,6 +12,8 @@ __all__ = ["Proxy"]
 
 _CONNECT_DEADLINE_S: Final = 2.0
 _RECEIVE_BUFFER_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 2 * 1024
+_WINDOW_BYTES: Final = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -22,6 +24,21 @@ class Faults:
     delay_down_s: float = 0.0
     swallows_up: bool = False
     swallows_down: bool = False
+
+
+class Narrowness:
+    """A path that carries so many bytes a second, one after another, whosever they are."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._free_s = 0.0
+        self.carried = 0
+
+    def takes_until(self, size: int, now_s: float) -> float:
+        """Return when ``size`` bytes more are through, behind all that are under way."""
+        self.carried += size
+        self._free_s = max(self._free_s, now_s) + size / self._bytes_per_s
+        return self._free_s
 
 
 class Proxy:
@@ -40,6 +57,7 @@ class Proxy:
         self._loses_answer_to: bytes | None = None
         self._resets_behind: dict[bytes, int] = {}
         self.lost_answers = self.resets = 0
+        self.narrowness: Narrowness | None = None
         self.faults = Faults()
 
     async def __aenter__(self) -> Self:
@@ -112,6 +130,10 @@ class Proxy:
     def delay(self, seconds: float) -> None:
         """Hold up every byte for so long, in each direction."""
         self.faults = Faults(delay_up_s=seconds, delay_down_s=seconds)
+
+    def narrow(self, bytes_per_s: float | None) -> None:
+        """Let so many bytes a second down to the clients, over all connections together; None: as many as come."""
+        self.narrowness = None if bytes_per_s is None else Narrowness(bytes_per_s)
 
     def lose_answer(self, to: bytes) -> None:
         """Let the next command that holds ``to`` through, and cut its connection when the answer comes."""
@@ -211,6 +233,7 @@ class _Pair:
         self._loop = asyncio.get_running_loop()
         self._loses_next_answer = self._resets_next_answer = self._is_connected = False
         self._waiting: list[bytes] = []
+        self._in_narrows = 0
         self.faults: Faults | None = None
         self.connecting: asyncio.Task[None] | None = None
         client.follow(self._client_says, self.cut)
@@ -269,11 +292,30 @@ class _Pair:
         faults = self.faults or self._proxy.faults
         if self._loses_next_answer:
             self.cut()
+        elif self._proxy.narrowness is not None:
+            self._through(self._proxy.narrowness, data)
         elif not faults.swallows_down:
             self._later(faults.delay_down_s, self._client.write, data)
             if self._resets_next_answer:
                 self._client.reset()
                 self.cut()
+
+    def _through(self, narrowness: Narrowness, data: bytes) -> None:
+        """Carry ``data`` in small pieces, and read no more while much is under way, as a window of TCP does."""
+        for start in range(0, len(data), _PIECE_BYTES):
+            piece = data[start : start + _PIECE_BYTES]
+            self._in_narrows += len(piece)
+            at_s = narrowness.takes_until(len(piece), self._loop.time())
+            self._loop.call_at(at_s, self._came_through, piece)
+        if self._in_narrows > _WINDOW_BYTES:
+            self._server.stall()
+
+    def _came_through(self, piece: bytes) -> None:
+        self._in_narrows -= len(piece)
+        if not (self.faults or self._proxy.faults).swallows_down:
+            self._client.write(piece)
+        if self._in_narrows < _WINDOW_BYTES // 2:
+            self._server.go_on()
 
     def _later(self, delay_s: float, act: Callable[[bytes], None], data: bytes) -> None:
         if delay_s:

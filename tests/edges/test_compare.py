@@ -152,7 +152,7 @@ class Slow:
 
     async def mark(self, channel: Channel, found: Sequence[Fork]) -> None: ...
 
-    async def tail(self, channel: Channel) -> Tail:
+    async def tail(self, channel: Channel, *, reading: object = None) -> Tail:
         end = self.ends.get(channel.redis, 5)
         self.reads.append((channel.redis, end))
         lines = chain(1, end)

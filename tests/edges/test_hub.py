@@ -85,7 +85,7 @@ class Redis:
     async def birth(self) -> str:
         return self.born
 
-    async def tail(self, channel: Channel) -> Tail:
+    async def tail(self, channel: Channel, *, reading: object = None) -> Tail:
         found = [read_front(line) for _, line in self.stored]
         await asyncio.sleep(0)
         if self.fails_to_read:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
@@ -16,6 +16,7 @@ from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
 from bus.forks import Fork
 from bus.log import Head, Log
+from bus.reading import Reading
 from bus.replay import Tail
 from bus.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
@@ -81,10 +82,10 @@ class Bus:
         await self._answered()
         self.redis.mark(found)
 
-    async def tail(self, channel: Channel) -> Tail:
+    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
         tail = self.redis.tail(READ_LIMIT)
         await self._answered()
-        return tail
+        return tail if reading is None else read_by(reading, tail)
 
     async def _answered(self) -> None:
         if self.is_slow:
@@ -93,6 +94,15 @@ class Bus:
         await asyncio.sleep(0)
         if not self.is_up:
             raise BusUnavailable("down")
+
+
+def read_by(reading: Reading, tail: Tail) -> Tail:
+    """Return as much of a tail as is read for one that knows a part of it."""
+    reading.begin()
+    for line in reversed(tail.lines):
+        if not reading.wants(line.position or "") or not reading.take(line):
+            break
+    return replace(tail, lines=reading.lines, is_cut=tail.is_cut or reading.is_cut)
 
 
 class Peer:
