@@ -333,7 +333,9 @@ class Connection(asyncio.Protocol):
         self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
         self._phase, self._deadline = _Phase.OPEN, None
-        if not self._around.registry.take_place(self):
+        if entry.visitor.needs_token or self._around.settings.auth_required:
+            self._around.registry.expect_token(self, entry.visitor.address)
+        elif not self.take_place():
             self.close(AT_CAPACITY)
             return
         self._session = Session(self, self._around, entry.tokens)
@@ -412,6 +414,10 @@ class Connection(asyncio.Protocol):
     def be_found(self, names: tuple[str, ...]) -> None:
         """Be found by these names from now on: those of the revocations that concern the client."""
         self._around.registry.name(self, names)
+
+    def take_place(self) -> bool:
+        """Take a place among the clients; tell whether there was one."""
+        return self._around.registry.take_place(self)
 
     @property
     def dialect(self) -> Dialect:

@@ -49,7 +49,7 @@ class RegistryStatistics:
     """``connections`` counts now, the rest since the start.
 
     Attributes:
-        connections: clients, with those that still shake hands.
+        connections: clients, with those that still shake hands or have to show a token.
         accepted: clients that got in.
         refused: clients that found no place, or had too many already.
         slow: clients closed because they read too slowly.
@@ -87,10 +87,11 @@ class _Stay:
 class Registry:
     """The connections of one edge.
 
-    A client takes a place when its opening handshake is complete. Until then, and while it only asks plain HTTP or is
-    on its way out, it is one of the ``handshakes`` that may be there besides. When these are too many, the oldest of
-    the network with most of them is dropped: a flood of half handshakes pushes out itself. Nobody is dropped in the
-    first moment, in which a client's request comes that is no part of a flood, unless there are twice as many.
+    A client takes a place when its opening handshake is complete and, where it must show a token, that was found good.
+    Until then, and while it only asks plain HTTP or is on its way out, it is one of the ``handshakes`` that may be
+    there besides. When these are too many, the oldest of the network with most of them is dropped: a flood of half
+    handshakes, or of strangers, pushes out itself. Nobody is dropped in the first moment, in which a client's request
+    comes that is no part of a flood, unless there are twice as many.
 
     Args:
         limit: places.
@@ -199,6 +200,14 @@ class Registry:
             for holder in list(self._of.get(f"{excess.name} {who}", ())):
                 holder.prove_alive(now)
         return excess
+
+    def expect_token(self, connection: Timed, address: str) -> None:
+        """Let ``connection`` be one of the handshakes of ``address``, its own, until it takes a place by its token."""
+        stay = self._present.get(connection)
+        if stay is not None:
+            self._come_in(connection, stay)
+            stay.network = network_of(address)
+            self._outside.setdefault(stay.network, {})[connection] = None
 
     def take_place(self, connection: Timed) -> bool:
         """Give ``connection`` a place; tell whether there was one."""

@@ -21,6 +21,7 @@ __all__ = [
     "in_excess",
     "left",
     "no_channel",
+    "no_place",
     "no_token_yet",
     "resumed",
     "subscribed",
@@ -87,6 +88,12 @@ def too_many_rooms(count: int, command: Subscribe) -> Refusal:
     """Return the answer to a client that is in ``count`` rooms, and may be in no more."""
     sentence = f"max_rooms: already in {count} rooms, the limit of one connection; leave one"
     return Refusal(Code.SUBSCRIPTION_LIMIT, sentence, command.verb, command.reply_to)
+
+
+def no_place(reply_to: str | None) -> Refusal:
+    """Return the answer to a good token for which every place is taken."""
+    sentence = "max_connections: every place of this edge is taken; try again later"
+    return Refusal(Code.UNAVAILABLE, sentence, "auth", reply_to, RETRY_AFTER_MS)
 
 
 def in_excess(excess: Excess, reply_to: str | None) -> Refusal:

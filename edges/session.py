@@ -79,6 +79,9 @@ class Speaker(Reader, Source, Protocol):
     def be_found(self, names: tuple[str, ...]) -> None:
         """Be found by these names from now on, and by no others."""
 
+    def take_place(self) -> bool:
+        """Take a place among the clients; tell whether there was one."""
+
     def close(self, code: CloseCode) -> None:
         """Begin the closing handshake."""
 
@@ -123,6 +126,7 @@ class Session:
         self._tokens = () if around.gate.is_open else tokens
         needs_token = speaker.visitor.needs_token
         self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
+        self._has_place = not self._admission.is_locked
         self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run)
 
     @property
@@ -408,8 +412,17 @@ class Session:
         else:
             self._speaker.be_found(self._admission.caller.revocable_by)
             user = self._admission.caller.user_id
-            return not self._has_ended and (user is None or self.count_user(user, reply_to))
+            may_stay = not self._has_ended and (user is None or self.count_user(user, reply_to))
+            return may_stay and (self._has_place or self._takes_place(reply_to))
         return False
+
+    def _takes_place(self, reply_to: str | None) -> bool:
+        """Take a place by the first good token; without one the client is told so, and sent away."""
+        self._has_place = self._speaker.take_place()
+        if not self._has_place:
+            self._say(replies.no_place(reply_to))
+            self._speaker.close(AT_CAPACITY)
+        return self._has_place
 
     def check_standing(self, now: float) -> None:
         """Warn a client whose token expires soon, and send away one whose token has, or never came."""

@@ -298,6 +298,46 @@ async def test_clients_of_the_whole_edge(start_edge: StartEdge, open_client: Ope
     assert limited(edge) == {"max_connections": 1}
 
 
+async def test_strangers_keep_no_user_out(start_edge: StartEdge, open_client: OpenClient) -> None:
+    """Whoever has shown no token holds no place of an edge that wants one; a user beyond the places is told so."""
+    edge = await start_edge(
+        redis_url=NO_REDIS, auth_required=True, auth_secret=SECRET, max_connections=2, auth_deadline_s=60
+    )
+    strangers = [await open_client(edge) for _ in range(5)]
+    first, reply = await shown(edge, open_client, "ada")
+    second = await Client.connect(edge.port)
+    second.write(upgrade("/", f"Authorization: Bearer {token('bob')}"))
+    assert (await second.head())[0] == 101
+    assert (await second.message())["event"] == "session.created"
+    assert reply["data"]["status"] == "authenticated"
+    third, refusal = await shown(edge, open_client, "eve")
+    sentence = "max_connections: every place of this edge is taken; try again later"
+    assert (refusal["error_code"], refusal["error_message"]) == ("UNAVAILABLE", sentence)
+    assert (refusal["correlation_id"], refusal["data"]) == ("r1", {"retry_after_ms": 1_000})
+    assert await third.close_code() == 1013
+    await second.close()
+    await eventually(lambda: not edge._registry.is_full)  # noqa: SLF001
+    strangers[0].request("auth", token=token("eve"))
+    assert (await strangers[0].message())["data"]["status"] == "authenticated"
+    first.request("auth", token=token("ada", jti="2"))
+    assert [(await first.message())["event"] for _ in range(2)] == ["session.created", "auth"]
+    assert limited(edge) == {"max_connections": 1}
+
+
+async def test_strangers_are_handshakes(start_edge: StartEdge) -> None:
+    """Too many without a token push out their own oldest; a user behind the same number of them gets in."""
+    edge = await start_edge(
+        redis_url=NO_REDIS, auth_required=True, auth_secret=SECRET, max_handshakes=2, auth_deadline_s=60
+    )
+    async with clients(edge.port, 4) as strangers:
+        await eventually(lambda: limited(edge).get("max_handshakes") == 2)
+        for dropped in strangers[:2]:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await dropped.message()
+        strangers[3].request("auth", token=token())
+        assert (await strangers[3].message())["data"]["status"] == "authenticated"
+
+
 async def hold_half(edge: Edge) -> None:
     """Begin a handshake and leave it at that; when the edge ends it, begin anew."""
     while True:

@@ -138,6 +138,9 @@ class Peer:
     def be_found(self, names: tuple[str, ...]) -> None:
         raise AssertionError(names)
 
+    def take_place(self) -> bool:
+        raise AssertionError("nobody must show a token here")
+
     def close_slow(self) -> None:
         raise AssertionError("nobody is slow here")
 

@@ -69,6 +69,32 @@ def test_plain_http_takes_no_place() -> None:
     assert len(registry) == 1
 
 
+def test_stranger_takes_no_place_until_it_is_known() -> None:
+    """Who has still to show a token is one of the handshakes, however complete its own is; then it is a client."""
+    registry = Registry(limit=1)
+    stranger, user, late = entered(registry, 3)
+    registry.expect_token(stranger, HERE)
+    assert not registry.is_full
+    assert registry.take_place(user)
+    assert registry.is_full
+    assert not registry.take_place(stranger)
+    registry.exit(user)
+    assert registry.take_place(late)
+    assert registry.statistics().limited["max_connections"] == 1
+
+
+def test_flood_of_strangers_pushes_out_its_own_oldest() -> None:
+    """Behind a proxy strangers come from one socket's address; it is their own that tells whose flood it is."""
+    registry = Registry(limit=10, handshakes=3)
+    peers = [Peer() for _ in range(6)]
+    for number, (peer, address) in enumerate(zip(peers, (THERE, HERE, HERE, HERE, HERE, THERE), strict=True)):
+        registry.enter(peer, "10.0.0.1", 2.0 * number)
+        registry.expect_token(peer, address)
+    assert [peer.is_cut for peer in peers] == [False, True, True, True, False, False]
+    registry.expect_token(Peer(), HERE)
+    assert len(registry) == 3
+
+
 def test_flood_of_handshakes_pushes_out_its_own_oldest() -> None:
     """One too many, and the oldest of the network with most of them goes; a place is nobody's to take."""
     registry = Registry(limit=10, handshakes=3)
