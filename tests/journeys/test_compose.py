@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from bus.server import find_server
 from producers.services import NAMES, load
 from tests.journeys.clients import Viewer, eventually, viewing
+from tests.journeys.memory import allowed_bytes, parsed_bytes
 from tests.journeys.processes import (
     ROOT,
     Processes,
@@ -67,6 +68,16 @@ def test_compose_file_is_valid() -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout
+
+
+def test_compose_bounds_everybodys_memory() -> None:
+    """No container takes what the others need; an edge has what its settings allow, Redis twice what it may store."""
+    assert all("mem_limit" in service for service in SERVICES.values())
+    for edge in EDGES.values():
+        assert allowed_bytes() < parsed_bytes(edge["mem_limit"]) < 1.5 * allowed_bytes()
+    command = SERVICES["redis"]["command"]
+    stored = parsed_bytes(command[command.index("--maxmemory") + 1])
+    assert 2 * stored <= parsed_bytes(SERVICES["redis"]["mem_limit"])
 
 
 def test_compose_has_two_replicas_of_each_service() -> None:

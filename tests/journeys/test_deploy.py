@@ -13,6 +13,7 @@ from typing import Final
 from bus.embedded import EmbeddedBroker
 from edges import EdgeSettings
 from producers.services import NAMES
+from tests.journeys.memory import allowed_bytes, parsed_bytes
 from tests.journeys.processes import ROOT, Processes, environment, program, wait_ready
 from tests.ports import free_port
 
@@ -42,6 +43,12 @@ def test_systemd_unit_stops_and_confines_an_edge(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=30, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_systemd_bounds_an_edges_memory() -> None:
+    """One edge that grows takes down no machine; one that keeps to its settings is not ended."""
+    (limit,) = re.findall(r"^MemoryMax=(.+)$", UNIT.read_text(), re.M)
+    assert allowed_bytes() < parsed_bytes(limit) < 1.5 * allowed_bytes()
 
 
 def test_systemd_environment_is_that_of_an_edge(processes: Processes, broker: EmbeddedBroker) -> None:
