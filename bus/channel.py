@@ -6,10 +6,12 @@ the name that lines and clients use, and the name that Redis uses; the two diffe
 
 import re
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 from bus.errors import ChannelError
+from bus.parts import check_part, is_text_of
 
 __all__ = [
     "CLOSE",
@@ -59,6 +61,15 @@ class Retention:
     max_events: int = 1_000
     expires_s: int = 24 * 60 * 60
 
+    def __post_init__(self) -> None:
+        """Refuse what Redis could not keep."""
+        if self.kind not in ("live", "latest", "history"):
+            raise ChannelError(f"{self.kind!r} is no kind of retention: live, latest or history")
+        least = 0 if self.kind == "live" else 1
+        for part, number, lowest in (("max_events", self.max_events, least), ("expires_s", self.expires_s, 1)):
+            if type(number) is not int or number < lowest:
+                raise ChannelError(f"{part} is {number!r}, and is to be a whole number of at least {lowest}")
+
 
 HISTORY: Final = Retention()
 LATEST: Final = Retention("latest", max_events=1)
@@ -78,6 +89,11 @@ class WhenSlow:
 
     kind: Literal["close", "skip", "conflate"] = "close"
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that there is not."""
+        if self.kind not in ("close", "skip", "conflate"):
+            raise ChannelError(f"{self.kind!r} is no policy for slow clients: close, skip or conflate")
 
 
 CLOSE: Final = WhenSlow()
@@ -136,13 +152,23 @@ class Family:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that could not be filled in."""
-        match = _PATTERN.fullmatch(self.pattern)
+        match = _PATTERN.fullmatch(self.pattern) if is_text_of(_PATTERN, self.pattern) else None
         if match is None or match[1] == "bus":
             raise ChannelError(f"{self.pattern!r} is no channel pattern: write 'name' or 'name:{{field}}'")
+        self._check_parts()
         if self.when_slow.kind == "conflate" and (self.retention.kind != "live" or self.when_slow.key is None):
             raise ChannelError(f"{self.pattern}: only a live channel may conflate, and by a key; take SKIP or CLOSE")
         object.__setattr__(self, "head", match[1])
         object.__setattr__(self, "field", match[2])
+
+    def _check_parts(self) -> None:
+        try:
+            check_part("retention", self.retention, Retention, "a Retention")
+            check_part("when_slow", self.when_slow, WhenSlow, "a WhenSlow")
+            for part, text in (("permission", self.permission), ("shared_by", self.shared_by)):
+                check_part(part, text if text != "" else b"", (str, NoneType), "a text of at least a letter")
+        except TypeError as error:
+            raise ChannelError(f"{self.pattern}: {error}") from None
 
     @property
     def is_per_user(self) -> bool:

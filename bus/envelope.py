@@ -16,7 +16,7 @@ import orjson
 from bus.channel import Channel
 from bus.encoding import encode, revalidate
 from bus.errors import EventError, ShapeError
-from bus.event import Attempt, Event, attempt, now
+from bus.event import Attempt, Event, attempt, check_event, now
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 
 __all__ = ["Arrived", "Message", "compose", "envelope", "foreign", "read_front", "splice"]
@@ -59,6 +59,7 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
             ``limit_bytes``.
 
     """
+    check_event(event)
     channels = _channels(event)
     if not event.event_name or not channels:
         raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")

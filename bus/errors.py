@@ -9,6 +9,7 @@
     ├── AddressError         a Redis URL cannot be used as it is (a ValueError)
     ├── AclError             a user of Redis cannot be described as it was asked for (a ValueError)
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
+    ├── ServiceBroken        the file of a service cannot be loaded; names the file and the line (a ValueError)
     ├── BrokerError          the embedded server could not be started
     ├── OutboxFull           the outbox has no room, and its policy is to say so
     ├── BusUnavailable       Redis cannot be reached
@@ -39,6 +40,7 @@ __all__ = [
     "PublishIncomplete",
     "PublishUncertain",
     "PublishUnreplicated",
+    "ServiceBroken",
     "ServiceNotFound",
     "ShapeError",
 ]
@@ -79,6 +81,10 @@ class AclError(BusError, ValueError):
 
 class ServiceNotFound(BusError, ValueError):
     """A name is of no service; the message lists the built-in ones and the form of others."""
+
+
+class ServiceBroken(BusError, ValueError):
+    """The file of a service cannot be loaded; the message names the file, the line and what is wrong there."""
 
 
 class BrokerError(BusError):

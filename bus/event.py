@@ -21,8 +21,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from bus.channel import Channel, Family, Route
 from bus.errors import ChannelError
+from bus.parts import as_tuple, check_part, given, is_text_of
 
-__all__ = ["Attempt", "Event", "Json", "JsonObject", "attempt", "check_json", "now", "remember"]
+__all__ = [
+    "Attempt",
+    "Event",
+    "Json",
+    "JsonObject",
+    "attempt",
+    "check_event",
+    "check_events",
+    "check_json",
+    "now",
+    "remember",
+]
 
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
@@ -148,10 +160,10 @@ class Event(BaseModel):
         """Check at import time what would else fail at the first publish."""
         super().__pydantic_init_subclass__(**kwargs)
         if channels is not None:
-            cls.event_routes = tuple(Route(it, it.field) if isinstance(it, Family) else it for it in channels)
+            cls.event_routes = tuple(_route(cls.__name__, it) for it in as_tuple(f"{cls.__name__}: channels", channels))
         if event is None:
             return
-        if _EVENT_NAME.fullmatch(event) is None:
+        if not is_text_of(_EVENT_NAME, event):
             raise TypeError(f"{event!r} is no event name: write it like 'workflow.started'")
         taken = [name for name, it in cls.model_fields.items() if "timestamp" in (name, it.serialization_alias)]
         if taken:
@@ -189,8 +201,35 @@ class Event(BaseModel):
         return self
 
 
+def _route(owner: str, given_one: Family | Route | Channel) -> Route | Channel:
+    wanted = "a Family, a route or a channel"
+    check_part(f"{owner}: one of its channels", given_one, (Family, Route, Channel), wanted)
+    return Route(given_one, given_one.field) if isinstance(given_one, Family) else given_one
+
+
+def check_event(event: object) -> None:
+    """Raise ``TypeError`` unless ``event`` is one, and say what is wanted."""
+    if isinstance(event, Event):
+        return
+    if isinstance(event, type) and issubclass(event, Event):
+        raise TypeError(f"an event is wanted, and this is the class {event.__name__}: make one, {event.__name__}(…)")
+    raise TypeError(f"an event is wanted, such as WorkflowStarted(…), and this is {given(event)}")
+
+
+def check_events(events: object) -> None:
+    """Raise ``TypeError`` if ``events`` is a single one: a model can be iterated, field by field."""
+    if isinstance(events, Event):
+        raise TypeError("publish_all takes several events; one goes to publish")
+
+
 def attempt(event: Event, *, repeated: bool = False) -> Attempt:
-    """Return the attempt that ``event`` remembers if this is a repeated one and there is one, else a new one."""
+    """Return the attempt that ``event`` remembers if this is a repeated one and there is one, else a new one.
+
+    Raises:
+        TypeError: it is no event.
+
+    """
+    check_event(event)
     known = getattr(event, "_attempt", None) if repeated else None
     return known if isinstance(known, Attempt) else Attempt(str(uuid.uuid4()), now())
 

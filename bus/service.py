@@ -10,10 +10,14 @@ from pydantic import BaseModel
 from bus.channel import Channel, Family
 from bus.errors import ChannelError
 from bus.event import Event
+from bus.parts import as_tuple, check_class, check_part, is_text_of
 
 __all__ = ["PastEvent", "Request", "Service"]
 
 _SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_REQUEST_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_DIALECTS: Final = ("envelope", "session-buddy")
+_PORT_LIMIT: Final = 65_535
 
 QuestionT = TypeVar("QuestionT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -48,6 +52,18 @@ class Request(Generic[QuestionT, AnswerT]):
     channels: Callable[[QuestionT], Sequence[Channel]]
     fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT]
 
+    def __post_init__(self) -> None:
+        """Refuse parts that no edge could answer with."""
+        if not is_text_of(_REQUEST_NAME, self.name):
+            raise ValueError(f"{self.name!r} is no name of a request: write it like 'get_status'")
+        try:
+            check_class("question", self.question, BaseModel, "a pydantic model")
+            check_class("answer", self.answer, BaseModel, "a pydantic model")
+            check_part("channels", self.channels, Callable, "a function")  # type: ignore[arg-type]
+            check_part("fold", self.fold, Callable, "a function")  # type: ignore[arg-type]
+        except TypeError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -55,7 +71,7 @@ class Service:
 
     Attributes:
         name: as in ``edgebus edge NAME``.
-        port: where its edge listens unless told otherwise.
+        port: where its edge listens unless told otherwise; 0 takes a free one.
         welcome: the sentence of the welcome message.
         families: every channel family of the service.
         events: every event model; two models may share a name when they differ in what routes them.
@@ -63,7 +79,7 @@ class Service:
         dialect: what a client speaks until it shows otherwise.
 
     Raises:
-        ValueError: when made from parts that contradict each other; the message names the part.
+        ValueError: when made from parts that are wrong, or contradict each other; the message names the part.
 
     """
 
@@ -77,17 +93,49 @@ class Service:
     _families: dict[tuple[str, bool], Family] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the parts against each other, once, at import."""
-        if _SERVICE_NAME.fullmatch(self.name) is None:
+        """Check the parts, and the parts against each other, once, at import."""
+        if not is_text_of(_SERVICE_NAME, self.name):
             raise ValueError(f"{self.name!r} is no service name: write small letters, digits, '-' or '_'")
+        try:
+            self._check_parts()
+        except TypeError as error:
+            raise ValueError(f"{self.name}: {error}") from None
         index = {(family.head, family.field is not None): family for family in self.families}
         _unique(f"{self.name}: families", [family.pattern.partition("{")[0] for family in self.families])
         _unique(f"{self.name}: requests", [request.name for request in self.requests])
+        _unique(f"{self.name}: events", list(self.events))
         object.__setattr__(self, "_families", index)
         for event in self.events:
             self._check_event(event)
 
+    def _check_parts(self) -> None:
+        """Check each part by itself; lists are kept as tuples.
+
+        Raises:
+            TypeError: a part is of another type.
+            ValueError: a part has a value that it cannot have.
+
+        """
+        if type(self.port) is not int or not 0 <= self.port <= _PORT_LIMIT:
+            raise TypeError(f"port is {self.port!r}, and is to be a number from 0 to {_PORT_LIMIT}")
+        check_part("welcome", self.welcome, str, "a text")
+        if self.dialect not in _DIALECTS:
+            raise TypeError(f"dialect is {self.dialect!r}, and is to be one of {', '.join(_DIALECTS)}")
+        for part in ("families", "events", "requests"):
+            object.__setattr__(self, part, as_tuple(part, getattr(self, part)))
+        for index, family in enumerate(self.families):
+            check_part(f"families[{index}]", family, Family, "a Family")
+        for index, request in enumerate(self.requests):
+            check_part(f"requests[{index}]", request, Request, "a Request")
+        for index, event in enumerate(self.events):
+            check_class(f"events[{index}]", event, Event, "an event's class")
+
     def _check_event(self, event: type[Event]) -> None:
+        name = event.__name__
+        if not event.event_name:
+            raise ValueError(f"{self.name}: {name} has no name: class {name}(Event, event='….…', channels=(…,))")
+        if not event.event_routes:
+            raise ValueError(f"{self.name}: {name} goes on no channel: class {name}(Event, …, channels=(FAMILY,))")
         for route in event.event_routes:
             known = self._parse(route.name) if isinstance(route, Channel) else route.family in self.families
             if not known:
@@ -132,7 +180,7 @@ def _form(name: str) -> tuple[str, bool]:
     return name.partition(":")[0], ":" in name
 
 
-def _unique(what: str, names: list[str]) -> None:
-    twice = {name for name in names if names.count(name) > 1}
+def _unique(what: str, parts: Sequence[str | type[Event]]) -> None:
+    twice = {it if isinstance(it, str) else it.__name__ for it in parts if parts.count(it) > 1}
     if twice:
         raise ValueError(f"{what} named twice: {', '.join(sorted(twice))}")

@@ -8,9 +8,10 @@ from typing import Any
 
 from bus.acl import is_shared
 from bus.channel import Channel
-from bus.errors import ChannelError, EventError
+from bus.errors import ChannelError, EventError, ServiceNotFound
 from bus.event import Event
 from bus.service import Service
+from edgebus.mistakes import mistake
 from producers.services import NAMES, load
 
 __all__ = ["all_services", "describe", "find_channel", "find_event", "find_service"]
@@ -29,6 +30,7 @@ def find_service(name: str) -> Service:
 
     Raises:
         ServiceNotFound: there is none.
+        ServiceBroken: its file cannot be loaded; the message names the file, the line and what is wrong there.
         ChannelError: it would share a log with a built-in service.
 
     """
@@ -36,10 +38,19 @@ def find_service(name: str) -> Service:
         return load(name)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    service = load(name)
+    service = _load_own(name)
     for built_in in NAMES:
         _check_apart(service, load(built_in))
     return service
+
+
+def _load_own(name: str) -> Service:
+    try:
+        return load(name)
+    except ServiceNotFound:
+        raise
+    except Exception as error:
+        raise mistake(error, name) from error
 
 
 def _check_apart(own: Service, other: Service) -> None:

@@ -20,6 +20,7 @@ from bus.errors import (
     BusUnavailable,
     ChannelError,
     EventError,
+    ServiceBroken,
     ServiceNotFound,
 )
 from edges.settings import SettingsError
@@ -93,7 +94,7 @@ def exits() -> Iterator[None]:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, it['loc'])) or 'data'}: {it['msg']}" for it in error.errors())
         exit_with(Exit.USAGE, f"the event is not valid: {problems}")
-    except (AclError, AddressError, ChannelError, EventError, ServiceNotFound, SettingsError) as error:
+    except (AclError, AddressError, ChannelError, EventError, ServiceBroken, ServiceNotFound, SettingsError) as error:
         exit_with(Exit.USAGE, str(error))
     except BusError as error:
         exit_with(Exit.FAILED, str(error))

@@ -5,6 +5,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from bus.errors import EventError
 from bus.event import Event
+from bus.parts import check_part
 
 __all__ = ["Broadcaster", "Publisher", "with_metadata"]
 
@@ -46,11 +47,13 @@ def with_metadata(model: type[EventT], metadata: Mapping[str, Any] | None, **fie
     """Make an event of declared ``fields`` and the caller's own ``metadata``.
 
     Raises:
+        TypeError: ``metadata`` is no mapping.
         EventError: a key of ``metadata`` would overwrite a declared field, or the timestamp.
         pydantic.ValidationError: a value is not of its field's type, or JSON cannot carry it.
 
     """
-    metadata = metadata or {}
+    metadata = {} if metadata is None else metadata
+    check_part("metadata", metadata, Mapping, "a mapping")
     sent_as = {it.serialization_alias for it in model.model_fields.values()}
     declared = sorted(key for key in metadata if key in model.model_fields or key in sent_as or key == "timestamp")
     if declared:

@@ -17,7 +17,7 @@ from typing import Final, Generic, Self, TypeVar
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, compose, splice
 from bus.errors import BusError
-from bus.event import Event, attempt, remember
+from bus.event import Event, attempt, check_events, remember
 from bus.position import BEGINNING
 from producers.published import ProducerStatistics, Published
 
@@ -96,6 +96,7 @@ class CapturingProducer(Captured):
         self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
     ) -> list[Published]:
         """Keep several events; all are validated before the first is kept."""
+        check_events(events)
         for event in events:
             compose(event, limit_bytes=self._limit_bytes)
         return [self._capture(event, repeated=repeated) for event in events]
@@ -139,6 +140,7 @@ class BlockingCapturingProducer(Captured):
         self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
     ) -> list[Published]:
         """Keep several events; all are validated before the first is kept."""
+        check_events(events)
         for event in events:
             compose(event, limit_bytes=self._limit_bytes)
         return [self._capture(event, repeated=repeated) for event in events]

@@ -13,7 +13,7 @@ from typing import Final, Self
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES, compose
 from bus.errors import BusError, OutboxFull
-from bus.event import Event, attempt, remember
+from bus.event import Event, attempt, check_events, remember
 from bus.tasks import end
 from producers.outbox import DropReason, Item, OnDrop, Outbox, OutboxSettings
 from producers.published import ProducerStatistics, Published
@@ -120,8 +120,9 @@ class Producer:
                 that, and do not publish another event. Use the same producer, or one opened later.
 
         Raises:
-            pydantic.ValidationError: the event is not valid; nothing was sent.
-            EventError: its line is too large; nothing was sent.
+            TypeError: it is no event.
+            pydantic.ValidationError: the event was changed or built past validation; nothing was sent.
+            EventError: it holds what JSON cannot carry, or its line is too large; nothing was sent.
             BusUnavailable: past the deadline no channel is known to have it; whether one has is not known.
             PublishError: Redis refused the event on every channel.
             PublishIncomplete: some channels have it, others refused it or have not answered; the error names both.
@@ -142,6 +143,7 @@ class Producer:
 
         """
         self._check_open()
+        check_events(events)
         outcomes = await self._publish([self._item(event, repeated=repeated) for event in events], deadline_s)
         for outcome in outcomes:
             if isinstance(outcome, BusError):
@@ -171,8 +173,9 @@ class Producer:
         is ``drop_new``.
 
         Raises:
-            pydantic.ValidationError: the event is not valid.
-            EventError: its line is too large.
+            TypeError: it is no event.
+            pydantic.ValidationError: the event was changed or built past validation.
+            EventError: it holds what JSON cannot carry, or its line is too large.
             OutboxFull: there is no room, and the policy is ``error``.
             BusError: the producer is not open; or the policy is ``block``, which needs ``await emit_wait(event)``.
 
@@ -286,8 +289,9 @@ class Batch:
         """Add ``event``; it is validated here.
 
         Raises:
-            pydantic.ValidationError: the event is not valid; it is no part of the batch.
-            EventError: its line is too large; the same.
+            TypeError: it is no event.
+            pydantic.ValidationError: the event was changed or built past validation; it is no part of the batch.
+            EventError: it holds what JSON cannot carry, or its line is too large; the same.
 
         """
         self._items.append(self._producer._item(event, repeated=repeated))  # noqa: SLF001 (one module)
