@@ -24,8 +24,10 @@ _BIRTH: Final = "(+setnx %W~bus:birth)"
 
 _REVOKED: Final = "bus:revoked"
 
+_SCRIPTED: Final = "+script|load +evalsha"
+_CALLING: Final = "+fcall"
 _PRODUCER: Final = (
-    "+client|setname +client|info +client|kill +time +script|load +evalsha +wait +publish "
+    "+client|setname +client|info +client|kill +time +wait +publish "
     "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  # what publish.lua calls: Redis checks it call by call
 )
 _EDGE: Final = (
@@ -62,11 +64,12 @@ class User:
         return f"user {self.name} on #{password_hash} {self.rules}"
 
 
-def users(services: Sequence[Service], *, narrowed: bool = False) -> list[User]:
+def users(services: Sequence[Service], *, narrowed: bool = False, by_function: bool = False) -> list[User]:
     """Return a producer, an edge and an operator for ``services``.
 
     Args:
         services: whose channels and logs they reach; others stay closed to them.
+        by_function: producers bring no script of their own, and call the function that an administrator loaded.
         narrowed: there is one service, and the users carry its name and see no other one's edges.
 
     """
@@ -74,7 +77,7 @@ def users(services: Sequence[Service], *, narrowed: bool = False) -> list[User]:
     own = f"{only}-*" if only else "*"
     names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
     rules = {
-        "producer": _producer(names),
+        "producer": _producer(names, _CALLING if by_function else _SCRIPTED),
         "edge": _edge(names, own),
         "operator": _operator(names, own),
     }
@@ -98,8 +101,8 @@ def parse_hash(text: str) -> tuple[Role, str]:
     return role, digits
 
 
-def _producer(names: Iterable[str]) -> str:
-    return " ".join(("resetchannels", _PRODUCER, *_logs("~", names), *_channels(names), _BIRTH))
+def _producer(names: Iterable[str], publishing: str) -> str:
+    return " ".join(("resetchannels", _PRODUCER, publishing, *_logs("~", names), *_channels(names), _BIRTH))
 
 
 def _edge(names: Iterable[str], own: str) -> str:

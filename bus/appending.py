@@ -17,11 +17,16 @@ from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, Publ
 from bus.position import is_position
 from bus.refusals import is_passing, meaning, said
 
-__all__ = ["SCRIPT", "Appended", "Clock", "Entry", "Replicas", "command", "outcome"]
+__all__ = ["LIBRARY", "SCRIPT", "Appended", "Clock", "Entry", "Replicas", "command", "outcome"]
 
 SCRIPT: Final = importlib.resources.files("bus").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 """What Redis calls the script once it was loaded."""
+_FUNCTION: Final = f"edgebus_publish_{_SHA[:12]}"
+LIBRARY: Final = (
+    f"#!lua name=edgebus_{_SHA[:12]}\nredis.register_function('{_FUNCTION}', function(KEYS, ARGV)\n{SCRIPT}\nend)\n"
+)
+"""The script as a library of Redis' functions, which an administrator loads once; each version has names of its own."""
 _SALT_LIMIT: Final = 2**32
 _SEARCH_MARGIN_MS: Final = 10_000
 """A search begins so long before the first attempt: a clock that was set back since gives lower ids. It costs time."""
@@ -100,15 +105,16 @@ class Clock:
         return int(self._redis_ms + (now_s - self._taken_s) * 1000 * (1 - _DRIFT))
 
 
-def command(entry: Entry) -> tuple[Any, ...]:
-    """Return the command for ``entry``."""
+def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
+    """Return the command for ``entry``; ``by_function``: this user may call what was loaded, and load nothing."""
     channel = entry.channel
     if channel.retention.kind == "live":
         return ("PUBLISH", channel.redis, splice(entry.line, None, None))
     salt = 1 + secrets.randbelow(_SALT_LIMIT)
     keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
     text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
-    return ("EVALSHA", _SHA, 1, channel.log_key, *text, *_repeated(entry))
+    called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
+    return (*called, 1, channel.log_key, *text, *_repeated(entry))
 
 
 def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:

@@ -13,7 +13,7 @@ from typing import Final, Self, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from bus import address
 from bus.appending import SCRIPT, Clock, Reply
@@ -47,6 +47,7 @@ class Connection:
         self._is_known, self._has_told_birth = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
+        self._calls_function = False
 
     async def __aenter__(self) -> Self:
         """Return itself; nothing is connected yet."""
@@ -105,7 +106,7 @@ class Connection:
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
         if self._appends:
-            await ask("SCRIPT LOAD", SCRIPT)
+            self._calls_function = not await _may_load(ask)
         with suppress(ResponseError):
             await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
 
@@ -155,6 +156,15 @@ class Connection:
                 await self._begin(self._redis.execute_command)
                 self._is_known = True
             yield
+
+
+async def _may_load(ask: Callable[..., Awaitable[Reply]]) -> bool:
+    """Load the script; tell whether this user may, for one who may not calls a function (docs/acl.md)."""
+    try:
+        await ask("SCRIPT LOAD", SCRIPT)
+    except NoPermissionError:
+        return False
+    return True
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:

@@ -117,7 +117,8 @@ class Log(Connection):
             now_s = now()
             is_stale = self._clock.is_stale(now_s)
             self.sent_ms = self._clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
-            commands = [*([("TIME",)] if is_stale else []), *map(command, entries)]
+            appending = [command(entry, by_function=self._calls_function) for entry in entries]
+            commands = [*([("TIME",)] if is_stale else []), *appending]
             if replicas is not None:
                 commands.append(("WAIT", replicas.count, replicas.timeout_ms))
             replies = await exchange(connection, commands)

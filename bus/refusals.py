@@ -32,6 +32,10 @@ _CAUSES: Final = {
     "ERR AUTH": _Cause("Redis refuses the log-in: the user has no password there; leave it out", LoginRefused),
     "ERR Client sent AUTH": _Cause("Redis refuses the log-in: it has no password; leave it out", LoginRefused),
     "ERR invalid password": _Cause("Redis refuses the log-in: the password in the URL is wrong", LoginRefused),
+    "ERR Function not found": _Cause(
+        "Redis has not the function that this version of edgebus publishes by: an administrator loads it with "
+        "`edgebus acl --function | redis-cli`"
+    ),
     "ERR max number of clients": _Cause(
         "Redis has as many clients as it takes: close some, or raise its maxclients", BusUnavailable
     ),

@@ -7,6 +7,7 @@ from typing import Final
 
 from bus.acl import Role, parse_hash, users
 from bus.address import with_login, without_password
+from bus.appending import LIBRARY
 from bus.errors import AclError
 from bus.service import Service
 from edgebus.terminal import note, show
@@ -14,6 +15,12 @@ from edgebus.terminal import note, show
 __all__ = ["read_hashes", "show_users"]
 
 _PASSWORD_BYTES: Final = 32
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as redis-cli reads it back from one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def read_hashes(texts: Sequence[str]) -> dict[Role, str]:
@@ -31,10 +38,30 @@ def read_hashes(texts: Sequence[str]) -> dict[Role, str]:
 
 
 def show_users(
-    services: Sequence[Service], *, narrowed: bool, hashes: Mapping[Role, str], url: str, as_file: bool
+    services: Sequence[Service],
+    *,
+    narrowed: bool,
+    by_function: bool,
+    hashes: Mapping[Role, str],
+    url: str,
+    as_file: bool,
 ) -> None:
-    """Print a line per user; beside the output the URLs with passwords made here, which are kept nowhere."""
-    for user in users(services, narrowed=narrowed):
+    """Print a line per user; beside the output the URLs with passwords made here, which are kept nowhere.
+
+    Args:
+        services: whose channels they reach.
+        narrowed: there is one service, and they carry its name.
+        by_function: a line before them loads what producers call, and they may load nothing themselves.
+        hashes: of passwords that somebody has already, by role.
+        url: of Redis, as the users will write it.
+        as_file: the lines are for an ACL file, which can load nothing.
+
+    """
+    if by_function and as_file:
+        note("first load what producers call: edgebus acl --function | grep ^FUNCTION | redis-cli")
+    elif by_function:
+        show(f"FUNCTION LOAD REPLACE {_quoted(LIBRARY)}")
+    for user in users(services, narrowed=narrowed, by_function=by_function):
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         digest = hashes.get(user.role) or hashlib.sha256(password.encode()).hexdigest()
         show(user.entry(digest) if as_file else user.command(digest))

@@ -244,6 +244,9 @@ def acl(
         list[str] | None, typer.Option("--hash", metavar="ROLE=SHA256", help="Of a password that you have already.")
     ] = None,
     as_file: Annotated[bool, typer.Option("--file", help="Lines for an ACL file, not for redis-cli.")] = False,
+    function: Annotated[
+        bool, typer.Option("--function", help="Producers load no script; a line loads the function that they call.")
+    ] = False,
     redis: RedisOption = None,
 ) -> None:
     """Print Redis users with the least that a producer, an edge and an operator need; nothing is changed by it."""
@@ -255,6 +258,7 @@ def acl(
         show_users(
             chosen,
             narrowed=service is not None,
+            by_function=function,
             hashes=read_hashes(given or []),
             url=_url(redis, is_for_others=True),
             as_file=as_file,

@@ -1,17 +1,24 @@
 """The users of ``bus.acl`` on real servers: what each may do, and what not, against a table typed by hand."""
 
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from bus.acl import users
+from bus.address import with_login
+from bus.appending import LIBRARY, Appended, Entry
 from bus.embedded import EmbeddedBroker
+from bus.errors import PublishError
+from bus.log import Log
 from producers.services import NAMES, load
 from tests.contract.brokers import Broker, Cli
 
+ROOT = Path(__file__).resolve().parents[2]
 HASH = "0123456789abcdef" * 4
 SHA = "0" * 40
 FORKS, OTHERS_FORKS = "bus:forks:{workflow:a}", "bus:forks:{patterns}"
@@ -238,3 +245,139 @@ async def test_dry_run_knows_its_commands(admin: Cli) -> None:
     """A misspelt command is an error of the dry run, so that no row of the table passes for being no command."""
     with pytest.raises(ResponseError):
         await admin.execute_command("ACL", "DRYRUN", "default", "FLUSHAL")
+
+
+# Users that are logged in, since a dry run knows nothing of what one command makes of another.
+
+PASSWORD = "of-the-test"
+DIGEST = hashlib.sha256(PASSWORD.encode()).hexdigest()
+WORKFLOW = load("mahavishnu").channel("workflow:a")
+LAST = f"{2**64 - 1}-{2**64 - 1}"
+UsersIn = Callable[..., Awaitable[dict[str, str]]]
+
+
+def entry(number: int) -> Entry:
+    return Entry(WORKFLOW, f"id{number}", "workflow.started", b'{"id":"id%d"}' % number)
+
+
+@pytest.fixture
+async def root(real: Broker) -> AsyncIterator[Cli]:
+    """Lend an administrator."""
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def users_in(real: Broker, root: Cli) -> UsersIn:
+    """Return what makes the three users, and gives their URLs by role."""
+
+    async def make(**options: bool) -> dict[str, str]:
+        made = users([load("mahavishnu")], narrowed=True, **options)
+        for user in made:
+            await root.execute_command(*user.command(DIGEST).split())
+        return {user.role: with_login(real.url, user.name, PASSWORD) for user in made}
+
+    return make
+
+
+async def test_function_is_published_by_without_a_script_of_ones_own(root: Cli, users_in: UsersIn) -> None:
+    """A producer that may load nothing publishes by the function, once, in order, and after SCRIPT FLUSH too."""
+    urls = await users_in(by_function=True)
+    await root.execute_command("FUNCTION", "LOAD", LIBRARY)
+    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+        first = await log.append([entry(1), entry(2)])
+        await root.script_flush()
+        again = await log.append([replace(entry(2), since_ms=0), entry(3)])
+    positions = [one.position for one in (*first, *again) if isinstance(one, Appended)]
+    assert positions[1] == positions[2]
+    kept = await root.xrange(WORKFLOW.log_key)
+    assert [fields["id"] for _, fields in kept] == ["id1", "id2", "id3"]
+    assert [fields["previous"] for _, fields in kept] == ["0-0", *(position for position, _ in kept[:2])]
+    producer: Cli
+    async with Redis.from_url(urls["producer"], protocol=2) as producer:
+        for words in (("EVAL", "return 1", "0"), ("EVALSHA", SHA, "0"), ("SCRIPT", "LOAD", "return 1")):
+            with pytest.raises(NoPermissionError):
+                await producer.execute_command(*words)
+        with pytest.raises(NoPermissionError):
+            await producer.execute_command("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+
+
+async def test_function_that_is_not_there_is_named(users_in: UsersIn) -> None:
+    """Nobody has loaded it yet, or that of another version: the error has the line for an administrator."""
+    urls = await users_in(by_function=True)
+    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+        [refused] = await log.append([entry(1)])
+    assert isinstance(refused, PublishError)
+    assert "edgebus acl --function | redis-cli" in str(refused)
+
+
+async def test_log_goes_on_behind_the_last_of_all_ids(root: Cli, users_in: UsersIn) -> None:
+    """A producer can append such an entry past the script; the next event of anybody takes it out of the log."""
+    urls = await users_in()
+    careless: Cli
+    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+        await log.append([entry(1)])
+        async with Redis.from_url(urls["producer"], protocol=2) as careless:
+            await careless.execute_command("XADD", WORKFLOW.log_key, LAST, "a", "b")
+        [appended] = await log.append([entry(2)])
+    assert isinstance(appended, Appended)
+    assert [fields.get("id") for _, fields in await root.xrange(WORKFLOW.log_key)] == ["id1", "id2"]
+
+
+async def test_scripts_of_a_producer_have_its_own_rights(users_in: UsersIn) -> None:
+    """SCRIPT LOAD and EVALSHA are as good as EVAL; what a script calls is refused as the user's own calls are."""
+    urls = await users_in()
+    producer: Cli
+    async with Redis.from_url(urls["producer"], protocol=2) as producer:
+        assert await producer.evalsha(await producer.script_load("return redis.call('EXISTS', KEYS[1])"), 1, LOG) == 0
+        denied = await producer.script_load("return redis.call('DEL', KEYS[1])")
+        with pytest.raises(ResponseError):
+            await producer.evalsha(denied, 1, LOG)
+        with pytest.raises(NoPermissionError):
+            await producer.execute_command("EVAL", "return 1", "0")
+
+
+async def test_commands_that_write_can_also_take_away(root: Cli, users_in: UsersIn) -> None:
+    """What docs/acl.md says is left open is: logs by XADD and PEXPIRE, revocations by an operator's ZADD."""
+    urls, key = await users_in(), WORKFLOW.log_key
+    one: Cli
+    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+        for role, command in (
+            ("producer", f"XADD {key} MAXLEN 0 * a b"),
+            ("producer", f"PEXPIRE {key} -1"),
+            ("edge", f"PEXPIRE {key} -1"),
+        ):
+            await log.append([entry(1)])
+            async with Redis.from_url(urls[role], protocol=2) as one:
+                await one.execute_command(*command.split())
+            assert await root.xlen(key) == 0, command
+    for role in ("operator", "producer", "edge"):
+        async with Redis.from_url(urls[role], protocol=2) as one:
+            if role == "operator":
+                await one.execute_command("ZADD", "bus:revoked", "GT", "5", "user:eve")
+                await one.execute_command("ZADD", "bus:revoked", "0", "user:eve")
+                assert await root.zscore("bus:revoked", "user:eve") == 0.0
+            else:
+                with pytest.raises(NoPermissionError):
+                    await one.execute_command("ZADD", "bus:revoked", "0", "user:eve")
+
+
+@pytest.mark.parametrize(
+    ("change", "loses", "keeps"),
+    [
+        ("edgebus-edge -pexpire", [f"PEXPIRE {LOG} 1"], [f"PEXPIRE {OWN} 1", f"PEXPIRE {FORKS} 1"]),
+        ("edgebus-producer -client|kill", ["CLIENT KILL ID 1 ADDR 127.0.0.1:1"], ["CLIENT INFO"]),
+        (
+            "edgebus-operator clearselectors",
+            ["ZADD bus:revoked 0 user:a", "EXPIRE bus:revoked 0", "SETNX bus:birth 1-1"],
+            ["ZRANGE bus:revoked 0 -1", "PUBLISH workflow:a {}"],
+        ),
+    ],
+)
+async def test_what_the_page_takes_away_is_gone(admin: Cli, change: str, loses: list[str], keeps: list[str]) -> None:
+    """The lines of docs/acl.md that narrow a user further take away what they say, and nothing that it needs."""
+    assert f"ACL SETUSER {change}`" in (ROOT / "docs" / "acl.md").read_text("utf-8")
+    name, rule = change.split()
+    await admin.execute_command("ACL", "SETUSER", f"{name}-mahavishnu", rule)
+    assert [await allowed(admin, f"{name}-mahavishnu", command) for command in loses] == [False] * len(loses)
+    assert [await allowed(admin, f"{name}-mahavishnu", command) for command in keeps] == [True] * len(keeps)

@@ -63,3 +63,15 @@ def test_read_hashes_refuses_two_of_one_role() -> None:
     """The second of two hashes would win in silence."""
     with pytest.raises(AclError, match="one"):
         read_hashes([f"edge={HASH}", f"edge={HASH}"])
+
+
+def test_acl_by_function_loads_it_first() -> None:
+    """One line loads the function, as redis-cli reads it; producers may call it, and load no script of their own."""
+    code, lines, beside = run("--function", "--service", "mahavishnu")
+    assert (code, len(lines)) == (0, 4)
+    assert lines[0].startswith('FUNCTION LOAD REPLACE "#!lua name=edgebus_')
+    assert "+fcall" in lines[1].split()
+    assert not {"+script|load", "+evalsha"} & set(lines[1].split())
+    code, lines, beside = run("--function", "--file")
+    assert [line.split()[0] for line in lines] == ["user"] * 3
+    assert "grep ^FUNCTION | redis-cli" in beside

@@ -3,7 +3,8 @@
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 
 import jwt
 import pytest
@@ -38,6 +39,19 @@ async def admin(broker: EmbeddedBroker, users: Users) -> AsyncIterator[Redis]:
     """Lend an administrator."""
     async with Redis.from_url(users.admin, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture
+async def admin_of() -> AsyncIterator[Callable[[Users], Redis]]:
+    """Return what gives an administrator beside users that a test makes itself."""
+    async with AsyncExitStack() as stack:
+
+        def connected(users: Users) -> Redis:
+            client = Redis.from_url(users.admin, decode_responses=True)
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield connected
 
 
 @pytest.fixture
@@ -174,6 +188,23 @@ async def test_users_are_refused_what_is_not_theirs(users: Users, admin: Redis) 
             with pytest.raises(NoPermissionError):
                 await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
     assert set(await refused(admin)) >= {"xadd", "workflow:wf", "bus:log:{workflow:wf}", "eval", "flushall"}
+
+
+async def test_producers_without_scripts_publish_by_the_function(
+    broker: EmbeddedBroker, processes: Processes, admin_of: Callable[[Users], Redis]
+) -> None:
+    """With --function the pipe into redis-cli loads it, and events flow; what is refused is the script, and no more."""
+    users = users_only(broker, "--function")
+    admin = admin_of(users)
+    [(_, port)] = processes.edges("mahavishnu", users.edge)
+    async with Producer(users.producer) as producer, viewing(port, "workflow:wf") as viewer:
+        event = WorkflowStarted(workflow_id="wf", adapter="local")
+        first = await producer.publish(event)
+        assert (await producer.publish(event, repeated=True)).positions == first.positions
+        await admin.script_flush()
+        await producer.publish(stage("two"))
+        assert [(await viewer.event())["event"] for _ in range(2)] == ["workflow.started", "workflow.stage_completed"]
+    assert set(await refused(admin)) == {"script|load"}
 
 
 async def test_users_of_one_service_reach_no_other(broker: EmbeddedBroker) -> None:
