@@ -24,6 +24,8 @@ from bus.errors import ChannelError
 from bus.parts import as_tuple, check_part, given, is_text_of
 
 __all__ = [
+    "RESERVED",
+    "RESERVED_SENTENCE",
     "Attempt",
     "Event",
     "Json",
@@ -36,6 +38,9 @@ __all__ = [
     "remember",
 ]
 
+RESERVED: Final = ("room.", "bus.", "edge.", "auth.")
+"""What the names of an edge's own notices begin with: no event may have one, or clients would take it for a notice."""
+RESERVED_SENTENCE: Final = "names that begin with room., bus., edge. or auth. are the edge's own"
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
 """Levels below one field. A line may nest 32 deep (protocol.md's bound for a reader), the envelope takes the rest."""
@@ -165,6 +170,8 @@ class Event(BaseModel):
             return
         if not is_text_of(_EVENT_NAME, event):
             raise TypeError(f"{event!r} is no event name: write it like 'workflow.started'")
+        if event.startswith(RESERVED):
+            raise TypeError(f"{event!r}: {RESERVED_SENTENCE}; choose another")
         taken = [name for name, it in cls.model_fields.items() if "timestamp" in (name, it.serialization_alias)]
         if taken:
             raise TypeError(

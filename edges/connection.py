@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
                 self._receive(data)
         except Exception:
             _logger.exception("a connection failed", extra={"connection": self.name})
-            self.close(OUR_BUG)
+            self.fail()
 
     def eof_received(self) -> bool:
         """Take the end of the client's bytes; the transport then closes itself."""
@@ -309,9 +309,21 @@ class Connection(asyncio.Protocol):
         return settings.ping_interval_s + settings.ping_timeout_s * (patience(self._window_bytes) if is_alive else 1)
 
     def check_revoked(self) -> None:
-        """Send the client away if its token was revoked."""
-        if self._session is not None and self._phase is _Phase.OPEN:
-            self._session.check_revoked()
+        """Send the client away if its token was revoked; a bug of ours lets nobody stay who was."""
+        try:
+            if self._session is not None and self._phase is _Phase.OPEN:
+                self._session.check_revoked()
+        except Exception:
+            _logger.exception("a connection failed", extra={"connection": self.name})
+            self.fail()
+
+    def fail(self) -> None:
+        """Be closed for a bug of ours; one that cannot even be closed is cut off."""
+        try:
+            self.close(OUR_BUG)
+        except Exception:
+            _logger.exception("a connection could not be closed", extra={"connection": self.name})
+            self.cut()
 
     # The opening handshake.
 

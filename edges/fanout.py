@@ -1,7 +1,8 @@
 """Writing what waits in rooms to their members: encoded once per dialect, in slices where there are many of them."""
 
 import asyncio
-from collections.abc import Container, Sequence
+import logging
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from edges.dialects import Dialect
@@ -12,6 +13,11 @@ __all__ = ["Fanout"]
 
 _SLICE_MEMBERS: Final = 2_000
 """How many members are written to before other work is heard; some 10 ms."""
+_KIND_LIMIT: Final = 120
+_KINDS_LIMIT: Final = 100
+
+
+_logger = logging.getLogger("edgebus.edges")
 
 
 class Fanout:
@@ -22,19 +28,31 @@ class Fanout:
 
     """
 
-    __slots__ = ("_corked", "deliveries")
+    __slots__ = ("_corked", "_told", "deliveries")
 
     def __init__(self) -> None:
         self._corked: list[Member] = []
+        self._told: set[str] = set()
         self.deliveries = 0
 
     def flush(self, room: Room) -> None:
-        """Write what waits in a room, unless an earlier pass through its members is still under way."""
+        """Write what waits in a room, unless an earlier pass through its members is still under way.
+
+        A bug of ours ends no more than it has to: the members that may have missed something are closed, and come back
+        for that. Whoever was written to before has it already, and is given nothing twice.
+        """
         if room.passes:
             return
+        try:
+            self._flush(room)
+        except Exception as error:  # noqa: BLE001 (see above)
+            self.tell(error, room)
+            self._fail(member for members in list(room.members.values()) for member in list(members))
+
+    def _flush(self, room: Room) -> None:
         items = room.take()
         for dialect, members in room.members.items():
-            frames = [frame for item in items if (frame := _frame(dialect, item)) is not None] if members else []
+            frames = [frame for item in items if (frame := self._frame(dialect, item)) is not None] if members else []
             if not frames:
                 continue
             if len(members) > _SLICE_MEMBERS:
@@ -43,11 +61,23 @@ class Fanout:
             else:
                 self._write(list(members), b"".join(frames), len(frames))
 
+    def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
+        """Return the frame of an item, None where a dialect has no word for it, or trips over it."""
+        try:
+            return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))
+        except Exception as error:  # noqa: BLE001 (one line's fault must not be the room's)
+            self.tell(error)
+            return None
+
     def _write(self, members: Sequence[Member], frames: bytes, count: int) -> None:
         self.deliveries += len(members) * count
         for member in members:
-            if member.deliver(frames):
-                self._corked.append(member)
+            try:
+                if member.deliver(frames):
+                    self._corked.append(member)
+            except Exception as error:  # noqa: BLE001 (one member's fault must not be the others')
+                self.tell(error)
+                self._fail((member,))
 
     def _write_slices(
         self, room: Room, present: Container[Member], members: Sequence[Member], frames: bytes, count: int
@@ -70,8 +100,24 @@ class Fanout:
         """Let members write what they kept back."""
         corked, self._corked = self._corked, []
         for member in corked:
-            member.uncork()
+            try:
+                member.uncork()
+            except Exception as error:  # noqa: BLE001 (likewise)
+                self.tell(error)
+                self._fail((member,))
 
+    def _fail(self, members: Iterable[Member]) -> None:
+        for member in members:
+            try:
+                member.fail()
+            except Exception as error:  # noqa: BLE001 (nothing more can be done for it)
+                self.tell(error)
 
-def _frame(dialect: Dialect, item: Item) -> bytes | None:
-    return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))
+    def tell(self, error: Exception, room: Room | None = None) -> None:
+        """Log a bug of ours, once of a kind."""
+        kind = f"{type(error).__name__}: {error}"[:_KIND_LIMIT]
+        if kind in self._told or len(self._told) >= _KINDS_LIMIT:
+            return
+        self._told.add(kind)
+        fields = {} if room is None else {"channel": room.channel.name}
+        _logger.error("lines could not be handed on", exc_info=error, extra=fields)

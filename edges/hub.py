@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
@@ -360,27 +361,33 @@ class Hub:
             if room is None:
                 self._dropped += 1
                 continue
-            arrived = self._arrived(room, line)
-            if arrived is None:
-                continue
-            was_whole = room.is_whole
-            if room.accept(arrived):
-                touched[room] = None
-            elif was_whole and not room.is_whole:
-                self._mending.begin(room)
+            try:
+                arrived = read_front(line) if len(line) <= self._line_limit_bytes else self._refuse(line)
+                if arrived is None or not line.endswith(room.end) or (arrived.position is None) is room.has_log:
+                    arrived = foreign(line, room.channel.name, has_log=room.has_log)
+                gaps = room.gaps
+                if room.accept(arrived):
+                    touched[room] = None
+                elif room.gaps != gaps:
+                    self._mending.begin(room)
+            except (EventError, UnicodeDecodeError) as error:
+                self._drop(room, "the line is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
+            except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
+                self._give_up(room, error)
         for room in touched:
             self._fanout.flush(room)
         self._fanout.uncork()
 
-    def _arrived(self, room: Room, line: bytes) -> Arrived | None:
-        if len(line) > self._line_limit_bytes:
-            self._drop(room, f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
-            return None
-        try:
-            return read_front(line) or foreign(line, room.channel.name)
-        except (EventError, UnicodeDecodeError) as error:
-            self._drop(room, str(error))
-            return None
+    def _refuse(self, line: bytes) -> NoReturn:
+        raise EventError(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
+
+    def _give_up(self, room: Room, error: Exception) -> None:
+        """Go on after a line that nobody foresaw; where the room stands now is for its log to say."""
+        self._drop(room, f"a bug of ours: {type(error).__name__}")
+        self._fanout.tell(error, room)
+        if room.has_log:
+            room.suspect()
+            self._mending.begin(room)
 
     def _drop(self, room: Room, reason: str) -> None:
         """Count a line that no client could read; the first one of a room is worth a line in the log."""

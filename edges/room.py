@@ -6,7 +6,7 @@ from collections.abc import Container, Hashable, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from bus.channel import Channel
-from bus.envelope import Arrived
+from bus.envelope import Arrived, end_of
 from bus.forks import FORKS, Fork, crosses
 from bus.log import Head
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
@@ -41,6 +41,9 @@ class Member(Hashable, Protocol):
     def uncork(self) -> None:
         """Write what was kept, in one piece."""
 
+    def fail(self) -> None:
+        """Be closed, and come back for what a bug of ours kept from the member."""
+
 
 class Room:
     """Members by dialect, lines that wait to be written, and the position.
@@ -51,6 +54,8 @@ class Room:
 
     def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES) -> None:
         self.channel = channel
+        self.has_log = channel.retention.kind != "live"
+        self.end = end_of(channel.name)
         self.lock = asyncio.Lock()
         self.members: dict[Dialect, dict[Member, None]] = {}
         self.is_open = False

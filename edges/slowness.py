@@ -103,7 +103,11 @@ class Laggards(Generic[MemberT]):
                 self._untold = self._count
 
     def _keep(self, line: bytes) -> None:
-        key = _key(line, self._channel.when_slow.key)
+        try:
+            key = _key(line, self._channel.when_slow.key)
+        except (ValueError, TypeError, AttributeError):  # no JSON object: it has no key, so it can only be left out
+            self._untold = self._count
+            return
         _, old = self._newest.pop(key, (0, b""))
         self._newest[key] = (self._count, line)
         self._kept_bytes += len(line) - len(old)

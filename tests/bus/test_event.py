@@ -238,7 +238,29 @@ def test_bad_event_name_fails_at_the_class(name: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("name", ["metrics_update", "a.b", "quality_gate.checked", "a1_b.c2_d", "a" * 64])
+@pytest.mark.parametrize("name", ["room.left", "room.gap", "bus.degraded", "edge.draining", "auth.expiring", "bus.x"])
+def test_name_of_a_notice_fails_at_the_class(name: str) -> None:
+    """Clients act on an edge's notices, so no event may have the name of one, nor one like theirs."""
+    with pytest.raises(TypeError, match="are the edge's own"):
+
+        class Bad(Event, event=name, channels=(ADAPTERS,)):
+            pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "session.created",
+        "roommate.left",
+        "rooms.left",
+        "room",
+        "metrics_update",
+        "a.b",
+        "quality_gate.checked",
+        "a1_b.c2_d",
+        "a" * 64,
+    ],
+)
 def test_event_name_is_kept_as_written(name: str) -> None:
     """A name has one part or two, of small letters, digits and underscores."""
 

@@ -27,7 +27,7 @@ class Log:
         last_ms, last_n = map(int, self.last.split("-"))
         ms, n = (clock_ms, salt) if clock_ms > last_ms else (last_ms, last_n + 1 + salt)
         position, previous = f"{ms}-{n}", self.entries[-1].position if self.entries else self.last
-        line = Arrived(splice(b'{"n":%d}' % number, position, previous), position, previous)
+        line = Arrived(splice(b'{"event":"e","data":{},"n":%d}' % number, position, previous), position, previous)
         return replace(self, entries=(*self.entries, line), last=position)
 
 
@@ -59,7 +59,7 @@ class Redis:
     def typed(self) -> None:
         """Send a hand-typed line, if the link is up."""
         if self.is_up:
-            self.on_the_way.append(Arrived(splice(b'{"n":0}', None, None), None, None))
+            self.on_the_way.append(Arrived(splice(b'{"event":"e","data":{},"n":0}', None, None), None, None))
 
     def mark(self, found: Sequence[Fork]) -> None:
         """Do what ``Log.mark`` does."""

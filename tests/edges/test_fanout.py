@@ -1,6 +1,11 @@
 import asyncio
+from typing import cast
+
+import pytest
 
 from bus.channel import LATEST, Channel
+from bus.envelope import Arrived
+from edges.dialects import ENVELOPE, Dialect
 from edges.room import Room
 from tests.edges.peers import eventually
 from tests.edges.test_hub import SLICE, Member, Redis, X
@@ -129,3 +134,75 @@ async def test_everybody_leaves_in_a_pass() -> None:
     redis.arrive()
     assert again[0].got == [2]
     assert isinstance(redis.hub.join_now(X, again[0]), Room)
+
+
+class Faulty(Member):
+    """A member that a bug of ours is written for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_failed = False
+
+    def deliver(self, frames: bytes) -> bool:
+        raise LookupError("a bug")
+
+    def fail(self) -> None:
+        self.is_failed = True
+
+
+async def test_fault_of_one_member_is_not_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever comes before and behind gets every line once; the one is closed, to come back for what it lacks."""
+    redis = Redis()
+    await redis.hub.open(X)
+    first, faulty, last = Member(), Faulty(), Member()
+    for member in (first, faulty, last):
+        member.joined(redis.hub.join_now(X, member))
+    redis.publish(1, 2)
+    redis.arrive()
+    redis.publish(3)
+    redis.arrive()
+    assert (first.got, last.got, faulty.is_failed) == ([1, 2, 3], [1, 2, 3], True)
+    assert len([it for it in caplog.records if it.levelname == "ERROR"]) == 1
+
+
+class Tongue:
+    """A dialect that trips over one line."""
+
+    def frame(self, line: bytes) -> bytes:
+        if b'"n":2' in line:
+            raise ValueError("a bug")
+        return ENVELOPE.frame(line) or b""
+
+
+async def test_line_that_a_dialect_trips_over_costs_that_line() -> None:
+    """Members of the other dialect get it, and all of them what comes behind it."""
+    redis = Redis()
+    await redis.hub.open(X)
+    other, member = Member(), Member()
+    other.dialect = cast(Dialect, Tongue())
+    for one in (other, member):
+        one.joined(redis.hub.join_now(X, one))
+    redis.publish(1, 2, 3)
+    redis.arrive()
+    assert (other.events, member.events) == ([1, 3], [1, 2, 3])
+
+
+async def test_line_that_nobody_foresaw_ends_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dropped and counted, others of the same read are handed on, and the room's log says where it stands."""
+    redis = Redis()
+    await redis.hub.open(X)
+    member = Member()
+    member.joined(redis.hub.join_now(X, member))
+    accept = Room.accept
+
+    def trip(room: Room, arrived: Arrived) -> bool:
+        if arrived.position == "2-2":
+            monkeypatch.undo()
+            raise OverflowError("a bug")
+        return accept(room, arrived)
+
+    monkeypatch.setattr(Room, "accept", trip)
+    redis.publish(1, 2, 3)
+    redis.arrive()
+    await eventually(lambda: member.got == [1, 2, 3])
+    assert redis.hub.statistics().dropped == 1

@@ -131,6 +131,8 @@ class Member:
 
     def uncork(self) -> None: ...
 
+    def fail(self) -> None: ...
+
     @property
     def events(self) -> list[int]:
         """Numbers of the events that were delivered, with notices among them."""

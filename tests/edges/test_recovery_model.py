@@ -129,6 +129,8 @@ class Peer:
 
     def uncork(self) -> None: ...
 
+    def fail(self) -> None: ...
+
     def close(self, code: CloseCode) -> None:
         raise AssertionError(code)
 

@@ -19,12 +19,14 @@ class Member:
 
     def uncork(self) -> None: ...
 
+    def fail(self) -> None: ...
+
 
 def event(number: int, previous: int | None = None) -> Arrived:
     """Return event ``number`` of a chain; position n-n, previous the one before."""
     before = number - 1 if previous is None else previous
     position, link = f"{number}-{number}", f"{before}-{before}"
-    return Arrived(splice(b'{"n":%d}' % number, position, link), position, link)
+    return Arrived(splice(b'{"event":"e","data":{},"n":%d}' % number, position, link), position, link)
 
 
 def foreign(text: bytes = b"{}") -> Arrived:

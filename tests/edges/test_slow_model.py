@@ -57,6 +57,8 @@ class Member:
 
     def uncork(self) -> None: ...
 
+    def fail(self) -> None: ...
+
 
 class Room:
     """A hub with one room, in which a pass goes through one member at a time."""

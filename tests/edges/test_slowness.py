@@ -1,3 +1,5 @@
+import pytest
+
 from bus.channel import LATEST, LIVE, SKIP, Channel, conflate
 from bus.envelope import Arrived, splice
 from bus.log import Head
@@ -19,6 +21,8 @@ class Member:
         return False
 
     def uncork(self) -> None: ...
+
+    def fail(self) -> None: ...
 
 
 def moved(user: str, x: int, event: str = "moved") -> bytes:
@@ -123,6 +127,16 @@ def test_conflate_without_the_key_is_a_key_of_its_own() -> None:
     bare = splice(b'{"event":"moved","data":{}}', None, None)
     laggards.note([bare, odd, bare])
     assert laggards.take("ada", None) == [odd, bare]
+
+
+@pytest.mark.parametrize(
+    "odd", [b"oops", b"[]", b'{"event":"moved","data":{"user_id":' + b"[" * 300 + b"]" * 300 + b"}}"]
+)
+def test_conflate_a_line_without_any_key_is_left_out_and_told(odd: bytes) -> None:
+    """What is no JSON object ends nothing: the others are kept, and who lags hears that something is missing."""
+    laggards = lagging(CURSOR)
+    laggards.note([moved("bob", 1), odd, moved("eve", 2)])
+    assert laggards.take("ada", None) == [gap(CURSOR, None, None), moved("bob", 1), moved("eve", 2)]
 
 
 def test_conflate_more_keys_than_is_kept_is_told() -> None:

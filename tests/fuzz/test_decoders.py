@@ -273,6 +273,8 @@ class Listener:
 
     def uncork(self) -> None: ...
 
+    def fail(self) -> None: ...
+
 
 @VALUE
 @given(st.lists(st.tuples(st.sampled_from([b"workflow:x", b"bus:birth", b"\xff"]), LINES), max_size=6))
