@@ -26,13 +26,12 @@ from bus.service import Service
 from bus.subscriber import Subscriber
 from bus.tasks import end
 from edges.access import Access
-from edges.addresses import opened
 from edges.answers import Answers
 from edges.connection import Connection
 from edges.drain import send_away
 from edges.gate import Gate
 from edges.hub import Hub, HubStatistics
-from edges.listener import TlsListener
+from edges.listener import Listener
 from edges.mishaps import Mishaps
 from edges.presence import announce, announce_once, withdraw
 from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
@@ -105,7 +104,7 @@ class Edge:
         self._hub.attach(self._subscriber, self._spawn)
         revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
         self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
-        self._server: asyncio.Server | TlsListener | None = None
+        self._server: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
         self._is_draining = self._is_compared = self._has_lost = self._has_failed = False
@@ -199,19 +198,15 @@ class Edge:
             self._tls, self._expires = files.context, files.expires
         check_exposure(self.host, self.settings, is_tls=self._tls is not None)
 
-    async def _listen(self, around: Surroundings) -> asyncio.Server | TlsListener:
+    async def _listen(self, around: Surroundings) -> Listener:
         def connection() -> Connection:
             return self.connection(around)
 
-        if self._tls is None:
-            loop = asyncio.get_running_loop()
-            if (everywhere := opened(self.settings.host, self._port)) is not None:
-                return await loop.create_server(connection, sock=everywhere, backlog=1024)
-            return await loop.create_server(connection, self.settings.host, self._port, backlog=1024)
-        listener = TlsListener(
+        listener = Listener(
             connection,
             self._tls,
             self._spawn,
+            self._mishaps,
             open_timeout_s=self.settings.open_timeout_s,
             close_timeout_s=self.settings.close_timeout_s,
         )

@@ -1,10 +1,10 @@
-"""Accepting for ``wss``: a socket is somebody from its first moment on, before TLS is agreed on.
+"""Accepting: who comes waits in the socket's queue while there are no descriptors, and is somebody before TLS is there.
 
-A server of asyncio tells nobody of a socket while TLS is agreed on, so nothing would bound how many are at it.
+A server of asyncio tells nobody of a socket while TLS is agreed on, so nothing would bound how many are at it. Without
+descriptors it logs a traceback a second, and uvloop's turns away, without a word, whoever comes.
 """
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -12,10 +12,12 @@ import ssl
 from collections.abc import Callable
 from typing import Final, Protocol, Self, cast
 
+from bus.shortage import shortage
 from bus.tasks import Spawn
 from edges.addresses import opened
+from edges.mishaps import Mishaps
 
-__all__ = ["Agreement", "Guest", "TlsListener"]
+__all__ = ["Agreement", "Guest", "Listener"]
 
 _AT_ONCE: Final = 64
 """So many are accepted before other work is heard, such as that of dropping those who are too many."""
@@ -23,13 +25,13 @@ _PAUSE_S: Final = 1.0
 _SPARE_S: Final = 2.0
 """So much later than a guest's own deadline, which is counted, asyncio's own ends an agreement on TLS."""
 _BACKLOG: Final = 1024
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_WORK: Final = "accept"
 
 _logger = logging.getLogger("edgebus.edges")
 
 
 class Guest(Protocol):
-    """Who takes a socket: an ``asyncio.Protocol`` that is there before TLS is."""
+    """Who takes a socket: an ``asyncio.Protocol``, with TLS one that is there before TLS is."""
 
     def knock(self, address: str, agreement: "Agreement") -> None:
         """Be counted from now on; ``address`` is the other end's, ``agreement`` what is dropped until TLS is there."""
@@ -39,9 +41,9 @@ class Guest(Protocol):
 
 
 class Agreement:
-    """One socket while TLS is agreed on."""
+    """One socket from when it is accepted until its guest has it; with TLS, until that is agreed on."""
 
-    def __init__(self, listener: "TlsListener", accepted: socket.socket, guest: Guest) -> None:
+    def __init__(self, listener: "Listener", accepted: socket.socket, guest: Guest) -> None:
         self._listener, self._accepted, self._guest = listener, accepted, guest
         self._task: asyncio.Task[None] | None = None
         self._has_begun = self._is_dropped = False
@@ -51,7 +53,7 @@ class Agreement:
         if self._is_dropped:
             self._fail()
             return
-        self._task = spawn(self._agree(), "agree on TLS")
+        self._task = spawn(self._agree(), "welcome a socket")
         self._task.add_done_callback(lambda task: self._fail() if task.cancelled() else None)
 
     def abort(self) -> None:
@@ -65,7 +67,7 @@ class Agreement:
         try:
             await self._listener.agree(self._accepted, self._guest)
         except OSError as error:  # that of OpenSSL is one, too
-            _logger.debug("no TLS", extra={"reason": str(error)})
+            _logger.debug("a socket came to nothing", extra={"reason": str(error)})
             self._fail()
 
     def _fail(self) -> None:
@@ -74,13 +76,14 @@ class Agreement:
         self._guest.connection_lost(None)
 
 
-class TlsListener:
-    """Listening sockets for ``wss``, as far as an edge needs them of an ``asyncio.Server``.
+class Listener:
+    """Listening sockets, as far as an edge needs them of an ``asyncio.Server``.
 
     Args:
         guest: makes who takes a socket.
-        tls: what is shown to clients.
-        spawn: owns the tasks in which TLS is agreed on.
+        tls: what is shown to clients; None: ``ws``.
+        spawn: owns the tasks in which sockets are handed over.
+        mishaps: is told when nobody can be accepted.
         open_timeout_s: the deadline of the whole opening handshake.
         close_timeout_s: of the closing one of TLS.
 
@@ -89,13 +92,14 @@ class TlsListener:
     def __init__(
         self,
         guest: Callable[[], Guest],
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         spawn: Spawn,
+        mishaps: Mishaps,
         *,
         open_timeout_s: float,
         close_timeout_s: float,
     ) -> None:
-        self._guest, self._tls, self._spawn = guest, tls, spawn
+        self._guest, self._tls, self._spawn, self._mishaps = guest, tls, spawn, mishaps
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
         self._loop = asyncio.get_running_loop()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -140,41 +144,53 @@ class TlsListener:
         for _ in range(_AT_ONCE):
             try:
                 accepted, peer = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:  # not before: the last descriptor may be that of the last one accepted
+                self._mishaps.end(_WORK)
                 return
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
+            except (InterruptedError, ConnectionAbortedError):
+                return
+            except (OSError, MemoryError) as error:
+                if (lack := shortage(error)) is None:
                     raise
-                self._pause(listening, error)
+                self._pause(listening, lack)
                 return
             self._take(accepted, str(peer[0]))
 
-    def _pause(self, listening: socket.socket, error: OSError) -> None:
+    def _pause(self, listening: socket.socket, lack: str) -> None:
         """Accept nobody for a moment: the socket stays ready, and would be tried without end."""
-        _logger.error("cannot accept clients; raise the limit of open files", extra={"reason": error.strerror})
+        self._mishaps.note(_WORK, lack, "cannot accept clients; raise the limit of open files", logging.ERROR)
         self._loop.remove_reader(listening.fileno())
         self._pauses[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
 
     def _resume(self, listening: socket.socket) -> None:
         del self._pauses[listening]
         self._loop.add_reader(listening.fileno(), self._accept, listening)
+        self._accept(listening)  # to find out whether it is over, though nobody comes
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         guest = self._guest()
         agreement = Agreement(self, accepted, guest)
-        guest.knock(address, agreement)
+        if self._tls is not None:
+            guest.knock(address, agreement)
         agreement.begin(self._spawn)
 
     async def agree(self, accepted: socket.socket, guest: Guest) -> None:
-        """Agree on TLS, and hand the socket to its guest.
+        """Agree on TLS where there is one, and hand the socket to its guest.
 
         Raises:
             OSError: they did not agree.
 
         """
+
+        def protocol() -> asyncio.Protocol:
+            return cast(asyncio.Protocol, guest)
+
+        if self._tls is None:
+            await self._loop.connect_accepted_socket(protocol, accepted)
+            return
         await self._loop.connect_accepted_socket(
-            lambda: cast(asyncio.Protocol, guest),
+            protocol,
             accepted,
             ssl=self._tls,
             ssl_handshake_timeout=self._open_timeout_s + _SPARE_S,

@@ -49,9 +49,9 @@ class Mishaps:
         else:
             self.end(work)
 
-    def note(self, work: str, reason: str, text: str = _FAILED) -> None:
+    def note(self, work: str, reason: str, text: str = _FAILED, level: int = logging.WARNING) -> None:
         """Take note that ``work`` fails for ``reason``, which is told unless another work has failed for it already."""
-        level = logging.DEBUG if reason in self._standing.values() else logging.WARNING
+        level = logging.DEBUG if reason in self._standing.values() else level
         self._standing[work] = reason
         _logger.log(level, text, extra={"work": work, "reason": reason})
 
