@@ -15,7 +15,7 @@ from bus.appending import Appended, Entry, Replicas, Reply, command, outcome
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
 from bus.entries import Ends, StreamEntry, birth_ms, ends, forks, is_own, is_wrong_type, past_event, published
-from bus.envelope import Arrived
+from bus.envelope import Arrived, is_sound
 from bus.errors import BusError, BusNotReady
 from bus.exchange import exchange
 from bus.failures import failure
@@ -183,7 +183,7 @@ class Log(Connection):
         newest = newest or end.newest
         if newest is None:
             return Head(none_yet if end.last == BEGINNING else end.last, None)
-        if is_own(newest[1]):
+        if _is_own(channel, newest[1]):
             return Head(newest[0].decode(), published(*newest))
         lines = await self.lines(channel, count=1)
         return Head(newest[0].decode(), lines[0] if lines else None)
@@ -309,7 +309,7 @@ class Log(Connection):
     def _own(self, channel: Channel, page: Iterable[StreamEntry]) -> Iterator[tuple[str, Mapping[bytes, bytes]]]:
         """Yield those entries of a page that the bus wrote."""
         for entry_id, fields in page:
-            if is_own(fields):
+            if _is_own(channel, fields):
                 yield entry_id.decode(), fields
             else:
                 self._tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
@@ -443,6 +443,11 @@ def _confirmed(replies: list[Reply]) -> int:
     if isinstance(confirmed, _CUTS):
         raise confirmed
     return confirmed if isinstance(confirmed, int) else 0
+
+
+def _is_own(channel: Channel, fields: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the bus wrote an entry of this channel's log, or somebody what could pass for one."""
+    return is_own(fields) and is_sound(fields[b"line"], channel.name)
 
 
 def _checked(answer: Reply) -> Reply:

@@ -13,7 +13,7 @@ from bus.log import Log
 from edgebus.terminal import note, show, show_json
 from producers import Producer
 
-__all__ = ["publish", "read_data", "show_history", "show_line"]
+__all__ = ["publish", "read_data", "read_line", "show_history", "show_line", "tell_unreadable"]
 
 _STDIN_LIMIT_BYTES = 1024 * 1024
 
@@ -48,10 +48,28 @@ async def show_history(url: str, channel: Channel, *, count: int, as_json: bool)
         return
     async with Log(url, name="edgebus-cli", appends=False) as log:
         lines = await log.lines(channel, count=count)
+    messages = [message for line in lines if (message := read_line(line)) is not None]
+    tell_unreadable(len(lines) - len(messages) + log.unreadable)
     if not lines:
         note(f"{channel.name} has no log: nothing was published in its life time")
-    for line in lines:
-        show_line(orjson.loads(line), as_json=as_json)
+    for message in messages:
+        show_line(message, as_json=as_json)
+
+
+def read_line(line: bytes) -> dict[str, Any] | None:
+    """Return the message in a line of a log, None where somebody wrote there what is none."""
+    try:
+        value = orjson.loads(line)
+        orjson.dumps(value)  # what nests 400 deep can be read, and not written
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def tell_unreadable(count: int) -> None:
+    """Say how many entries are not shown because they cannot be; nothing where there are none."""
+    if count:
+        note(f"passed over {count} entr{'y' if count == 1 else 'ies'} of the log that the bus did not write so")
 
 
 def show_line(message: dict[str, Any], *, as_json: bool) -> None:

@@ -1,9 +1,7 @@
 """``edgebus replay``: a channel's past as JSON lines, at the pace at which it happened or a multiple of it."""
 
 import asyncio
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from bus.channel import Channel
 from bus.envelope import Arrived
@@ -11,6 +9,7 @@ from bus.errors import EventError
 from bus.log import Log
 from bus.position import Reason, milliseconds, order
 from bus.replay import Since, SinceTime, parse_since
+from edgebus.events import read_line, tell_unreadable
 from edgebus.terminal import note, show_json
 
 __all__ = ["replay"]
@@ -46,7 +45,9 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
         )
         note(f"{channel.name}: the log may lack events before the first one shown ({why})")
     lines = [line for line in found.lines if end is None or _is_before(line, end, tail.now_ms)]
-    await _show(lines, speed)
+    readable = [(line, message) for line in lines if (message := read_line(line.line)) is not None]
+    tell_unreadable(len(lines) - len(readable) + log.unreadable)
+    await _show(readable, speed)
 
 
 def _parsed(flag: str, text: str) -> Since | SinceTime:
@@ -65,11 +66,11 @@ def _is_before(line: Arrived, end: Since | SinceTime, now_ms: int) -> bool:
             return milliseconds(position) <= (now_ms - ms if is_span else ms)
 
 
-async def _show(lines: list[Arrived], speed: float | None) -> None:
+async def _show(lines: list[tuple[Arrived, dict[str, Any]]], speed: float | None) -> None:
     loop = asyncio.get_running_loop()
-    began, first_ms = loop.time(), milliseconds(lines[0].position or "0-0") if lines else 0
-    for line in lines:
+    began, first_ms = loop.time(), milliseconds(lines[0][0].position or "0-0") if lines else 0
+    for line, message in lines:
         if speed is not None:
             due = began + (milliseconds(line.position or "0-0") - first_ms) / 1000 / speed
             await asyncio.sleep(due - loop.time())
-        show_json(orjson.loads(line.line))
+        show_json(message)

@@ -12,7 +12,7 @@ from bus.log import Appended, Head, Log
 from bus.position import BEGINNING, Reason, milliseconds
 from bus.replay import Since
 from tests.contract.brokers import Cli
-from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries
+from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries, front
 from tests.contract.test_read import fill
 from tests.leaks import ours
 
@@ -203,6 +203,25 @@ async def test_line_that_is_no_event_is_left_out_of_the_past(log: Log, redis: Cl
     counted = log.unreadable
     assert [event.position for event in (await log.history(CHANNEL)).events] == [*before, *after]
     assert log.unreadable > counted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *NO_EVENTS[:6],
+        '{"event":"e","data":{},"room":"workflow:other"}',
+        '{"event":"e","data":{},"room":null}',
+        '{"event":"room.left","data":{},"room":"workflow:hand"}',
+    ],
+)
+async def test_line_that_no_client_should_read_is_passed_over(log: Log, redis: Cli, line: str) -> None:
+    """What is typed into a log goes by the rules of what is typed on a channel: an event of this one, or none."""
+    before = await fill(log, "hand", 1)
+    await typed(redis, {"previous": before[0], "line": line})
+    assert (await log.heads([CHANNEL]))[0].last == (await log.lines(CHANNEL, count=9))[-1]
+    after = await fill(log, "hand", 1)
+    assert [line.position for line in (await log.tail(CHANNEL)).lines] == after
+    assert [front(line)[0] for line in await log.lines(CHANNEL, count=9)] == [*before, *after]
 
 
 BIRTHS: list[object] = ["", "soon", b"\xff\xfe", "-5-a", "1e3-a", "1795000000000", f"{'9' * 30}-a", f"{'9' * 5000}-a"]
