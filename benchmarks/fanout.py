@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -146,9 +146,12 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def start(stack: ExitStack, core: int, *arguments: str, folder: Path = _ROOT) -> tuple[Child, int]:
+def start(
+    stack: ExitStack, core: int, *arguments: str, folder: Path = _ROOT, environment: Mapping[str, str] | None = None
+) -> tuple[Child, int]:
     """Start a Python program of the checkout in ``folder`` on ``core``; return it, and its port once it has said it."""
-    child = spawn_bound([sys.executable, *arguments], stdout=subprocess.PIPE, cwd=folder)
+    env = {**os.environ, **(environment or {})}
+    child = spawn_bound([sys.executable, *arguments], stdout=subprocess.PIPE, cwd=folder, env=env)
     stack.callback(child.stop_blocking)
     os.sched_setaffinity(child.pid, {core})
     assert child.process.stdout is not None

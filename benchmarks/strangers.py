@@ -162,8 +162,8 @@ class Stage:
         stack.callback(lambda: self._runner.run(log.close()))
         self._fill(log, case)
         self.edge, self.port = _edge(stack, edge_core, self.redis_url, case, checkout)
-        has_keys = any(SECRET in setting for setting in case.settings)
-        self.neighbour = Neighbour(self.port, self._runner, log, shown=token("neighbour") if has_keys else None)
+        shown = token("neighbour") if case.has_keys else None
+        self.neighbour = Neighbour(self.port, self._runner, log, shown=shown)
         self.worst_mb = 0.0
 
     def _fill(self, log: Log, case: Case) -> None:
@@ -197,7 +197,8 @@ class Stage:
 def _edge(stack: ExitStack, core: int, redis_url: str, case: Case, checkout: Path) -> tuple[Child, int]:
     more = [part for setting in case.settings for part in ("--set", setting)]
     options = ("--port", "0", "--redis", redis_url, "--log-level", "error", "--set", "ping_interval_s=3600", *more)
-    child, port = start(stack, core, "-m", "edgebus", "edge", "akosha", *options, folder=checkout)
+    keys = {"EDGEBUS_AUTH_SECRET": SECRET} if case.has_keys else {}
+    child, port = start(stack, core, "-m", "edgebus", "edge", "akosha", *options, folder=checkout, environment=keys)
     end = time.monotonic() + _READY_S
     while not is_ready(port):
         if time.monotonic() > end:
