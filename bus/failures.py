@@ -105,6 +105,8 @@ def _unreachable(error: OSError, url: str) -> BusError | None:  # noqa: PLR0911 
             return BusUnavailable(_hung_up(url, error.strerror or "connection reset"))
         case FileNotFoundError() | PermissionError() if url.startswith("unix:"):
             return BusUnavailable(f"{_socket_trouble(error, url)}; start Redis, or name another: --redis URL")
+        case FileNotFoundError() | PermissionError() if url.startswith("rediss:"):
+            return BusUnavailable(f"a file of certificates that {shown} names cannot be read: {_reason(error)}")
         case OSError(errno=number) if number in _NO_DESCRIPTORS:
             return BusUnavailable("this process may open no more descriptors (ulimit -n), so none is left for Redis")
     if error.errno is None and not isinstance(error, ConnectionError) and "exceptions" not in str(error):
@@ -151,7 +153,7 @@ def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
 
 
 def _host(url: str) -> str:
-    return str(address.read_url(url).get("host", "localhost"))
+    return str(address.read_url(url).get("host", "the primary that the sentinels name"))
 
 
 def _socket_trouble(error: OSError, url: str) -> str:

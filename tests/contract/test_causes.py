@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -263,6 +264,19 @@ def test_another_machine_is_not_started_here() -> None:
     error = failure(ConnectionRefusedError(111, "Connection refused"), "redis://10.0.0.1:6379")
     matched("10.0.0.1:6379.*refused.*listen", error)
     assert "edgebus broker" not in str(error)
+
+
+def test_file_of_certificates_that_went_away_is_told(tmp_path: Path) -> None:
+    """Renewed badly, after the URL was checked: no Redis is missing."""
+    error = failure(FileNotFoundError(2, "No such file"), f"rediss://127.0.0.1:1?ssl_ca_certs={tmp_path}/gone.pem")
+    matched("file of certificates.*cannot be read: no such file", error)
+    assert "edgebus broker" not in str(error)
+
+
+def test_primary_without_an_address_is_told_as_such() -> None:
+    """The name is the one that a sentinel gave, which the URL does not have."""
+    error = failure(socket.gaierror(-2, "Name or service not known"), "redis+sentinel://127.0.0.1:1/main")
+    matched("no address is known for the primary that the sentinels name", error)
 
 
 def test_descriptors_that_ran_out_are_told() -> None:

@@ -61,6 +61,8 @@ def redis_url() -> Iterator[str]:
         (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", NOBODY], 3, "edgebus broker"),
         (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", "redis://h/5"], 2, "database 5"),
         (["publish", "workflow.started", '{"workflow_id":"a"}', "--redis", "nonsense"], 2, "Redis URL"),
+        (["history", "workflow:a", "--redis", "redis://h?foo=bar"], 2, "'foo'; redis:// takes db, password, username"),
+        (["edge", "mahavishnu", "--redis", "redis://:57#pw@h"], 2, "'#' stands in it: in a password write %23"),
         (["history", "global"], 2, "mahavishnu/global"),
         (["history", "workflow:a", "--redis", NOBODY], 3, "edgebus broker"),
         (["listen", "workflow:a", "--url", "ws://127.0.0.1:1"], 3, "edgebus edge mahavishnu"),
@@ -101,6 +103,18 @@ def test_redis_that_does_not_answer_is_a_time_out() -> None:
         done = run("history", "workflow:a", "--redis", f"redis://127.0.0.1:{deaf.getsockname()[1]}")
     assert done.returncode == 4
     assert b"does not answer" in done.stderr
+
+
+def test_log_in_that_is_refused_says_so(redis_url: str) -> None:
+    """A wrong password is no reason to start a broker, and is not shown."""
+    url = redis_url.replace("redis://", "redis://nobody:hunter2@")
+    for words in (("publish", "workflow.started", '{"workflow_id":"a"}'), ("history", "workflow:a")):
+        done = run(*words, "--redis", url)
+        error = done.stderr.decode()
+        assert done.returncode == 3
+        assert "the user or the password in the URL is wrong" in error
+        assert "edgebus broker" not in error
+        assert "hunter2" not in error
 
 
 def test_published_event_is_in_the_history(redis_url: str) -> None:
