@@ -281,7 +281,7 @@ def test_secret_on_the_command_line_is_refused() -> None:
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as text nor in a debugger: the shared secret, and the password in Redis' URL."""
     monkeypatch.setenv("EDGEBUS_AUTH_SECRET", SECRET)
-    settings = EdgeSettings(redis_url="rediss://svc:hidden@h:1?ssl_keyfile_password=hidden2")
+    settings = EdgeSettings(redis_url="rediss://svc:hidden@h:1?ssl_password=hidden2")
     for shown in (repr(settings), str(settings), f"{settings!r:.99999}"):
         assert SECRET not in shown
         assert "hidden" not in shown
