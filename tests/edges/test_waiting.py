@@ -26,6 +26,9 @@ RESERVE = 64 * 1024
 class Socket:
     family = -1
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, *option: int) -> None: ...
 
 
