@@ -119,7 +119,7 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
     config = await _asked(redis, "CONFIG GET", _LIMIT) if may_configure else {}
     return Facts(
         version=info.get("redis_version"),
-        maxmemory_bytes=int(info.get("maxmemory", 0)),
+        maxmemory_bytes=_bytes(info.get("maxmemory")),
         policy=info.get("maxmemory_policy"),
         pubsub_limit=_pubsub(config.get(_LIMIT, "")),
         has_file=bool(info.get("config_file")),
@@ -129,21 +129,28 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
 async def _asked(redis: Redis, *command: str) -> Mapping[str, Any]:
     """Return what a command says, nothing if this user may not ask (https://redis.io/commands/config-get)."""
     try:
-        said: Mapping[Any, Any] = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
+        said: Any = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
     except ResponseError as error:
         _logger.debug("Redis does not let us look", extra={"command": command[0], "reason": str(error)})
         return {}
-    return {_text(key): _text(value) for key, value in said.items()}
+    return {_text(key): _text(value) for key, value in said.items()} if isinstance(said, Mapping) else {}
 
 
 def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _pubsub(limits: str) -> tuple[int, int, int] | None:
+def _pubsub(limits: Any) -> tuple[int, int, int] | None:
     """Return the part for subscribers of ``normal 0 0 0 … pubsub 33554432 8388608 60``."""
-    words = limits.split()
+    words = str(limits).split()
     if "pubsub" not in words:
         return None
-    hard, soft, soft_s = words[words.index("pubsub") + 1 :][:3]
-    return int(hard), int(soft), int(soft_s)
+    match words[words.index("pubsub") + 1 :][:3]:
+        case [hard, soft, soft_s] if hard.isdecimal() and soft.isdecimal() and soft_s.isdecimal():
+            return int(hard), int(soft), int(soft_s)
+    return None
+
+
+def _bytes(said: Any) -> int:
+    """Return a number of bytes, 0 where a Redis behind a proxy says anything else."""
+    return int(said) if str(said).isdecimal() else 0

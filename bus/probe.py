@@ -5,6 +5,7 @@ that has become a replica proves nothing of the primary: so each token's server 
 """
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from bus.errors import BusError
 from bus.log import Log
 
 __all__ = ["Probe"]
+
+_logger = logging.getLogger("edgebus.bus")
 
 _ON_THE_WAY = 16
 """A token that comes late, behind much else on a narrow path, proves as much as one that comes at once."""
@@ -36,7 +39,7 @@ class Probe:
         self._heard_s: float | None = None
         self._moved_s: float | None = None
         self._began_s = 0.0
-        self._failure = ""
+        self._failure, self._has_failed = "", False
         self.trouble: str | None = None
         """Why the link that was watched last was given up; None while there is no reason to."""
 
@@ -79,6 +82,10 @@ class Probe:
                 self.trouble = await self._log.send_probe(self.channel, token)
         except (BusError, TimeoutError) as error:
             self._failure = f" ({error})" if str(error) else ""
+        except Exception as error:  # nobody else would find a deaf link
+            level = logging.DEBUG if self._has_failed else logging.ERROR
+            _logger.log(level, "a probe could not be sent", exc_info=error)
+            self._has_failed, self._failure = True, " (a bug of ours: see the log)"
 
     def _was_heard_since(self, at_s: float) -> bool:
         return self._heard_s is not None and self._heard_s >= at_s

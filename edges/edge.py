@@ -365,8 +365,11 @@ class Edge:
             await asyncio.sleep(wait_s)
             if not self._is_link(generation):
                 return
-            with self._mishaps.spared("forks"):
-                await self._hub.look()
+            try:
+                with self._mishaps.spared("forks"):
+                    await self._hub.look()
+            except Exception:  # the next look is due all the same: nobody else would tell of those forks
+                _logger.exception("forks could not be looked for")
 
     def _is_link(self, generation: int) -> bool:
         return self._subscriber.is_up and self._subscriber.statistics().generation == generation

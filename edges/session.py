@@ -209,7 +209,8 @@ class Session:
             return
         if self.dialect.first_room is not None and not self._memberships and not self._is_entering:
             self._is_entering = True
-            self._around.spawn(self._enter(self.dialect.first_room), f"first room of {self._speaker.name}")
+            entering = self._guard(self._enter(self.dialect.first_room), "subscribe", None)
+            self._around.spawn(entering, f"first room of {self._speaker.name}")
 
     # Messages.
 

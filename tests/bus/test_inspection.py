@@ -1,7 +1,10 @@
 from dataclasses import replace
+from typing import cast
 
 import pytest
+from redis.asyncio import Redis
 
+from bus import inspection
 from bus.inspection import Facts, judge
 
 KIB, MIB = 1024, 1024 * 1024
@@ -68,3 +71,17 @@ def test_judge_tells_a_bound_that_cuts_edges_off(
     """Either bound has room for 32 of the largest events; 0 is no bound, and neither is a soft one without seconds."""
     found = [f"redis-cli CONFIG SET client-output-buffer-limit 'pubsub {wanted}'"] if wanted else []
     assert runs(replace(GOOD, pubsub_limit=limit), line_limit_bytes) == found
+
+
+@pytest.mark.parametrize("maxmemory", [None, "", "unlimited", "-1", b"100", 5.5])
+@pytest.mark.parametrize("limits", ["pubsub", "pubsub 1 2", "pubsub a b c", "pubsub -1 0 0", 5, None])
+async def test_answers_of_another_form_are_no_findings(maxmemory: object, limits: object) -> None:
+    """What stands in front of a Redis may answer anything; a look at it fails nothing."""
+
+    class Odd:
+        async def execute_command(self, *command: str) -> object:
+            return {"maxmemory": maxmemory} if command[0] == "INFO" else {"client-output-buffer-limit": limits}
+
+    facts = await inspection._read(cast(Redis, Odd()), may_configure=True)  # noqa: SLF001 (the rest needs a server)
+    assert facts.pubsub_limit is None
+    assert judge(facts, line_limit_bytes=1) == []

@@ -18,6 +18,7 @@ class Path:
         self.sent: list[tuple[str, str]] = []
         self.brings: Callable[[str], None] = lambda _token: None
         self.fails = self.hangs = False
+        self.odd: Exception | None = None
 
     async def send_probe(self, channel: str, token: str) -> None:
         self.sent.append((channel, token))
@@ -25,6 +26,8 @@ class Path:
             await asyncio.Event().wait()
         if self.fails:
             raise BusUnavailable("away")
+        if self.odd is not None:
+            raise self.odd
         self.brings(token)
 
 
@@ -106,3 +109,16 @@ async def test_new_link_has_to_prove_itself(path: Path) -> None:
     assert not probe.is_heard
     second.cancel()
     await asyncio.wait([second])
+
+
+async def test_probe_that_fails_in_an_unforeseen_way_is_sent_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The link is watched whatever happens: it is given up in time, and the bug is logged once with its traceback."""
+    path.odd = OverflowError("a bug")
+    probe = probe_on(path)
+    for _ in range(2):
+        assert await given_up(probe) >= 2
+    assert len(path.sent) >= 4
+    assert not probe.is_heard
+    assert [it.exc_info is not None for it in caplog.records if it.levelname == "ERROR"] == [True]
