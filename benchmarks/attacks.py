@@ -210,6 +210,19 @@ def _sends(piece: bytes) -> Callable[[Aim], str]:
     return attack
 
 
+def _shakes_hands(aim: Aim) -> str:
+    """Open handshakes with long lists in their heads, 6 Mbit/s of them."""
+    lists = "\r\n".join([f"Upgrade: {'a,' * 3_500}websocket"] * 6)
+    head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n{lists}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    sent = 0
+    for _ in aim.beats(16):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", aim.port), 30) as plain:
+            plain.sendall(head.encode())
+            plain.recv(1024)
+            sent += 1
+    return f"{sent} handshakes of {len(head) // 1000} KB"
+
+
 def _types_lines(aim: Aim) -> str:
     """Publish brackets by hand into a room that somebody watches."""
     line = b'{"event":"e","data":{"x":[' + b"[]," * 60_000 + b"0]}}"
@@ -340,6 +353,7 @@ CASES: Final[dict[str, Case]] = {
     "arrays": Case("64 KB messages of [], at 8 Mbit/s", _sends(b"[],")),
     "objects": Case("64 KB messages of {}, at 8 Mbit/s", _sends(b"{},")),
     "tokenless": Case("the same without a token where one is required", _sends(b"[],"), _REQUIRED, has_keys=True),
+    "heads": Case("handshakes with 20,000 values of Upgrade", _shakes_hands),
     "typed": Case("180 KB lines of [] by redis-cli PUBLISH", _types_lines),
     "queued": Case("64 requests of 64 KB behind a replay that is not read", _queues, stored=_patterns(4_000)),
     "places": Case("60 strangers on 50 places", _holds_places, ("max_connections=50", *_REQUIRED), has_keys=True),

@@ -16,6 +16,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 _BRACKETED: Final = re.compile(r"\[(?P<address>[^\]]*)\](?::\d{1,5})?")
 _V4_AND_PORT: Final = re.compile(r"(?P<address>\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}")
+_HOPS: Final = 64
+"""So many proxies may stand between a client and an edge; anybody can write more entries than there are."""
 _LONGEST: Final = 64
 """An address with brackets, scope and port is shorter; a longer entry is not looked at."""
 
@@ -82,7 +84,8 @@ def was_https(peer: str, protocols: Sequence[str], trusted: Sequence[Network]) -
 
 
 def _from_the_right(listed: Sequence[str]) -> "list[str]":
-    return [entry.strip() for entry in ",".join(listed).split(",")][::-1] if listed else []
+    """Return the entries from the right; all before the last hop that is looked at are one, which is no address."""
+    return [entry.strip() for entry in ",".join(listed).rsplit(",", _HOPS)][::-1] if listed else []
 
 
 def _without_port(entry: str) -> str:

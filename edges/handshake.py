@@ -88,6 +88,8 @@ class Handshake:
     def _answer(self, request: Request, rest: bytes, now: float) -> _Outcome:
         if not http.is_upgrade(request):
             return self._answer_plain(request)
+        if http.lists_too_much(request):
+            return Farewell(http.too_long().serialize())
         around, peer = self._around, self._peer
         takes_tokens = not around.gate.is_open
         visitor = admit(request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)

@@ -10,10 +10,23 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-__all__ = ["HEAD_LIMIT_BYTES", "answer", "forbidden", "head_end", "is_upgrade", "refusal", "too_many"]
+__all__ = [
+    "HEAD_LIMIT_BYTES",
+    "answer",
+    "forbidden",
+    "head_end",
+    "is_upgrade",
+    "lists_too_much",
+    "refusal",
+    "too_long",
+    "too_many",
+]
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """The most bytes that a request's line and headers may have together."""
+_LISTS: Final = ("Upgrade", "Connection", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions")
+_VALUES: Final = 100
+"""The most that these headers and the query may list together; a browser lists some five."""
 _METHODS: Final = ("GET", "HEAD")
 
 
@@ -27,6 +40,12 @@ def is_upgrade(request: Request) -> bool:
     """Tell whether a request wants anything but a plain answer; whether it may have it is for ``accept`` to say."""
     offers = ",".join(request.headers.get_all("Upgrade")).lower()  # `curl --http2` offers h2c, and means a plain GET
     return "websocket" in offers and request.method == "GET"
+
+
+def lists_too_much(request: Request) -> bool:
+    """Tell whether a handshake lists more values than a client has to say: each costs its readers a step of Python."""
+    listed = "".join(value for name in _LISTS for value in request.headers.get_all(name))
+    return listed.count(",") + listed.count(";") + request.path.count("&") > _VALUES
 
 
 def answer(
@@ -82,6 +101,11 @@ def not_allowed() -> Response:
     """Return the answer to a request by another method."""
     allowed = ", ".join(_METHODS)
     return _json(405, {"error": f"method not allowed; use {allowed}"}, ("Allow", allowed))
+
+
+def too_long() -> Response:
+    """Return the answer to a handshake that lists too much (RFC 6585, section 5)."""
+    return _json(431, {"error": f"a header or the query lists more than {_VALUES} values"})
 
 
 def too_many(name: str, limit: int, retry_s: float) -> Response:

@@ -196,12 +196,27 @@ ROOMS: Final = (
 )
 NO_REQUEST: Final = "HTTP 400: not an HTTP/1.1 request without a body"
 NO_METHOD: Final = "HTTP 405: method not allowed; use GET, HEAD"
+LONG_LISTS: Final = "HTTP 431: a header or the query lists more than 100 values"
 DEADLINE: Final = "nothing; the socket is closed at the deadline"
 HTTP: Final = (
     ("200 headers", "HTTP 431", get("/healthz", *(f"X-{number}: y" for number in range(200)))),
     ("a handshake with 200 headers", "HTTP 431", upgrade("/", *(f"X-{number}: y" for number in range(200)))),
     ("a header of 9 KB", "HTTP 431", get("/healthz", "X: " + "y" * 9_000)),
     ("a header of 64 KiB", "HTTP 431", get("/healthz", "X: " + "y" * 65_536)),
+    ("a handshake with 20,000 values of `Upgrade`", LONG_LISTS, upgrade("/", *[f"Upgrade: {'a,' * 2_000}"] * 10)),
+    ("one with 20,000 of `Connection`", LONG_LISTS, upgrade("/", *[f"Connection: {'a,' * 2_000}"] * 10)),
+    ("one with 20,000 protocols", LONG_LISTS, upgrade("/", *[f"Sec-WebSocket-Protocol: {'a,' * 2_000}"] * 10)),
+    (
+        "one with 20,000 parts of extensions",
+        LONG_LISTS,
+        upgrade("/", *[f"Sec-WebSocket-Extensions: a{';a' * 2_000}"] * 10),
+    ),
+    ("one with 2,000 parameters", LONG_LISTS, upgrade("/?" + "a=&" * 2_000)),
+    (
+        "one with 20,000 addresses of `X-Forwarded-For`",
+        "pong",
+        upgrade("/", *[f"X-Forwarded-For: {'1,' * 2_000}"] * 10) + text({"type": "ping"}),
+    ),
     ("a path of 9 KB", "HTTP 414", get("/" + "x" * 9_000)),
     ("64 KiB without an end", "HTTP 431", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000),
     ("a header without a colon", NO_REQUEST, b"GET / HTTP/1.1\r\nno colon\r\n\r\n"),

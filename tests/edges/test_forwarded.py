@@ -47,6 +47,13 @@ def test_garbage_names_nobody(garbage: str) -> None:
     assert client_address(PROXY, [f"{garbage}, 10.3.3.3"], PROXIES) == "10.3.3.3"
 
 
+def test_no_more_hops_are_looked_at_than_there_may_be() -> None:
+    """Of a list that somebody made long only the right end counts, be every entry a listed proxy's."""
+    hops = ["10.0.0.2"] * 64
+    assert client_address(PROXY, [CLIENT, *hops], PROXIES) == CLIENT
+    assert client_address(PROXY, [CLIENT, "10.0.0.9", *hops], PROXIES) == "10.0.0.2"
+
+
 @pytest.mark.parametrize("listed", [[], ["10.0.0.1"], ["1.1.1.1, 127.0.0.1"], ["x"]])
 def test_peer_that_is_no_listed_proxy_is_the_client(listed: list[str]) -> None:
     """Whoever connects directly is who they are, whatever they write."""
