@@ -210,6 +210,11 @@ class EdgeProcess:
         await self.kill()
 
     @property
+    def pid(self) -> int:
+        """The process that runs at present; 0 before it was started."""
+        return 0 if self._child is None else self._child.pid
+
+    @property
     def url(self) -> str:
         """Where clients connect."""
         return f"ws://127.0.0.1:{self.port}/"

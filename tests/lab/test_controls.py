@@ -18,6 +18,7 @@ from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.site import Size
 from edges.hub import Hub
+from edges.room import Room
 from tests.lab.runs import run_all, told
 from tests.lab.unprotected import no_replay
 
@@ -104,6 +105,20 @@ def without_keeping(patch: Patch) -> None:
     patch.setattr(Log, "keep", keep)
 
 
+def without_guard(patch: Patch) -> None:
+    """A line that cannot be read is a fault of the link that brought it."""
+
+    def fail(_: Hub, room: Room, reason: str) -> None:
+        raise ValueError(f"{room.channel.name}: {reason}")
+
+    patch.setattr(Hub, "_drop", fail)
+
+
+def without_sparing(patch: Patch) -> None:
+    """What an edge does by itself ends the edge where it fails."""
+    patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected", "sparing"])
+
+
 CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
     without_drain: ("rolling-restart",),
@@ -121,6 +136,8 @@ CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_repeat_check: ("reply-lost", "producer-partition"),
     without_asking_anew: ("sentinel-failover",),
     without_keeping: ("idle-expiry",),
+    without_guard: ("odd-redis",),
+    without_sparing: ("descriptors",),
 }
 EXPECTED = {
     "edge-kill": "P3",
@@ -141,6 +158,8 @@ EXPECTED = {
     "reply-lost": "P4",
     "producer-partition": "P4",
     "idle-expiry": "P3",
+    "odd-redis": "P7",
+    "descriptors": "P3",
 }
 
 

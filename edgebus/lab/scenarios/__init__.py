@@ -14,6 +14,7 @@ from edgebus.lab.scenarios.brokers import (
 )
 from edgebus.lab.scenarios.clients import client_flap, edge_kill, edge_restart_all
 from edgebus.lab.scenarios.failover import failover_lag, failover_lag_clock_behind, sentinel_failover
+from edgebus.lab.scenarios.hardships import descriptors, odd_redis
 from edgebus.lab.scenarios.links import big_message, black_hole, link_cut
 from edgebus.lab.scenarios.producing import producer_partition, reply_lost
 from edgebus.lab.scenarios.restarts import rolling_restart
@@ -54,6 +55,8 @@ _ALL: Final = (
     producer_partition,
     client_flap,
     idle_expiry,
+    odd_redis,
+    descriptors,
 )
 
 SCENARIOS: Final = {name: Scenario(name, run) for run in _ALL if (name := run.__name__.replace("_", "-"))}

@@ -23,7 +23,8 @@ QUIET: Final = "lab:quiet"
 LIVE_EVENTS: Final = 100
 LAG_EVENTS: Final = 10
 NEW_EVENTS: Final = 15
-BEHIND_MS: Final = 3_000
+BEHIND_MS: Final = 30_000
+"""More than a run takes, however busy the machine is: the clock is behind the log until the end."""
 _SYNC_DEADLINE_S: Final = 10.0
 _AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
@@ -45,7 +46,7 @@ async def failover_lag(site: Site) -> None:
 
 
 async def failover_lag_clock_behind(site: Site) -> None:
-    """Do the same with a new primary whose clock is 3 s behind what the old one wrote."""
+    """Do the same with a new primary whose clock is 30 s behind what the old one wrote."""
     binary = _ahead(site.directory())
     primary = await site.redis(binary=binary, extra=_AT_ONCE)
     pair = await _pair(site, primary)
@@ -69,7 +70,7 @@ async def _linked(site: Site, replica: RedisServer) -> None:
 
 
 def _ahead(directory: Path) -> Path | None:
-    """Return a server that runs 3 s ahead, where libfaketime is installed (Debian: ``faketime``)."""
+    """Return a server that runs 30 s ahead, where libfaketime is installed (Debian: ``faketime``)."""
     libraries = [
         *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
         *Path("/usr/lib/faketime").glob("libfaketime.so.1"),
