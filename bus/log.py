@@ -386,7 +386,7 @@ class Log(Connection):
             pipeline.zadd(channel.forks_key, {fork.position: fork.found_ms for fork in found})
             pipeline.zremrangebyrank(channel.forks_key, 0, -FORKS - 1)
             pipeline.pexpire(channel.forks_key, _FORK_LIVES * channel.retention.expires_s * 1000)
-            await pipeline.execute()
+            _all_checked(await pipeline.execute(raise_on_error=False))
 
     async def forks(self, channels: Sequence[Channel]) -> list[tuple[Fork, ...]]:
         """Return where each channel's log lost events, in one round trip.
@@ -416,7 +416,7 @@ class Log(Connection):
                 if channel.retention.kind != "live":
                     pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
                     pipeline.pexpire(channel.forks_key, _FORK_LIVES * channel.retention.expires_s * 1000)
-            await pipeline.execute()
+            _all_checked(await pipeline.execute(raise_on_error=False))
 
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
         """Write the hash ``key`` anew and let it expire; how an edge says that it is there."""
@@ -424,7 +424,7 @@ class Log(Connection):
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.hset(key, items=[text for pair in fields.items() for text in pair])
             pipeline.pexpire(key, int(expires_s * 1000))
-            await pipeline.execute()
+            _all_checked(await pipeline.execute(raise_on_error=False))
 
     async def withdraw(self, key: str) -> None:
         """Remove what ``announce`` wrote."""
@@ -455,3 +455,9 @@ def _checked(answer: Reply) -> Reply:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _all_checked(answers: Iterable[Reply]) -> None:
+    """Raise the first error among answers as Redis gave it: the client library would quote the command in its text."""
+    for answer in answers:
+        _checked(answer)

@@ -8,6 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
+from bus.errors import BusError
+from bus.log import Log
 from edges import Edge, presence
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
@@ -103,3 +105,17 @@ async def test_edge_that_starts_on_a_full_redis_is_ready(
     await probes(redis, 5)
     assert edge.not_ready() is None
     assert edge._subscriber.statistics().generation == 1  # noqa: SLF001
+
+
+async def test_refusal_of_a_heartbeat_says_nothing_of_what_it_holds(broker: EmbeddedBroker, redis: Redis) -> None:
+    """What is refused changes from time to time; the reason is one all the while, so it is told once."""
+    await redis.config_set("maxmemory", 1)
+    reasons = set()
+    async with Log(broker.url, name="test", appends=False) as log:
+        for count in (1, 2):
+            with pytest.raises(BusError) as refused:
+                await log.announce("bus:edge:x", {"connections": count}, expires_s=1)
+            reasons.add(str(refused.value))
+    (reason,) = reasons
+    assert FULL in reason
+    assert "bus:edge:x" not in reason
