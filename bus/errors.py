@@ -23,6 +23,7 @@
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "AclError",
@@ -36,6 +37,7 @@ __all__ = [
     "EventError",
     "LoginRefused",
     "OutboxFull",
+    "Portable",
     "PublishError",
     "PublishIncomplete",
     "PublishUncertain",
@@ -46,7 +48,22 @@ __all__ = [
 ]
 
 
-class BusError(Exception):
+class Portable(Exception):
+    """An error that can be copied, and pickled for a process pool, whatever it is made with.
+
+    Python would make it anew from its text alone.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it anew without ``__init__``: its class and text, and its attributes."""
+        return _remade, (type(self), self.args), self.__dict__ or None
+
+
+def _remade(kind: type[Portable], args: tuple[Any, ...]) -> Portable:
+    return kind.__new__(kind, *args)
+
+
+class BusError(Portable):
     """Root of every error that the bus raises on purpose."""
 
 

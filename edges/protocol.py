@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
 
-from bus.errors import ShapeError
+from bus.errors import Portable, ShapeError
 from bus.replay import Last, Start, parse_since
 from bus.shape import MESSAGE_VALUES, check_shape
 
@@ -207,7 +207,7 @@ class Notice:
 Message: TypeAlias = Reply | Pong | Refusal | Welcome | Notice
 
 
-class Refused(Exception):
+class Refused(Portable):
     """Raised inside the parser; carries the refusal to answer with, and the setting that bounds what was refused."""
 
     def __init__(self, refusal: Refusal, limit: str | None = None) -> None:
