@@ -6,6 +6,7 @@ import os
 import shlex
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -14,7 +15,6 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import (
     AbstractConnection,
     BlockingConnectionPool,
-    Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -22,10 +22,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
+from bus.dialing import NamedConnection, NamedTlsConnection
 from bus.errors import AddressError
 from bus.patience import PatientParser, patient
 from bus.redis_url import FORM, RedisUrl, parse, place
 from bus.refusals import is_about_command, said
+from bus.resolving import resolve
 from bus.sentinel import SENTINEL_SCHEME, PrimaryConnection, sentinels
 
 __all__ = [
@@ -130,13 +132,11 @@ def client(url: str, name: str) -> Redis:
     A repeated publish would write twice; what may be repeated is decided where that is known.
     """
     arguments = check_url(url)
-    if "sentinels" in arguments:
-        arguments["connection_class"] = PrimaryConnection
     pool = BlockingConnectionPool(
         **{
             **arguments,
             "redis_connect_func": functools.partial(begin, name=name),
-            "connection_class": patient(arguments.get("connection_class", Connection)),
+            "connection_class": patient(_connection_class(arguments)),
             "parser_class": PatientParser,
             "max_connections": 1,
             "timeout": ANSWER_DEADLINE_S,
@@ -149,6 +149,13 @@ def client(url: str, name: str) -> Redis:
         }
     )
     return Redis.from_pool(pool)
+
+
+def _connection_class(arguments: Mapping[str, Any]) -> Any:
+    if "sentinels" in arguments:
+        return PrimaryConnection
+    kind = arguments.get("connection_class", NamedConnection)
+    return NamedTlsConnection if kind is SSLConnection else kind
 
 
 async def begin(connection: AbstractConnection, *, name: str) -> None:
@@ -182,7 +189,17 @@ async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
     async with asyncio.timeout(ATTEMPT_DEADLINE_S):
         if "path" in arguments:
             return (await loop.create_unix_connection(factory, arguments["path"]))[1]
-        return (await loop.create_connection(factory, host, port, ssl=_tls(arguments)))[1]
+        return await _open(factory, host, port, _tls(arguments))
+
+
+async def _open(factory: Callable[[], ProtocolT], host: str, port: int, tls: ssl.SSLContext | None) -> ProtocolT:
+    """Connect to the first address of ``host`` that takes the connection."""
+    loop, name = asyncio.get_running_loop(), host if tls else None
+    *others, last = await resolve(host, port)
+    for address in others:
+        with suppress(OSError):
+            return (await loop.create_connection(factory, address, port, ssl=tls, server_hostname=name))[1]
+    return (await loop.create_connection(factory, last, port, ssl=tls, server_hostname=name))[1]
 
 
 def login(url: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@
         └── PublishUnreplicated  all channels have it, fewer replicas than asked for do
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -64,7 +64,15 @@ def _remade(kind: type[Portable], args: tuple[Any, ...]) -> Portable:
 
 
 class BusError(Portable):
-    """Root of every error that the bus raises on purpose."""
+    """Root of every error that the bus raises on purpose.
+
+    Attributes:
+        results: where a call with several events raised it, what came of each, in order: what ``publish`` would have
+            returned or raised. Else empty.
+
+    """
+
+    results: Sequence[Any] = ()
 
 
 class ChannelError(BusError, ValueError):

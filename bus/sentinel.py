@@ -1,19 +1,22 @@
 """Where the primary is, when Redis Sentinel decides it: asked anew for every connection."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bus.dialing import NamedConnection
 from bus.errors import AddressError
 from bus.redis_url import RedisUrl, parse, place
 from bus.refusals import said
+from bus.resolving import resolve
 
 __all__ = ["SENTINEL_SCHEME", "NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url", "sentinels"]
 
@@ -62,6 +65,14 @@ class Sentinels:
         raise self._unknown(troubles) from troubles[-1][2]
 
     async def _ask(self, host: str, port: int) -> tuple[str, int]:
+        async with asyncio.timeout(_ANSWER_DEADLINE_S):
+            *others, last = await resolve(host, port)
+        for address in others:
+            with suppress(RedisConnectionError, OSError):
+                return await self._ask_at(address, port)
+        return await self._ask_at(last, port)
+
+    async def _ask_at(self, host: str, port: int) -> tuple[str, int]:
         async with Redis(
             host=host,
             port=port,
@@ -90,7 +101,7 @@ class Sentinels:
         return NoPrimary(f"no sentinel answers: {reasons}")
 
 
-class PrimaryConnection(Connection):
+class PrimaryConnection(NamedConnection):
     """A connection to whatever is the primary when it is opened; one that was demoted is given up."""
 
     def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
@@ -99,7 +110,7 @@ class PrimaryConnection(Connection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._sentinels.primary()
-        await super()._connect()  # type: ignore[no-untyped-call]
+        await super()._connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Read one reply; ``READONLY`` means that another server is the primary now."""

@@ -3,8 +3,7 @@
 One background thread runs an event loop with a ``producers.Producer`` in it, so there is one implementation.
 """
 
-import asyncio
-import atexit
+import logging
 import threading
 import time
 import weakref
@@ -19,10 +18,13 @@ check_neighbours()
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.event import Event
-from producers.outbox import OnDrop
+from producers.background import Background
+from producers.batch import Batch as AsyncBatch
+from producers.guard import renew_after_fork
+from producers.outbox import FORKED, OnDrop
 from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerStatistics, Published
-from producers.producer import Batch as AsyncBatch
 from producers.producer import Producer as AsyncProducer
+from producers.sender import LOGGER
 
 __all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
@@ -35,10 +37,11 @@ class Producer:
     Arguments and errors are those of ``producers.Producer``; ``on_drop`` is called in the background thread. Events of
     one thread keep their order. Not for use inside an event loop, which it would block.
 
-    A program that ends without closing it closes it then, which takes at most ``outbox.close_s`` seconds.
+    One that nobody closes, or that goes out of scope, sends what was emitted all the same: at the latest when the
+    program ends, which waits for that at most ``outbox.close_s`` seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what one may want to choose)
         self,
         url: str | None = None,
         *,
@@ -48,6 +51,7 @@ class Producer:
         wait_replicas: int = 0,
         outbox: OutboxSettings = OutboxSettings(),  # noqa: B008 (it is frozen)
         on_drop: OnDrop | None = None,
+        logger: logging.Logger = LOGGER,
     ) -> None:
         self._producer = AsyncProducer(
             url,
@@ -57,22 +61,24 @@ class Producer:
             wait_replicas=wait_replicas,
             outbox=outbox,
             on_drop=on_drop,
+            logger=logger,
         )
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._at_exit: Callable[[], None] | None = None
+        self._close_s = outbox.close_s
+        self._background: Background | None = None
+        self._abandoned: Callable[[], object] | None = None
+        self._is_forked = False
+        self._lock = threading.RLock()  # whoever interrupts a call of its own thread may call, too
+        renew_after_fork(self, Producer._after_fork)
 
     def __enter__(self) -> Self:
         """Start the background thread; Redis is not asked for anything yet."""
-        if self._loop is not None:
+        if self._background is not None:
             raise BusError("the producer is open already: use one `with` at a time, or share the producer")
-        self._loop = asyncio.new_event_loop()
-        work = (self._loop, self._producer)
-        self._thread = threading.Thread(target=_serve, args=work, name="edgebus-producer", daemon=True)
-        self._thread.start()
-        self._call(self._producer.__aenter__())
-        self._at_exit = atexit.register(_closing(weakref.ref(self)))
+        background = Background(self._producer, close_s=self._close_s)
+        background.start()
+        abandoned = weakref.finalize(self, background.end_soon)
+        abandoned.atexit = False  # at the exit all end at the same time, and are waited for
+        self._background, self._abandoned, self._is_forked = background, abandoned.detach, False
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -81,20 +87,14 @@ class Producer:
 
     def close(self) -> None:
         """Send what waits for at most ``outbox.close_s``, then end the connection and the thread; twice is harmless."""
-        if self._is_forked():
-            self._loop = None  # the parent's, and so is the connection
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is None or self._thread is None:
+            background, self._background = self._background, None
+        if background is None:
             return
-        if self._at_exit is not None:
-            atexit.unregister(self._at_exit)
-        ended = asyncio.run_coroutine_threadsafe(self._end(), loop)
-        ended.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
-        error = ended.exception()  # Ctrl-C leaves this wait; the thread ends all the same
-        self._thread.join()
-        if error is not None:
-            raise error
+        if self._abandoned is not None:
+            self._abandoned()
+        background.end_soon()
+        background.join()  # Ctrl-C leaves this wait; the thread ends all the same
 
     def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
         """Publish ``event`` and return when Redis has it; see ``producers.Producer.publish``."""
@@ -135,14 +135,6 @@ class Producer:
             due = max(due + interval_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 
-    async def _end(self) -> None:
-        """Close the producer, and wait until every caller in another thread has its answer."""
-        try:
-            await self._producer.close()
-        finally:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*others, return_exceptions=True)
-
     def _call(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
         try:
             answer = self._submit(coroutine)
@@ -151,22 +143,22 @@ class Producer:
             raise
         return answer.result()
 
-    def _check_open(self) -> None:
-        if self._is_forked():
-            raise BusError("the producer was opened before this process was forked: open another one here")
-        if self._loop is None:
-            raise BusError("the producer is not open: use it as `with Producer(...) as producer`")
+    def _after_fork(self) -> None:
+        """Leave the thread to the parent: whoever waited for it in a child would wait for ever."""
+        self._is_forked = self._is_forked or self._background is not None
+        self._background, self._lock = None, threading.RLock()
+
+    def _check_open(self) -> Background:
+        background = self._background
+        if background is not None:
+            return background
+        if self._is_forked:
+            raise BusError(FORKED)
+        raise BusError("the producer is not open: use it as `with Producer(...) as producer`")
 
     def _submit(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
-        self._check_open()
         with self._lock:  # nothing may be handed to a loop that is about to stop
-            self._check_open()
-            assert self._loop is not None  # noqa: S101 (just checked)
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
-    def _is_forked(self) -> bool:
-        """Tell whether the thread stayed behind in the parent; whoever waited for it here would wait for ever."""
-        return self._loop is not None and self._thread is not None and not self._thread.is_alive()
+            return self._check_open().run(coroutine)
 
 
 class Batch:
@@ -196,26 +188,3 @@ class Batch:
         """Publish, unless the block ended with an exception."""
         if kind is None:
             self.publish()
-
-
-def _closing(producer: "weakref.ref[Producer]") -> Callable[[], None]:
-    """Return what closes ``producer`` when the interpreter exits, without keeping it alive until then."""
-
-    def close() -> None:
-        if (it := producer()) is not None:
-            it.close()
-
-    return close
-
-
-def _serve(loop: asyncio.AbstractEventLoop, producer: AsyncProducer) -> None:
-    """Run ``loop`` until it is stopped.
-
-    ``producer`` is held here because nothing takes a daemon thread apart: one that nobody closed would else be
-    collected when the interpreter exits, or in a forked child, and its pending task would complain.
-    """
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
-    del producer

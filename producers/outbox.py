@@ -5,8 +5,7 @@ Knows neither Redis nor a task: ``producers.sender`` takes from it.
 
 import asyncio
 import logging
-import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,13 +15,26 @@ from bus.envelope import Message
 from bus.errors import BusError, OutboxFull
 from bus.event import Attempt, Event
 from bus.log import Appended, Entry
+from producers.guard import Guard, renew_after_fork
 from producers.published import Published
 
-__all__ = ["DropReason", "Item", "OnDrop", "Outbox", "OutboxSettings", "Policy"]
+__all__ = [
+    "FORKED",
+    "PIPELINE_BYTES",
+    "PIPELINE_EVENTS",
+    "DropReason",
+    "Item",
+    "OnDrop",
+    "Outbox",
+    "OutboxSettings",
+    "Policy",
+]
 
-_PIPELINE_EVENTS: Final = 200
-_PIPELINE_BYTES: Final = 4 * 1024 * 1024
+PIPELINE_EVENTS: Final = 200
+PIPELINE_BYTES: Final = 4 * 1024 * 1024
 """Past this no further event is added: all of a pipeline shares one deadline."""
+
+FORKED: Final = "the producer was opened before this process was forked: open another one here"
 
 _logger = logging.getLogger("edgebus.producers")
 
@@ -125,12 +137,15 @@ class Item:
 class Outbox:
     """Items in the order in which they were put, whoever waits for them. Only what is emitted has a bound.
 
-    ``put`` may be called from any thread, everything else from the event loop's.
+    ``put``, ``size``, ``dropped`` and ``statistics`` may be called from any thread, and from a signal handler or a
+    finalizer that interrupts any of this; everything else belongs to the event loop's thread. What is put while
+    somebody is inside, and cannot be waited for, is among the arrivals until that one leaves.
     """
 
     def __init__(self, settings: OutboxSettings, on_drop: OnDrop | None) -> None:
         self._settings, self._on_drop = settings, on_drop
-        self._lock = threading.Lock()
+        self._guard = Guard()
+        self._arrivals: deque[Item] = deque()
         self._calls: deque[Item] = deque()
         self._emitted: deque[Item] = deque()
         self._in_flight: dict[int, Item] = {}
@@ -138,45 +153,56 @@ class Outbox:
         self._numbers = 0
         self._events = self._bytes = 0
         self._sent_bytes = 0
-        self._dropped: Counter[DropReason] = Counter()
+        self._dropped = dict.fromkeys(sorted(DropReason), 0)
         self._untold: deque[tuple[Event, DropReason]] = deque()
+        self.is_forked = False
+        """Whether this is the copy of a producer that was open when this process was forked."""
+        renew_after_fork(self, Outbox.after_fork)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be taken."""
-        return not self._calls and not self._emitted
+        return not self._calls and not self._emitted and not self._arrivals
 
     @property
     def size(self) -> tuple[int, int]:
         """The emitted events that wait or are being sent, and their bytes."""
-        with self._lock:
-            return self._events, self._bytes
+        return self._events, self._bytes
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many events were given up, by reason."""
-        with self._lock:
-            return {reason.value: count for reason, count in sorted(self._dropped.items())}
+        return {reason.value: count for reason, count in self._dropped.items() if count}
 
     @property
     def last_number(self) -> int:
         """The number of the last item that was put."""
-        return self._numbers
+        with self:
+            return self._numbers
 
     def open(self) -> None:
         """Take items from now on."""
-        with self._lock:
-            self._is_open = True
+        with self:
+            self._is_open, self.is_forked = True, False
+
+    def after_fork(self) -> None:
+        """Leave to the parent what is the parent's: whoever emits here is told, and nothing is sent twice."""
+        self._guard.renew()
+        self.is_forked = self.is_forked or self._is_open
+        self._is_open = False
+        for queue in (self._arrivals, self._calls, self._emitted, self._untold):
+            queue.clear()
+        self._in_flight, self._events, self._bytes, self._sent_bytes = {}, 0, 0, 0
 
     def is_past(self, number: int) -> bool:
         """Tell whether no emitted event up to ``number`` waits or is being sent."""
-        with self._lock:
+        with self:
             first = next((it for it in (*self._in_flight.values(), *self._emitted)), None)
             return first is None or first.number > number
 
     def add(self, items: Iterable[Item]) -> None:
         """Put what somebody waits for; it has no bound, because its callers are its bound."""
-        with self._lock:
+        with self:
             self._check_open()
             for item in items:
                 self._append(self._calls, item)
@@ -184,29 +210,77 @@ class Outbox:
     def put(self, item: Item) -> bool:
         """Put an emitted event; return whether it was taken. Others may have been dropped for it.
 
+        One of the arrivals counts as taken: if there is no room for it, it is dropped and told, whatever the policy.
+
         Raises:
             OutboxFull: the policy is ``error``, or ``block`` and the event is larger than the whole outbox.
 
         """
-        policy, size = self._settings.policy, item.size_bytes
-        with self._lock:
+        self._check_open()
+        if not self._guard.try_enter():
+            self._arrivals.append(item)
+            self._settle()
+            return True
+        try:
+            self._take_in()
             self._check_open()
-            if self._has_room(size) or (policy == "drop_oldest" and self._make_room(size)):
-                self._append(self._emitted, item)
-                self._count(1, size)
-                return True
-            if policy == "error" or (policy == "block" and size > self._settings.max_bytes):
-                raise OutboxFull(f"the outbox holds {self._events} events, {self._bytes} bytes; this one has {size}")
-            if policy != "block":
-                self._drop(item, DropReason.FULL)
+            return self._admit(item)
+        finally:
+            self._leave()
+
+    def _admit(self, item: Item) -> bool:
+        policy, size = self._settings.policy, item.size_bytes
+        if self._finds_room(size):
+            self._append(self._emitted, item)
+            self._count(1, size)
+            return True
+        if policy == "error" or (policy == "block" and size > self._settings.max_bytes):
+            raise OutboxFull(f"the outbox holds {self._events} events, {self._bytes} bytes; this one has {size}")
+        if policy != "block":
+            self._drop(item, DropReason.FULL)
         return False
 
-    def take(self, limit: int = _PIPELINE_EVENTS) -> Sequence[Item]:
-        """Take what one pipeline carries, at most ``limit`` items, leaving out what was given up."""
+    def _finds_room(self, size: int) -> bool:
+        return self._has_room(size) or (self._settings.policy == "drop_oldest" and self._make_room(size))
+
+    def _take_in(self) -> None:
+        """Put the arrivals where they belong, in their order; new ones may come while that is done."""
+        while self._arrivals:
+            item = self._arrivals.popleft()
+            if not self._is_open:
+                self._drop(item, DropReason.CLOSED)
+            elif self._finds_room(item.size_bytes):
+                self._append(self._emitted, item)
+                self._count(1, item.size_bytes)
+            else:
+                self._drop(item, DropReason.FULL)
+
+    def _settle(self) -> None:
+        """Take the arrivals in, unless somebody is inside: who leaves looks for arrivals after that."""
+        while self._arrivals and self._guard.try_enter(0):
+            try:
+                self._take_in()
+            finally:
+                self._guard.leave()
+
+    def _leave(self) -> None:
+        self._guard.leave()
+        self._settle()
+
+    def __enter__(self) -> None:
+        """Be the only one inside, with no arrivals waiting: for the event loop's thread."""
+        self._guard.enter()
+        self._take_in()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._leave()
+
+    def take(self, limit: int = PIPELINE_EVENTS, limit_bytes: int = PIPELINE_BYTES) -> Sequence[Item]:
+        """Take what one pipeline carries, at least one item and at most ``limit``, leaving out what was given up."""
         batch: list[Item] = []
         size_bytes = 0
-        with self._lock:
-            while len(batch) < limit and size_bytes < _PIPELINE_BYTES and (queue := self._first()):
+        with self:
+            while len(batch) < limit and size_bytes < limit_bytes and (queue := self._first()):
                 item = queue.popleft()
                 if not item.is_given_up:
                     batch.append(item)
@@ -217,7 +291,7 @@ class Outbox:
 
     def give_back(self, batch: Sequence[Item]) -> None:
         """Put what was taken and is not done back where it was; if that is too much now, the oldest give way."""
-        with self._lock:
+        with self:
             for item in reversed(batch):
                 if item.number in self._in_flight:
                     self._emitted.appendleft(item)
@@ -229,7 +303,7 @@ class Outbox:
 
     def discharge(self, item: Item, reason: DropReason | None = None) -> None:
         """Let an emitted event go that was taken: it is with Redis, or dropped for a reason."""
-        with self._lock:
+        with self:
             if self._in_flight.pop(item.number, None) is not None:
                 self._sent_bytes -= item.size_bytes
             self._count(-1, -item.size_bytes)
@@ -238,12 +312,12 @@ class Outbox:
 
     def calls(self) -> list[Item]:
         """Return what somebody waits for and is not being sent."""
-        with self._lock:
+        with self:
             return list(self._calls)
 
     def clear(self) -> list[Item]:
         """Close, and give everything up: emitted events are dropped, what somebody waits for is returned."""
-        with self._lock:
+        with self:
             self._is_open = False
             emitted, calls = [*self._in_flight.values(), *self._emitted], list(self._calls)
             self._calls.clear()
@@ -268,6 +342,8 @@ class Outbox:
         return bool(self._untold)
 
     def _check_open(self) -> None:
+        if self.is_forked:
+            raise BusError(FORKED)
         if not self._is_open:
             raise BusError("the producer is not open any more")
 

@@ -5,6 +5,7 @@ sends it as one pipeline.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,17 +13,21 @@ from typing import Final, Self
 
 from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES, compose
-from bus.errors import BusError, OutboxFull
+from bus.errors import BusError, BusUnavailable, OutboxFull
 from bus.event import Event, attempt, check_events, remember
-from bus.tasks import end
-from producers.outbox import DropReason, Item, OnDrop, Outbox, OutboxSettings
+from producers.batch import Batch, Outcomes, slices, whole
+from producers.leaving import close, keep_until_done
+from producers.outbox import FORKED, DropReason, Item, OnDrop, Outbox, OutboxSettings
 from producers.published import ProducerStatistics, Published
-from producers.sender import Sender
+from producers.sender import LOGGER, Sender
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
 DEADLINE_S: Final = 10.0
 """For how long a publish is tried: a Redis that restarts is back by then, and one that is gone is told."""
+_TURN_S: Final = 0.005
+_TURN_EVENTS: Final = 100
+"""How many events are validated, and for how long at least, before others have their turn."""
 
 
 class Producer:
@@ -30,7 +35,7 @@ class Producer:
 
     ``async with Producer() as producer`` connects at the first publish. Calls may come from any number of tasks of the
     event loop it was opened in; events of one task keep their order, also while attempts are repeated. Once closed it
-    may be opened again.
+    may be opened again. One that its owner lets go of without closing it sends what it holds, and then closes.
 
     Args:
         url: of Redis; None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
@@ -40,13 +45,14 @@ class Producer:
         wait_replicas: how many replicas are to confirm each event (Redis' ``WAIT``, a round trip to them); 0 asks none.
         outbox: bounds and policy for what is emitted.
         on_drop: called in the event loop with each emitted event that is given up, and why. An error in it is logged.
+        logger: is told when Redis goes and comes back, and at the close how many emitted events were lost.
 
     Raises:
         AddressError: the URL cannot be used.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what one may want to choose)
         self,
         url: str | None = None,
         *,
@@ -56,6 +62,7 @@ class Producer:
         wait_replicas: int = 0,
         outbox: OutboxSettings = OutboxSettings(),  # noqa: B008 (it is frozen)
         on_drop: OnDrop | None = None,
+        logger: logging.Logger = LOGGER,
     ) -> None:
         url = url or default_url()
         check_url(url)
@@ -64,19 +71,26 @@ class Producer:
         self._name, self._limit_bytes, self._deadline_s = f"edgebus-producer-{name}", limit_bytes, deadline_s
         self._settings = outbox
         self._outbox = Outbox(outbox, on_drop)
-        self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas)
+        self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas, logger=logger)
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = 0
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
         """Start the sender; Redis is not asked for anything yet."""
-        if self._task is not None and not self._task.done():
+        if self._is_open:
             raise BusError("the producer is open already: use one `async with` at a time, or another producer")
         self._closing, self._thread = False, threading.get_ident()
         self._sender.open()
         self._task = asyncio.create_task(self._sender.run(), name=self._name)
+        self._loop = asyncio.get_running_loop()
+        keep_until_done(self, self._sender, self._task, self._settings.close_s)
         return self
+
+    @property
+    def _is_open(self) -> bool:
+        return self._task is not None and not self._task.done() and not self._outbox.is_forked
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,22 +101,18 @@ class Producer:
     async def close(self) -> None:
         """Send what waits for at most ``outbox.close_s``, then close the connection; calling it twice is harmless.
 
-        What is not with Redis by then is lost: emitted events are counted and told to ``on_drop`` as ``closed``,
-        callers of ``publish`` get a ``BusError``. If this is cancelled, that is so at once.
+        What is not with Redis by then is lost: emitted events are counted, told to ``on_drop`` as ``closed``, and all
+        that were dropped since the start are told in one warning; callers of ``publish`` get a ``BusError``. If this
+        is cancelled, that is so at once.
 
         Raises:
             Exception: what ended the sender, if that was an error of ours.
 
         """
         self._closing = True
-        if self._task is None:
+        if self._task is None or self._outbox.is_forked:
             return
-        self._sender.close()
-        try:
-            await asyncio.wait([self._task], timeout=self._settings.close_s)
-        finally:
-            if not self._task.done():
-                await end([self._task])
+        await close(self._sender, self._task, self._settings.close_s)
         if not self._task.cancelled():
             await self._task
 
@@ -138,17 +148,16 @@ class Producer:
     ) -> list[Published]:
         """Publish several events in order, in one pipeline where they fit; all are validated before the first is sent.
 
+        Many are sent in slices (1,000 events, 4 MiB), each with the deadline for its own; the event loop goes on.
+
         Raises:
-            Exception: as ``publish`` does, for the first event that failed; later ones were tried all the same.
+            Exception: as ``publish`` does, for the first event that failed. Later ones were tried all the same, but
+                not the slices behind one that Redis did not answer. The error's ``results`` has what came of each.
 
         """
         self._check_open()
         check_events(events)
-        outcomes = await self._publish([self._item(event, repeated=repeated) for event in events], deadline_s)
-        for outcome in outcomes:
-            if isinstance(outcome, BusError):
-                raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Published)]
+        return whole(await self._publish(await self._items(events, repeated=repeated), deadline_s))
 
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
         """Publish what ``make`` returns every ``interval_s`` seconds, from start to start.
@@ -162,9 +171,9 @@ class Producer:
             due = max(due + interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    def batch(self, *, deadline_s: float | None = None) -> "Batch":
+    def batch(self, *, deadline_s: float | None = None) -> Batch:
         """Return a batch: ``async with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
-        return Batch(self, deadline_s)
+        return Batch(self._item, lambda items: self._publish(items, deadline_s))
 
     def emit(self, event: Event) -> bool:
         """Put ``event`` into the outbox and return at once; it is sent in the background, in order, until Redis has it.
@@ -226,6 +235,8 @@ class Producer:
         return self._sender.statistics()
 
     def _check_open(self, *, from_anywhere: bool = False) -> None:
+        if self._outbox.is_forked:
+            raise BusError(FORKED)
         if self._task is None or self._closing:
             raise BusError("the producer is not open: use it as `async with Producer(...) as producer`")
         if self._task.done():
@@ -239,15 +250,42 @@ class Producer:
         remember(event, made)
         return Item(event, message, made)
 
-    async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> list[Published | BusError]:
+    async def _items(self, events: Sequence[Event], *, repeated: bool) -> list[Item]:
+        """Validate all; of very many, others have their turn between. A few go at once, in the calls' order."""
+        items: list[Item] = []
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for event in events:
+            items.append(self._item(event, repeated=repeated))
+            if len(items) % _TURN_EVENTS == 0 and loop.time() - began_s > _TURN_S:
+                await asyncio.sleep(0)
+                began_s = loop.time()
+        return items
+
+    async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> Outcomes:
+        """Return what came of each item, slice by slice; once Redis did not answer, no further slice is tried."""
+        self._check_open()
+        outcomes: Outcomes = []
+        failed: BusError | None = None
+        for part in slices(items):
+            outcomes += await self._publish_slice(part, self._deadline_s if deadline_s is None else deadline_s)
+            failed = next((it for it in outcomes[-len(part) :] if isinstance(it, BusUnavailable)), None)
+            if failed is not None:
+                break
+        untried = len(items) - len(outcomes)
+        return outcomes + [BusUnavailable(f"not tried, after: {failed}") for _ in range(untried)]
+
+    async def _publish_slice(self, items: Sequence[Item], deadline_s: float) -> Outcomes:
         """Return what came of each item: at the deadline at the latest, and at once when cancelled."""
         loop = asyncio.get_running_loop()
-        deadline_s = self._deadline_s if deadline_s is None else deadline_s
         futures: list[asyncio.Future[Published]] = []
         for item in items:
             item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
             futures.append(item.done)
-        self._outbox.add(items)
+        try:
+            self._outbox.add(items)
+        except BusError as error:  # closed, between two slices
+            return [error] * len(items)
         self._sender.wake()
         timer = loop.call_later(deadline_s, self._sender.expire, items) if deadline_s else None
         try:
@@ -261,10 +299,12 @@ class Producer:
 
     def _emit(self, item: Item) -> bool:
         is_taken = self._outbox.put(item)
-        if threading.get_ident() == self._thread:
+        # A signal handler or a finalizer may have interrupted the loop itself, just before it waits: no task is under
+        # way then, and the loop is to be woken as from another thread.
+        if threading.get_ident() == self._thread and asyncio.current_task(self._loop) is not None:
             self._notice()
-        elif self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(self._notice)
+        else:
+            self._loop.call_soon_threadsafe(self._notice)
         return is_taken
 
     def _notice(self) -> None:
@@ -272,56 +312,6 @@ class Producer:
         self._sender.wake()
         if self._outbox.has_untold:
             asyncio.get_running_loop().call_soon(self._sender.tell)
-
-
-class Batch:
-    """Events that are published together, in order: one pipeline where they fit (200 events, 4 MiB).
-
-    Nothing is sent if the block ends with an exception. ``results`` has, after it, what came of each event, in order.
-    """
-
-    def __init__(self, producer: Producer, deadline_s: float | None) -> None:
-        self._producer, self._deadline_s = producer, deadline_s
-        self._items: list[Item] = []
-        self.results: list[Published | BusError] = []
-
-    def add(self, event: Event, *, repeated: bool = False) -> None:
-        """Add ``event``; it is validated here.
-
-        Raises:
-            TypeError: it is no event.
-            pydantic.ValidationError: the event was changed or built past validation; it is no part of the batch.
-            EventError: it holds what JSON cannot carry, or its line is too large; the same.
-
-        """
-        self._items.append(self._producer._item(event, repeated=repeated))  # noqa: SLF001 (one module)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Publish; the first error of an event is raised when all were tried."""
-        if error is None:
-            await self.publish()
-
-    async def publish(self) -> list[Published | BusError]:
-        """Publish what was added since the last time, and return ``results``; what leaving the block does.
-
-        Raises:
-            Exception: as ``Producer.publish`` does, for the first event that failed.
-
-        """
-        producer, items = self._producer, self._items
-        producer._check_open()  # noqa: SLF001 (one module)
-        self._items = []
-        outcomes = await producer._publish(items, self._deadline_s)  # noqa: SLF001 (one module)
-        self.results = outcomes
-        for outcome in outcomes:
-            if isinstance(outcome, BusError):
-                raise outcome
-        return self.results
 
 
 async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:

@@ -259,7 +259,8 @@ class _Outlet:
                 self._look_up()
             self._producer.publish_all(batch)
         except Exception as error:  # noqa: BLE001 -- not lost: told at the end; a test may patch anything under us
-            text = " ".join(str(error).split()).replace("--redis URL", "--edgebus-redis URL")
+            first = next((it for it in getattr(error, "results", ()) if isinstance(it, Exception)), error)
+            text = " ".join(str(first).split()).replace("--redis URL", "--edgebus-redis URL")
             self._answers, self._reason = False, _short(text)
             self._pause()
         else:

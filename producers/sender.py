@@ -13,7 +13,7 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_result, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S
+from bus.address import ANSWER_DEADLINE_S, without_password
 from bus.errors import (
     BusError,
     BusNotReady,
@@ -26,10 +26,11 @@ from bus.errors import (
     PublishUnreplicated,
 )
 from bus.log import Appended, Entry, Log, Replicas
-from producers.outbox import DropReason, Item, Outbox
+from producers.outbox import PIPELINE_EVENTS, DropReason, Item, Outbox
+from producers.pace import Pace
 from producers.published import ProducerStatistics, Published
 
-__all__ = ["Sender"]
+__all__ = ["LOGGER", "Sender"]
 
 _PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
@@ -38,7 +39,7 @@ _LATEST_CHANNELS: Final = 4_096
 _WAIT_MAX_S: Final = 0.8 * ANSWER_DEADLINE_S
 """What ``WAIT`` may take, so that its answer comes before the connection is given up."""
 
-_logger = logging.getLogger("edgebus.producers")
+LOGGER: Final = logging.getLogger("edgebus.producers")
 
 
 class Sender:
@@ -49,16 +50,26 @@ class Sender:
         name: what ``CLIENT LIST`` shows.
         outbox: what is to be sent.
         replicas: how many replicas are to confirm each event; 0 asks none.
+        logger: is told of outages and losses.
 
     """
 
-    def __init__(self, url: str, *, name: str, outbox: Outbox, replicas: int) -> None:
+    def __init__(self, url: str, *, name: str, outbox: Outbox, replicas: int, logger: logging.Logger = LOGGER) -> None:
+        self._logger = logger
         self._url, self._name, self._outbox, self._replicas = url, name, outbox, replicas
         self._published = self._failed = self._retried = self._unreplicated = 0
         self._latest: OrderedDict[str, str] = OrderedDict()
         self._under_way: Sequence[Item] = ()
         self._is_away = self._is_refused = self._is_closing = False
         self._wake, self._progress = asyncio.Event(), asyncio.Event()
+        self._pace = Pace()
+        self._last_error: BusError | None = None
+        self._told: dict[str, int] = {}
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a copy, in a child, of what runs in the parent."""
+        return self._outbox.is_forked
 
     def statistics(self) -> ProducerStatistics:
         """Return the counters."""
@@ -77,6 +88,7 @@ class Sender:
     def open(self) -> None:
         """Prepare for the running event loop: an Event belongs to the one that first waited for it."""
         self._wake, self._progress, self._is_closing = asyncio.Event(), asyncio.Event(), False
+        self._told = self._outbox.dropped
         self._outbox.open()
 
     def wake(self) -> None:
@@ -100,7 +112,7 @@ class Sender:
                     if not await self._attempt(log):
                         await self._repeat(log)
         finally:
-            self._give_up()
+            self.give_up()
 
     async def _repeat(self, log: Log) -> None:
         """Attempt until an attempt is done whole, each after a pause. The one before this call counts as the first."""
@@ -120,27 +132,50 @@ class Sender:
                 await self._wake.wait()
         return not self._outbox.is_empty
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Answer whoever waits, drop what is left, and tell both; calling it twice is harmless."""
         for item in [*self._under_way, *self._outbox.clear()]:
             if item.done is None:
                 continue  # the outbox has dropped it
             text = "the producer ended before Redis answered; whether the event is there is not known"
             self._fail(item, BusError(text))
+        self._under_way = ()
         self.tell()
+        self.tell_losses()
+
+    def tell_losses(self) -> None:
+        """Say once, where nobody has to ask for it, how many emitted events did not get to Redis since the start."""
+        self._outbox.clear()
+        self._outbox.tell()
+        dropped = self._outbox.dropped
+        lost = {reason: count - self._told.get(reason, 0) for reason, count in dropped.items()}
+        lost, self._told = {reason: count for reason, count in lost.items() if count}, dropped
+        if not lost:
+            return
+        reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+        why = f"; the last error was: {self._last_error}" if self._last_error else ""
+        address = without_password(self._url)
+        self._logger.warning(
+            "%d emitted events did not get to Redis at %s (%s)%s", sum(lost.values()), address, reasons, why
+        )
 
     async def _attempt(self, log: Log) -> bool:
         """Send one pipeline; return whether all of it is done."""
         # A Redis that refused is asked with one event: it might take the rest of a pipeline whose beginning it refused.
-        batch = self._outbox.take(1) if self._is_refused else self._outbox.take()
+        limit = 1 if self._is_refused else PIPELINE_EVENTS
+        batch = self._outbox.take(limit, self._pace.limit_bytes)
         self._under_way = batch
         for item in batch:
             self._begin(item)
         entries = [item.entries() for item in batch]
+        began_s = asyncio.get_running_loop().time()
         outcomes, is_certain = await self._append(log, batch, [entry for some in entries for entry in some])
+        self._note_pace(log, entries, outcomes, asyncio.get_running_loop().time() - began_s)
         self._is_refused = any(isinstance(outcome, BusNotReady) for outcome in outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, BusError) and not _is_answer(outcome):
-                self._note_away(outcome)
+        self._last_error = next((it for it in outcomes if isinstance(it, BusError)), self._last_error)
+        cut = next((it for it in outcomes if isinstance(it, BusError) and not _is_answer(it)), None)
+        if cut is not None:
+            self._note_away(cut)
         given = iter(outcomes)
         for item, some in zip(batch, entries, strict=True):
             _note(item, some, [next(given) for _ in some], log.sent_ms, is_certain=is_certain)
@@ -171,6 +206,15 @@ class Sender:
             return [_copy(error) for _ in entries], False
         except BusError as error:
             return [_copy(error, PublishError) for _ in entries], False
+
+    def _note_pace(
+        self, log: Log, entries: Sequence[Sequence[Entry]], outcomes: Sequence[Appended | BusError], took_s: float
+    ) -> None:
+        size_bytes = sum(len(entry.line) for some in entries for entry in some)
+        if all(isinstance(it, Appended) or _is_answer(it) for it in outcomes):
+            self._pace.done(size_bytes, took_s)
+        elif log.sent_ms is not None:
+            self._pace.cut(size_bytes)
 
     def _begin(self, item: Item) -> None:
         item.tries += 1
@@ -231,12 +275,12 @@ class Sender:
     def _note_away(self, error: BusError) -> None:
         if not self._is_away:
             self._is_away = True
-            _logger.warning("redis is away", extra={"producer": self._name, "reason": str(error)})
+            self._logger.warning("redis is away", extra={"producer": self._name, "reason": str(error)})
 
     def _note_back(self) -> None:
         if self._is_away:
             self._is_away = False
-            _logger.info("redis is back", extra={"producer": self._name})
+            self._logger.info("redis is back", extra={"producer": self._name})
 
 
 def _note(

@@ -1,0 +1,65 @@
+"""Addresses of a name, asked for in a thread that nobody has to wait for.
+
+asyncio asks in an executor, whose threads the interpreter joins when it exits: a resolver that hangs for half a minute
+would hold the exit for that long. And the executor takes nothing any more once the exit has begun, when what was
+emitted is still to be sent.
+"""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Final
+
+__all__ = ["resolve"]
+
+_under_way: Final[dict[tuple[str, int], "Future[list[str]]"]] = {}
+"""One thread per name, however often it is asked for while the resolver hangs."""
+os.register_at_fork(after_in_child=_under_way.clear)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of ``host``, the preferred one first; a literal address is its own. May be cancelled.
+
+    Raises:
+        OSError: there is none.
+
+    """
+    if _is_address(host):
+        return [host]
+    return await asyncio.wrap_future(_asked(host, port))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _asked(host: str, port: int) -> "Future[list[str]]":
+    known = _under_way.get((host, port))
+    if known is not None:
+        return known
+    answer: Future[list[str]] = Future()
+    answer.set_running_or_notify_cancel()  # from here on no cancelled waiter can cancel it for the others
+    _under_way[host, port] = answer
+    try:
+        threading.Thread(target=_ask, args=(host, port, answer), name="edgebus-resolver", daemon=True).start()
+    except RuntimeError:  # Python 3.12 starts no thread any more when it exits
+        _ask(host, port, answer)
+    return answer
+
+
+def _ask(host: str, port: int, answer: "Future[list[str]]") -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # noqa: BLE001 -- not lost: whoever waits gets it
+        _under_way.pop((host, port), None)
+        answer.set_exception(error)
+    else:
+        _under_way.pop((host, port), None)
+        answer.set_result(list(dict.fromkeys(str(it[4][0]) for it in found)))

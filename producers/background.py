@@ -1,0 +1,107 @@
+"""A thread with an event loop, in which one producer is open until somebody ends it or the interpreter exits."""
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from producers.guard import renew_after_fork
+from producers.producer import Producer
+
+__all__ = ["Background"]
+
+ResultT = TypeVar("ResultT")
+
+_GRACE_S: Final = 2.0
+"""Beyond ``close_s``, for a thread to end when the interpreter exits."""
+
+
+class Background:
+    """Runs ``producer`` from ``start`` on. Every method may be called from any thread."""
+
+    def __init__(self, producer: Producer, *, close_s: float) -> None:
+        self._producer, self._close_s = producer, close_s
+        self._loop = asyncio.new_event_loop()
+        self._ending: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
+        # A daemon: an exit waits for it below, for as long as events may be sent, and not for ever.
+        self._thread = threading.Thread(target=self._serve, name="edgebus-producer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, and open the producer in it."""
+        _threads.open.add(self)
+        self._thread.start()
+        self.run(self._producer.__aenter__()).result()
+
+    def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
+        """Run ``coroutine`` in the event loop. Nobody may call this once ``end_soon`` was called."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def end_soon(self) -> None:
+        """Begin to close the producer and then the thread, and do not wait; calling it twice is harmless."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._begin_end)
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the thread has ended; raise what ended the producer, if that was an error of ours."""
+        self._thread.join(timeout_s)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def join_at_exit(self) -> None:
+        """Wait for as long as the producer may go on sending, and a little longer."""
+        self._thread.join(self._close_s + _GRACE_S)
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+            _threads.open.discard(self)
+
+    def _begin_end(self) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        """Close the producer, and wait until every caller in another thread has its answer."""
+        try:
+            await self._producer.close()
+        except Exception as error:  # noqa: BLE001 -- not lost: join raises it
+            self._error = error
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
+
+
+class _Threads:
+    """The threads that run in this process."""
+
+    def __init__(self) -> None:
+        self.open: set[Background] = set()
+        self._of_the_parent: list[object] = []
+
+    def after_fork(self) -> None:
+        """Keep the parent's, since nothing takes a loop apart that is in use, and leave them alone."""
+        self._of_the_parent.append(self.open)
+        self.open = set()
+
+
+_threads: Final = _Threads()
+renew_after_fork(_threads, _Threads.after_fork)
+
+
+def _end_all() -> None:
+    """Send what was emitted by producers that nobody closed, all of them at the same time."""
+    ending = list(_threads.open)
+    for background in ending:
+        background.end_soon()
+    for background in ending:
+        background.join_at_exit()
+
+
+atexit.register(_end_all)
