@@ -15,7 +15,7 @@ from bus.service import Service
 ROOM = Family("room:{room}")
 
 
-class Made(Event, event="room.made", channels=(ROOM,)):
+class Made(Event, event="thing.made", channels=(ROOM,)):
     room: str
 
 
@@ -30,7 +30,7 @@ LAST = len(HEAD.splitlines()) + 1
         (HEAD + GOOD.replace("8699", "99999"), LAST, "{0}: port is 99999, and is to be a number from 0 to 65535"),
         (HEAD + GOOD.replace("(Made,)", "Made"), LAST, "events is to be a tuple"),
         (HEAD.replace("workflow", "w") + GOOD.replace("Made", "Maid"), LAST, "NameError: name 'Maid' is not defined"),
-        (HEAD.replace('"room.made"', '"Room made"') + GOOD, 8, "TypeError: 'Room made' is no event name"),
+        (HEAD.replace('"thing.made"', '"Thing made"') + GOOD, 8, "TypeError: 'Thing made' is no event name"),
         (HEAD.replace("(ROOM,)", "ROOM") + GOOD, 8, "Made: channels is to be a tuple"),
         (HEAD.replace("room:{room}", "room:{room") + GOOD, 5, "'room:{room' is no channel pattern"),
         (HEAD + GOOD[:-2] + "\n", LAST, "SyntaxError: "),
