@@ -14,18 +14,19 @@ from bus.address import without_password
 from bus.appending import Appended, Entry, Replicas, Reply, command, outcome
 from bus.channel import Channel
 from bus.connection import BIRTH_KEY, Connection, now, redis_ms
-from bus.entries import Ends, StreamEntry, birth_ms, ends, forks, is_own, is_wrong_type, past_event, published
+from bus.entries import Ends, StreamEntry, birth_ms, ends, forks, is_own, is_wrong_type, published
 from bus.envelope import Arrived, is_sound
 from bus.errors import BusError, BusNotReady
 from bus.exchange import exchange
 from bus.failures import failure
 from bus.forks import FORKS, Fork
+from bus.history import HISTORY_BYTES, History, Weighed, advanced, deleted, made, weighed
 from bus.position import BEGINNING, no_log
 from bus.reading import PAGE, Pace, Reading, size_of
 from bus.refusals import said
 from bus.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.role import is_untold, misplaced
-from bus.service import PastEvent
+from bus.slices import Slices
 
 __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
@@ -53,14 +54,6 @@ class Head:
     position: str | None
     last: bytes | None
     forks: tuple[Fork, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Past events of one channel, oldest first. ``truncated``: the log no longer holds its beginning."""
-
-    events: list[PastEvent]
-    truncated: bool
 
 
 class Log(Connection):
@@ -188,27 +181,65 @@ class Log(Connection):
         lines = await self.lines(channel, count=1)
         return Head(newest[0].decode(), lines[0] if lines else None)
 
-    async def history(self, channel: Channel, *, limit_bytes: int = 16 * 1024 * 1024) -> History:
+    async def history(
+        self, channel: Channel, known: History | None = None, *, limit_bytes: int = HISTORY_BYTES
+    ) -> History:
         """Return the past events of ``channel``, at most the newest ``limit_bytes`` of lines.
+
+        Of a log that is ``known`` only what came since is read; where nothing did, that same history is returned. Where
+        the log does not go on from there, all of it is read anew. Work on many events gives way to other tasks.
 
         Raises:
             BusUnavailable: Redis did not answer.
             BusError: Redis refused to.
 
         """
-        events: list[PastEvent] = []
-        first_previous, size = BEGINNING, 0
-        async for position, fields in self._backwards(channel):
-            size += len(fields[b"line"])
-            if size > limit_bytes and events:
+        if known is not None and known.known is not None:
+            found = await self._advanced(channel, known, limit_bytes)
+            if found is not None:
+                return found
+        asked = self._pace.count(None, most=_PAGE)
+        info, page = await self._end(channel, ("XREVRANGE", channel.log_key, "+", "-", "COUNT", asked))
+        slices, entries, size, is_cut = Slices(), list[Weighed](), 0, False
+        async for entry_id, fields in self._backwards(channel, page, asked=asked):
+            await slices.give_way()
+            entry = self._weighed(channel, entry_id, fields)
+            size += entry.size
+            is_cut = size > limit_bytes and bool(entries)
+            if is_cut:
                 break
-            if (event := past_event(position, fields[b"line"])) is not None:
-                events.append(event)
-            else:
-                self._tell_foreign(channel, "passed over an entry that is no event", position)
-            first_previous = fields[b"previous"].decode()
-        events.reverse()
-        return History(events, truncated=first_previous != BEGINNING)
+            entries.append(entry)
+        return made(entries[::-1], ends(info).last, deleted(info), is_cut=is_cut)
+
+    async def _advanced(self, channel: Channel, history: History, limit_bytes: int) -> History | None:
+        """Return ``history`` with what came since, None where it has to be read anew: soon, too, where much came."""
+        after = f"({history.known.last if history.known is not None else BEGINNING}"
+        asked = self._pace.count(None, most=_PAGE)
+        info, page = await self._end(channel, ("XREVRANGE", channel.log_key, "+", after, "COUNT", asked))
+        slices, entries, size = Slices(), list[Weighed](), 0
+        last = page[0][0].decode() if page else after[1:]
+        async for entry_id, fields in self._backwards(channel, page, asked=asked, after=after):
+            await slices.give_way()
+            entries.append(self._weighed(channel, entry_id, fields))
+            size += entries[-1].size
+            if size > limit_bytes:
+                return None
+        return advanced(history, ends(info), deleted(info), entries[::-1], last=last, limit_bytes=limit_bytes)
+
+    async def _end(self, channel: Channel, read: tuple[str | int, ...]) -> tuple[Reply, list[StreamEntry]]:
+        """Return what ``XINFO STREAM`` says of a log, and what the command ``read`` finds in it in the same moment."""
+        async with self._turn, self._connected():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.xinfo_stream(channel.log_key)
+            pipeline.execute_command(*read)
+            info, page = await pipeline.execute(raise_on_error=False)
+        return info, self._page(channel, page)
+
+    def _weighed(self, channel: Channel, position: str, fields: Mapping[bytes, bytes]) -> Weighed:
+        entry = weighed(position, fields)
+        if entry.event is None:
+            self._tell_foreign(channel, "passed over an entry that is no event, or too wide or deep a one", position)
+        return entry
 
     async def lines(self, channel: Channel, *, count: int) -> list[bytes]:
         """Return the newest ``count`` lines as they were published, oldest first.
@@ -219,10 +250,12 @@ class Log(Connection):
 
         """
         lines: list[bytes] = []
-        async for position, fields in self._backwards(channel):
-            if len(lines) >= count:
-                break
+        if not count:
+            return lines
+        async for position, fields in self._backwards(channel, most=count):
             lines.append(published(position.encode(), fields))
+            if len(lines) == count:
+                break
         return lines[::-1]
 
     async def tail(
@@ -244,7 +277,7 @@ class Log(Connection):
         """
         reading = Reading(limit_events=limit_events, limit_bytes=limit_bytes) if reading is None else reading
         reading.begin()
-        asked = self._pace.count(None, most=_PAGE)
+        asked = self._pace.count(None, most=reading.most(_PAGE))
         async with self._turn, self._connected():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.time()
@@ -256,7 +289,7 @@ class Log(Connection):
             now_ms, end = int(redis_ms(*_checked(time))), ends(info)
             if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
-        await self._read_back(channel, self._page(channel, page), asked, reading)
+        await self._read_back(channel, self._page(channel, page), asked, reading, end.first)
         lines, is_cut = reading.lines, reading.is_cut
         first, first_previous = end.first, end.first_previous
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
@@ -272,8 +305,10 @@ class Log(Connection):
             self._tell_birth()
         return now_ms if began_ms is None else began_ms
 
-    async def _read_back(self, channel: Channel, page: list[StreamEntry], asked: int, reading: Reading) -> None:
-        """Read on from the ``page`` at a log's end, for which so many were ``asked``."""
+    async def _read_back(
+        self, channel: Channel, page: list[StreamEntry], asked: int, reading: Reading, first: str | None
+    ) -> None:
+        """Read on from the ``page`` at a log's end, for which so many were ``asked``; ``first`` is the log's own."""
         while True:
             for position, fields in self._own(channel, page):
                 if not reading.wants(position):
@@ -281,6 +316,7 @@ class Log(Connection):
                 line = published(position.encode(), fields)
                 is_wanted = reading.take(Arrived(line, position, fields[b"previous"].decode()))
                 has_leapt = reading.take_over()
+                reading.end_if_full(first)
                 if reading.is_done or not is_wanted:
                     return
                 if has_leapt:
@@ -290,21 +326,36 @@ class Log(Connection):
             if len(page) < asked and not has_leapt:
                 return
             before = reading.reached if has_leapt else page[-1][0].decode()
-            asked = self._pace.count(reading.entry_bytes, most=_PAGE)
+            asked = self._pace.count(reading.entry_bytes, most=reading.most(_PAGE))
             page = await self._newest(channel, f"({before}", asked)
 
-    async def _backwards(self, channel: Channel) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """Go through a log's own entries from its end to its beginning."""
-        before, size, seen = "+", 0, 0
+    async def _backwards(
+        self,
+        channel: Channel,
+        page: list[StreamEntry] | None = None,
+        *,
+        asked: int = 0,
+        most: int | None = None,
+        after: str = "-",
+    ) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Go through a log's own entries from its end to its beginning, or to ``after``; no more is read than ``most``.
+
+        A ``page`` at the end may be known, for which so many were ``asked``.
+        """
+        size, seen, found = 0, 0, 0
+        if page is None:
+            asked = self._pace.count(None, most=_PAGE if most is None else min(_PAGE, most))
+            page = await self._newest(channel, "+", asked)
         while True:
-            asked = self._pace.count(size / seen if seen else None, most=_PAGE)
-            page = await self._newest(channel, before, asked)
             for entry in self._own(channel, page):
+                found += 1
                 yield entry
             if len(page) < asked:
                 return
-            before, seen = f"({page[-1][0].decode()}", seen + len(page)
-            size += sum(size_of(fields) for _, fields in page)
+            seen, size = seen + len(page), size + sum(size_of(fields) for _, fields in page)
+            left = _PAGE if most is None else max(1, min(_PAGE, most - found))
+            asked = self._pace.count(size / seen, most=left)
+            page = await self._newest(channel, f"({page[-1][0].decode()}", asked, after=after)
 
     def _own(self, channel: Channel, page: Iterable[StreamEntry]) -> Iterator[tuple[str, Mapping[bytes, bytes]]]:
         """Yield those entries of a page that the bus wrote."""
@@ -314,11 +365,11 @@ class Log(Connection):
             else:
                 self._tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
 
-    async def _newest(self, channel: Channel, before: str, count: int) -> list[StreamEntry]:
+    async def _newest(self, channel: Channel, before: str, count: int, *, after: str = "-") -> list[StreamEntry]:
         async with self._turn, self._connected():
             began_s = now()
             try:
-                page = cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, max=before, count=count))
+                page = cast(list[StreamEntry], await self._redis.xrevrange(channel.log_key, before, after, count))
             except ResponseError as error:
                 return self._page(channel, error)
             self._pace.take(sum(size_of(fields) for _, fields in page), now() - began_s)

@@ -69,6 +69,16 @@ class Reading:
         """What an entry takes, as far as it is known."""
         return self._size / len(self._read) if self._read else None
 
+    def most(self, page: int) -> int:
+        """Return how many entries to read at most, where a page has so many."""
+        return max(1, min(page, self._limit_events - len(self._read)))
+
+    def end_if_full(self, first: str | None) -> None:
+        """End where as much was read as may be; nothing is read to learn whether there is more than ``first``."""
+        if len(self._read) == self._limit_events:
+            self.is_done = True
+            self.is_cut = self.reached != first
+
     @property
     def reached(self) -> str | None:
         """The position of the oldest line that was read."""

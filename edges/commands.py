@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import orjson
+
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable, ChannelError
 from bus.replay import Replay, Start
@@ -15,7 +17,7 @@ from edges import replies
 from edges.admission import Admission
 from edges.limits import LimitReached
 from edges.memberships import Memberships
-from edges.protocol import Ask, Leave, Message, Refusal, Refused, Reply, Subscribe
+from edges.protocol import Ask, Code, Leave, Message, Refusal, Refused, Reply, Subscribe
 from edges.surroundings import Surroundings
 
 __all__ = ["Commands"]
@@ -130,10 +132,12 @@ class Commands:
             raise LookupError(command.name)
         try:
             check = self._admission.check(command)
-            data = await self._around.answers.answer(request, command.data, command.reply_to, check)
+            network = self._memberships.network
+            data = await self._around.answers.answer(request, command.data, command.reply_to, check, network)
         except Refused as refused:
+            self._around.registry.limited["max_answer_bytes"] += refused.refusal.code is Code.ANSWER_TOO_LARGE
             self._answer(refused.refusal)
         except BusError as error:
             self._answer(self.unavailable(error, command.name, command.reply_to))
         else:
-            self._answer(Reply(command.name, data, command.reply_to))
+            self._answer(Reply(command.name, orjson.Fragment(data), command.reply_to))

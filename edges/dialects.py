@@ -77,7 +77,7 @@ class _Envelope:
     def _value(self, message: Message) -> dict[str, Any]:
         match message:
             case Reply(verb, data, reply_to):
-                return envelope("response", event=verb, data=data, correlation_id=reply_to)
+                return {**envelope("response", event=verb, correlation_id=reply_to), "data": data}
             case Pong(reply_to):
                 return envelope("pong", event="ping", correlation_id=reply_to)
             case Refusal(code, sentence, verb, reply_to, retry_after_ms):
@@ -161,10 +161,11 @@ class _Flat:
 
     def _value(self, message: Message) -> dict[str, Any]:
         match message:
-            case Reply("auth", data):
+            case Reply("auth", dict(data)):
                 return {"type": data["status"], **_without(data, "status"), "timestamp": now()}
             case Reply(_, data):
-                return {"type": "subscription_confirmed", "skill": data.get("skill"), "timestamp": now()}
+                skill = data.get("skill") if isinstance(data, Mapping) else None
+                return {"type": "subscription_confirmed", "skill": skill, "timestamp": now()}
             case Pong():
                 return {"type": "pong"}
             case Refusal(code, sentence, _, _, retry_after_ms):

@@ -85,7 +85,12 @@ class Edge:
         self._log = Log(self.settings.redis_url, name=name, appends=False)
         # Its own: a long read is no deaf link.
         self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
-        self._answers = Answers(self._log, model_of=service.event)
+        self._answers = Answers(
+            self._log,
+            model_of=service.event,
+            limit=self.settings.max_requests,
+            limit_bytes=self.settings.max_answer_bytes,
+        )
         self._hub = Hub(
             self._log,
             line_limit_bytes=self.settings.max_line_bytes,

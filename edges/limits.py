@@ -23,6 +23,8 @@ LIMITS: Final = (
     "open_timeout_s",
     "max_open_rooms",
     "max_replays",
+    "max_requests",
+    "max_answer_bytes",
     "max_connections_per_address",
     "connects_per_second_per_address",
     "max_connections_per_user",

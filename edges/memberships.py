@@ -60,7 +60,7 @@ class Memberships:
 
     def __init__(self, reader: Reader, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
         self.rooms: dict[str, Channel] = {}
-        self._reader, self._hub, self._network = reader, hub, network
+        self._reader, self._hub, self.network = reader, hub, network
         self._waiting_bytes = waiting_bytes
         self._at_once_bytes = min(_AT_ONCE_BYTES, waiting_bytes // 2)
         self._has_ended = self._is_behind = False
@@ -189,7 +189,7 @@ class Memberships:
         """
         given = deque[str | None](maxlen=_GIVEN_LINES)
         try:
-            async with self._hub.turns.turn(self._network) as turn:
+            async with self._hub.turns.turn(self.network) as turn:
                 await self._hub.open(channel)
                 replay = await self._hub.replay(channel, start)
                 self._leave(channel)
@@ -213,7 +213,7 @@ class Memberships:
     async def _go_on(self, channel: Channel, at: str, given: deque[str | None]) -> str | None:
         """Go on with a replay from where its client gave way, with what the log has by now; as ``_replay``."""
         try:
-            async with self._hub.turns.turn(self._network) as turn:
+            async with self._hub.turns.turn(self.network) as turn:
                 return await self._replay(channel, await self._read_on(channel, at, given), given, turn)
         except LimitReached:  # it has waited its time, and waits on
             return at

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeAlias
 
 import orjson
+from orjson import Fragment
 
 from bus.errors import Portable, ShapeError
 from bus.replay import Last, Start, parse_since
@@ -58,6 +59,7 @@ class Code(StrEnum):
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     SUBSCRIPTION_LIMIT = "SUBSCRIPTION_LIMIT"
     UNAVAILABLE = "UNAVAILABLE"
+    ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -158,10 +160,10 @@ Command: TypeAlias = Subscribe | Leave | Switch | Authenticate | Ping | Ask
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a command that went well."""
+    """The answer to a command that went well; its data may be JSON already."""
 
     verb: str
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | Fragment
     reply_to: str | None = None
 
 

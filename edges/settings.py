@@ -83,6 +83,10 @@ class EdgeSettings(BaseSettings):
     )
     max_open_rooms: int = Field(20_000, ge=1, description="rooms of the whole edge; further ones are refused")
     max_replays: int = Field(64, ge=1, description="replays of the whole edge at once; further ones wait their turn")
+    max_requests: int = Field(
+        8, ge=1, description="requests of the whole edge that are answered at once; further ones wait their turn"
+    )
+    max_answer_bytes: int = Field(4_000_000, ge=1024, description="largest answer to a request, bytes")
     max_connections_per_address: int | None = Field(
         None, ge=1, description="clients at once of one address (IPv6: of one /64); None: any number"
     )

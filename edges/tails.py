@@ -6,7 +6,7 @@ from typing import Final
 from bus.channel import Channel
 from bus.log import Log
 from bus.reading import Reading
-from bus.replay import Replay, Since, Start, Tail
+from bus.replay import REPLAY_EVENTS, Last, Replay, Since, Start, Tail
 
 __all__ = ["Tails"]
 
@@ -20,12 +20,12 @@ class Tails:
 
     A tail that was read before a reader came may lack what that reader has already seen elsewhere. So it may say that
     nothing is missing, and otherwise is read anew before anything is told. Who asks for the newest events gets none
-    that is older than a read under way.
+    that is older than a read under way; no more is read than those, and only readers of as many share that.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._reads: dict[str, asyncio.Task[Tail]] = {}
+        self._reads: dict[tuple[str, int], asyncio.Task[Tail]] = {}
         self._done: dict[str, tuple[float, Tail]] = {}
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self.count = 0
@@ -48,12 +48,13 @@ class Tails:
             replay = tail.replay(start)
             if replay.reason is None:
                 return replay
-        under_way = self._reads.get(channel.redis)
+        count = min(start.count, REPLAY_EVENTS) if isinstance(start, Last) else REPLAY_EVENTS
+        under_way = self._reads.get((channel.redis, count))
         if under_way is not None:
             replay = (await asyncio.shield(under_way)).replay(start)
             if replay.reason is None:
                 return replay
-        return (await self._read(channel, after=under_way)).replay(start)
+        return (await self._read(channel, count, after=under_way)).replay(start)
 
     async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
         """Read the end of a log, and share it with nobody; ``reading`` has what an attempt before had read.
@@ -67,19 +68,20 @@ class Tails:
         async with self._turns:
             return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
-    async def _read(self, channel: Channel, *, after: "asyncio.Task[Tail] | None") -> Tail:
+    async def _read(self, channel: Channel, count: int, *, after: "asyncio.Task[Tail] | None") -> Tail:
         """Read a tail, or share a read that began later than ``after``."""
-        task = self._reads.get(channel.redis)
+        task = self._reads.get((channel.redis, count))
         if task is None or task is after:
-            task = asyncio.create_task(self.read(channel), name=f"tail of {channel.redis}")
-            self._reads[channel.redis] = task
-            task.add_done_callback(lambda done: self._ended(channel.redis, done))
+            reading = None if count == REPLAY_EVENTS else Reading(limit_events=count)
+            task = asyncio.create_task(self.read(channel, reading), name=f"tail of {channel.redis}")
+            self._reads[channel.redis, count] = task
+            task.add_done_callback(lambda done: self._ended(channel.redis, count, done))
         return await asyncio.shield(task)
 
-    def _ended(self, name: str, task: "asyncio.Task[Tail]") -> None:
-        if self._reads.get(name) is task:
-            del self._reads[name]
-        if not task.cancelled() and task.exception() is None:
+    def _ended(self, name: str, count: int, task: "asyncio.Task[Tail]") -> None:
+        if self._reads.get((name, count)) is task:
+            del self._reads[name, count]
+        if count == REPLAY_EVENTS and not task.cancelled() and task.exception() is None:
             self._done[name] = (asyncio.get_running_loop().time(), task.result())
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ from bus.envelope import Arrived
 from bus.errors import BusUnavailable
 from bus.log import Log
 from bus.position import BEGINNING, Reason
+from bus.reading import Reading
 from bus.replay import Last, Since, SinceTime, Tail
 from edges.tails import Tails
 
@@ -24,11 +25,11 @@ class Store:
         self.may_answer.set()
         self.fails = False
 
-    async def tail(self, channel: Channel) -> Tail:
+    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
         self.read.append(channel.name)
         lines = tuple(
             Arrived(b"%d" % number, f"{number}-1", f"{number - 1}-1" if number > 1 else BEGINNING)
-            for number in range(1, self.count + 1)
+            for number in range(1 if reading is None else self.count + 1 - reading.most(self.count), self.count + 1)
         )
         await self.may_answer.wait()
         if self.fails:

@@ -54,11 +54,11 @@ class Bus:
         await self._answered()
         return [Head(None if it.retention.kind == "live" else no_log(1), None) for it in channels]
 
-    async def tail(self, channel: Channel) -> Tail:
+    async def tail(self, channel: Channel, *, limit_events: int) -> Tail:
         await self._answered()
         return Tail(1, 0, (), None, None, BEGINNING, is_cut=False)
 
-    async def history(self, channel: Channel) -> History:
+    async def history(self, channel: Channel, known: History | None = None) -> History:
         await self._answered()
         return History([], truncated=False)
 
@@ -74,6 +74,9 @@ class Socket:
     family = 2
 
     def setsockopt(self, *_: int) -> None: ...
+
+    def fileno(self) -> int:
+        return -1
 
 
 class Transport(asyncio.Transport):
