@@ -59,7 +59,7 @@ class Revocation:
 
 
 def _names_somebody(member: str) -> bool:
-    return "\ufffd" not in member and any(member.startswith(kind) and member != kind for kind in _KINDS)
+    return member.startswith(_KINDS) and member not in _KINDS and "\ufffd" not in member
 
 
 @dataclass(frozen=True, slots=True)

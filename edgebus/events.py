@@ -74,9 +74,13 @@ def tell_unreadable(count: int) -> None:
 
 def show_line(message: dict[str, Any], *, as_json: bool) -> None:
     """Print one message of an edge, or one line of a log."""
+    try:
+        data = orjson.dumps(message.get("data")).decode()
+    except orjson.JSONEncodeError:  # what nests 400 deep can be read, and not written
+        tell_unreadable(1)
+        return
     if as_json:
         show_json(message)
         return
-    data = orjson.dumps(message.get("data")).decode()
     time = str(message.get("timestamp"))[11:23]
     show(f"{time}  {message.get('room') or '-'}  {message.get('event')}  {data}")

@@ -7,7 +7,8 @@ An ``asyncio.Protocol`` around what decides: ``edges/handshake.py`` on the first
 import asyncio
 import logging
 import socket
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Final, cast
 
@@ -237,6 +238,11 @@ class Connection(asyncio.Protocol):
             self._session.end()
 
     def check_deadlines(self, now: float) -> None:
+        """Do what is due at ``now``; a bug of ours in that closes this connection and no other."""
+        with self._failing():
+            self._check_deadlines(now)
+
+    def _check_deadlines(self, now: float) -> None:
         """Cut off a handshake that takes too long; ping a silent client; give up on one that does not answer or read.
 
         Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less. Nor do
@@ -310,9 +316,14 @@ class Connection(asyncio.Protocol):
 
     def check_revoked(self) -> None:
         """Send the client away if its token was revoked; a bug of ours lets nobody stay who was."""
-        try:
+        with self._failing():
             if self._session is not None and self._phase is _Phase.OPEN:
                 self._session.check_revoked()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
         except Exception:
             _logger.exception("a connection failed", extra={"connection": self.name})
             self.fail()
@@ -459,7 +470,9 @@ class Connection(asyncio.Protocol):
 
     def notify(self, notice: Notice) -> bool:
         """Tell the client something about its connection, unless it has not been greeted yet; tell whether it was."""
-        return self._session is not None and self._session.notify(notice)
+        with self._failing():
+            return self._session is not None and self._session.notify(notice)
+        return False
 
     def pause_reading(self) -> None:
         """Take no more bytes from this client for now."""

@@ -10,11 +10,14 @@ from redis.asyncio import Redis
 from bus.connection import BIRTH_KEY
 from bus.embedded import EmbeddedBroker
 from bus.position import milliseconds
+from bus.revocation import Revocations, of_user
 from edges import Edge
+from edges.session import Session
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
+from tests.edges.signing import SECRET, token
 from tests.edges.test_failover import is_back, member, resumed, step
 
 CHANNEL = WORKFLOW.fill("x")
@@ -137,3 +140,41 @@ async def test_request_goes_on_without_what_is_of_no_model(
     assert answers[0]["status"] == "running"
     assert answers[0]["stages"] == ["1", "2"]
     assert [it for it in caplog.records if it.levelname == "ERROR"] == []
+
+
+# Bugs of ours.
+
+
+@pytest.mark.parametrize("method", ["check_standing", "notify", "check_revoked"])
+async def test_fault_in_one_connection_is_not_the_edges(
+    broker: EmbeddedBroker,
+    start_edge: StartEdge,
+    open_client: OpenClient,
+    producer: Producer,
+    redis: Redis,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an edge does by itself for all of them trips over one: that one is closed (1011), the others stay."""
+    edge = await start_edge(broker, auth_secret=SECRET, anonymous_permissions=("mahavishnu:read",))
+    client, other = await member(edge, open_client), await member(edge, open_client)
+    client.request("auth", token=token("alice"))
+    await client.message()
+    original = getattr(Session, method)
+
+    def trip(session: Session, *given: Any) -> Any:
+        if session._admission.caller.user_id == "alice":  # noqa: SLF001 (one of the two)
+            raise OverflowError("a bug")
+        return original(session, *given)
+
+    monkeypatch.setattr(Session, method, trip)
+    if method == "notify":
+        await redis.client_kill_filter(_type="pubsub")
+    if method == "check_revoked":
+        async with Revocations(broker.url, name="test") as revocations:
+            await revocations.revoke(of_user("alice"))
+    assert await client.close_code() == 1011
+    if method == "notify":
+        await restored(other)
+    stood = await step(producer, 1)
+    assert (await other.message())["position"] == stood
