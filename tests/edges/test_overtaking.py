@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any, Final, cast
 
 import pytest
@@ -91,12 +92,12 @@ async def test_token_in_time_keeps_a_client_with_a_slow_replay(
     for number in range(EVENTS):
         await Mahavishnu(producer).broadcast_workflow_stage_completed("x", str(number), {"text": "y" * TEXT_BYTES})
     edge = await start_edge(broker, auth_required=True, auth_secret=SECRET, send_buffer_bytes=8192)
-    client, ends = await open_client(edge, receive_buffer=4096), time.time() + 2
+    client, ends = await open_client(edge, receive_buffer=4096), time.time() + 4
     client.request("auth", "first", token=token("alice", ["admin"], exp=ends))
     client.request("subscribe", "replay", channel="workflow:x", since="-1h")
     await until(client, lambda it: it["correlation_id"] == "replay")
     client.request("auth", "second", token=token("alice", ["admin"]))
-    await eventually(lambda: time.time() > ends + 1.5, deadline_s=10)
+    await eventually(lambda: time.time() > ends + 1.5, deadline_s=15)
     messages = await until(client, is_last_event)
     assert answers(messages) == ["second"]
 
@@ -170,6 +171,40 @@ async def test_token_that_opens_less_overtakes_a_subscription(
     assert (await client.message())["error_code"] == "FORBIDDEN"
     assert await client.marked() == []
     assert edge.health()["rooms"] == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_last_word_counts_whatever_overtakes(client: Client, producer: Producer, seed: int) -> None:
+    """Whatever is sent in one go behind a replay, in each room the client ends as it said last; all is answered."""
+    dice, last, sent = Random(seed), dict[str, str](), list[tuple[str, str]]()  # noqa: S311 (a sequence that repeats)
+    for number in range(60):
+        room = dice.choice(("workflow:x", "workflow:y", "pool:1"))
+        verb = dice.choice(("subscribe", "subscribe", "unsubscribe", "ping", "auth", "get_workflow_status"))
+        since = {"since": "-1h"} if dice.random() < 0.5 and number < 10 else {}
+        told = {"auth": {"token": token("alice", ["admin"])}, "get_workflow_status": {"workflow_id": "x"}}
+        client.request(verb, str(number), **told.get(verb, {"channel": room, **(since if verb == "subscribe" else {})}))
+        if verb in ("subscribe", "unsubscribe"):
+            last[room] = verb
+            sent.append((room, str(number)))
+    seen = list[dict[str, Any]]()
+    while len(answers(seen)) < 60:
+        seen.append(await client.message())
+    assert sorted(map(int, answers(seen))) == list(range(60))
+    for room in last:
+        of_room = [number for channel, number in sent if channel == room]
+        assert [it for it in answers(seen) if it in of_room] == of_room, "each room's commands are answered in order"
+    assert await rooms_of(client, producer) == {room for room, verb in last.items() if verb == "subscribe"}
+
+
+async def rooms_of(client: Client, producer: Producer) -> set[str]:
+    """Return the rooms in which the client gets an event that is published now."""
+    client.request("subscribe", "marker", channel="worker:marker")
+    await until(client, lambda it: it["correlation_id"] == "marker")
+    for workflow in ("x", "y"):
+        await Mahavishnu(producer).broadcast_workflow_started(workflow, {})
+    await Mahavishnu(producer).broadcast_pool_spawned("1", {})
+    await Mahavishnu(producer).broadcast_worker_status_changed("marker", "idle", "p")
+    return {it["room"] for it in (await until(client, lambda it: it["room"] == "worker:marker"))[:-1]}
 
 
 async def test_waiting_commands_are_bounded_by_their_bytes(edge: Edge, client: Client) -> None:
