@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, Self
 from bus.errors import BusError
 from bus.inspection import inspect
 from bus.log import Log
+from bus.parts import check_part
 from bus.probe import Probe
 from bus.revocation import REVOKED, Revocations
 from bus.service import Service
@@ -66,6 +67,9 @@ class Edge:
         settings: None takes the defaults and the environment.
         tls: serve ``wss`` with this; None: with the files that the settings name, if any.
 
+    Raises:
+        TypeError: ``service`` is none, such as its name.
+
     """
 
     connection: ClassVar = Connection
@@ -74,6 +78,7 @@ class Edge:
     def __init__(
         self, service: Service, settings: EdgeSettings | None = None, *, tls: ssl.SSLContext | None = None
     ) -> None:
+        check_part("service", service, Service, "a Service")
         self.service = service
         self.settings = settings if settings is not None else EdgeSettings()
         self._port = service.port if self.settings.port is None else self.settings.port

@@ -39,7 +39,8 @@ class Producer:
 
     Args:
         url: of Redis; None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
-        name: of the service, for ``CLIENT LIST``: the connection is called ``edgebus-producer-<name>``.
+        name: of the service, for ``CLIENT LIST``: the connection is called ``edgebus-producer-<name>``, with what Redis
+            takes in no name (a space) as %XX.
         limit_bytes: the largest line that is sent.
         deadline_s: for how long a publish is tried unless the call says otherwise; 0 makes one attempt.
         wait_replicas: how many replicas are to confirm each event (Redis' ``WAIT``, a round trip to them); 0 asks none.

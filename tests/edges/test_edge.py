@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from typing import Any
 
 import orjson
 import pytest
@@ -34,6 +35,13 @@ async def member(edge: Edge, open_client: OpenClient, channel: str = "workflow:x
     await client.welcomed()
     await client.subscribe(channel)
     return client
+
+
+def test_what_is_no_service_is_refused() -> None:
+    """An edge takes a catalogue; the name of one is for the command line."""
+    wrong: Any = "mahavishnu"
+    with pytest.raises(TypeError, match="service is to be a Service, and is of type str"):
+        Edge(wrong)
 
 
 async def test_redis_away_at_start(start_edge: StartEdge, open_client: OpenClient) -> None:
