@@ -10,7 +10,7 @@ from typing import Final
 from bus.envelope import Arrived
 from bus.position import BEGINNING, milliseconds
 
-__all__ = ["FORKS", "Fork", "crosses", "crosses_time"]
+__all__ = ["FORKS", "Fork", "crosses", "crosses_time", "passed", "passed_since"]
 
 FORKS: Final = 8
 """How many are remembered of one log."""
@@ -37,7 +37,12 @@ def crosses(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end
 
     ``at`` is None for one that stood nowhere.
     """
-    return any(_is_passed(fork, at, lines, end) for fork in forks)
+    return bool(passed(forks, at, lines, end))
+
+
+def passed(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None) -> list[str]:
+    """Return the places of those that such a reader passes."""
+    return [fork.position for fork in forks if _is_passed(fork, at, lines, end)]
 
 
 def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:
@@ -49,4 +54,9 @@ def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | 
 
 def crosses_time(forks: Iterable[Fork], since_ms: int) -> bool:
     """Tell whether events may have been lost since a time: when they were published nobody knows any more."""
-    return any(since_ms <= fork.found_ms for fork in forks)
+    return bool(passed_since(forks, since_ms))
+
+
+def passed_since(forks: Iterable[Fork], since_ms: int) -> list[str]:
+    """Return the places where events may have been lost since a time."""
+    return [fork.position for fork in forks if since_ms <= fork.found_ms]

@@ -5,12 +5,13 @@ One tail, read once, answers every reader of its channel: nobody is given more t
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
-from bus.forks import Fork, crosses, crosses_time
+from bus.forks import Fork, passed, passed_since
 from bus.position import BEGINNING, Past, Reason, judge, judge_time, no_log, order
 
 __all__ = ["REPLAY_BYTES", "REPLAY_EVENTS", "Last", "Replay", "Since", "SinceTime", "Start", "Tail", "parse_since"]
@@ -57,12 +58,29 @@ class Replay:
         lines: oldest first, chained one to the next.
         reason: why events may be missing before the first of them; None when none are.
         position: where the reader stands once it has them.
+        forks: the positions of those behind which events are lost, in their order.
+        gap_after: the first of ``forks``, where nothing is missing up to there; else None.
 
     """
 
     lines: tuple[Arrived, ...]
     reason: Reason | None
     position: str
+    forks: tuple[str, ...] = ()
+    gap_after: str | None = None
+
+    def passing(self, places: Iterable[str]) -> "Replay":
+        """Return the same for a reader that passes forks at ``places``: in front of what there is, or in it.
+
+        Who stood where this log never was is told so already, and of no other place.
+        """
+        if self.reason is Reason.DIVERGED and self.gap_after is None:
+            return self
+        found = {*places, *self.forks}
+        inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
+        is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
+        reason = self.reason or (Reason.DIVERGED if found else None)
+        return replace(self, reason=reason, forks=inside, gap_after=inside[0] if inside and is_whole_before else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +121,13 @@ class Tail:
                 lines = self.lines[-count:] if count else ()
                 is_short = len(lines) < count and self.is_cut
                 replay = Replay(lines, Reason.LIMIT if is_short else None, self.position)
-                has_fork = crosses(self.forks, None, lines, self.position)
+                return replay.passing(passed(self.forks, None, lines, self.position))
             case SinceTime(ms, is_span):
                 since_ms = max(0, self.now_ms - ms if is_span else ms)
-                replay, has_fork = self._since_time(since_ms), crosses_time(self.forks, since_ms)
+                return self._since_time(since_ms).passing(passed_since(self.forks, since_ms))
             case Since(position):
                 replay = self._since(position)
-                has_fork = crosses(self.forks, position, replay.lines, self.position)
-        return replace(replay, reason=Reason.DIVERGED) if has_fork and replay.reason is None else replay
+                return replay.passing(passed(self.forks, position, replay.lines, self.position))
 
     def without_forks(self) -> "Tail":
         """Return the same for a reader that knows them by itself."""

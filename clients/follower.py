@@ -180,7 +180,7 @@ class Follower:
         self._tell_debt()
         self.phase, self._is_live, self._trusts_next = Phase.JOINED, position is None, True
         self._replaying, self._hole = replayed, None
-        is_whole = data.get("recovered", not self._wants_replay) is True
+        is_whole = data.get("recovered", not self._wants_replay) is True or _has_gap_inside(data)
         if position is None:
             self._joined_live(was_in=was_in)
         elif is_whole:
@@ -340,6 +340,11 @@ class Follower:
             self._recent[position] = None
             if len(self._recent) > _RECENT:
                 del self._recent[next(iter(self._recent))]
+
+
+def _has_gap_inside(data: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is missing before what is replayed: a ``room.gap`` stands where it is, behind some of it."""
+    return isinstance(data.get("gap_after"), str)
 
 
 def _stretched(since: str, elapsed_ms: int) -> str:

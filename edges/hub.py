@@ -7,7 +7,6 @@ are written to is in ``edges/fanout.py``.
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
 from bus.errors import BusError, BusUnavailable, EventError
 from bus.log import Head, Log
-from bus.position import BEGINNING, Reason
+from bus.position import BEGINNING
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
 from bus.tasks import Spawn
@@ -307,9 +306,7 @@ class Hub:
         else:
             replay = await self._tails.replay(channel, start)
         await self._barrier(channel)
-        if replay.reason is None and room is not None and room.crosses_fork(position, replay.lines, replay.position):
-            return dataclasses.replace(replay, reason=Reason.DIVERGED)
-        return replay
+        return replay if room is None else replay.passing(room.passed_forks(position, replay))
 
     async def _barrier(self, channel: Channel) -> None:
         """Return when every line that Redis published on ``channel`` until now has arrived."""

@@ -6,7 +6,7 @@ Knows rooms and logs; of the conversation it knows only that it must be answered
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusError
+from bus.position import Reason
 from bus.replay import Replay, Since, Start
 from edges.hub import Hub
 from edges.limits import LimitReached
@@ -31,6 +32,24 @@ _GIVEN_LINES: Final = 2_000
 """How many lines of a replay are known not to be given again."""
 _LOOK_S: Final = 0.25
 """How often is looked whether others wait for the turn of a client that does not read."""
+
+_NO_GAPS: Final[Mapping[str | None, bytes]] = {}
+
+
+class _Given:
+    """What one client was given of replays: the newest positions, and the forks that it was told of."""
+
+    __slots__ = ("_positions", "forks")
+
+    def __init__(self) -> None:
+        self._positions = deque[str | None](maxlen=_GIVEN_LINES)
+        self.forks: set[str | None] = set()
+
+    def __contains__(self, position: str | None) -> bool:
+        return position in self._positions
+
+    def note(self, lines: Sequence[Arrived]) -> None:
+        self._positions.extend(line.position for line in lines)
 
 
 class Reader(Member, Protocol):
@@ -187,7 +206,7 @@ class Memberships:
             BusError: the log cannot be read; likewise.
 
         """
-        given = deque[str | None](maxlen=_GIVEN_LINES)
+        given = _Given()
         try:
             async with self._hub.turns.turn(self.network) as turn:
                 await self._hub.open(channel)
@@ -210,7 +229,7 @@ class Memberships:
 
     # Catching up.
 
-    async def _go_on(self, channel: Channel, at: str, given: deque[str | None]) -> str | None:
+    async def _go_on(self, channel: Channel, at: str, given: _Given) -> str | None:
         """Go on with a replay from where its client gave way, with what the log has by now; as ``_replay``."""
         try:
             async with self._hub.turns.turn(self.network) as turn:
@@ -218,16 +237,16 @@ class Memberships:
         except LimitReached:  # it has waited its time, and waits on
             return at
 
-    async def _replay(self, channel: Channel, replay: Replay, given: deque[str | None], turn: Turn) -> str | None:
+    async def _replay(self, channel: Channel, replay: Replay, given: _Given, turn: Turn) -> str | None:
         """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give.
 
         Return None then; or where the client stands, when it has to give way to others.
         """
         while self._goes_on:
-            count = await self._give(replay.lines, turn)
+            count = await self._give(channel, replay, given, turn)
             if not self._goes_on:
                 return None
-            given.extend(line.position for line in replay.lines[:count])
+            given.note(replay.lines[:count])
             if count is not None:
                 return replay.position if count == len(replay.lines) else replay.lines[count - 1].position
             found = self._hub.missing(channel, replay.position, is_told=replay.reason is not None)
@@ -241,7 +260,7 @@ class Memberships:
                 replay = await self._read_on(channel, replay.position, given)
         return None
 
-    async def _read_on(self, channel: Channel, at: str, given: Container[str | None]) -> Replay:
+    async def _read_on(self, channel: Channel, at: str, given: _Given) -> Replay:
         """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
         try:
             await self._hub.open(channel)
@@ -251,22 +270,37 @@ class Memberships:
             return Replay((), None, at)
         known = next((index for index, line in enumerate(reversed(replay.lines)) if line.position in given), None)
         lines = replay.lines if known is None else replay.lines[len(replay.lines) - known :]
-        if replay.reason is not None:
+        if replay.reason is not None and replay.gap_after is None and at not in given.forks:
             end = lines[0].position if lines else replay.position
-            gap = Notice("room.gap", {"from": at, "to": end, "reason": replay.reason}, channel.name)
-            self._reader.write(text_frame(self._reader.dialect.write(gap)))
+            self._reader.write(self._gap(channel, at, end, replay.reason))
         return replace(replay, lines=lines)
 
-    async def _give(self, lines: Sequence[Arrived], turn: Turn) -> int | None:
+    def _gap(self, channel: Channel, start: str, end: str | None, reason: Reason) -> bytes:
+        gap = Notice("room.gap", {"from": start, "to": end, "reason": reason}, channel.name)
+        return text_frame(self._reader.dialect.write(gap))
+
+    async def _give(self, channel: Channel, replay: Replay, given: "_Given", turn: Turn) -> int | None:
         """Give lines; return how many when the client then has to give way to others, None when all were given."""
-        left = lines
+        left, gaps = replay.lines, self._gaps(channel, replay)
         while left and self._goes_on:
             count = self._fitting(left)
-            self._write(left[:count])
+            self._write(left[:count], gaps)
+            given.forks.update(line.position for line in left[:count] if line.position in gaps)
             left = left[count:]
             if not await self._is_drained(turn) or (left and turn.is_over):
-                return len(lines) - len(left)
+                return len(replay.lines) - len(left)
         return None
+
+    def _gaps(self, channel: Channel, replay: Replay) -> Mapping[str | None, bytes]:
+        """Return what is told behind a line because events that followed it are lost, by its position."""
+        if not replay.forks or not replay.lines:
+            return _NO_GAPS
+        following = [line.position for line in replay.lines[1:]] + [replay.position]
+        return {
+            line.position: self._gap(channel, line.position, end, Reason.DIVERGED)
+            for line, end in zip(replay.lines, following, strict=True)
+            if line.position is not None and line.position in replay.forks
+        }
 
     async def _is_drained(self, turn: Turn | None) -> bool:
         """Wait until the client has read most of what was written; tell whether it did while it had its turn.
@@ -287,9 +321,9 @@ class Memberships:
         sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
         return max(sum(1 for size in takewhile(lambda size: size <= self._at_once_bytes, sizes)), min(1, len(lines)))
 
-    def _write(self, lines: Sequence[Arrived]) -> None:
-        frames = (self._reader.dialect.frame(arrived.line) for arrived in lines)
-        self._reader.write(b"".join(frame for frame in frames if frame is not None))
+    def _write(self, lines: Sequence[Arrived], gaps: Mapping[str | None, bytes] = _NO_GAPS) -> None:
+        frames = ((self._reader.dialect.frame(arrived.line), gaps.get(arrived.position)) for arrived in lines)
+        self._reader.write(b"".join(frame for pair in frames for frame in pair if frame is not None))
 
     def _enter(self, channel: Channel) -> None:
         if self._goes_on and self._hub.join_now(channel, self._reader) is not None:

@@ -52,6 +52,8 @@ def resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
         "reason": replay.reason,
         "replayed": len(replay.lines),
     }
+    if replay.gap_after is not None:
+        data["gap_after"] = replay.gap_after
     return Reply("subscribe", data, command.reply_to)
 
 

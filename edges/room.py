@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import Arrived, end_of
-from bus.forks import FORKS, Fork, crosses
+from bus.forks import FORKS, Fork, crosses, passed
 from bus.log import Head
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
 from bus.replay import REPLAY_BYTES, Replay
@@ -196,6 +196,10 @@ class Room:
     def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
         """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.forks``."""
         return crosses(self._forks, start, lines, end)
+
+    def passed_forks(self, start: str | None, replay: Replay) -> list[str]:
+        """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
+        return passed(self._forks, start, replay.lines, replay.position)
 
     @property
     def unmarked(self) -> tuple[Fork, ...]:

@@ -174,3 +174,28 @@ def test_reader_across_a_fork_is_told(start: Start, numbers: list[int], reason: 
     replay = replace(WHOLE, forks=(Fork(at(3), 900),)).replay(start)
     assert [int(line.line) for line in replay.lines] == numbers
     assert replay.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("start", "forks", "places", "gap_after"),
+    [
+        pytest.param(Since(at(2)), [3], [3], 3, id="in the middle"),
+        pytest.param(Since(at(2)), [5], [5], 5, id="at the end"),
+        pytest.param(Since(at(3)), [3], [], None, id="in front"),
+        pytest.param(Since(at(2)), [2, 4], [4], None, id="in front and in the middle"),
+        pytest.param(Since(at(1)), [4, 2], [2, 4], 2, id="two, whatever their order"),
+        pytest.param(Since(at(2)), [1], [], None, id="before"),
+        pytest.param(Since("49-1"), [3], [3], None, id="behind another gap"),
+        pytest.param(Since("501-1"), [3], [], None, id="where this log never was"),
+        pytest.param(Last(3), [3], [3], 3, id="the last, of both sides"),
+        pytest.param(SinceTime(250), [3], [3], 3, id="a time"),
+        pytest.param(SinceTime(350), [3], [], None, id="a time before it was found, and its place is not in it"),
+    ],
+)
+def test_fork_stands_in_its_place(start: Start, forks: list[int], places: list[int], gap_after: int | None) -> None:
+    """A replay names the entries behind which events are lost, and the first one where nothing is missing up to it."""
+    replay = replace(WHOLE, forks=tuple(Fork(at(number), 900) for number in forks)).replay(start)
+    assert replay.forks == tuple(at(number) for number in places)
+    assert replay.gap_after == (None if gap_after is None else at(gap_after))
+    again = replay.passing([at(number) for number in places])
+    assert (again.forks, again.gap_after, again.reason) == (replay.forks, replay.gap_after, replay.reason)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
 from clients import Dismissed, Gap, Interrupted, Received, Recovered, Refused, Unreachable, connect
@@ -160,3 +161,21 @@ async def test_handshake_that_is_refused(status: int) -> None:
     async with fake_edge(status=status) as edge:
         with pytest.raises(HTTP_STATUSES[status], match=str(status)):
             await connect(edge.url).__aenter__()
+
+
+async def test_gap_stands_where_the_events_are_gone(broker: EmbeddedBroker, producer: Producer) -> None:
+    """A log that lost events behind the second: the client that comes from the first is told so after the second."""
+    at = {number: await stage(producer, number) for number in (1, 2, 5)}
+    async with Redis.from_url(broker.url) as redis:
+        await redis.zadd(mahavishnu.WORKFLOW.fill("1").forks_key, {at[2]: int(at[5].partition("-")[0])})
+    async with running(broker) as edge, connect(f"ws://127.0.0.1:{edge.port}") as client:
+        values = await take(client.subscribe("workflow:1", since=at[1]), 4)
+    recovered, second, gap, fifth = values
+    assert (recovered, gap) == (Recovered("workflow:1", 2), Gap("workflow:1", at[2], at[5], "diverged"))
+    assert [value.position for value in (second, fifth) if isinstance(value, Received)] == [at[2], at[5]]
+
+
+async def stage(producer: Producer, number: int) -> str:
+    """Publish an event of one workflow; return its position."""
+    published = await producer.publish(WorkflowStageCompleted(workflow_id="1", stage_name=str(number), result={}))
+    return published.positions["workflow:1"] or ""

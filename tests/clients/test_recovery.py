@@ -161,6 +161,34 @@ async def test_diverged_log_is_a_gap_even_where_nothing_in_it_is_new() -> None:
         assert short(await take(events)) == [40]
 
 
+async def test_gap_inside_a_replay_is_told_in_its_place() -> None:
+    """An edge that knows where events are gone says so: nothing is missing up to there, the gap follows behind."""
+    async with fake_edge() as edge, connect(edge.url, settings=Waiting().settings()) as client:
+        talk = await edge.accept()
+        events = client.subscribe(CHANNEL)
+        await talk.joins(0)
+        await talk.events(1, 2)
+        await talk.cut()
+        talk = await edge.accept()
+        assert (await talk.joins(8, recovered=False, reason="diverged", replayed=4, gap_after=at(5)))["since"] == at(2)
+        await talk.events(3, 4, 5)
+        await talk.notice("room.gap", CHANNEL, **{"from": at(5), "to": at(8), "reason": "diverged"})
+        await talk.event(8, previous=5)
+        await talk.event(9)
+        values = short(await take(events, 10))
+        assert values[:2] + values[3:] == [
+            1,
+            2,
+            Recovered(CHANNEL, 4),
+            3,
+            4,
+            5,
+            Gap(CHANNEL, at(5), at(8), "diverged"),
+            8,
+            9,
+        ]
+
+
 async def test_hole_that_the_edge_tells_is_a_gap_in_its_place() -> None:
     """``room.gap`` comes out in order, and the event after it is no second gap."""
     async with fake_edge() as edge, connect(edge.url) as client:

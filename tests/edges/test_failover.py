@@ -1,10 +1,13 @@
 """Two edges on a Redis that loses its newest events, as a primary does whose replica takes over with lag."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from bus.embedded import EmbeddedBroker
+from bus.position import milliseconds
 from edges import Edge
 from edges import edge as edge_module
 from producers import Producer
@@ -90,3 +93,81 @@ async def test_members_of_an_edge_that_compared_first_are_told_later(
     await redis.zadd(CHANNEL.forks_key, {stood: 1})
     told = await watching.message()
     assert (told["event"], told["data"]["from"], told["data"]["reason"]) == ("room.gap", stood, "diverged")
+
+
+async def lose_after_five(edge: Edge, open_client: OpenClient, producer: Producer, redis: Redis) -> dict[int, str]:
+    """Let 6 and 7 come to a member of ``edge`` and get lost, then publish 8; return positions by number."""
+    watching = await member(edge, open_client)
+    at = {number: await step(producer, number) for number in range(1, 6)}
+    dump = await redis.dump(CHANNEL.log_key) or b""
+    for number in (6, 7):
+        at[number] = await step(producer, number)
+    for _ in at:
+        await watching.message()
+    await lose(redis, dump)
+    await eventually(lambda: is_back(edge))
+    at[8] = await step(producer, 8)
+    return at
+
+
+@pytest.mark.parametrize("start", ["since", "last", "time"])
+async def test_gap_stands_where_the_events_are_gone(
+    broker: EmbeddedBroker,
+    start_edge: StartEdge,
+    open_client: OpenClient,
+    producer: Producer,
+    redis: Redis,
+    start: str,
+) -> None:
+    """Of 6 and 7 only one edge knew: who comes back to either and stood before 5 is told the gap behind 5, not sooner.
+
+    The reply says that not all was recovered, and up to where nothing is missing.
+    """
+    one, other = await start_edge(broker), await start_edge(broker)
+    at = await lose_after_five(one, open_client, producer, redis)
+    await eventually(lambda: is_back(other))
+    third = datetime.fromtimestamp(milliseconds(at[3]) / 1000, UTC).isoformat()
+    starts: dict[str, dict[str, Any]] = {"since": {"since": at[2]}, "last": {"last": 4}, "time": {"since": third}}
+    expected = [3, 4, 5, (at[5], at[8], "diverged"), 8]
+    for edge in (one, other):
+        client = await open_client(edge)
+        await client.welcomed()
+        client.request("subscribe", channel="workflow:x", **starts[start])
+        reply = (await client.message())["data"]
+        assert (reply["recovered"], reply["reason"], reply["gap_after"]) == (False, "diverged", at[5])
+        assert reply["position"] == at[8]
+        told = [_short(message) for message in await client.marked()]
+        assert told[-len(expected) :] == expected
+        assert len(told) == len(expected) or start == "time"  # an earlier one may be of the same millisecond
+    again = await resumed(other, open_client, at[5])
+    assert (again["reason"], "gap_after" in again) == ("diverged", False)
+
+
+async def test_gap_at_the_end_of_what_there_is(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """Nothing came after the lost events yet: the gap stands behind the last one that is left, up to there."""
+    edge = await start_edge(broker)
+    watching = await member(edge, open_client)
+    at = {number: await step(producer, number) for number in (1, 2)}
+    dump = await redis.dump(CHANNEL.log_key) or b""
+    await step(producer, 3)
+    for _ in range(3):
+        await watching.message()
+    await lose(redis, dump)
+    await eventually(lambda: is_back(edge))
+    client = await open_client(edge)
+    await client.welcomed()
+    client.request("subscribe", channel="workflow:x", since=at[1])
+    reply = (await client.message())["data"]
+    assert (reply["replayed"], reply["gap_after"]) == (1, at[2])
+    at[4] = await step(producer, 4)
+    assert [_short(await client.message()) for _ in range(3)] == [2, (at[2], at[2], "diverged"), 4]
+
+
+def _short(message: dict[str, Any]) -> Any:
+    """Return an event's number, or what a gap says."""
+    data = message["data"]
+    if message["event"] == "room.gap":
+        return data["from"], data["to"], data["reason"]
+    return int(data["stage_name"])
