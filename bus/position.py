@@ -22,6 +22,7 @@ __all__ = [
     "no_log",
     "order",
     "step",
+    "went_back",
 ]
 
 BEGINNING: Final = "0-0"
@@ -124,6 +125,16 @@ def order(position: str) -> tuple[int, int]:
     """Return what orders the entries of *one* log; between two logs it means nothing."""
     ms, _, n = position.partition("-")
     return int(ms), int(n)
+
+
+def went_back(at: str | None, position: str | None) -> bool:
+    """Tell whether a ``latest`` channel's one event is older now than the one ``at`` which a reader stood.
+
+    In one log ids only grow. So this Redis never had that one, or has it no more, and nobody will be shown it again.
+    """
+    if at is None or position is None or not is_position(at) or not is_position(position):
+        return False
+    return not at.endswith("-0") and order(position) < order(at)
 
 
 def is_position(text: str) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
-from bus.position import Step, is_position, step
+from bus.position import Step, is_position, step, went_back
 from bus.replay import SinceTime, parse_since
 from clients.values import Cause, Gap, Interrupted, Received, Recovered, Value
 from clients.wire import milliseconds
@@ -105,6 +105,8 @@ class Follower:
         self._is_interrupted = False
         self._trusts_next = True
         self._wants_replay = False
+        self._back_at: str | None = None
+        """Where the edge said that a ``latest`` channel went back to: the event there is next, and no repeat."""
 
     # The caller's side.
 
@@ -179,7 +181,7 @@ class Follower:
         was_in, self.has_joined = self.has_joined, True
         self._tell_debt()
         self.phase, self._is_live, self._trusts_next = Phase.JOINED, position is None, True
-        self._replaying, self._hole = replayed, None
+        self._replaying, self._hole, self._back_at = replayed, None, None
         is_whole = data.get("recovered", not self._wants_replay) is True or _has_gap_inside(data)
         if position is None:
             self._joined_live(was_in=was_in)
@@ -213,7 +215,7 @@ class Follower:
             if self._has_room(1):
                 self._waiting.append((received, None))
             return
-        found = self._step(received.position, received.previous)
+        found, self._back_at = self._step(received.position, received.previous), None
         if found is Step.DUPLICATE:
             self.duplicates += 1
         elif not self._accept(received, found):
@@ -223,7 +225,14 @@ class Follower:
         self._count_replayed()
 
     def _step(self, position: str, previous: str | None) -> Step:
-        """Judge by identity; an event that nothing is known of before follows."""
+        """Judge by identity; an event that nothing is known of before follows.
+
+        Of a ``latest`` channel the last one alone is a repeat: after a failover it may show one that was there before.
+        """
+        if position == self._back_at:
+            return Step.NEXT
+        if self._is_latest and position != self._at and went_back(self._at, position):
+            return Step.GAP
         if position in self._recent:
             return Step.DUPLICATE
         if self._trusts_next or self._is_latest or self._at is None or previous is None:
@@ -236,7 +245,8 @@ class Follower:
         if self._hole is not None:
             values.insert(0, (Gap(self.channel, self._hole.after, received.position, self._hole.reason), None))
         elif found is Step.GAP:
-            values.insert(0, (Gap(self.channel, self._at, received.position, "skipped"), None))
+            reason = "diverged" if self._is_latest else "skipped"
+            values.insert(0, (Gap(self.channel, self._at, received.position, reason), None))
         if not self._has_room(len(values)):
             return False
         self._is_interrupted = self._is_interrupted and self._hole is None
@@ -280,6 +290,8 @@ class Follower:
         if self.phase is Phase.JOINED:
             after, until = (value if isinstance(value, str) else None for value in (data.get("from"), data.get("to")))
             self._trusts_next = True
+            if data.get("reason") == "diverged" and after == self._at and went_back(after, until):
+                self._back_at, self._hole = until, None  # the reply may have told of it, too
             self._go_on(Gap(self.channel, after, until, str(data.get("reason") or "unknown")))
 
     def refused(self) -> None:

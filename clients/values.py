@@ -72,7 +72,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The stream goes on and nothing was missed; ``replayed`` events from the log follow, then live ones."""
+    """The stream goes on here and nothing was missed; ``replayed`` events from the log follow, then live ones.
+
+    A ``Gap`` may stand among them, behind which events are lost to everybody.
+    """
 
     channel: str
     replayed: int

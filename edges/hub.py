@@ -16,7 +16,7 @@ from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
 from bus.errors import BusError, BusUnavailable, EventError
 from bus.log import Head, Log
-from bus.position import BEGINNING
+from bus.position import BEGINNING, Reason, went_back
 from bus.replay import Last, Replay, Since, Start, Tail
 from bus.subscriber import Subscriber
 from bus.tasks import Spawn
@@ -395,6 +395,12 @@ class Hub:
 
 
 def _newest_only(replay: Replay, start: Start) -> Replay:
-    """Return what a latest channel gives: its one event, unless the reader has it; nothing is ever missing there."""
-    has_it = isinstance(start, Since) and replay.position == start.position
-    return Replay(() if has_it else replay.lines, None, replay.position)
+    """Return what a latest channel gives: its one event, unless the reader has it.
+
+    Nothing is ever missing there; but who had a later one than there is now is told that it is gone (decisions/0055).
+    """
+    if not isinstance(start, Since):
+        return Replay(replay.lines, None, replay.position)
+    has_it = replay.position == start.position
+    is_gone = bool(replay.lines) and went_back(start.position, replay.position)
+    return Replay(() if has_it else replay.lines, Reason.DIVERGED if is_gone else None, replay.position)

@@ -214,6 +214,8 @@ class Memberships:
                 self._leave(channel)
                 self._replayed = channel
                 answer(replay)
+                if channel.retention.kind == "latest" and isinstance(start, Since) and replay.reason is not None:
+                    self._reader.write(self._gap(channel, start.position, replay.position, replay.reason))
                 at = await self._replay(channel, replay, given, turn)
             del replay  # a client that reads slowly holds no lines without a turn
             while at is not None and self._goes_on:

@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.envelope import Arrived, end_of
 from bus.forks import FORKS, Fork, crosses, passed
 from bus.log import Head
-from bus.position import BEGINNING, Reason, Step, milliseconds, order, step
+from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from bus.replay import REPLAY_BYTES, Replay
 from edges.dialects import Dialect
 from edges.protocol import Notice
@@ -286,6 +286,8 @@ class Room:
         if self._keeps_latest or (lines and lines[0].previous == before):
             reason = None
         missing = self._missing(lines, reason)
+        if self._keeps_latest and missing and went_back(before, missing[0].position):
+            self._tell_gap(before, missing[0].position, Reason.DIVERGED)
         orphans, woven = self._weave(missing, lines)
         if orphans and not self._keeps_latest:
             before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from bus.channel import Channel
 from bus.embedded import EmbeddedBroker
-from clients import Dismissed, Gap, Interrupted, Received, Recovered, Refused, Unreachable, connect
+from bus.service import Service
+from clients import Dismissed, Gap, Interrupted, Received, Recovered, Refused, Unreachable, Value, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
 from producers import Producer
@@ -179,3 +181,58 @@ async def stage(producer: Producer, number: int) -> str:
     """Publish an event of one workflow; return its position."""
     published = await producer.publish(WorkflowStageCompleted(workflow_id="1", stage_name=str(number), result={}))
     return published.positions["workflow:1"] or ""
+
+
+@pytest.mark.parametrize("service", [session_buddy.SERVICE, None])
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_latest_value_that_is_gone_is_replaced(
+    broker: EmbeddedBroker, producer: Producer, service: Service | None, is_away: bool
+) -> None:
+    """A replica took over that lacks the newest value: the client is shown the one before it again, behind a gap.
+
+    So nobody stays with a value that nobody else has: neither who was there nor who was away meanwhile.
+    """
+    waiting, skills = Waiting(), session_buddy.SKILLS.fill()
+    waiting.is_held = True
+    async with (
+        Redis.from_url(broker.url) as redis,
+        running(broker, session_buddy.SERVICE) as edge,
+        connect(f"ws://127.0.0.1:{edge.port}", service=service, settings=waiting.settings()) as client,
+        client.subscribe("skills") as events,
+    ):
+        older = await metrics(producer)
+        dump = await redis.dump(skills.log_key) or b""
+        newer = await metrics(producer)
+        assert positions(await take(events, 2)) == [older, newer]
+        if is_away:
+            client._link._websocket.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001 (as a network would)
+            sleeper = await waiting.sleeper()
+        await lose(redis, skills, dump)
+        await eventually(lambda: edge._subscriber.statistics().generation == 2)  # noqa: SLF001 (nothing else tells)
+        await eventually(lambda: edge.not_ready() is None)
+        if is_away:
+            sleeper.set()
+        values = await take(events)
+        while not isinstance(values[-1], Received):
+            values += await take(events)
+    assert [value for value in values if isinstance(value, Gap)] == [Gap("skills", newer, older, "diverged")]
+    assert positions(values[-1:]) == [older]
+
+
+async def lose(redis: Redis, channel: Channel, dump: bytes) -> None:
+    """Let a log be again what it was, and cut the link of the edge."""
+    async with redis.pipeline(transaction=True) as pipeline:
+        pipeline.delete(channel.log_key)
+        pipeline.restore(channel.log_key, 0, dump)
+        pipeline.client_kill_filter(_type="pubsub")
+        await pipeline.execute()
+
+
+async def metrics(producer: Producer) -> str:
+    """Publish a value of a latest channel; return its position."""
+    published = await producer.publish(session_buddy.MetricsUpdate(top_skills=[], anomalies=[]))
+    return published.positions["skills"] or ""
+
+
+def positions(values: list[Value]) -> list[str | None]:
+    return [value.position for value in values if isinstance(value, Received)]

@@ -44,6 +44,66 @@ def test_latest_channel_is_asked_for_plainly_and_never_has_a_gap() -> None:
     assert positions == ["5-1", "9-1", Interrupted("skills", "link", ""), Recovered("skills", 0)]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_latest_channel_that_went_back_is_handed_over_again(is_known: bool) -> None:
+    """The edge says that the event is gone, and shows what there is: no repeat, with a catalogue at hand or without."""
+    follower = Follower("skills", kind="latest" if is_known else None)
+    joined(follower, position="2-2")
+    follower.arrived(received("3-3", "2-2"))
+    follower.arrived(received("4-4", "3-3"))
+    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    follower.arrived(received("3-3", "2-2"))
+    follower.arrived(received("3-3", "2-2"))
+    gap = Gap("skills", "4-4", "3-3", "diverged")
+    assert places(taken(follower)) == ["3-3", "4-4", gap, "3-3"]
+    assert (follower.duplicates, follower.position) == (1, "3-3")
+
+
+def test_latest_channel_that_went_back_meanwhile_is_told() -> None:
+    """A client that was away is a newcomer to the edge; that it is shown an older event, it finds by itself."""
+    follower = Follower("skills", kind="latest")
+    joined(follower, position="2-2")
+    follower.arrived(received("3-3", "2-2"))
+    follower.arrived(received("4-4", "3-3"))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "skills"})
+    follower.joined({"position": "3-3"})
+    follower.arrived(received("3-3", "2-2"))
+    found = places(taken(follower))
+    assert found[3:] == [Recovered("skills", 0), Gap("skills", "4-4", "3-3", "diverged"), "3-3"]
+
+
+def test_channel_of_no_known_kind_that_went_back_meanwhile_is_told_once() -> None:
+    """Without a catalogue the client asks with ``since``: the reply says it, and the notice before the event too."""
+    follower = Follower("skills")
+    joined(follower, position="2-2")
+    follower.arrived(received("3-3", "2-2"))
+    follower.arrived(received("4-4", "3-3"))
+    follower.interrupted("link", "")
+    assert follower.command(0) == ("subscribe", {"channel": "skills", "since": "4-4"})
+    follower.joined({"position": "3-3", "recovered": False, "reason": "diverged", "replayed": 1})
+    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    follower.arrived(received("3-3", "2-2"))
+    assert places(taken(follower))[3:] == [Gap("skills", "4-4", "3-3", "diverged"), "3-3"]
+
+
+def test_history_that_went_back_repeats_nothing() -> None:
+    """There the edge tells where the log stands, and goes on with what is new."""
+    follower = Follower("c")
+    joined(follower, position="2-2")
+    follower.arrived(received("3-3", "2-2"))
+    follower.arrived(received("4-4", "3-3"))
+    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    follower.arrived(received("9-9", "3-3"))
+    follower.arrived(received("3-3", "2-2"))
+    assert places(taken(follower)) == ["3-3", "4-4", Gap("c", "4-4", "3-3", "diverged"), "9-9"]
+
+
+def places(values: list[Value]) -> list[object]:
+    """Return positions of events, other values as they are."""
+    return [value.position if isinstance(value, Received) else value for value in values]
+
+
 def test_event_without_a_position_is_handed_over_and_moves_nothing() -> None:
     """A line that somebody typed into Redis has no place in the log."""
     follower = Follower("c")

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from bus.channel import LATEST, Channel, Family
 from bus.embedded import EmbeddedBroker
+from bus.event import Event
 from bus.position import milliseconds
+from bus.service import Service
 from edges import Edge
 from edges import edge as edge_module
 from producers import Producer
@@ -44,11 +47,11 @@ def is_back(edge: Edge) -> bool:
     return edge.not_ready() is None and edge._subscriber.statistics().generation == 2  # noqa: SLF001 (nothing else tells)
 
 
-async def lose(redis: Redis, dump: bytes) -> None:
+async def lose(redis: Redis, dump: bytes, channel: Channel = CHANNEL) -> None:
     """Let the log be again what it was, and cut the links."""
     async with redis.pipeline(transaction=True) as pipeline:
-        pipeline.delete(CHANNEL.log_key)
-        pipeline.restore(CHANNEL.log_key, 0, dump)
+        pipeline.delete(channel.log_key)
+        pipeline.restore(channel.log_key, 0, dump)
         pipeline.client_kill_filter(_type="pubsub")
         await pipeline.execute()
 
@@ -171,3 +174,57 @@ def _short(message: dict[str, Any]) -> Any:
     if message["event"] == "room.gap":
         return data["from"], data["to"], data["reason"]
     return int(data["stage_name"])
+
+
+# A latest channel: its one event may be an older one again.
+
+NEWEST = Family("newest:{name}", LATEST)
+
+
+class Newest(Event, event="newest", channels=(NEWEST,)):
+    """An event that stands for all before it."""
+
+    name: str = "x"
+    number: int
+
+
+LATEST_SERVICE = Service("test", 1, "w", (NEWEST,), (Newest,), ())
+NEWEST_CHANNEL = NEWEST.fill("x")
+
+
+async def newest(producer: Producer, number: int) -> str:
+    """Publish an event; return its position."""
+    published = await producer.publish(Newest(number=number))
+    return published.positions["newest:x"] or ""
+
+
+async def test_latest_channel_goes_back_for_everybody_and_is_told(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """The log went back from 3 to 2: who stayed and who comes back from 3 hear of it, and all are shown 2 again."""
+    edge = await start_edge(broker, LATEST_SERVICE)
+    stayed = await open_client(edge)
+    await stayed.welcomed()
+    await stayed.subscribe("newest:x")
+    second = await newest(producer, 2)
+    dump = await redis.dump(NEWEST_CHANNEL.log_key) or b""
+    third = await newest(producer, 3)
+    await lose(redis, dump, NEWEST_CHANNEL)
+    await eventually(lambda: is_back(edge))
+    said = [message for message in await stayed.marked() if not message["event"].startswith("bus.")]
+    assert [_newest(message) for message in said] == [2, 3, (third, second, "diverged"), 2]
+    for since, recovered, expected in ((third, False, [(third, second, "diverged"), 2]), (second, True, [])):
+        client = await open_client(edge)
+        await client.welcomed()
+        client.request("subscribe", channel="newest:x", since=since)
+        reply = (await client.message())["data"]
+        assert (reply["recovered"], reply["position"]) == (recovered, second)
+        assert [_newest(message) for message in await client.marked()] == expected
+    newcomer = await open_client(edge)
+    await newcomer.welcomed()
+    await newcomer.subscribe("newest:x")
+    assert [_newest(message) for message in await newcomer.marked()] == [2]
+
+
+def _newest(message: dict[str, Any]) -> Any:
+    return message["data"]["number"] if message["event"] == "newest" else tuple(message["data"].values())

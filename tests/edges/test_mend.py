@@ -416,6 +416,20 @@ def test_latest_channel_never_tells_a_gap(birth_ms: int) -> None:
     assert told(room) == []
 
 
+def test_latest_channel_that_went_back_is_told_and_shown() -> None:
+    """A replica took over that lacks the newest event: what it has is the latest again, for all, behind a gap."""
+    room = opened(head(4), retention=LATEST)
+    room.accept(event(5))
+    room.take()
+    room.suspect()
+    assert mend(room, tail(event(4)))
+    assert told(room) == [("5-5", "4-4", "diverged"), 4]
+    assert (room.latest, room.position, room.unmarked) == (event(4).line, "4-4", ())
+    room.suspect()
+    assert mend(room, tail(event(4)))
+    assert told(room) == []
+
+
 def test_latest_channel_is_given_nothing_older_than_what_was_read() -> None:
     """What is held was before the newest event, or after it; before it is of no use any more."""
     room = opened(head(5), retention=LATEST)
