@@ -5,13 +5,11 @@ own pub/sub costs ten times as much per line. The link is kept up by one task, w
 """
 
 import asyncio
-import errno
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 
 import hiredis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
@@ -28,20 +26,15 @@ from bus.address import (
 )
 from bus.errors import BusError, BusNotReady, BusUnavailable
 from bus.failures import failure
+from bus.link import BATCH_CHANNELS, Batch, Link
 from bus.probe import Probe
-from bus.refusals import is_about_command, refusal, said
+from bus.refusals import is_about_command, said
 from bus.role import is_untold, misplaced
 from bus.shortage import is_closed_handle, shortage
 from bus.tasks import end
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
 
-Batch = Sequence[tuple[bytes, bytes]]
-"""Channel and line, as they came, in order."""
-
-_SLICE_BYTES: Final = 16 * 1024
-"""``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
-_BATCH_CHANNELS: Final = 500
 _RECONNECT_MAX_S: Final = 1.0
 _REASONS: Final = 20
 """So many are told per outage: some name a moment, and each would be another one."""
@@ -91,7 +84,7 @@ class Subscriber:
         self._url, self._name = url, name
         self._deliver, self._on_up, self._on_down = deliver, on_up, on_down
         self._wanted: dict[bytes, None] = {}
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._generation = self._lines = self._lost = 0
         self._probe = probe
@@ -214,20 +207,20 @@ class Subscriber:
             _logger.warning("link to Redis is lost", extra=fields)
             self._on_down()
 
-    def _reason(self, link: "_Link") -> str:
+    def _reason(self, link: Link) -> str:
         """Return why a link that was up is no more."""
         found = None if self._probe is None else self._probe.trouble
         if found is None and isinstance(link.cause, ConnectionError):
             return f"Redis at {without_password(self._url)} closed the connection"
         return found or str(failure(link.cause or TimeoutError(), self._url))
 
-    def _watch(self, link: "_Link") -> "list[asyncio.Task[None]]":
+    def _watch(self, link: Link) -> "list[asyncio.Task[None]]":
         if self._probe is None:
             return []
         watch = self._probe.watch(link.abort, progress=lambda: link.reads)
         return [asyncio.create_task(watch, name=f"probe of {self._name}")]
 
-    async def _connected(self) -> "_Link":
+    async def _connected(self) -> Link:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(BusError),
             wait=wait_random_exponential(multiplier=0.05, max=_RECONNECT_MAX_S),
@@ -246,7 +239,7 @@ class Subscriber:
         fields = {"attempt": state.attempt_number, "reason": self._trouble}
         _logger.log(level, "there is no link to Redis", extra=fields)
 
-    async def _attempt(self) -> "_Link":
+    async def _attempt(self) -> Link:
         """Make one link.
 
         Raises:
@@ -262,14 +255,14 @@ class Subscriber:
                 raise
             raise failure(error, self._url)  # noqa: B904 (likewise)
 
-    async def _opened(self) -> "_Link":
+    async def _opened(self) -> Link:
         """Connect, log in, and subscribe what is wanted, in commands of bounded size."""
-        link = await open_link(self._url, lambda: _Link(self._count))
+        link = await open_link(self._url, lambda: Link(self._count))
         is_ready = False
         try:
             async with asyncio.timeout(ATTEMPT_DEADLINE_S):
                 await _log_in(link, self._url, self._name)
-            for channels in _batches(self._wanted, _BATCH_CHANNELS):
+            for channels in _batches(self._wanted, BATCH_CHANNELS):
                 await link.answer(link.ask(b"SUBSCRIBE", channels), ATTEMPT_DEADLINE_S)
             is_ready = True
         finally:
@@ -291,7 +284,7 @@ class Subscriber:
         return [line for line in batch if line[0] not in self._own]
 
 
-async def _log_in(link: "_Link", url: str, name: str) -> None:
+async def _log_in(link: Link, url: str, name: str) -> None:
     words = login(url)
     if words:
         await link.command(b"AUTH", *(word.encode() for word in words))
@@ -303,7 +296,7 @@ async def _log_in(link: "_Link", url: str, name: str) -> None:
     await _check_role(link, url)
 
 
-async def _check_role(link: "_Link", url: str) -> None:
+async def _check_role(link: Link, url: str) -> None:
     """Refuse a server that producers do not publish to. A link that has subscribed cannot ask any more.
 
     Raises:
@@ -320,176 +313,6 @@ async def _check_role(link: "_Link", url: str) -> None:
         return
     if where is not None:
         raise BusNotReady(f"Redis at {without_password(url)} {where}")
-
-
-class _Link(asyncio.Protocol):
-    """One connection in RESP2: plain commands first, then subscriptions and what they deliver."""
-
-    def __init__(self, deliver: Callable[[Batch], None]) -> None:
-        self._deliver = deliver
-        self._reader = hiredis.Reader()
-        self._transport: asyncio.Transport | None = None
-        self._replies: deque[asyncio.Future[Any]] = deque()
-        self._asked: deque[_Subscription] = deque()
-        self._unsent: list[_Subscription] = []
-        self.cause: Exception | None = None
-        self.refused = ""
-        self.reads = 0
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        batch: list[tuple[bytes, bytes]] = []
-        self.reads += 1
-        try:
-            for start in range(0, len(data), _SLICE_BYTES):
-                self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
-                self._read(batch)
-            if batch:
-                self._deliver(batch)
-        except hiredis.ProtocolError as error:  # no Redis, or one out of step with us: the link is of no use any more
-            self._end(None, error)
-        except MemoryError as error:  # it passes: what this read brought is made up for on the next link
-            self._end(None, error)
-        except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
-            self._end(error)
-
-    def _read(self, batch: list[tuple[bytes, bytes]]) -> None:
-        gets, append = self._reader.gets, batch.append
-        try:
-            while (reply := gets()) is not False:
-                if type(reply) is list and reply[0] == b"message":
-                    _, channel, line = reply
-                    append((channel, line))
-                else:
-                    self._answered(reply)
-        except (LookupError, TypeError, ValueError) as error:
-            raise hiredis.ProtocolError("an answer of a form that Redis does not give") from error
-
-    def _answered(self, reply: Any) -> None:
-        if self._replies:
-            self.refused = said(reply) if isinstance(reply, hiredis.ReplyError) else ""
-            _settle(self._replies.popleft(), reply)
-        elif not self._asked:
-            raise hiredis.ProtocolError("an answer that nobody asked for")
-        elif isinstance(reply, hiredis.ReplyError):
-            self._asked.popleft().settle(reply)
-        elif self._asked[0].confirm(reply[1]):
-            self._asked.popleft().settle(None)
-
-    def command(self, *words: bytes) -> Awaitable[Any]:
-        """Send a command that has one reply."""
-        future = asyncio.get_running_loop().create_future()
-        self._replies.append(future)
-        self._write(words)
-        if self.closed.done():  # nothing comes any more; uvloop would not even take the words
-            self._settle_all()
-        return future
-
-    def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
-        """Subscribe or unsubscribe; requests of one tick with the same verb go out as one command."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        if not self._unsent:
-            loop.call_soon(self._flush)
-        last = self._unsent[-1] if self._unsent else None
-        if last is None or last.verb != verb or len(last.channels) + len(channels) > _BATCH_CHANNELS:
-            last = _Subscription(verb)
-            self._unsent.append(last)
-        last.channels.update(channels)
-        last.waiting.append(future)
-        return future
-
-    async def answer(self, asked: "asyncio.Future[None]", standstill_s: float) -> None:
-        """Wait for an answer for as long as bytes come.
-
-        Raises:
-            TimeoutError: nothing came for so long.
-            BusUnavailable: the link was lost, or Redis refused.
-
-        """
-        try:
-            while not asked.done():
-                reads = self.reads
-                await asyncio.wait([asked], timeout=standstill_s)
-                if reads == self.reads and not asked.done():
-                    raise TimeoutError
-            asked.result()
-        finally:
-            asked.cancel()
-
-    def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        for subscription in unsent:
-            self._asked.append(subscription)
-            self._write((subscription.verb, *subscription.channels))
-        if self.closed.done():
-            self._settle_all()
-
-    def _write(self, words: Sequence[bytes]) -> None:
-        if self._transport is not None and not self.closed.done():
-            self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._end(None, error or ConnectionResetError(errno.ECONNRESET, "no reason given"))
-
-    def abort(self) -> None:
-        """Drop the connection now."""
-        self._end(None)
-
-    def _end(self, error: Exception | None, cause: Exception | None = None) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-        if not self.closed.done():
-            self.cause = error or cause
-            self.closed.set_result(None) if error is None else self.closed.set_exception(error)
-        self._settle_all()
-
-    def _settle_all(self) -> None:
-        """Tell all who wait that nothing comes any more."""
-        lost = BusUnavailable("the link to Redis was lost")
-        lost.__cause__ = self.cause
-        replies, asked = [*self._replies], [*self._asked, *self._unsent]
-        self._replies.clear()
-        self._asked.clear()
-        self._unsent.clear()
-        for future in replies:
-            _settle(future, lost)
-        for subscription in asked:
-            subscription.settle(lost)
-
-
-@dataclass(slots=True)
-class _Subscription:
-    """One command on its way: which channels Redis has still to confirm, and who waits for it."""
-
-    verb: bytes
-    channels: set[bytes] = field(default_factory=set)
-    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
-
-    def confirm(self, channel: bytes) -> bool:
-        self.channels.discard(channel)
-        return not self.channels
-
-    def settle(self, outcome: Any) -> None:
-        for future in self.waiting:
-            _settle(future, outcome)
-
-
-def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, hiredis.ReplyError):
-        error = refusal(said(outcome))
-        refused = error if isinstance(error, BusUnavailable) else BusUnavailable(str(error))
-        refused.__cause__ = outcome
-        future.set_exception(refused)
-    elif isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 def _batches(channels: Iterable[bytes], size: int) -> Iterable[list[bytes]]:

@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from bus.errors import AddressError, BusUnavailable
-from bus.subscriber import Subscriber, _Link
+from bus.link import Link
+from bus.subscriber import Subscriber
 
 CHANNELS = (b"workflow:a", b"workflow:b", b"global:mahavishnu")
 MESSAGES = [
@@ -44,7 +45,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[bytes, bytes]]] = []
-        self.link = _Link(lambda batch: self.batches.append(list(batch)))
+        self.link = Link(lambda batch: self.batches.append(list(batch)))
         self.transport = FakeTransport()
         self.link.connection_made(self.transport)
 
@@ -212,7 +213,7 @@ async def test_deliver_that_raises_ends_the_link_with_its_error() -> None:
     def deliver(_batch: object) -> None:
         raise ZeroDivisionError
 
-    link, transport = _Link(deliver), FakeTransport()
+    link, transport = Link(deliver), FakeTransport()
     link.connection_made(transport)
     link.data_received(stream(MESSAGES))
     with pytest.raises(ZeroDivisionError):

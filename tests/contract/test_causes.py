@@ -16,8 +16,9 @@ from bus.address import client, open_link
 from bus.embedded import EmbeddedBroker
 from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused, PublishError
 from bus.failures import failure
+from bus.link import Link
 from bus.log import Log
-from bus.subscriber import _Link, _log_in
+from bus.subscriber import _log_in
 from edgebus.certificates import Pair, issue, make_authority
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
@@ -46,7 +47,7 @@ async def told_by_link(url: str) -> BusError:
 
 
 async def _linked(url: str) -> None:
-    link = await open_link(url, lambda: _Link(lambda _: None))
+    link = await open_link(url, lambda: Link(lambda _: None))
     try:
         async with asyncio.timeout(DEADLINE_S):
             await _log_in(link, url, "test")

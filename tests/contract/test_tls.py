@@ -10,8 +10,9 @@ import pytest
 
 from bus.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
+from bus.link import Batch
 from bus.log import Log
-from bus.subscriber import Batch, Subscriber
+from bus.subscriber import Subscriber
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 from tests.ports import free_port

@@ -17,10 +17,11 @@ from bus.appending import Appended, Entry, outcome
 from bus.channel import HISTORY, LIVE, Channel, Family, check_channel_name
 from bus.envelope import Arrived, envelope, foreign, read_front, splice
 from bus.errors import BusError, ChannelError, EventError
+from bus.link import Link
 from bus.log import Head, Log
 from bus.position import BEGINNING, Past, Reason, Step, is_position, judge, judge_time, step
 from bus.replay import Last, Since, SinceTime, Start, Tail, parse_since
-from bus.subscriber import Subscriber, _Link
+from bus.subscriber import Subscriber
 from clients import wire
 from clients.follower import Follower
 from clients.values import Received
@@ -311,7 +312,7 @@ REPLIES: Final = st.recursive(
 async def test_link_reads_or_ends(pieces: list[bytes], is_commanded: bool, has_asked: bool) -> None:
     """Whatever a server sends, the link delivers pairs or ends; never with an error of its own."""
     batches: list[Any] = []
-    link = _Link(batches.append)
+    link = Link(batches.append)
     waiting = [link.command(b"PING")] if is_commanded else []
     waiting += [link.ask(b"SUBSCRIBE", [b"workflow:x"])] if has_asked else []
     await asyncio.sleep(0)
