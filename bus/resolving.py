@@ -13,6 +13,8 @@ import threading
 from concurrent.futures import Future
 from typing import Final
 
+from bus.shortage import shortage
+
 __all__ = ["resolve"]
 
 _under_way: Final[dict[tuple[str, int], "Future[list[str]]"]] = {}
@@ -25,6 +27,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
     Raises:
         OSError: there is none.
+        RuntimeError: there is no thread to ask in, see ``bus.shortage``.
 
     """
     if _is_address(host):
@@ -49,8 +52,11 @@ def _asked(host: str, port: int) -> "Future[list[str]]":
     _under_way[host, port] = answer
     try:
         threading.Thread(target=_ask, args=(host, port, answer), name="edgebus-resolver", daemon=True).start()
-    except RuntimeError:  # Python 3.12 starts no thread any more when it exits
-        _ask(host, port, answer)
+    except RuntimeError as error:
+        if shortage(error) is not None:  # asked for here, a resolver that hangs would hold up all else
+            del _under_way[host, port]
+            raise
+        _ask(host, port, answer)  # Python 3.12 starts no thread any more when it exits
     return answer
 
 

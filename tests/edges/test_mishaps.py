@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import platform
+import threading
 from typing import Any
 
 import pytest
@@ -163,15 +164,14 @@ async def test_link_that_finds_no_thread_for_a_name_tries_again(
     broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host's name is looked up in a thread; while there is none the link says so, and tries on."""
-    loop = asyncio.get_running_loop()
-    look_up, lacks = loop.getaddrinfo, [True]
+    start, lacks = threading.Thread.start, [True]
 
-    async def fail(*arguments: Any, **options: Any) -> Any:
+    def fail(thread: threading.Thread) -> None:
         if lacks[0]:
             raise RuntimeError("can't start new thread")
-        return await look_up(*arguments, **options)
+        start(thread)
 
-    monkeypatch.setattr(loop, "getaddrinfo", fail)
+    monkeypatch.setattr(threading.Thread, "start", fail)
     url = broker.url.replace("127.0.0.1", "localhost")
     async with Subscriber(url, name="test", deliver=lambda _: None) as link:
         await eventually(lambda: "no more threads" in link.trouble)
