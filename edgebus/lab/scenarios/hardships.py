@@ -21,7 +21,9 @@ HEARTBEATS_S: Final = 3.3
 LINES: Final = (
     "no JSON",
     '{"position":null,"previous":null,oops',
+    '{"position":null,"previous":null,"id":"x",oops,"room":"lab:one","error_code":null,"error_message":null}',
     '{"position":"1-1","previous":"0-0","id":"x"}',
+    '{"position":"1-1","previous":"0-0","event":"lab.event","data":{"n":1},"room":"lab:another"}',
     '{"event":"room.left","data":{}}',
     '{"event":"lab.event","data":{"n":1e999}}',
     '{"event":"lab.event","data":' + "[" * 3_000 + "]" * 3_000 + "}",
@@ -66,6 +68,7 @@ async def _spoil(redis: RedisServer) -> None:
         await redis.ask("ZADD", f"bus:forks:{{{room}}}", "+inf", "no position", "-inf", "1-1")
     for fields in (("a", "b"), ("line", "no JSON"), ("previous", "x", "id", "", "event", "", "line", "{}")):
         await redis.ask("XADD", f"bus:log:{{{FOREIGN}}}", "*", *fields)
+    await redis.ask("XADD", f"bus:log:{{{QUIET}}}", "18446744073709551615-18446744073709551615", "note", "typed")
     await redis.ask("SET", "bus:edge:somebody", "a text where a hash should be")
 
 
