@@ -15,7 +15,7 @@ from bus.service import Request, Service
 ROOM = Family("room:{room}")
 
 
-class Made(Event, event="room.made", channels=(ROOM,)):
+class Made(Event, event="made.room", channels=(ROOM,)):
     room: str
 
 
