@@ -23,7 +23,7 @@ class Nameless(Event, channels=(ROOM,)):
     room: str
 
 
-class Nowhere(Event, event="room.nowhere"):
+class Nowhere(Event, event="made.nowhere"):
     room: str
 
 
