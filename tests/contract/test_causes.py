@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,16 +179,25 @@ async def test_too_many_clients_are_told(stack: ExitStack) -> None:
 @asynccontextmanager
 async def answering(line: bytes, *, handshake: bool = True) -> AsyncIterator[str]:
     """Run a server that takes a greeting (unless told otherwise) and answers every command with ``line``."""
+    served: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while words := await _command(reader):
-            greets = handshake and words[0].upper() == b"CLIENT"
-            writer.write((b"+OK" if greets else line) + b"\r\n")
-        writer.close()
+        try:
+            while words := await _command(reader):
+                greets = handshake and words[0].upper() == b"CLIENT"
+                writer.write((b"+OK" if greets else line) + b"\r\n")
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 async def _command(reader: asyncio.StreamReader) -> list[bytes]:
