@@ -51,6 +51,7 @@ class Mending:
         """Those of a comparison under way that need not be compared once more, should it be begun anew."""
         self._compared_with: str | None = None
         self._failed: set[Room] = set()
+        self._refused: str | None = None
 
     def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
         """Name the link, and who owns tasks; once, before the first room is opened."""
@@ -128,13 +129,20 @@ class Mending:
         try:
             if forks:
                 await self._log.mark(room.channel, forks)
+                self._refused = None
         except BusUnavailable:
             raise
         except BusError as error:  # this edge tells by what it knows; others cannot
-            fields = {"channel": room.channel.name, "reason": str(error)}
-            _logger.warning("Redis refused the mark of a fork", extra=fields)
+            self._tell_refused(room, str(error))
             return
         room.marked(forks)
+
+    def _tell_refused(self, room: Room, reason: str) -> None:
+        """Say once per reason that others cannot be told; a Redis that is full refuses it for every room."""
+        level = logging.DEBUG if reason == self._refused else logging.WARNING
+        self._refused = reason
+        fields = {"channel": room.channel.name, "reason": reason}
+        _logger.log(level, "Redis refused the mark of a fork", extra=fields)
 
     # All rooms.
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from bus.channel import LATEST, LIVE, Channel
-from bus.errors import BusUnavailable
+from bus.errors import BusError, BusUnavailable
 from bus.forks import Fork
 from bus.log import Head, Log
 from bus.position import BEGINNING
@@ -384,6 +384,22 @@ async def test_comparison_that_failed_half_way_goes_on_where_it_was() -> None:
     slow.hub.link_went()
     await slow.hub.compare()
     assert slow.asked_heads == [500, 500, 200]
+
+
+async def test_marks_that_are_refused_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A Redis that is full refuses the marks of all rooms for one reason, and that is one line of the log."""
+    slow = Slow()
+    for number in range(3):
+        await entered(slow, of(number))
+        slow.hub._rooms[f"workflow:{number}".encode()]._found_fork("3-3", 0)  # noqa: SLF001 (as a comparison does)
+
+    async def refuse(channel: Channel, found: Sequence[Fork]) -> None:
+        raise BusError("Redis is full")
+
+    slow.mark = refuse  # type: ignore[method-assign]
+    await slow.hub.compare()
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [vars(record)["reason"] for record in warned] == ["Redis is full"]
 
 
 async def test_mend_waits_while_redis_refuses(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
