@@ -39,7 +39,7 @@ class _Waiting(NamedTuple):
 
     @property
     def size(self) -> int:
-        return len(self.item) if isinstance(self.item, bytes) else _SMALL_BYTES
+        return (len(self.item) if isinstance(self.item, bytes) else _SMALL_BYTES) + len(self.topic or "")
 
 
 class Inbox:

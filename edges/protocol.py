@@ -257,7 +257,7 @@ def parse(value: dict[str, Any], requests: tuple[str, ...]) -> Command:
     verb = _verb(value, message_type, reply_to)
     data = value.get("data")
     if data is not None and not isinstance(data, dict):
-        raise Refused(Refusal(Code.INVALID_REQUEST, "data: expected an object", verb, reply_to))
+        raise Refused(Refusal(Code.INVALID_REQUEST, "data: expected an object", _short(verb), reply_to))
     return _command(verb, data or {}, requests, reply_to, may_ask=message_type == "request")
 
 

@@ -236,19 +236,20 @@ class Session:
 
         Return the name of the limit that was reached by waiting.
         """
+        item = text if self._inbox.is_busy else understood
         match understood:
             case Authenticate():
-                return self._inbox.put_ahead(understood)
+                return self._inbox.put_ahead(item)
             case Ping():
                 return self._inbox.overtake(understood)
             case Leave(channel):
-                return self._inbox.overtake(understood, channel)
+                return self._inbox.overtake(item, channel)
             case Subscribe(channel):
-                return self._inbox.put(text if self._inbox.is_busy else understood, channel)
+                return self._inbox.put(item, channel)
             case Refusal():
                 return self._inbox.put(understood)
             case _:
-                return self._inbox.put(text if self._inbox.is_busy else understood)
+                return self._inbox.put(item)
 
     def _understood(self, text: bytes) -> Command | Refusal:
         command: Command | Refusal

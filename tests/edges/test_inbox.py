@@ -110,6 +110,17 @@ async def test_source_is_paused_while_too_many_bytes_wait() -> None:
     assert client.reads
 
 
+async def test_topic_counts_among_the_bytes() -> None:
+    """What a command is about is the client's text as well, and may be long."""
+    client = Client(limit=99, limit_bytes=2_000)
+    client.inbox.put(b"wait")
+    assert client.inbox.put(b"a", "x" * 1_000) is None
+    assert client.inbox.overtake(b"b", "y" * 1_000) == "max_waiting_command_bytes"
+    await client.finish()
+    assert client.inbox._bytes == 0  # noqa: SLF001
+    assert client.reads
+
+
 async def test_source_goes_on_when_little_waits() -> None:
     """While what waits is carried out, reading goes on as soon as it is below both bounds."""
     client = Client(limit=99, limit_bytes=1_000)

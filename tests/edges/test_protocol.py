@@ -211,6 +211,13 @@ def test_decode_up_to_the_limit() -> None:
     decode(b'{"x":[' + b"0," * 1_997 + b'"' + b"[]," * 15_000 + b'"]}')
 
 
+def test_refusal_holds_no_more_of_a_verb_than_can_be_shown() -> None:
+    """Whatever is wrong with a request, its answer does not keep or repeat 60 KB of its name."""
+    with pytest.raises(Refused) as caught:
+        parse({"type": "request", "event": "x" * 60_000, "data": 5}, ())
+    assert len(caught.value.refusal.verb or "") < 200
+
+
 @pytest.mark.parametrize(
     ("size", "head"),
     [
