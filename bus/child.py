@@ -1,6 +1,7 @@
 """Child processes that end with this one, however it ends; knows nothing of what they run."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ REPORT_LIMIT_BYTES: Final = 4096
 class Child:
     """A program that runs as our child. Every method may be called at any time, from any thread, any number of times.
 
+    In a fork of this process it is no child: whoever waits for it there, or would end it, gets a ``ChildProcessError``.
+
     Attributes:
         process: the ``Popen``, for its pipes. Its ``pid`` and ``returncode`` are those of the program itself.
 
@@ -32,6 +35,7 @@ class Child:
     def __init__(self, process: "subprocess.Popen[Any]", exited: "Future[int]") -> None:
         self.process = process
         self._exited = exited
+        self._owner_pid = os.getpid()
 
     @property
     def pid(self) -> int:
@@ -45,10 +49,12 @@ class Child:
 
     async def wait(self) -> int:
         """Wait until the program has ended; return its exit code. May be cancelled, which leaves the program alone."""
+        self._check_owner()
         return await asyncio.wrap_future(self._exited)
 
     def exited_within(self, limit_s: float) -> bool:
         """Wait at most ``limit_s`` for the end of the program, blocking; return whether it has ended."""
+        self._check_owner()
         try:
             self._exited.result(limit_s)
         except TimeoutError:
@@ -64,10 +70,17 @@ class Child:
 
     def stop_blocking(self, deadline_s: float = STOP_DEADLINE_S) -> int:
         """Do what ``stop`` does, in the calling thread."""
+        self._check_owner()
         self.process.terminate()
         if not self.exited_within(deadline_s):
             self.process.kill()
         return self._exited.result()
+
+    def _check_owner(self) -> None:
+        """Refuse to wait for a thread that stayed behind in the parent, and to end a program that is its."""
+        if os.getpid() != self._owner_pid:
+            text = f"process {self.pid} is a child of process {self._owner_pid}, which forked this one"
+            raise ChildProcessError(errno.ECHILD, text)
 
 
 def spawn_bound(

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ class EmbeddedBroker:
     """A Valkey or Redis server of our own on 127.0.0.1, for as long as the ``async with`` lasts.
 
     It ends with this process, even when that is killed with SIGKILL. It answers once the block is entered; one object
-    is started once. Code without asyncio uses ``with``.
+    is started once. Code without asyncio uses ``with``. A child that is forked in the block leaves the server alone.
 
     Args:
         port: 0 picks a free one. 6379 is refused, and so is a port in use.
@@ -90,6 +92,7 @@ class EmbeddedBroker:
         self._abandoned = threading.Event()
         self._stopping = threading.Lock()
         self._resources = ExitStack()
+        self._owner_pid = 0
 
     @property
     def url(self) -> str:
@@ -140,7 +143,7 @@ class EmbeddedBroker:
     def _start(self) -> None:
         if self._begun:
             raise RuntimeError("an embedded broker is started once; make another one")
-        self._begun = True
+        self._begun, self._owner_pid = True, os.getpid()
         began = time.monotonic()
         with ExitStack() as resources, broker_errors():
             server = find_server(self._wanted)
@@ -203,6 +206,8 @@ class EmbeddedBroker:
         return BrokerError(f"{self.binary} ended with code {self._child.exit_code} before it answered:\n{lines}")
 
     def _stop(self) -> None:
+        if self._owner_pid not in (0, os.getpid()):
+            return  # a fork of the process that has the server
         with self._stopping:
             self._resources.close()
 
@@ -263,11 +268,31 @@ def check_silence(port: int) -> None:
         raise PortTakenError(port)
 
 
+class Folder:
+    """A new folder that only this user can enter. It goes with this object, at the latest when the interpreter exits.
+
+    ``tempfile.TemporaryDirectory`` would be removed by a forked child, too, when that exits.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="edgebus-broker-"))
+        self.remove = weakref.finalize(self, remove_own, self.path, os.getpid())
+
+
+def remove_own(path: Path, owner_pid: int) -> None:
+    """Remove a folder and what is in it, in the process that made it."""
+    if os.getpid() == owner_pid:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
     """Make a folder that only this user can enter, and remove it with all that is in it."""
-    with tempfile.TemporaryDirectory(prefix="edgebus-broker-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+    folder = Folder()
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 @contextmanager

@@ -241,3 +241,35 @@ async def test_stop_kills_after_the_deadline() -> None:
     with child.process.stdout as output:
         output.readline()
         assert await child.stop(deadline_s=0.05) == -signal.SIGKILL
+
+
+FORKING = """
+import os, sys, warnings
+from bus.child import spawn_bound
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of a fork beside threads
+child = spawn_bound(["sleep", "600"])
+fork = os.fork()
+if fork == 0:
+    for call in (child.stop_blocking, lambda: child.exited_within(1)):
+        try:
+            call()
+        except ChildProcessError as error:
+            print("fork:", type(error).__name__, flush=True)
+    os._exit(0)
+os.waitpid(fork, 0)
+print(child.exit_code, child.stop_blocking())
+"""
+
+
+def test_fork_neither_ends_a_child_of_its_parent_nor_waits_for_it() -> None:
+    """The thread that watches the program stayed in the parent; the fork is told, and the program goes on."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKING],
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    refused = "fork: ChildProcessError"
+    assert (ran.stdout.splitlines(), ran.stderr) == ([refused, refused, f"None {-signal.SIGTERM}"], "")

@@ -328,3 +328,57 @@ def test_killed_parent_leaves_no_server(keep: bool, tmp_path: Path) -> None:
         assert ended_within(pid, DEADLINE_S)
     finally:
         end(pid)
+
+
+FORKED = """
+import os, sys, warnings
+from bus.embedded import EmbeddedBroker
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of a fork beside threads
+
+def is_up(broker):
+    import socket
+    with socket.create_connection(("127.0.0.1", broker.port), 5) as link:
+        link.sendall(b"PING\\r\\n")
+        return link.recv(64) == b"+PONG\\r\\n"
+
+def leave(way, broker):
+    if way == "exit":
+        sys.exit(7)
+    if way == "stop":
+        import asyncio
+        asyncio.run(broker.stop())
+        os._exit(7)
+    if way == "raise":
+        raise SystemExit(7)
+    del broker
+    import gc
+    gc.collect()  # "block": the child goes on behind the block, and ends as a program does
+
+broker = EmbeddedBroker(port=0)
+with broker:
+    folder = broker.directory
+    child = os.fork()
+    if child == 0:
+        leave(sys.argv[1], broker)
+    else:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(code, is_up(broker), folder.exists(), flush=True)
+if child == 0:
+    sys.exit(7)
+print(folder.exists(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("way", ["block", "exit", "stop", "raise"])
+def test_child_that_was_forked_leaves_the_server_alone(way: str) -> None:
+    """The server and its folder are the parent's, however a forked child leaves the block."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKED, way],
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == ["7 True True", "False"]
