@@ -25,6 +25,7 @@ class Background:
     def __init__(self, producer: Producer, *, close_s: float) -> None:
         self._producer, self._close_s = producer, close_s
         self._loop = asyncio.new_event_loop()
+        self._loop.set_debug(False)  # PYTHONASYNCIODEBUG is about the loops of whoever debugs
         self._ending: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         # A daemon: an exit waits for it below, for as long as events may be sent, and not for ever.

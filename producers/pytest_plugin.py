@@ -2,16 +2,17 @@
 
 It is off unless ``--edgebus`` or ``EDGEBUS_PYTEST=1`` says otherwise; every pytest of an environment imports this
 module, so what takes long to import waits until then. Redis can neither fail a run nor hold it up: events leave in a
-thread of its own, and what did not leave is counted and told at the end. Of pytest-xdist only the controller publishes.
+thread of its own, which logs nothing (a test may look at all that is logged), and tries again what Redis did not take;
+what did not leave by then is counted and told at the end. Of pytest-xdist only the controller publishes.
 
 A pytest that a test starts inherits ``EDGEBUS_PYTEST``, and publishes as a run of its own: the outer one takes
 ``EDGEBUS_RUN_ID`` out of the environment for as long as it lasts.
 """
 
+import logging
 import math
 import os
 import secrets
-import socket
 import threading
 import time
 from collections import deque
@@ -36,6 +37,7 @@ _PAUSE_S: Final = 1.0
 _PATIENCE_S: Final = {True: 2.0, None: 1.0, False: 0.0}
 """How long an answer may take at the end of a run, by whether Redis gave the last one (None: it owes the first)."""
 _LAST_CHANCE_S: Final = 0.1
+_CONNECT_S: Final = 0.5
 _TEXT_LIMIT: Final = 1_000
 _TRACEBACK_LIMIT: Final = 32_000
 """Characters, of which JSON makes six bytes at worst: then a line stays below the bus's 256 KiB."""
@@ -75,7 +77,7 @@ def _is_on(config: pytest.Config) -> bool:
 
 
 def _make(config: pytest.Config) -> "_Run":
-    from bus.address import check_url, default_url, without_password
+    from bus.address import default_url, without_password
     from bus.errors import AddressError, ChannelError
     from producers.blocking import OutboxSettings, Producer
     from producers.services.crackerjack import TEST, Crackerjack
@@ -86,13 +88,22 @@ def _make(config: pytest.Config) -> "_Run":
     try:
         channel = TEST.fill(run_id)
         # One attempt, and nothing that holds up the exit: whether Redis is there decides the outlet.
-        producer = Producer(url, name="crackerjack", deadline_s=0, outbox=OutboxSettings(close_s=0))
-        outlet = _Outlet(producer, host=check_url(url).get("host"))
+        producer = Producer(
+            url, name="crackerjack", deadline_s=0, outbox=OutboxSettings(close_s=0), logger=_silent_logger()
+        )
+        outlet = _Outlet(producer)
     except (AddressError, ChannelError) as error:
         raise pytest.UsageError(f"edgebus cannot publish this run: {error}") from error
     suite = _short(config.getini("edgebus_test_suite") or config.rootpath.name or "pytest")
     header = f"edgebus: publishing as {channel.name} to {_clean(without_password(url))}"
     return _Run(run_id, suite, header, Crackerjack(outlet), outlet)
+
+
+def _silent_logger() -> logging.Logger:
+    """Return a logger that no handler of the tests' hears."""
+    logger = logging.Logger("edgebus.pytest")  # noqa: LOG001 (in no tree of loggers, so that no handler hears it)
+    logger.addHandler(logging.NullHandler())
+    return logger
 
 
 def _inherited_run_id(config: pytest.Config) -> str | None:
@@ -164,6 +175,7 @@ class _Run:
         if not self._is_started:
             self._is_started = True
             self._bus.broadcast_test_started(self._id, self._suite, total)
+            self._outlet.connect()
 
     def _finish(self, exitstatus: int) -> None:
         self._start(0)
@@ -201,25 +213,33 @@ class _Case:
 class _Outlet:
     """Publishes from a thread of its own. ``publish`` never waits and never raises; the oldest events give way."""
 
-    def __init__(self, producer: "Producer", *, host: str | None) -> None:
-        self._producer, self._host = producer, host
+    def __init__(self, producer: "Producer") -> None:
+        self._producer = producer
         self._waiting: deque[Event] = deque(maxlen=_WAITING_LIMIT)
         self._changed = threading.Condition()
         self._is_ending = False
         self._answers: bool | None = None
+        self._attempts = 0
         self._asked_s = math.inf
         self._given = self._sent = 0
         self._reason = "Redis did not answer in time"
         self._thread = threading.Thread(target=self._serve, name="edgebus-pytest", daemon=True)
 
     def open(self) -> None:
+        """Start while nothing is closed to the tests yet: an event loop needs sockets of its own."""
+        self._producer.__enter__()
         self._thread.start()
+
+    def connect(self) -> None:
+        """Give the first attempt a moment: a connection that is there outlasts what closes sockets to tests."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._attempts > 0, _CONNECT_S)
 
     def publish(self, event: "Event") -> None:
         with self._changed:
             self._given += 1
             self._waiting.append(event)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def publish_all(self, events: "Sequence[Event]") -> None:
         for event in events:
@@ -232,7 +252,7 @@ class _Outlet:
         """Give the last events a moment; what Redis does not take by then is lost."""
         with self._changed:
             self._is_ending = True
-            self._changed.notify()
+            self._changed.notify_all()
         now_s = time.monotonic()
         answer_due_s = min(self._asked_s, now_s) + _PATIENCE_S[self._answers]
         self._thread.join(max(answer_due_s - now_s, _LAST_CHANCE_S))
@@ -243,9 +263,11 @@ class _Outlet:
         return f"{lost} of {self._given} events were not published: {self._reason}" if lost else None
 
     def _serve(self) -> None:
-        with suppress(Exception), self._producer:
+        with suppress(Exception):
             for batch in iter(self._take, []):
                 self._send(batch)
+        with suppress(Exception):
+            self._producer.close()
 
     def _take(self) -> "list[Event]":
         with self._changed:
@@ -255,28 +277,51 @@ class _Outlet:
     def _send(self, batch: "list[Event]") -> None:
         self._asked_s = time.monotonic()
         try:
-            if not self._answers:
-                self._look_up()
-            self._producer.publish_all(batch)
+            # Each object is one event, however often it is tried.
+            self._producer.publish_all(batch, repeated=True)
         except Exception as error:  # noqa: BLE001 -- not lost: told at the end; a test may patch anything under us
-            first = next((it for it in getattr(error, "results", ()) if isinstance(it, Exception)), error)
-            text = " ".join(str(first).split()).replace("--redis URL", "--edgebus-redis URL")
-            self._answers, self._reason = False, _short(text)
+            self._note_failure(batch, error)
             self._pause()
         else:
             self._answers, self._asked_s = True, math.inf
-            self._sent += len(batch)
+            self._note_attempt(len(batch))
 
-    def _look_up(self) -> None:
-        """Resolve the name here, where nobody waits for the answer: asyncio's thread for it holds up the exit."""
-        if self._host is not None:
-            socket.getaddrinfo(self._host, None)
+    def _note_failure(self, batch: "list[Event]", error: Exception) -> None:
+        """Keep what Redis did not take, for another time; what it refused stays refused."""
+        from bus.errors import BusUnavailable
+
+        outcomes: Sequence[object] = getattr(error, "results", ()) or [error] * len(batch)
+        failed = [(event, it) for event, it in zip(batch, outcomes, strict=True) if isinstance(it, Exception)]
+        again = [event for event, it in failed if isinstance(it, BusUnavailable) or _is_of_the_tests(it)]
+        first = next((it for _, it in failed), error)
+        self._answers = False if isinstance(first, BusUnavailable) and not _is_of_the_tests(first) else None
+        self._reason = _short(" ".join(str(first).split()).replace("--redis URL", "--edgebus-redis URL"))
+        with self._changed:
+            room = _WAITING_LIMIT - len(self._waiting)
+            self._waiting.extendleft(reversed(again[-room:] if room else []))
+        self._note_attempt(len(batch) - len(failed))
+
+    def _note_attempt(self, sent: int) -> None:
+        with self._changed:
+            self._sent += sent
+            self._attempts += 1
+            self._changed.notify_all()
 
     def _pause(self) -> None:
         with self._changed:
             if self._is_ending:
                 self._waiting.clear()
             self._changed.wait_for(lambda: self._is_ending, _PAUSE_S)
+
+
+def _is_of_the_tests(error: BaseException) -> bool:
+    """Tell whether something under us raised it that a test put there, such as pytest-socket: it will be gone."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RuntimeError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _error(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -549,3 +549,63 @@ def test_stop():
     ran = suite.run("--edgebus", "--edgebus-run-id", run_id, "--edgebus-redis", url, BROKER_PORT=str(port), RUN=run_id)
     assert ran.code == 0
     assert "not published" in complaint(ran)
+
+
+QUIET = """
+import os, socket
+import pytest
+
+SERVER = socket.create_server(("127.0.0.1", int(os.environ["SILENT_PORT"])))
+SERVER.settimeout(20)
+
+def test_says_nothing(caplog):
+    caplog.set_level(0)
+    for _ in range(3):  # the third attempt comes when what was to be told of the first was told
+        SERVER.accept()[0].close()
+    assert caplog.records == []
+"""
+
+
+def test_nothing_is_written_into_the_logs_of_tests(suite: Suite) -> None:
+    """A Redis that hangs up again and again: a test that looks at everything that is logged finds nothing of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    suite.write("test_shop.py", QUIET)
+    ran = suite.run("--edgebus", "--edgebus-redis", f"redis://127.0.0.1:{port}", SILENT_PORT=str(port))
+    assert ran.code == 0, ran.output
+    assert "were not published" in complaint(ran)
+
+
+PYTEST_SOCKET = """
+import os, socket, time
+import pytest
+
+TRUE_SOCKET = socket.socket
+
+class Blocked(RuntimeError): pass
+
+class GuardedSocket(TRUE_SOCKET):
+    def __new__(cls, *args, **kwargs):
+        raise Blocked("A test tried to use socket.socket.")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):  # what pytest-socket does with --disable-socket
+    socket.socket = GuardedSocket
+
+def pytest_runtest_teardown():
+    socket.socket = TRUE_SOCKET
+"""
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["from the first test on", "before the run is told to begin"])
+def test_sockets_that_are_closed_to_tests_lose_no_event(
+    suite: Suite, broker_url: str, redis: Redis, run_id: str, is_late: bool
+) -> None:
+    """Beside pytest-socket all events arrive: over a connection made before, else when the tests are over."""
+    early = "\ndef pytest_collection_finish(): socket.socket = GuardedSocket\n" if is_late else ""
+    suite.write("conftest.py", PYTEST_SOCKET + early)
+    ran = suite.run("--edgebus", "--edgebus-run-id", run_id, "--edgebus-redis", broker_url)
+    assert ran.code == 1
+    assert "not published" not in ran.output
+    assert len(events(redis, f"test:{run_id}")) == 11
+    assert ending(redis, f"test:{run_id}") == (6, 3)
