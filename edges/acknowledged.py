@@ -16,8 +16,10 @@ __all__ = ["Peer", "peer", "unacknowledged_bytes"]
 
 _SIOCOUTQ: Final = 0x5411
 _TCP_INFO_BYTES: Final = 232
+_ACKED_AT: Final = 120
+"""Of ``tcpi_bytes_acked`` in ``struct tcp_info`` (linux/tcp.h); Linux 4.1 and later have it."""
 _WINDOW_AT: Final = 228
-"""Of ``tcpi_snd_wnd`` in ``struct tcp_info`` (linux/tcp.h); Linux 5.4 and later have it."""
+"""Of ``tcpi_snd_wnd``; Linux 5.4 and later have it."""
 
 
 class Socket(Protocol):
@@ -39,11 +41,13 @@ class Peer:
     """The kernel at the other end.
 
     Attributes:
+        acknowledged_bytes: how many it has acknowledged since the beginning.
         window_bytes: how much more it takes at the moment; 0 when its program has not read what it has.
         answers: whether it answers our kernel; False where a segment or a probe of a closed window found no answer.
 
     """
 
+    acknowledged_bytes: int
     window_bytes: int
     answers: bool
 
@@ -69,4 +73,5 @@ def peer(plain: Socket) -> Peer | None:
     if len(told) < _TCP_INFO_BYTES:
         return None
     _, _, retransmits, probes = struct.unpack_from("4B", told)
-    return Peer(int(struct.unpack_from("I", told, _WINDOW_AT)[0]), answers=not retransmits and not probes)
+    (acked,), (window,) = struct.unpack_from("Q", told, _ACKED_AT), struct.unpack_from("I", told, _WINDOW_AT)
+    return Peer(int(acked), int(window), answers=not retransmits and not probes)

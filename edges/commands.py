@@ -17,6 +17,7 @@ from edges import replies
 from edges.admission import Admission
 from edges.limits import LimitReached
 from edges.memberships import Memberships
+from edges.pacing import Pacing
 from edges.protocol import Ask, Code, Leave, Message, Refusal, Refused, Reply, Subscribe
 from edges.surroundings import Surroundings
 
@@ -42,10 +43,11 @@ class Commands:
         admission: what it may do.
         answer: says an answer.
         run: runs what must wait.
+        pacing: says what is large.
 
     """
 
-    __slots__ = ("_admission", "_answer", "_around", "_memberships", "_run")
+    __slots__ = ("_admission", "_answer", "_around", "_memberships", "_pacing", "_run")
 
     def __init__(
         self,
@@ -54,9 +56,10 @@ class Commands:
         admission: Admission,
         answer: Callable[[Message], None],
         run: Run,
+        pacing: Pacing,
     ) -> None:
         self._around, self._memberships, self._admission = around, memberships, admission
-        self._answer, self._run = answer, run
+        self._answer, self._run, self._pacing = answer, run, pacing
 
     def subscribe(self, command: Subscribe) -> None:
         """Put the client into a room, at the end of its log or where it left off."""
@@ -134,10 +137,10 @@ class Commands:
             check = self._admission.check(command)
             network = self._memberships.network
             data = await self._around.answers.answer(request, command.data, command.reply_to, check, network)
+            reply = Reply(command.name, orjson.Fragment(data), command.reply_to)
+            await self._pacing.say(len(data), lambda: self._answer(reply))
         except Refused as refused:
             self._around.registry.limited["max_answer_bytes"] += refused.refusal.code is Code.ANSWER_TOO_LARGE
             self._answer(refused.refusal)
         except BusError as error:
             self._answer(self.unavailable(error, command.name, command.reply_to))
-        else:
-            self._answer(Reply(command.name, orjson.Fragment(data), command.reply_to))

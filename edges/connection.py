@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from websockets.frames import CLOSE, PING, PONG, Frame
 
+from bus.channel import Channel
 from edges.acknowledged import peer, unacknowledged_bytes
 from edges.dialects import ENVELOPE, Dialect
 from edges.door import Visitor
@@ -43,6 +44,11 @@ __all__ = ["Connection"]
 
 _PACE_BYTES: Final = 64 * 1024
 """More than this in the transport, and a replay waits."""
+_SMALL_BYTES: Final = 4 * 1024
+"""What a room lacked is written at once, if it is no more, to whoever has not read the rest yet either."""
+_KERNEL_BYTES: Final = 256 * 1024
+_LOOK_S: Final = 0.02
+_MANY: Final = 2**62
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
 _CLOSE_FRAME_BYTES: Final = 127
@@ -79,6 +85,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_around",
         "_assembly",
+        "_behind_bytes",
         "_control",
         "_deadline",
         "_drain",
@@ -90,6 +97,8 @@ class Connection(asyncio.Protocol):
         "_is_slow",
         "_kept",
         "_loop",
+        "_owed_until",
+        "_own_bytes",
         "_phase",
         "_pinged",
         "_proof_due",
@@ -122,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._proof_due: float | None = None
         self._ebb: Ebb | None = None
         self._unread_at_ping = self._window_bytes = 0
+        self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._drain: asyncio.Future[None] | None = None
 
     # The socket's side.
@@ -170,7 +180,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Take note that the client reads slower than it is written to."""
         self._is_paused = True
-        waiting = self._transport.get_write_buffer_size()
+        waiting = self._waiting_bytes()
         self._ebb = Ebb(self._unread_bytes(), self._loop.time())
         if waiting > self._around.settings.max_waiting_bytes + RESERVE_BYTES:
             self.close_slow()
@@ -180,20 +190,30 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Take note that the client has caught up."""
         self._is_paused, self._ebb = False, None
+        self._own_bytes = self._behind_bytes = 0
         self._release_drain()
         if self._session is not None:
             self._session.catch_up()
 
     def _fits(self, size: int, *, reserve: int = 0) -> bool:
         """Tell whether ``size`` bytes more may wait; a client for which they may not is slow. Asked while paused."""
-        waiting = self._transport.get_write_buffer_size() + size
+        waiting = self._waiting_bytes() + size
         if waiting > self._around.settings.max_waiting_bytes + reserve:
             self.close_slow()
             return False
+        self._behind_bytes += size
         if self._ebb is not None:
             self._ebb.add(size)
         self._take_note_of(waiting)
         return True
+
+    def _waiting_bytes(self) -> int:
+        """Return how much waits, without what is left of the edge's own large write: the client did not let that wait.
+
+        What was written behind that stands in the buffer behind it, so the rest is in front.
+        """
+        size = self._transport.get_write_buffer_size()
+        return size - max(0, min(self._own_bytes, size - self._behind_bytes))
 
     def _take_note_of(self, waiting: int) -> None:
         """Leave the client out where that is allowed, from half its bound on: the rest is for what it must be given."""
@@ -220,7 +240,10 @@ class Connection(asyncio.Protocol):
 
     async def drained(self) -> None:
         """Wait until the client has read most of what was written to it, or is gone."""
-        if self._is_paused and self._phase is _Phase.OPEN:
+        while not self.takes_more:  # another that waited may have written meanwhile
+            if not self._is_paused:
+                await asyncio.sleep(_LOOK_S)
+                continue
             self._drain = self._drain or self._loop.create_future()
             await asyncio.shield(self._drain)
 
@@ -289,29 +312,36 @@ class Connection(asyncio.Protocol):
         self._unread_at_ping = self._unread_bytes()
 
     def _unread_bytes(self) -> int:
-        """Return how much was written that the client has not acknowledged: in the transport, and in the kernel."""
+        """Return what gets less by each byte that the client acknowledges: more than was ever written, but for those.
+
+        Where that is not known it is what waits in the transport and in the kernel.
+        """
+        acknowledged = self._acknowledged_bytes()
+        return self._outgoing_bytes() if acknowledged == _MANY else _MANY - acknowledged
+
+    def _outgoing_bytes(self) -> int:
         plain = self._transport.get_extra_info("socket")
         return self._transport.get_write_buffer_size() + (0 if plain is None else unacknowledged_bytes(plain))
 
     def _slow_deadline_s(self) -> float:
         """Return within which the client acknowledges something, while no more waits than what a replay writes."""
         deadline_s = self._around.settings.slow_deadline_s
-        is_little = self._transport.get_write_buffer_size() <= 2 * _PACE_BYTES
+        is_little = self._waiting_bytes() <= 2 * _PACE_BYTES
         return deadline_s * patience(self._window_bytes) if is_little else deadline_s
 
     def _give_up(self, now: float) -> None:
         """Close a client that has not answered a ping, unless it has just not come to reading it yet."""
-        unread = self._unread_bytes()
+        unread, outgoing = self._unread_bytes(), self._outgoing_bytes()
         if unread < self._unread_at_ping:
             self._unread_at_ping, self._heard = unread, now - self._around.settings.ping_interval_s
-        elif not unread or now - self._heard >= self._late_answer_s(unread):
+        elif not outgoing or now - self._heard >= self._late_answer_s(outgoing):
             self.close(KEEPALIVE)
 
-    def _late_answer_s(self, unread: int) -> float:
-        """Return the silence that is allowed while so much is unread: longer where the other kernel is alive."""
+    def _late_answer_s(self, outgoing: int) -> float:
+        """Return the silence that is allowed while so much is on its way: longer where the other kernel is alive."""
         settings, plain = self._around.settings, self._transport.get_extra_info("socket")
         other = None if plain is None else peer(plain)
-        is_alive = other is not None and other.answers and other.window_bytes < unread
+        is_alive = other is not None and other.answers and other.window_bytes < outgoing
         return settings.ping_interval_s + settings.ping_timeout_s * (patience(self._window_bytes) if is_alive else 1)
 
     def check_revoked(self) -> None:
@@ -448,9 +478,47 @@ class Connection(asyncio.Protocol):
         return ENVELOPE if self._session is None else self._session.dialect
 
     def write(self, frames: bytes) -> None:
-        """Write finished frames that answer the client, or that it is caught up with: they may use the reserve."""
-        if self._phase is _Phase.OPEN and not (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
-            self._transport.write(frames)
+        """Write finished frames that answer the client, or that it is caught up with: they may use the reserve.
+
+        What is written to a client for which little waits may have any size: it is the edge's own, and counts as
+        nothing that the client lets wait.
+        """
+        if self._phase is not _Phase.OPEN or (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
+            return
+        if not self._is_paused:
+            self._own_bytes, self._behind_bytes = len(frames), 0
+        if self.visitor.is_secure and len(frames) > _KERNEL_BYTES:
+            self._owed_until = self._acknowledged_bytes() + len(frames) - _KERNEL_BYTES
+        self._transport.write(frames)
+        if self._transport.get_write_buffer_size() <= _PACE_BYTES:
+            self._own_bytes = 0
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether little waits for the client, or nothing counts any more."""
+        return self._phase is not _Phase.OPEN or not (self._is_paused or self._is_owed)
+
+    @property
+    def _is_owed(self) -> bool:
+        """Whether more of a large write over TLS is left than the kernel takes: asyncio does not show that buffer."""
+        if self._owed_until and self._acknowledged_bytes() >= self._owed_until:
+            self._owed_until = 0
+        return self._owed_until > 0
+
+    def _acknowledged_bytes(self) -> int:
+        """Return how many bytes the client has acknowledged; as good as all of them where nobody knows."""
+        plain = self._transport.get_extra_info("socket")
+        other = None if plain is None else peer(plain)
+        return _MANY if other is None else other.acknowledged_bytes
+
+    def takes(self, size: int) -> bool:
+        """Tell whether so much that is the edge's own may be written at once."""
+        return size <= _SMALL_BYTES or (not self._is_paused and size <= _PACE_BYTES)
+
+    def recover(self, channel: Channel, position: str) -> None:
+        """Catch up with a room from ``position`` on, at the client's pace; it was taken out of the room for that."""
+        if self._session is not None:
+            self._session.recover(channel, position)
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""

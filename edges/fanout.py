@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from edges.dialects import Dialect
@@ -28,9 +28,10 @@ class Fanout:
 
     """
 
-    __slots__ = ("_corked", "_told", "deliveries")
+    __slots__ = ("_after_pass", "_corked", "_told", "deliveries")
 
-    def __init__(self) -> None:
+    def __init__(self, after_pass: "Callable[[Room], None] | None" = None) -> None:
+        self._after_pass = after_pass or self.flush
         self._corked: list[Member] = []
         self._told: set[str] = set()
         self.deliveries = 0
@@ -93,7 +94,7 @@ class Fanout:
             asyncio.get_running_loop().call_soon(self._write_slices, room, present, rest, frames, count)
         else:
             room.end_pass()
-            self.flush(room)
+            self._after_pass(room)
         self.uncork()
 
     def uncork(self) -> None:

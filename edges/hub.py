@@ -88,7 +88,7 @@ class Hub:
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
-        self._fanout = Fanout()
+        self._fanout = Fanout(self._write_waiting)
         self._occupied = 0
         self._lines = self._dropped = self._gaps = self._repaired = 0
 
@@ -344,8 +344,20 @@ class Hub:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
     def _write_waiting(self, room: Room) -> None:
+        """Write what a room lacked; to those for whom it is much, at their own pace, and read from the log again."""
+        behind, at = [] if room.passes else self._behind(room), room.position
+        for member in behind:
+            self.leave(room.channel, member)
         self._fanout.flush(room)
         self._fanout.uncork()
+        for member in behind:
+            member.recover(room.channel, at or BEGINNING)
+
+    def _behind(self, room: Room) -> list[Member]:
+        if room.channel.retention.kind != "history":
+            return []
+        size = sum(len(item) for item in room.waiting if isinstance(item, bytes))
+        return [member for members in room.members.values() for member in members if not member.takes(size)]
 
     # Handing on.
 

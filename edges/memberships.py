@@ -61,6 +61,10 @@ class Reader(Member, Protocol):
     async def drained(self) -> None:
         """Wait until most of what was written has left."""
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether little waits to be read."""
+
     def close_slow(self) -> None:
         """Be closed as too slow."""
 
@@ -167,11 +171,13 @@ class Memberships:
     # Joining.
 
     def join(self, channel: Channel, answer: Callable[[Room], None]) -> bool:
-        """Join a room if it is open, and tell whether it was.
+        """Join a room if it is open, and tell whether it was; not one whose latest event has to wait for the client.
 
         Nothing comes in between: the answer, whatever follows that, the latest event, live events.
         """
         was_in = channel in self
+        if channel.retention.kind == "latest" and not was_in and not self._reader.takes_more:
+            return False
         room = None if self._has_ended else self._hub.join_now(channel, self._reader)
         if room is None:
             return False
@@ -190,6 +196,9 @@ class Memberships:
 
         """
         await self._hub.open(channel)
+        while channel.retention.kind == "latest" and not self._reader.takes_more:  # a large one, behind large ones
+            await self._reader.drained()
+            await self._hub.open(channel)
 
     def switch(self, channel: Channel, answer: Callable[[Room], None]) -> None:
         """Go to one room, which is open, and leave the others."""

@@ -152,7 +152,15 @@ class Ask:
         return self.name
 
 
-Command: TypeAlias = Subscribe | Leave | Switch | Authenticate | Ping | Ask
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Catch up with what rooms lacked: the edge's own, in its turn among the client's."""
+
+    verb: ClassVar = "recover"
+    reply_to: ClassVar = None
+
+
+Command: TypeAlias = Subscribe | Leave | Switch | Authenticate | Ping | Ask | Recover
 
 
 # To a client.

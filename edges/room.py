@@ -41,6 +41,12 @@ class Member(Hashable, Protocol):
     def uncork(self) -> None:
         """Write what was kept, in one piece."""
 
+    def takes(self, size: int) -> bool:
+        """Tell whether so much of what the room lacked may be written to the member at once."""
+
+    def recover(self, channel: Channel, position: str) -> None:
+        """Catch up from ``position`` on at the member's own pace, and join the room again; it has left for that."""
+
     def fail(self) -> None:
         """Be closed, and come back for what a bug of ours kept from the member."""
 
@@ -422,6 +428,11 @@ class Room:
         self._positions.add(position)
         if len(self._given) > RECENT_LINES:
             self._positions.discard(self._given.popleft())
+
+    @property
+    def waiting(self) -> Sequence[Item]:
+        """What waits to be written."""
+        return self._waiting
 
     def take(self) -> list[Item]:
         """Return what waits, and let nothing wait."""

@@ -5,6 +5,7 @@ that must wait is under way.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from bus.channel import Channel
 from bus.errors import BusError
+from bus.replay import Replay, Since
 from edges import replies
 from edges.admission import Admission
 from edges.commands import Commands
@@ -20,6 +22,7 @@ from edges.door import Visitor
 from edges.inbox import Inbox, Item, Source
 from edges.limits import Patience, TokenBucket
 from edges.memberships import Memberships, Reader
+from edges.pacing import Pacing
 from edges.protocol import (
     ABUSE,
     AT_CAPACITY,
@@ -35,6 +38,7 @@ from edges.protocol import (
     Notice,
     Ping,
     Pong,
+    Recover,
     Refusal,
     Refused,
     Reply,
@@ -127,7 +131,14 @@ class Session:
         needs_token = speaker.visitor.needs_token
         self._admission = Admission(around.gate, around.access, around.settings, now, needs_token=needs_token)
         self._has_place = not self._admission.is_locked
-        self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run)
+        pacing = Pacing(
+            speaker,
+            around.hub.turns,
+            at_once_bytes=around.settings.max_waiting_bytes // 2,
+            network=self._memberships.network,
+        )
+        self._commands = Commands(around, self._memberships, self._admission, self._answer, self._run, pacing)
+        self._lacking: dict[str, tuple[Channel, str]] = {}
 
     @property
     def rooms(self) -> Mapping[str, Channel]:
@@ -170,6 +181,13 @@ class Session:
     def catch_up(self) -> None:
         """Take note that little waits for the client any more."""
         self._memberships.catch_up()
+
+    def recover(self, channel: Channel, position: str) -> None:
+        """Catch up with a room that the client was taken out of, from ``position`` on; one room after another."""
+        is_begun = bool(self._lacking)
+        self._lacking[channel.redis] = channel, position
+        if not is_begun:
+            self._inbox.put(Recover())
 
     def check_kept(self) -> None:
         """Close a client for which rooms that leave it out keep too much."""
@@ -314,6 +332,32 @@ class Session:
                 self._run(self._switch(command), "subscribe")
             case Ask():
                 self._commands.ask(command)
+            case Recover():
+                self._run(self._recover(), command.verb, is_long=True)
+
+    async def _recover(self) -> None:
+        """Catch up with what rooms lacked; what cannot be had now is tried again, unless the client has left."""
+        while self._lacking and not self._has_ended:
+            channel, position = self._lacking[next(iter(self._lacking))]
+            await self._speaker.drained()
+            try:
+                if channel in self._memberships:
+                    say = functools.partial(self._tell_gap, channel, position)
+                    await self._memberships.resume(channel, Since(position), say)
+            except BusError:
+                await asyncio.sleep(_ENTER_RETRY_S)
+                continue
+            except Exception:
+                self._lacking.clear()
+                self._speaker.fail()
+                raise
+            del self._lacking[channel.redis]
+
+    def _tell_gap(self, channel: Channel, position: str, replay: Replay) -> None:
+        """Tell what cannot be had of what a room lacked."""
+        if replay.reason is not None:
+            end = replay.lines[0].position if replay.lines else replay.position
+            self.notify(Notice("room.gap", {"from": position, "to": end, "reason": replay.reason}, channel.name))
 
     def _greet_flat(self, *, may_enter: bool = True) -> None:
         """Welcome a flat client, and put it into the first room unless it asks for another."""

@@ -131,6 +131,12 @@ class Member:
 
     def uncork(self) -> None: ...
 
+    def takes(self, size: int) -> bool:
+        return size >= 0
+
+    def recover(self, channel: Channel, position: str) -> None:
+        raise AssertionError("it takes all")
+
     def fail(self) -> None: ...
 
     @property

@@ -129,6 +129,16 @@ class Peer:
 
     def uncork(self) -> None: ...
 
+    @property
+    def takes_more(self) -> bool:
+        return True
+
+    def takes(self, size: int) -> bool:
+        return size >= 0
+
+    def recover(self, channel: Channel, position: str) -> None:
+        raise AssertionError("it takes all")
+
     def fail(self) -> None: ...
 
     def close(self, code: CloseCode) -> None:

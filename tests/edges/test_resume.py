@@ -425,7 +425,7 @@ async def test_stop_in_the_middle_of_a_read_leaves_nothing(
     client = await welcomed(edge, open_client)
     hub, never = edge._hub, asyncio.Event()  # noqa: SLF001 (a log that does not answer)
 
-    async def hang(*_: object) -> None:
+    async def hang(*_: object, **__: object) -> None:
         await never.wait()
 
     monkeypatch.setattr(hub._log, "tail", hang)  # noqa: SLF001
