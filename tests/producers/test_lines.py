@@ -181,6 +181,7 @@ async def test_very_many_events_leave_the_loop_to_others(
     monkeypatch.setattr("producers.producer.compose", counted)
     async with Producer(broker_url) as producer:
         watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)  # it has begun
         published = await producer.publish_all([case(run_id, number) for number in range(20_000)])
         watching.cancel()
         await asyncio.wait([watching])
