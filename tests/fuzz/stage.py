@@ -12,6 +12,7 @@ from bus.channel import Channel
 from bus.errors import BusUnavailable
 from bus.log import Head, History, Log
 from bus.position import BEGINNING, no_log
+from bus.reading import Reading
 from bus.replay import Tail
 from bus.service import Service
 from bus.subscriber import Subscriber, SubscriberStatistics
@@ -54,7 +55,7 @@ class Bus:
         await self._answered()
         return [Head(None if it.retention.kind == "live" else no_log(1), None) for it in channels]
 
-    async def tail(self, channel: Channel, *, limit_events: int) -> Tail:
+    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
         await self._answered()
         return Tail(1, 0, (), None, None, BEGINNING, is_cut=False)
 
