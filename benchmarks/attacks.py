@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -22,7 +23,7 @@ from redis import Redis
 from websockets.frames import Frame, Opcode
 
 from bus.channel import Channel
-from bus.envelope import envelope
+from bus.envelope import envelope, splice
 from bus.log import Entry
 from producers.services.akosha import PATTERNS
 
@@ -30,6 +31,8 @@ __all__ = ["CASES", "SECRET", "Aim", "Case", "Stranger", "token"]
 
 SECRET: Final = "a secret of the benchmark, long enough for HS256"  # noqa: S105 (of an edge that ends with the run)
 _MESSAGE_BYTES: Final = 64_000
+_LACKING: Final = 187
+"""Events of 16 KB: three megabytes."""
 _REQUIRED: Final = ("auth_required=true",)
 
 
@@ -319,6 +322,46 @@ def _lasts(aim: Aim) -> str:
     return f"{replays} subscriptions with last=1"
 
 
+def _repairs(aim: Aim) -> str:
+    """Have a room of five lack three megabytes, as if the link had been away, again and again; all of them read."""
+    repairs = 0
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(Redis.from_url(aim.redis_url))
+        pool = stack.enter_context(ThreadPoolExecutor(5))
+        members = [stack.enter_context(Stranger(aim.port)) for _ in range(5)]
+        previous, rounds = "0-0", 0
+        for member in members:
+            member.ask("subscribe", channel="patterns")
+            while (member.message() or {}).get("type") != "response":
+                pass
+        for rounds, _ in enumerate(aim.beats(0.5), 1):
+            last = rounds * _LACKING
+            for number in range(last - _LACKING, last):
+                previous, line = _append(redis, number + 1, previous)
+            redis.publish(PATTERNS.fill().redis, line)
+            repairs += sum(pool.map(_has_all, members, itertools.repeat(last)))
+    return f"{repairs} repairs of 3 MB whole at their members, of {rounds * 5}"
+
+
+def _append(redis: "Redis", number: int, previous: str) -> tuple[str, bytes]:
+    """Append an event that nobody is sent; return its position, and the line that would have been."""
+    channel = PATTERNS.fill()
+    data = {"pattern_id": "p", "number": number, "text": "x" * 16_000}
+    line = orjson.dumps(envelope("event", event="pattern.detected", data=data, room=channel.name))
+    fields: Any = {"previous": previous, "id": str(number), "event": "pattern.detected", "line": line}
+    position: Any = redis.xadd(channel.log_key, fields, maxlen=1_000)
+    return position.decode(), splice(line, position.decode(), previous)
+
+
+def _has_all(member: Stranger, last: int) -> bool:
+    """Read up to the last event; tell whether each came behind the one before it."""
+    numbers = [0]
+    with contextlib.suppress(OSError):
+        while numbers[-1] != last and (message := member.message()) is not None:
+            numbers += [message["data"]["number"]] if message["event"] == "pattern.detected" else []
+    return numbers[1:] == list(range(last - _LACKING + 1, last + 1))
+
+
 def _patterns(size: int, count: int = 1_000) -> Callable[[], list[Entry]]:
     return lambda: _entries(PATTERNS.fill(), count, {"pattern_id": "p", "text": "x" * size})
 
@@ -360,6 +403,7 @@ CASES: Final[dict[str, Case]] = {
     "questions": Case("get_patterns over 1,000 events of 500 bytes", _asks(30, limit=1_000), stored=_patterns(500)),
     "nested": Case("get_patterns over 64 events of [[],…]", _asks(1, limit=1_000), stored=_brackets),
     "answers": Case("answers of 2 MB to a client that reads at once", _asks(2, limit=1_000), stored=_patterns(2_000)),
+    "repairs": Case("3 MB that a room of five lacked, all of whom read", _repairs),
     "lasts": Case("last=1 of a log of 40 MB, by 16 clients", _lasts, stored=_patterns(200_000, 200)),
     "revoked": Case("revocations with 200,000 known", _revokes, has_keys=True, prepare=_know_many),
 }
