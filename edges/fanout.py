@@ -30,7 +30,7 @@ class Fanout:
 
     __slots__ = ("_after_pass", "_corked", "_told", "deliveries")
 
-    def __init__(self, after_pass: "Callable[[Room], None] | None" = None) -> None:
+    def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
         self._corked: list[Member] = []
         self._told: set[str] = set()

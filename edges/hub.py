@@ -343,8 +343,8 @@ class Hub:
     def _logged_rooms(self) -> list[Room]:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
-    def _write_waiting(self, room: Room) -> None:
-        """Write what a room lacked; to those for whom it is much, at their own pace, and read from the log again."""
+    def _write_waiting(self, room: Room) -> bool:
+        """Write what a room lacked; tell whether there are members for whom it is much: they catch up by themselves."""
         behind, at = [] if room.passes else self._behind(room), room.position
         for member in behind:
             self.leave(room.channel, member)
@@ -352,6 +352,7 @@ class Hub:
         self._fanout.uncork()
         for member in behind:
             member.recover(room.channel, at or BEGINNING)
+        return bool(behind)
 
     def _behind(self, room: Room) -> list[Member]:
         if room.channel.retention.kind != "history":

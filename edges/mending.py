@@ -33,13 +33,13 @@ class Mending:
     Args:
         log: tells where logs end.
         tails: reads them.
-        write: writes what waits in a room to its members.
+        write: writes what waits in a room to its members; tells whether some of them catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
 
     """
 
     def __init__(
-        self, log: Log, tails: Tails, write: Callable[[Room], None], barrier: Callable[[Channel], Awaitable[None]]
+        self, log: Log, tails: Tails, write: Callable[[Room], bool], barrier: Callable[[Channel], Awaitable[None]]
     ) -> None:
         self._log, self._tails, self._write, self._barrier = log, tails, write, barrier
         self._subscriber: Subscriber | None = None
@@ -114,7 +114,8 @@ class Mending:
                 continue
             replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
             room.mend(replay, now_ms=tail.now_ms, birth_ms=tail.birth_ms)
-            self._write(room)
+            if self._write(room):
+                self._tails.keep(room.channel, tail)
         with suppress(BusUnavailable):  # the next comparison owes it still
             await self._mark(room)
 

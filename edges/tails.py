@@ -11,6 +11,9 @@ from bus.replay import REPLAY_EVENTS, Last, Replay, Since, Start, Tail
 __all__ = ["Tails"]
 
 _FRESH_S: Final = 1.0
+_KEPT: Final = 16
+_KEPT_S: Final = 10.0
+"""For the members of rooms that were mended, while rooms are being compared: over a narrow path that takes long."""
 _READS_AT_ONCE: Final = 16
 """So that others, such as the probe, have their turn on the connection while many rooms are read."""
 
@@ -27,6 +30,7 @@ class Tails:
         self._log = log
         self._reads: dict[tuple[str, int], asyncio.Task[Tail]] = {}
         self._done: dict[str, tuple[float, Tail]] = {}
+        self._kept: dict[str, tuple[float, Tail]] = {}
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self.count = 0
 
@@ -43,8 +47,7 @@ class Tails:
             BusError: Redis refused to.
 
         """
-        read_at, tail = self._done.get(channel.redis, (0.0, None))
-        if isinstance(start, Since) and tail is not None and asyncio.get_running_loop().time() - read_at < _FRESH_S:
+        for tail in self._at_hand(channel) if isinstance(start, Since) else ():
             replay = tail.replay(start)
             if replay.reason is None:
                 return replay
@@ -55,6 +58,16 @@ class Tails:
             if replay.reason is None:
                 return replay
         return (await self._read(channel, count, after=under_way)).replay(start)
+
+    def _at_hand(self, channel: Channel) -> list[Tail]:
+        now, name = asyncio.get_running_loop().time(), channel.redis
+        found = ((self._done.get(name), _FRESH_S), (self._kept.get(name), _KEPT_S))
+        return [read[1] for read, fresh_s in found if read is not None and now - read[0] < fresh_s]
+
+    def keep(self, channel: Channel, tail: Tail) -> None:
+        """Keep what a room was mended with for those of its members that catch up by themselves; a few rooms' only."""
+        if len(self._kept) < _KEPT or channel.redis in self._kept:
+            self._kept[channel.redis] = (asyncio.get_running_loop().time(), tail)
 
     async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
         """Read the end of a log, and share it with nobody; ``reading`` has what an attempt before had read.
@@ -87,8 +100,10 @@ class Tails:
     def forget(self) -> None:
         """Let go of every tail: Redis may be another one now."""
         self._done.clear()
+        self._kept.clear()
 
     def forget_stale(self) -> None:
         """Let go of tails that are no longer fresh. Called now and then by the edge."""
         now = asyncio.get_running_loop().time()
         self._done = {name: (at, tail) for name, (at, tail) in self._done.items() if now - at < _FRESH_S}
+        self._kept = {name: (at, tail) for name, (at, tail) in self._kept.items() if now - at < _KEPT_S}

@@ -143,3 +143,19 @@ async def test_forgotten_tail_is_read_anew(tails: Tails, store: Store) -> None:
     await tails.replay(X, Since("1-1"))
     tails.forget_stale()
     assert len(store.read) == 2
+
+
+async def test_kept_tail_serves_members_that_catch_up(tails: Tails, store: Store) -> None:
+    """What a room was mended with is not read again for each of its members; of a few rooms that is kept."""
+    tail = await tails.read(X)
+    tails.keep(X, tail)
+    for channel in (Channel(f"workflow:{number}", f"workflow:{number}") for number in range(15)):
+        tails.keep(channel, tail)
+    tails.keep(Y, tail)
+    assert len((await tails.replay(X, Since("1-1"))).lines) == 2
+    assert store.read == ["workflow:x"]
+    await tails.replay(Y, Since("1-1"))
+    assert store.read == ["workflow:x", "workflow:y"]
+    tails.forget()
+    await tails.replay(X, Since("1-1"))
+    assert store.read == ["workflow:x", "workflow:y", "workflow:x"]
