@@ -42,6 +42,8 @@ class Findings:
         doubled: what came twice, at a client or in a log.
         refused: attempts of clients to connect that failed; ``retries``: the same of a balancer.
         returned: times that a client came back; ``returned_per_s``: in the busiest second.
+        closed: connections that an edge ended.
+        prompt_s: what 99 of 100 events took to those clients that nobody may delay.
         whole_s: from the end of the fault until no client lacked anything.
         broken: promises that did not hold.
 
@@ -58,6 +60,8 @@ class Findings:
     retries: int = 0
     returned: int = 0
     returned_per_s: int = 0
+    closed: int = 0
+    prompt_s: float = 0.0
     whole_s: float = 0.0
     broken: list[Broken] = field(default_factory=list)
 
@@ -95,6 +99,7 @@ class _Checker:
             self._check_log(snapshot, ranks)
         self._check_readiness()
         self._check_comings()
+        self._check_promptness(transcripts)
         self._check_demands()
         self._found.broken = [Broken(it, times, self._examples[it]) for it, times in sorted(self._times.items())]
         return self._found
@@ -280,12 +285,30 @@ class _Checker:
         demands, found = self._evidence.demands, comings(self._evidence.clients)
         self._found.refused, self._found.returned = len(found.refusals), found.returned
         self._found.returned_per_s, self._found.retries = found.busiest, self._evidence.retries
+        self._found.closed = len(found.closes)
+        if demands.no_closes and found.closes:
+            self._break("staying", f"closed: {found.closes[0]}", len(found.closes))
         if demands.no_refusals and found.refusals:
             self._break("leaving", f"refused: {found.refusals[0]}", len(found.refusals))
         if demands.no_refusals and self._evidence.retries:
             self._break("leaving", "the balancer took an edge for ready that was gone", self._evidence.retries)
         if demands.returns_per_s is not None and found.busiest > demands.returns_per_s:
             self._break("leaving", f"{found.busiest} clients came back within one second")
+
+    def _check_promptness(self, transcripts: Iterable[tuple[str, str, Sequence[Item]]]) -> None:
+        """See that what one client is slow at costs others no time: 99 of 100 of their events come soon."""
+        demands = self._evidence.demands
+        delays = [
+            item.at_s - attempt.ended_s
+            for who, room, items in transcripts
+            for item in (items if who in demands.prompt else ())
+            if isinstance(item, Got) and (attempt := self._attempts.get((room, -1 if item.n is None else item.n)))
+        ]
+        if not delays:
+            return
+        self._found.prompt_s = max(0.0, sorted(delays)[len(delays) * 99 // 100])
+        if self._found.prompt_s > demands.prompt_s:
+            self._break("P5", f"one of 100 events took others {self._found.prompt_s:.3f} s and more")
 
     def _check_demands(self) -> None:
         demands, healed_s = self._evidence.demands, self._evidence.healed_s

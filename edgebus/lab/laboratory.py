@@ -50,6 +50,8 @@ def _shown(data: dict[str, Any]) -> dict[str, Any]:
         "balancer_retries": "retries",
         "returned": "returned",
         "peak_returns_per_second": "returned_per_s",
+        "closed_by_edges": "closed",
+        "seconds_until_prompt": "prompt_s",
         "seconds_until_whole": "whole_s",
         "broken": "broken",
     }

@@ -4,15 +4,11 @@ import asyncio
 import json
 import random
 from collections.abc import Sequence
-from typing import Any, Final, Self, cast
-from urllib.parse import urlsplit
-
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.uri import parse_uri
+from typing import Any, Final, Self
 
 from bus.tasks import end
 from edgebus.lab.records import ClientLog, Mark
+from edgebus.lab.wire import Wire, dial
 
 __all__ = ["Listener"]
 
@@ -33,6 +29,7 @@ class Listener:
         log: what it saw.
         have: numbers of the events that came, by room; ``told``: rooms in which something was told as missing.
         since_s: when it was first in a room; what is published after that is owed to it.
+        bytes_per_s: how fast connections that are opened from now on are read; None: as fast as bytes come.
 
     """
 
@@ -42,12 +39,13 @@ class Listener:
         self.told: set[str] = set()
         self.since_s: dict[str, float] = {}
         self.joined: set[str] = set()
+        self.bytes_per_s: float | None = None
         self._urls, self._positions = list(urls), dict.fromkeys(rooms, "")
         self._is_resting = asyncio.Event()
         self._is_resting.set()
         self._turn = 0
         self._back_at_s: float | None = None
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -59,6 +57,7 @@ class Listener:
     async def __aexit__(self, *exc_info: object) -> None:
         """End, without a closing handshake."""
         if self._task is not None:
+            self._mark("left")
             await end([self._task])
 
     @property
@@ -70,7 +69,14 @@ class Listener:
         """Go away, and stay away until ``come_back``."""
         self._is_resting.clear()
         if self._wire is not None:
+            self._mark("left")
             self._wire.abort()
+
+    def hurry(self) -> None:
+        """Read as fast as bytes come, from now on."""
+        self.bytes_per_s = None
+        if self._wire is not None:
+            self._wire.hurry()
 
     def come_back(self) -> None:
         """Connect again, and resume where it left off."""
@@ -97,10 +103,8 @@ class Listener:
         return max(0.0, advised_s - self._loop.time())
 
     async def _visit(self, url: str) -> None:
-        target = urlsplit(url)
         async with asyncio.timeout(_OPEN_DEADLINE_S):
-            _, wire = await self._loop.create_connection(lambda: _Wire(url, self), "127.0.0.1", target.port or 0)
-        self._wire = wire
+            wire = self._wire = await dial(url, self.take, bytes_per_s=self.bytes_per_s)
         try:
             async with asyncio.timeout(_OPEN_DEADLINE_S):
                 await wire.opened
@@ -111,7 +115,7 @@ class Listener:
         finally:
             self._wire = None
             wire.abort()
-            self._mark("closed")
+            self._mark("closed", wire.farewell)
 
     def _subscribe(self, room: str) -> None:
         data = {"channel": room}
@@ -143,7 +147,7 @@ class Listener:
             case _:
                 pass
 
-    def _subscribe_again(self, wire: "_Wire | None", room: str) -> None:
+    def _subscribe_again(self, wire: Wire | None, room: str) -> None:
         if wire is self._wire and room not in self.joined:
             self._subscribe(room)
 
@@ -157,61 +161,3 @@ class Listener:
 
     def _mark(self, kind: Any, text: bytes = b"") -> None:
         self.log.marks.append(Mark(self._loop.time(), kind, text))
-
-
-class _Wire(asyncio.Protocol):
-    """One WebSocket connection around the Sans-I/O protocol."""
-
-    def __init__(self, url: str, listener: Listener) -> None:
-        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
-        self._listener = listener
-        self._transport: asyncio.Transport | None = None
-        loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._protocol.send_request(self._protocol.connect())
-        self._flush()
-
-    def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                if event.opcode is Opcode.TEXT:
-                    self._listener.take(bytes(event.data))
-            elif not self.opened.done():
-                self._answered()
-        self._flush()
-
-    def _answered(self) -> None:
-        refused = self._protocol.handshake_exc
-        if refused is None:
-            self.opened.set_result(None)
-        else:
-            self.opened.set_exception(ConnectionRefusedError(str(refused)))
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.opened.done():
-            self.opened.set_exception(ConnectionResetError("the edge dropped the connection"))
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    def send(self, text: bytes) -> None:
-        self._protocol.send_text(text)
-        self._flush()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _flush(self) -> None:
-        for data in self._protocol.data_to_send():
-            if self._transport is not None and data:
-                self._transport.write(data)
-            elif self._transport is not None:
-                self._transport.close()

@@ -37,11 +37,12 @@ class Attempt:
 class Mark:
     """One thing that happened at a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` come.
 
-    ``refused`` is an attempt to connect that failed, with what it failed with.
+    ``refused`` is an attempt to connect that failed, with what it failed with. ``left`` is told before a connection is
+    ``closed`` that the client ended itself; of another one the text is what the edge said.
     """
 
     at_s: float
-    kind: Literal["opened", "closed", "refused", "sent", "frame"]
+    kind: Literal["opened", "left", "closed", "refused", "sent", "frame"]
     text: bytes = b""
 
 
@@ -111,6 +112,8 @@ class Demands:
         keeps_connections: clients stay connected while Redis is away.
         no_refusals: no attempt to connect may fail, neither a client's nor a balancer's.
         returns_per_s: at most so many clients may come back within any second; None: as many as like.
+        no_closes: no edge may end a connection; a client may leave by itself.
+        prompt: names of clients that nobody may delay; ``prompt_s`` is what 99 of 100 events for them may take.
 
     """
 
@@ -120,6 +123,9 @@ class Demands:
     keeps_connections: bool = False
     no_refusals: bool = False
     returns_per_s: float | None = None
+    no_closes: bool = False
+    prompt: frozenset[str] = frozenset()
+    prompt_s: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,3 +220,29 @@ def test_demands_of_a_scenario_are_judged() -> None:
     ready = (Sample(32.0, "edge", "/readyz", 200),)
     stays = evidence(left, away=away, samples=ready, demands=Demands(keeps_connections=True))
     assert promises(stays) == ["P7"]
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "names", "found"), [(0.5, {"other"}, []), (2.0, {"other"}, ["P5"]), (2.0, {"client"}, [])]
+)
+def test_delay_of_others_is_found(delay_s: float, names: set[str], found: list[str]) -> None:
+    """Events that come late to a client that nobody may delay break P5; to the slow one itself they may."""
+    late = ClientLog("other", [joined(), *(frame(n, at_s=10.1 + n + delay_s) for n in range(EVENTS))])
+    record = evidence(demands=Demands(prompt=frozenset(names), prompt_s=1.0))
+    assert promises(replace(record, clients=(record.clients[0], late))) == found
+
+
+@pytest.mark.parametrize(("before", "found"), [([], ["staying"]), ([Mark(29.0, "left")], [])])
+def test_connection_that_an_edge_ends_is_found(before: list[Mark], found: list[str]) -> None:
+    """Where no edge may end a connection, one that ended breaks that, unless the client left by itself."""
+    marks = [
+        Mark(0.5, "opened"),
+        joined(),
+        *(frame(n) for n in range(EVENTS)),
+        *before,
+        Mark(30.0, "closed", b"3008 slow"),
+    ]
+    record = evidence(marks, demands=Demands(no_closes=True))
+    assert promises(record) == found
+    assert check(record).closed == len(found)
+    assert promises(replace(record, demands=Demands())) == []
