@@ -257,18 +257,16 @@ class EdgeProcess:
             self._child.process.stdout.close()
 
 
-def edge_here(redis_url: str, *, probe_interval_s: float = PROBE_INTERVAL_S) -> Edge:
+def edge_here(redis_url: str, **settings: Any) -> Edge:
     """Return an edge to run in this process."""
-    return Edge(
-        SERVICE,
-        EdgeSettings(
-            port=0,
-            redis_url=redis_url,
-            max_connections=_CONNECTIONS,
-            probe_interval_s=probe_interval_s,
-            close_timeout_s=0.5,
-        ),
-    )
+    usual: dict[str, Any] = {
+        "port": 0,
+        "redis_url": redis_url,
+        "max_connections": _CONNECTIONS,
+        "probe_interval_s": PROBE_INTERVAL_S,
+        "close_timeout_s": 0.5,
+    }
+    return Edge(SERVICE, EdgeSettings(**{**usual, **settings}))
 
 
 async def get_status(port: int, path: str, at_s: float) -> Sample:

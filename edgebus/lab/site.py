@@ -111,9 +111,9 @@ class Site:
         """Start a proxy to a port."""
         return await self._stack.enter_async_context(Proxy(port))
 
-    async def edge(self, redis_url: str, *, probe_interval_s: float = PROBE_INTERVAL_S) -> str:
+    async def edge(self, redis_url: str, **settings: object) -> str:
         """Start an edge in this process; return where clients connect."""
-        edge = edge_here(redis_url, probe_interval_s=probe_interval_s)
+        edge = edge_here(redis_url, **settings)
         await self._stack.enter_async_context(edge)
         self._edges.append(edge)
         watch = asyncio.create_task(self._watch(edge), name=f"watch of edge {edge.port}")

@@ -17,6 +17,7 @@ from edgebus.lab import servers
 from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.site import Size
+from edges.connection import Connection
 from edges.hub import Hub
 from edges.room import Room
 from tests.lab.runs import run_all, told
@@ -119,6 +120,17 @@ def without_sparing(patch: Patch) -> None:
     patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected", "sparing"])
 
 
+def without_pacing(patch: Patch) -> None:
+    """What a room lacked is written at once to whoever is in it, however much that is."""
+    patch.setattr(Connection, "takes", lambda *_: True)
+
+
+def without_kernel(patch: Patch) -> None:
+    """What the kernel knows of a client's reading is not asked for; asyncio's buffer alone tells."""
+    patch.setattr("edges.connection.peer", lambda _: None)
+    patch.setattr("edges.connection.unacknowledged_bytes", lambda _: 0)
+
+
 CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
     without_drain: ("rolling-restart",),
@@ -138,6 +150,8 @@ CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_keeping: ("idle-expiry",),
     without_guard: ("odd-redis",),
     without_sparing: ("descriptors",),
+    without_pacing: ("large-repair",),
+    without_kernel: ("slow-reader",),
 }
 EXPECTED = {
     "edge-kill": "P3",
@@ -160,6 +174,8 @@ EXPECTED = {
     "idle-expiry": "P3",
     "odd-redis": "P7",
     "descriptors": "P3",
+    "large-repair": "staying",
+    "slow-reader": "staying",
 }
 
 

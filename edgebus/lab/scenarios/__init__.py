@@ -12,6 +12,7 @@ from edgebus.lab.scenarios.brokers import (
     redis_restart_empty,
     slow_redis,
 )
+from edgebus.lab.scenarios.bulk import large_repair, slow_reader
 from edgebus.lab.scenarios.clients import client_flap, edge_kill, edge_restart_all
 from edgebus.lab.scenarios.failover import failover_lag, failover_lag_clock_behind, sentinel_failover
 from edgebus.lab.scenarios.hardships import descriptors, odd_redis
@@ -57,6 +58,8 @@ _ALL: Final = (
     idle_expiry,
     odd_redis,
     descriptors,
+    large_repair,
+    slow_reader,
 )
 
 SCENARIOS: Final = {name: Scenario(name, run) for run in _ALL if (name := run.__name__.replace("_", "-"))}
