@@ -28,11 +28,11 @@ import orjson
 import uvloop
 
 from benchmarks.crowd import Crowd, LoadError, frame_of
+from bus.broker.child import Child, spawn_bound
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
-from bus.child import Child, spawn_bound
-from bus.embedded import EmbeddedBroker
 from bus.envelope import envelope, splice
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from bus.position import BEGINNING
 from producers.services.mahavishnu import WORKFLOW
 

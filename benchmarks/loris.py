@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 from benchmarks.crowd import LoadError
 from benchmarks.fanout import allow_files, bounded
 from benchmarks.slow import counters, memory_mb, servers
-from bus.child import spawn_bound
+from bus.broker.child import spawn_bound
 
 _HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 _FILES_BESIDE = 200

@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from bus.appending import SCRIPT, Entry
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Family
-from bus.embedded import EmbeddedBroker
 from bus.envelope import compose
 from bus.event import Event
-from bus.log import Log
+from bus.log.appending import SCRIPT, Entry
+from bus.log.log import Log
 from producers import OutboxSettings, Producer
 
 ROOM: Final = Family("bench:{room}")

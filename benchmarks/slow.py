@@ -32,10 +32,10 @@ from websockets.frames import Frame, Opcode
 from benchmarks.crowd import LoadError, frame_of
 from benchmarks.fanout import allow_files, bounded, cores, start
 from benchmarks.limited_edge import CHANNELS
-from bus.child import Child
-from bus.embedded import EmbeddedBroker
+from bus.broker.child import Child
+from bus.broker.embedded import EmbeddedBroker
 from bus.envelope import envelope, splice
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from bus.position import BEGINNING
 
 _BUFFER_BYTES = 1024 * 1024

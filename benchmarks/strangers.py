@@ -32,10 +32,10 @@ from benchmarks.attacks import CASES, SECRET, Aim, Case, Stranger, token
 from benchmarks.crowd import LoadError
 from benchmarks.fanout import allow_files, bounded, cores, is_ready, start
 from benchmarks.slow import memory_mb
-from bus.child import Child, spawn_bound
-from bus.embedded import EmbeddedBroker
+from bus.broker.child import Child, spawn_bound
+from bus.broker.embedded import EmbeddedBroker
 from bus.envelope import envelope
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from producers.services.akosha import METRICS
 
 _ROOT: Final = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
+from bus.log.replay import SinceTime, parse_since
 from bus.position import Step, is_position, step, went_back
-from bus.replay import SinceTime, parse_since
 from clients.values import Cause, Gap, Interrupted, Received, Recovered, Value
 from clients.wire import milliseconds
 
@@ -27,7 +27,7 @@ __all__ = ["LEAST_LIMIT", "Follower", "Phase"]
 LEAST_LIMIT: Final = 16
 """Below this a room that was left for slowness would hardly get on: each return costs a value of its own."""
 _RECENT: Final = 4_096
-"""Positions to know an event again by: some replays' worth (``bus.replay``)."""
+"""Positions to know an event again by: some replays' worth (``bus.log.replay``)."""
 
 
 class Phase(Enum):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bus.acl import is_shared
 from bus.channel import Channel
 from bus.errors import ChannelError, EventError, ServiceNotFound
 from bus.event import Event
+from bus.redis.acl import is_shared
 from bus.service import Service
 from edgebus.mistakes import mistake
 from producers.services import NAMES, load

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bus.address import check_url, default_url, read_url
+from bus.redis.address import check_url, default_url, read_url
 from edgebus import __version__
 from edgebus.terminal import Exit, exit_with, exits, show, show_json
 
@@ -150,7 +150,7 @@ def cert(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Make a certificate for wss on this machine, with its key and the authority that clients must trust."""
-    from edgebus import certificates
+    from edgebus.commands import certificates
 
     if not dev:
         exit_with(
@@ -170,8 +170,8 @@ def publish(
     as_json: JsonOption = False,
 ) -> None:
     """Validate an event and publish it on the channels that follow from its model."""
-    from edgebus import events
     from edgebus.catalogue import all_services, find_event
+    from edgebus.commands import events
     from edgebus.run import run
 
     with exits():
@@ -195,8 +195,8 @@ def listen(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a client of the edge sees on some channels."""
-    from edgebus import listening
     from edgebus.catalogue import all_services, find_channel
+    from edgebus.commands import listening
     from edgebus.run import run
 
     with exits():
@@ -225,8 +225,8 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show what Redis holds of a channel's past, oldest first."""
-    from edgebus import events
     from edgebus.catalogue import all_services, find_channel
+    from edgebus.commands import events
     from edgebus.run import run
 
     with exits():
@@ -250,8 +250,8 @@ def acl(
     redis: RedisOption = None,
 ) -> None:
     """Print Redis users with the least that a producer, an edge and an operator need; nothing is changed by it."""
-    from edgebus.acl import read_hashes, show_users
     from edgebus.catalogue import all_services, find_service
+    from edgebus.commands.acl import read_hashes, show_users
 
     with exits():
         chosen = [find_service(service)] if service else all_services()
@@ -277,8 +277,8 @@ def replay(
     service: ServiceOption = None,
 ) -> None:
     """Print a channel's past as JSON lines, at its own pace or a multiple of it."""
-    from edgebus import replaying
     from edgebus.catalogue import all_services, find_channel
+    from edgebus.commands import replaying
     from edgebus.run import run
 
     with exits():
@@ -295,7 +295,7 @@ def services(
 ) -> None:
     """List the services, or what one has: channels, events with their fields, requests."""
     from edgebus.catalogue import all_services, describe, find_service
-    from edgebus.tables import show_service, show_services
+    from edgebus.commands.tables import show_service, show_services
 
     with exits():
         chosen = [find_service(name)] if name else all_services()
@@ -327,7 +327,7 @@ def token_make(
     more: MoreOption = None,
 ) -> None:
     """Print a token, signed with EDGEBUS_AUTH_SECRET or a private key; for tests and for first steps."""
-    from edgebus import tokens
+    from edgebus.commands import tokens
     from edges import EdgeSettings
 
     with exits():
@@ -352,7 +352,7 @@ def token_check(
     as_json: JsonOption = False,
 ) -> None:
     """Print what a token claims, and what an edge with these settings says of it; ends with 1 if it is refused."""
-    from edgebus import tokens
+    from edgebus.commands import tokens
     from edgebus.run import run
     from edges import EdgeSettings
 
@@ -371,8 +371,8 @@ def token_revoke(
     redis: RedisOption = None,
 ) -> None:
     """Make every edge close who is in by these tokens, and take them no more."""
-    from bus.revocation import of_token, of_user
-    from edgebus import tokens
+    from bus.redis.revocation import of_token, of_user
+    from edgebus.commands import tokens
     from edgebus.run import run
 
     with exits():

@@ -7,15 +7,15 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from bus.address import without_password
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BrokerError
+from bus.redis.address import without_password
 from bus.service import Service
 from bus.tasks import end
 from edgebus.run import signalled
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
-from edges.addresses import written
+from edges.net.addresses import written
 
 __all__ = ["serve_broker", "serve_edge"]
 

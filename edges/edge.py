@@ -18,32 +18,32 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 from bus.errors import BusError
-from bus.inspection import inspect
-from bus.log import Log
+from bus.log.log import Log
 from bus.parts import check_part
-from bus.probe import Probe
-from bus.revocation import REVOKED, Revocations
+from bus.redis.preflight import inspect
+from bus.redis.probe import Probe
+from bus.redis.revocation import REVOKED, Revocations
+from bus.redis.subscriber import Subscriber
 from bus.service import Service
-from bus.subscriber import Subscriber
 from bus.tasks import end
-from edges.access import Access
-from edges.answers import Answers
-from edges.connection import Connection
-from edges.drain import send_away
-from edges.gate import Gate
-from edges.hub import Hub, HubStatistics
-from edges.listener import Listener
-from edges.mishaps import Mishaps
-from edges.presence import announce, announce_once, withdraw
-from edges.protocol import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
-from edges.published import PublishedKeys
-from edges.quotas import Quota
-from edges.registry import Registry, RegistryStatistics
-from edges.revoked import Revoked
+from edges.auth.authenticator import Gate
+from edges.auth.jwks import PublishedKeys
+from edges.auth.permissions import Access
+from edges.auth.revocations import Revoked
+from edges.lifecycle.drain import send_away
+from edges.lifecycle.heartbeat import announce, announce_once, withdraw
+from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.limits.mishaps import Mishaps
+from edges.limits.quotas import Quota
+from edges.limits.registry import Registry, RegistryStatistics
+from edges.protocol.messages import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
+from edges.rooms.hub import Hub, HubStatistics
+from edges.session.context import Surroundings
+from edges.session.requests import Answers
 from edges.settings import EdgeSettings
-from edges.surroundings import Surroundings
-from edges.tls import check_exposure, identity
-from edges.upkeep import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.transport.connection import Connection
+from edges.transport.tls import check_exposure, identity
+from edges.transport.tls_listener import Listener
 
 __all__ = ["Edge"]
 

@@ -10,13 +10,13 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bus.address import check_url, default_url, without_password
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
+from bus.redis.address import check_url, default_url, without_password
 from bus.shape import MESSAGE_VALUES
-from edges.addresses import unbracketed
-from edges.forwarded import Network, parse_network
-from edges.origins import check_origin
+from edges.net.addresses import unbracketed
+from edges.net.forwarded import Network, parse_network
+from edges.net.origins import check_origin
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from bus.envelope import Message
 from bus.errors import BusError, OutboxFull
 from bus.event import Attempt, Event
-from bus.log import Appended, Entry
+from bus.log.log import Appended, Entry
 from producers.guard import Guard, renew_after_fork
 from producers.published import Published
 

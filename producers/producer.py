@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from bus.address import check_url, default_url
 from bus.envelope import LINE_LIMIT_BYTES, compose
 from bus.errors import BusError, BusUnavailable, OutboxFull
 from bus.event import Event, attempt, check_events, remember
+from bus.redis.address import check_url, default_url
 from producers.batch import Batch, Outcomes, slices, whole
 from producers.leaving import close, keep_until_done
 from producers.outbox import FORKED, DropReason, Item, OnDrop, Outbox, OutboxSettings

@@ -77,8 +77,8 @@ def _is_on(config: pytest.Config) -> bool:
 
 
 def _make(config: pytest.Config) -> "_Run":
-    from bus.address import default_url, without_password
     from bus.errors import AddressError, ChannelError
+    from bus.redis.address import default_url, without_password
     from producers.blocking import OutboxSettings, Producer
     from producers.services.crackerjack import TEST, Crackerjack
 

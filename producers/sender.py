@@ -13,7 +13,6 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_result, wait_random_exponential
 
-from bus.address import ANSWER_DEADLINE_S, without_password
 from bus.errors import (
     BusError,
     BusNotReady,
@@ -25,7 +24,8 @@ from bus.errors import (
     PublishUncertain,
     PublishUnreplicated,
 )
-from bus.log import Appended, Entry, Log, Replicas
+from bus.log.log import Appended, Entry, Log, Replicas
+from bus.redis.address import ANSWER_DEADLINE_S, without_password
 from producers.outbox import PIPELINE_EVENTS, DropReason, Item, Outbox
 from producers.pace import Pace
 from producers.published import ProducerStatistics, Published

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import pytest
 from pytest_asyncio import is_async_test
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from tests.leaks import SEARCH, SEARCHED, Search
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bus.embedded import PortTakenError
+from bus.broker.embedded import PortTakenError
 from bus.errors import BusTimeout, PublishIncomplete, PublishUnreplicated, ShapeError
 from clients.errors import AuthenticationFailed, Dismissed, Refused
-from edges import protocol
-from edges.limits import LimitReached
+from edges.limits.rates import LimitReached
+from edges.protocol import messages as protocol
 
 PACKAGES = ("bus", "producers", "clients", "edges", "edgebus")
 ARGUMENTS: dict[type[BaseException], tuple[tuple[Any, ...], dict[str, Any]]] = {

@@ -131,18 +131,23 @@ def test_wheel_holds_the_rooms_and_their_data(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert {"bus/publish.lua", "edgebus/__init__.py", "producers/services/mahavishnu.py"} <= names
+    assert {"bus/log/publish.lua", "edgebus/__init__.py", "producers/services/mahavishnu.py"} <= names
     assert {name.partition("/")[0] for name in names} == {"bus", "producers", "edges", "clients", "edgebus"}
 
 
+def rooms_of(package: str) -> list[str]:
+    return [file.parent.name for file in (ROOT / package).glob("*/__init__.py")]
+
+
 def test_packages_are_the_same_everywhere() -> None:
-    """The wheel, the measured code and the contracts name the same packages; a new one is forgotten nowhere."""
+    """The wheel, the measured code and the contracts name the same packages and rooms; none is forgotten."""
     tool = PYPROJECT["tool"]
     packages = tool["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert tool["importlinter"]["root_packages"] == packages
     assert tool["coverage"]["run"]["source"] == packages
     containers = [it for contract in tool["importlinter"]["contracts"] for it in contract.get("containers", [])]
-    assert sorted(containers) == sorted(packages)
+    rooms = [f"{package}.{room}" for package in ("bus", "edges") for room in rooms_of(package)]
+    assert sorted(containers) == sorted([*packages, *rooms])
     assert sorted(packages) == sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
 
 

@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bus.address import client
-from bus.embedded import DEFAULT_PORT, EmbeddedBroker, PortTakenError
+from bus.broker.embedded import DEFAULT_PORT, EmbeddedBroker, PortTakenError
 from bus.event import now
+from bus.redis.address import client
 from bus.service import Service
 from bus.tasks import end
 from edgebus.demo.machine import Machine
@@ -22,7 +22,7 @@ from edgebus.run import signalled
 from edgebus.serving import until, why
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
-from edges.addresses import written
+from edges.net.addresses import written
 from producers import Producer
 from producers.services import NAMES, load
 from producers.services.session_buddy import SessionBuddy

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from bus.child import spawn_bound
+from bus.broker.child import spawn_bound
 from edgebus.demo.steps import Steps
 from producers import Producer
 from producers.services.crackerjack import Crackerjack

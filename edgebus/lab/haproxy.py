@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from bus.child import Child, spawn_bound
+from bus.broker.child import Child, spawn_bound
 
 __all__ = ["Haproxy", "find_haproxy"]
 

@@ -16,9 +16,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bus.child import Child, spawn_bound
-from bus.embedded import EmbeddedBroker
-from bus.server import find_server
+from bus.broker.child import Child, spawn_bound
+from bus.broker.embedded import EmbeddedBroker
+from bus.broker.server import find_server
 from edgebus.lab.records import Sample, Snapshot, Stored
 from edgebus.lab.service import SERVICE
 from edges import Edge, EdgeSettings

@@ -1,8 +1,8 @@
 import pytest
 
-from bus.acl import ROLES, parse_hash, users
 from bus.channel import Family
 from bus.errors import AclError
+from bus.redis.acl import ROLES, parse_hash, users
 from bus.service import Service
 
 HASH = "0123456789abcdef" * 4

@@ -1,7 +1,7 @@
 import pytest
 
-from bus import address
 from bus.errors import AddressError, BusError
+from bus.redis import address
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from bus.appending import Appended, Entry, outcome
 from bus.channel import HISTORY, LIVE, Channel, Retention
 from bus.errors import PublishError, PublishUncertain
+from bus.log.appending import Appended, Entry, outcome
 
 
 def entry(retention: Retention = HISTORY) -> Entry:

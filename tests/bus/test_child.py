@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import bus
-from bus.child import LAUNCHER, Child, Launch, spawn_bound, start_launcher
-from bus.launcher import NOT_STARTED
+from bus.broker.child import LAUNCHER, Child, Launch, spawn_bound, start_launcher
+from bus.broker.launcher import NOT_STARTED
 from tests.processes import end, ended_within
 
 ROOT = Path(bus.__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def sleeper() -> Iterator[Child]:
 
 PARENT_OF_TWO = """
 import signal, subprocess, sys
-from bus.child import spawn_bound
+from bus.broker.child import spawn_bound
 plain = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL)
 bound = spawn_bound(["sleep", "600"], watchdog=sys.argv[1] == "True", stdout=subprocess.DEVNULL)
 print(bound.pid, plain.pid, flush=True)
@@ -72,7 +72,7 @@ def test_bound_child_ends_when_its_parent_is_killed(watchdog: bool) -> None:
 
 PARENT_OF_WRITER = """
 import signal, subprocess, sys
-from bus.child import spawn_bound
+from bus.broker.child import spawn_bound
 work = '''
 import pathlib, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path(sys.argv[1]).write_text("bye")))
@@ -245,7 +245,7 @@ async def test_stop_kills_after_the_deadline() -> None:
 
 FORKING = """
 import os, sys, warnings
-from bus.child import spawn_bound
+from bus.broker.child import spawn_bound
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of a fork beside threads
 child = spawn_bound(["sleep", "600"])
 fork = os.fork()

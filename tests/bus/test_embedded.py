@@ -15,10 +15,11 @@ import pytest
 from redis.asyncio import Redis
 
 import bus
-from bus import address, embedded
-from bus.embedded import EmbeddedBroker, PortTakenError
+from bus.broker import embedded
+from bus.broker.embedded import EmbeddedBroker, PortTakenError
+from bus.broker.server import find_server
 from bus.errors import BrokerError
-from bus.server import find_server
+from bus.redis import address
 from tests.processes import end, ended_within
 
 ROOT = Path(bus.__file__).resolve().parents[1]
@@ -301,7 +302,7 @@ def test_broker_outlives_the_loop_and_the_threads_that_started_it() -> None:
 
 PARENT = """
 import asyncio, sys
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 
 async def main():
     async with EmbeddedBroker(port=0, directory=sys.argv[1] or None) as broker:
@@ -315,7 +316,7 @@ asyncio.run(main())
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through pidfd")
 @pytest.mark.parametrize("keep", [False, True])
 def test_killed_parent_leaves_no_server(keep: bool, tmp_path: Path) -> None:
-    """SIGKILL of the program ends its server; tests of ``bus.child`` show that a plain child would live on."""
+    """SIGKILL of the program ends its server; tests of ``bus.broker.child`` show that a plain child would live on."""
     folder = tmp_path / "data"
     command = [sys.executable, "-c", PARENT, str(folder) if keep else ""]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
@@ -332,7 +333,7 @@ def test_killed_parent_leaves_no_server(keep: bool, tmp_path: Path) -> None:
 
 FORKED = """
 import os, sys, warnings
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of a fork beside threads
 
 def is_up(broker):

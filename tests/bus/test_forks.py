@@ -3,7 +3,7 @@
 import pytest
 
 from bus.envelope import Arrived
-from bus.forks import Fork, crosses, crosses_time
+from bus.log.forks import Fork, crosses, crosses_time
 from bus.position import BEGINNING
 
 LINES = (Arrived(b"", "3-3", "2-2"), Arrived(b"", "4-4", "3-3"))

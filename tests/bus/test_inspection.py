@@ -4,8 +4,8 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from bus import inspection
-from bus.inspection import Facts, judge
+from bus.redis import preflight as inspection
+from bus.redis.preflight import Facts, judge
 
 KIB, MIB = 1024, 1024 * 1024
 GOOD = Facts("7.2.4", 0, "noeviction", (32 * MIB, 8 * MIB, 60))

@@ -5,8 +5,8 @@ from typing import cast
 import pytest
 
 from bus.errors import BusUnavailable
-from bus.log import Log
-from bus.probe import Probe
+from bus.log.log import Log
+from bus.redis.probe import Probe
 
 INTERVAL_S = 0.02
 

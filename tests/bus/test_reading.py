@@ -3,8 +3,8 @@
 import pytest
 
 from bus.envelope import Arrived
+from bus.log.reading import PAGE, Pace, Reading
 from bus.position import BEGINNING
-from bus.reading import PAGE, Pace, Reading
 
 
 def line(number: int, size: int = 10) -> Arrived:

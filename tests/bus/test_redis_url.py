@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import address
 from bus.errors import AddressError
-from bus.redis_url import parse, place
-from bus.subscriber import Subscriber
+from bus.redis import address
+from bus.redis.subscriber import Subscriber
+from bus.redis.url import parse, place
 from producers import Producer
 from producers.blocking import Producer as BlockingProducer
 

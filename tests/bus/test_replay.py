@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from bus.envelope import Arrived
-from bus.forks import Fork
+from bus.log.forks import Fork
+from bus.log.replay import Last, Since, SinceTime, Start, Tail, parse_since
 from bus.position import BEGINNING, Reason
-from bus.replay import Last, Since, SinceTime, Start, Tail, parse_since
 
 NOW_MS = 10_000
 

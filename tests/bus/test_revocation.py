@@ -5,9 +5,9 @@ from math import inf
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, BusUnavailable
-from bus.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
+from bus.redis.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
 
 
 async def read(revocations: Revocations) -> list[Revocation]:

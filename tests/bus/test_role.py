@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus.role import is_untold, misplaced
+from bus.redis.role import is_untold, misplaced
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import server
-from bus.embedded import EmbeddedBroker
+from bus.broker import server
+from bus.broker.embedded import EmbeddedBroker
+from bus.broker.server import find_server
 from bus.errors import BrokerError
-from bus.server import find_server
 from tests.bus.test_embedded import program
 
 

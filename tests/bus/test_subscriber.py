@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from bus.errors import AddressError, BusUnavailable
-from bus.link import Link
-from bus.subscriber import Subscriber
+from bus.redis.link import Link
+from bus.redis.subscriber import Subscriber
 
 CHANNELS = (b"workflow:a", b"workflow:b", b"global:mahavishnu")
 MESSAGES = [

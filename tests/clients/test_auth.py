@@ -11,14 +11,14 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
-from bus.revocation import REVOKED, of_user
+from bus.broker.embedded import EmbeddedBroker
+from bus.redis.revocation import REVOKED, of_user
 from clients import AuthenticationFailed, Received, Refused, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
-from edges.connection import Connection
-from edges.gate import Gate
-from edges.surroundings import Surroundings
+from edges.auth.authenticator import Gate
+from edges.session.context import Surroundings
+from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.clients.fake_edge import Waiting, eventually, take
@@ -33,7 +33,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("EDGEBUS_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
 
 
 class Clock:

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
-from bus.embedded import EmbeddedBroker
 from bus.service import Service
 from clients import Dismissed, Gap, Interrupted, Received, Recovered, Refused, Unreachable, Value, connect
 from clients.settings import ClientSettings

@@ -11,12 +11,12 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from clients import Received, connect
 from clients.pace import Pace
 from clients.settings import ClientSettings, Timing
 from edges import Edge, EdgeSettings
-from edges.limits import Patience, TokenBucket
+from edges.limits.rates import Patience, TokenBucket
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.clients.fake_edge import DEADLINE_S, FakeEdge, Talk, at, eventually, fake_edge, take

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from clients import AuthenticationFailed, ClientError, Received, Recovered, Unsendable, connect
 from edges import Edge, EdgeSettings
 from producers import Producer

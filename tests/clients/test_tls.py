@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from clients import Received, Untrusted, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings

@@ -1,7 +1,7 @@
 """An edge with an echo in place of its service: all of the connection is the edge's own, but what it says."""
 
 from edges import Edge, EdgeSettings
-from edges.connection import Connection
+from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
 
 __all__ = ["Echo", "EchoEdge", "echo_settings"]

@@ -13,7 +13,7 @@ from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 from redis.exceptions import RedisError
 
-from bus.subscriber import Subscriber
+from bus.redis.subscriber import Subscriber
 
 DEADLINE_S: Final = 10.0
 EMBEDDED, DEBIAN, FAKE = "embedded", "redis-server", "fakeredis"

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
-from bus.log import Log
+from bus.broker.embedded import EmbeddedBroker
+from bus.log.log import Log
 from tests.contract.brokers import DEBIAN, EMBEDDED, FAKE, Broker, Receiver, fake_server
 
 

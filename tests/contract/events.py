@@ -6,7 +6,7 @@ from typing import Any, Final
 from bus.channel import LATEST, LIVE, Family, Retention
 from bus.envelope import compose
 from bus.event import Event
-from bus.log import Entry
+from bus.log.log import Entry
 
 WORKFLOW: Final = Family("workflow:{workflow_id}")
 SHORT: Final = Family("short:{workflow_id}", Retention("history", max_events=100, expires_s=60))

@@ -1,4 +1,4 @@
-"""The users of ``bus.acl`` on real servers: what each may do, and what not, against a table typed by hand."""
+"""The users of ``bus.redis.acl`` on real servers: what each may do, and what not, against a table typed by hand."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,12 +9,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from bus.acl import users
-from bus.address import with_login
-from bus.appending import LIBRARY, Appended, Entry
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import PublishError
-from bus.log import Log
+from bus.log.appending import LIBRARY, Appended, Entry
+from bus.log.log import Log
+from bus.redis.acl import users
+from bus.redis.address import with_login
 from producers.services import NAMES, load
 from tests.contract.brokers import Broker, Cli
 

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from bus.connection import BIRTH_KEY
-from bus.forks import Fork
-from bus.log import Appended, Head, Log
+from bus.log.forks import Fork
+from bus.log.log import Appended, Head, Log
+from bus.log.replay import Since
 from bus.position import BEGINNING, Reason, milliseconds
-from bus.replay import Since
+from bus.redis.connection import BIRTH_KEY
 from tests.contract.brokers import Cli
 from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries, front
 from tests.contract.test_read import fill

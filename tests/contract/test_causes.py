@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bus.address import client, open_link
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, BusNotReady, BusTimeout, BusUnavailable, LoginRefused, PublishError
-from bus.failures import failure
-from bus.link import Link
-from bus.log import Log
-from bus.subscriber import _log_in
-from edgebus.certificates import Pair, issue, make_authority
+from bus.log.log import Log
+from bus.redis.address import client, open_link
+from bus.redis.failures import failure
+from bus.redis.link import Link
+from bus.redis.subscriber import _log_in
+from edgebus.commands.certificates import Pair, issue, make_authority
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.ports import free_port

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bus.forks import FORKS, Fork
-from bus.log import Log
+from bus.log.forks import FORKS, Fork
+from bus.log.log import Log
+from bus.log.replay import Last, Since
 from bus.position import Reason
-from bus.replay import Last, Since
 from tests.contract.brokers import Cli
 from tests.contract.events import SHORT, TICK, WORKFLOW
 from tests.contract.test_read import fill

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bus.history import History
-from bus.log import Log
+from bus.log.history import History
+from bus.log.log import Log
 from tests.contract.brokers import Cli
 from tests.contract.events import WORKFLOW, Stage, entries
 from tests.contract.test_read import fill

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.envelope import LINE_LIMIT_BYTES
-from bus.inspection import inspect
+from bus.redis.preflight import inspect
 from tests.leaks import ours
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from bus import address, subscriber
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusTimeout, BusUnavailable
-from bus.log import Appended, Log
-from bus.subscriber import Subscriber
+from bus.log.log import Appended, Log
+from bus.redis import address, subscriber
+from bus.redis.subscriber import Subscriber
 from tests.contract.brokers import DEADLINE_S, Broker, Cli, Receiver, eventually
 from tests.contract.events import WORKFLOW, Stage, entries, front
 from tests.ports import free_port

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bus.address import client
-from bus.child import spawn_bound
-from bus.embedded import EmbeddedBroker
+from bus.broker.child import spawn_bound
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import LoginRefused
-from bus.log import Log
+from bus.log.log import Log
+from bus.redis.address import client
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.contract.brokers import DEADLINE_S, Receiver, eventually

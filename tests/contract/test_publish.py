@@ -11,7 +11,7 @@ import pytest
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, splice
 from bus.errors import BusError, PublishError, PublishIncomplete
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from producers import Producer
 from tests.contract.brokers import Broker, Cli, Receiver
 from tests.contract.events import (

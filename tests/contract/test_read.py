@@ -5,8 +5,8 @@ from hashlib import sha1
 
 import pytest
 
-from bus.appending import SCRIPT
-from bus.log import Appended, Head, Log
+from bus.log.appending import SCRIPT
+from bus.log.log import Appended, Head, Log
 from bus.position import is_position
 from tests.contract.brokers import Broker, Cli, Receiver
 from tests.contract.events import SHORT, SKILL, TICK, WORKFLOW, Short, Skill, Stage, Tick, entries, front

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from bus.appending import SCRIPT
 from bus.errors import PublishError, PublishIncomplete
+from bus.log.appending import SCRIPT
 from producers import Producer
 from tests.contract.brokers import Broker, Cli, Receiver
 from tests.contract.events import Many, Stage, Started

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from bus.address import client
-from bus.child import Child, spawn_bound
-from bus.embedded import EmbeddedBroker
+from bus.broker.child import Child, spawn_bound
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import AddressError, BusUnavailable
-from bus.log import Log
-from bus.sentinel import parse_sentinel_url
-from bus.subscriber import Subscriber
+from bus.log.log import Log
+from bus.redis.address import client
+from bus.redis.sentinel import parse_sentinel_url
+from bus.redis.subscriber import Subscriber
 from producers.services.mahavishnu import WORKFLOW
 from tests.ports import free_port
 

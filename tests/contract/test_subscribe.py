@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bus.errors import BusUnavailable
-from bus.log import Log
+from bus.log.log import Log
 from tests.contract.brokers import FAKE, Broker, Cli, Receiver, eventually
 from tests.contract.events import Stage, entries
 

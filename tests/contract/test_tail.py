@@ -2,10 +2,10 @@
 
 import pytest
 
-from bus import log as log_module
-from bus.log import Log
+from bus.log import log as log_module
+from bus.log.log import Log
+from bus.log.replay import REPLAY_EVENTS, Since, SinceTime
 from bus.position import BEGINNING, Reason, milliseconds
-from bus.replay import REPLAY_EVENTS, Since, SinceTime
 from tests.contract.brokers import Cli, Receiver
 from tests.contract.events import SHORT, WORKFLOW, Short, entries
 from tests.contract.test_read import fill

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.link import Batch
-from bus.log import Log
-from bus.subscriber import Subscriber
+from bus.log.log import Log
+from bus.redis.link import Batch
+from bus.redis.subscriber import Subscriber
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 from tests.ports import free_port

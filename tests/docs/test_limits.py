@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edges import EdgeSettings
-from edges.limits import LIMITS
+from edges.limits.rates import LIMITS
 from tests.docs.pages import ROOT
 
 PAGE = Path(ROOT, "docs", "limits.md").read_text("utf-8")

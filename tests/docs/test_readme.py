@@ -13,7 +13,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import connect
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from producers.services import mahavishnu
 from tests.docs.pages import ROOT, blocks

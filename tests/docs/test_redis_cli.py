@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from tests.docs.pages import Block, blocks
 from tests.journeys.acl import Users, redis_cli, users_only
 

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bus.errors import AclError
-from edgebus.acl import read_hashes
 from edgebus.cli import app
+from edgebus.commands.acl import read_hashes
 
 HASH = "0123456789abcdef" * 4
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from bus.errors import BusError
-from edgebus.certificates import own_names, write_dev
+from edgebus.commands.certificates import own_names, write_dev
 
 FILES = ("edgebus-ca.pem", "edgebus-cert.pem", "edgebus-key.pem")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 
 DEADLINE_S = 20.0
 NOBODY = "redis://127.0.0.1:1"

@@ -7,7 +7,7 @@ import pytest
 
 from bus.channel import Channel
 from bus.errors import BusError, BusTimeout, BusUnavailable, ChannelError
-from edgebus.listening import listen
+from edgebus.commands.listening import listen
 from producers.services.mahavishnu import SERVICE
 from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, at, fake_edge
 

@@ -4,13 +4,13 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
-from bus.connection import BIRTH_KEY
-from bus.embedded import EmbeddedBroker
 from bus.envelope import end_of
 from bus.position import milliseconds
-from edgebus.events import show_history
-from edgebus.replaying import replay
+from bus.redis.connection import BIRTH_KEY
+from edgebus.commands.events import show_history
+from edgebus.commands.replaying import replay
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import EventError
-from edgebus.replaying import replay
+from edgebus.commands.replaying import replay
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 
@@ -38,7 +38,7 @@ async def published() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def _clock_moved(url: str, position: str) -> bool:
-    from bus.log import Log
+    from bus.log.log import Log
 
     async with Log(url, name="test") as log:
         return (await log.tail(CHANNEL)).now_ms > int(position.partition("-")[0]) + 20

@@ -12,8 +12,8 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from bus.acl import users
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
+from bus.redis.acl import users
 from edgebus.cli import app
 from producers.services.mahavishnu import SERVICE
 from tests.edges.signing import EC, ED, RSA, SECRET, jwk, jwks, private_pem, public_pem, raw, token

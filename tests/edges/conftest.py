@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.service import Service
 from edges import Edge, EdgeSettings
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU

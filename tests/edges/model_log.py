@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from bus.channel import HISTORY, Channel
 from bus.envelope import Arrived, splice
-from bus.forks import FORKS, Fork
-from bus.log import Head
+from bus.log.forks import FORKS, Fork
+from bus.log.log import Head
+from bus.log.replay import Tail
 from bus.position import BEGINNING, no_log
-from bus.replay import Tail
 
 X = Channel("workflow:x", "workflow:x", HISTORY)
 

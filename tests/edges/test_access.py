@@ -2,7 +2,7 @@ import pytest
 
 from bus.channel import Family
 from bus.service import Service
-from edges.access import Access, Caller
+from edges.auth.permissions import Access, Caller
 
 OWN = Family("thing:{thing_id}", permission="thing:read")
 PLAIN = Family("news")

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from edges import Edge
-from edges.access import Access
+from edges.auth.permissions import Access
 from producers.services import NAMES, load
 from tests.edges.access_table import CALLERS, TABLE
 from tests.edges.conftest import OpenClient, StartEdge

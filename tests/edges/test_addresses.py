@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from edges import Edge, EdgeSettings
-from edges.addresses import is_loopback, written
+from edges.net.addresses import is_loopback, written
 from producers.services.mahavishnu import SERVICE
 from tests.edges.conftest import StartEdge
 from tests.edges.peers import get

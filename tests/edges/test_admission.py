@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings
-from edges.access import Access
-from edges.admission import Admission
-from edges.gate import Gate
-from edges.protocol import Code, Notice, Refusal
-from edges.tokens import TokenRefused
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access
+from edges.auth.tokens import TokenRefused
+from edges.protocol.messages import Code, Notice, Refusal
+from edges.session.authentication import Admission
 from producers.services.mahavishnu import SERVICE
 from tests.edges.signing import HIDDEN, token
 

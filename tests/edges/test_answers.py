@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from bus.channel import Channel, Family
 from bus.errors import BusUnavailable
-from bus.history import History, Known
-from bus.log import Log
+from bus.log.history import History, Known
+from bus.log.log import Log
 from bus.service import PastEvent, Request
-from edges.answers import Answers
-from edges.protocol import Code, Refused
+from edges.protocol.messages import Code, Refused
+from edges.session.requests import Answers
 
 THINGS = Family("things:{thing}")
 OTHERS = Family("others")

@@ -7,13 +7,13 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, Family
-from bus.embedded import EmbeddedBroker
 from bus.event import Event
 from bus.service import Service
-from edges.connection import Connection
-from edges.pacing import Pacing
-from edges.turns import Turns
+from edges.limits.replay_slots import Turns
+from edges.session.pacing import Pacing
+from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.akosha import SERVICE as AKOSHA
 from producers.services.akosha import PatternDetected
@@ -131,7 +131,7 @@ async def test_repair_over_the_bound_reaches_members_that_read(
 ) -> None:
     """Three megabytes that a room lacked come whole and in order to every member; written in one piece, to none."""
     if not is_paced:  # the control
-        monkeypatch.setattr("edges.connection.Connection.takes", lambda *_: True)
+        monkeypatch.setattr("edges.transport.connection.Connection.takes", lambda *_: True)
     edge = await start_edge(broker, SERVICE)
     members = [await open_client(edge) for _ in range(5)]
     for member in members:
@@ -228,8 +228,8 @@ class Reader:
 
 async def test_large_answer_that_is_not_read_gives_its_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is closed for taking long while no other waits for the turn; then it is."""
-    monkeypatch.setattr("edges.pacing._LOOK_S", 0.01)
-    monkeypatch.setattr("edges.pacing._LONGEST_S", 0.05)
+    monkeypatch.setattr("edges.session.pacing._LOOK_S", 0.01)
+    monkeypatch.setattr("edges.session.pacing._LONGEST_S", 0.05)
     turns, reader = Turns("max_replays", 1, slice_s=0.05), Reader()
     pacing = Pacing(reader, turns, at_once_bytes=10, network="a")  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings, SettingsError
-from edges.session import Session
+from edges.session.session import Session
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import StartEdge
@@ -26,7 +26,7 @@ DENIED: Final = 1008
 @pytest.fixture(autouse=True)
 def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an edge look at deadlines more often than once a second."""
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

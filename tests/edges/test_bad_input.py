@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from edges import Edge, EdgeSettings
-from edges import protocol as codes
+from edges.protocol import messages as codes
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.edges.bad_caller_rows import CONTROLS, CROWDED, PUBLISHED, elsewhere
@@ -28,7 +28,7 @@ LATER_MS: Final = 60_000
 @pytest.fixture(autouse=True)
 def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an edge look at deadlines more often than once a second."""
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

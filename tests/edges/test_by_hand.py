@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.position import milliseconds
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW

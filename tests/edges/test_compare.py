@@ -9,15 +9,15 @@ import pytest
 
 from bus.channel import LATEST, LIVE, Channel
 from bus.errors import BusError, BusUnavailable
-from bus.forks import Fork
-from bus.log import Head, Log
+from bus.log.forks import Fork
+from bus.log.log import Head, Log
+from bus.log.replay import Since, Tail
 from bus.position import BEGINNING
-from bus.replay import Since, Tail
-from bus.subscriber import Subscriber
-from edges import mending as mending_module
-from edges.hub import Hub
-from edges.mending import Mending
-from edges.room import Room
+from bus.redis.subscriber import Subscriber
+from edges.rooms import recovery as mending_module
+from edges.rooms.hub import Hub
+from edges.rooms.recovery import Mending
+from edges.rooms.room import Room
 from tests.edges.peers import eventually
 from tests.edges.test_hub import Member, Redis, join
 from tests.edges.test_mend import chain
@@ -306,7 +306,7 @@ async def test_link_lost_while_a_room_opens_is_noticed() -> None:
 
 async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that opens under a flood is mended at once, though no further event comes."""
-    monkeypatch.setattr("edges.room.HELD_LINES", 3)
+    monkeypatch.setattr("edges.rooms.room.HELD_LINES", 3)
     slow = Slow()
     read = slow.heads
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, clients, eventually, frame, get, http

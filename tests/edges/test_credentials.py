@@ -2,7 +2,7 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from edges.credentials import SUBPROTOCOL, chosen_subprotocol, shown_tokens
+from edges.transport.bearer import SUBPROTOCOL, chosen_subprotocol, shown_tokens
 
 A, P = "Authorization", "Sec-WebSocket-Protocol"
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
 from producers.services.session_buddy import SERVICE as SESSION_BUDDY
 from tests.edges.conftest import OpenClient, StartEdge

@@ -6,9 +6,9 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.acl import users
-from bus.address import with_login
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
+from bus.redis.acl import users
+from bus.redis.address import with_login
 from edgebus.lab.proxy import Proxy
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu

@@ -4,8 +4,8 @@ from typing import Any
 import orjson
 import pytest
 
-from edges.dialects import ENVELOPE, FLAT, decides
-from edges.protocol import Code, Message, Notice, Ping, Pong, Refusal, Refused, Reply, Switch, Welcome
+from edges.protocol.envelope import ENVELOPE, FLAT, decides
+from edges.protocol.messages import Code, Message, Notice, Ping, Pong, Refusal, Refused, Reply, Switch, Welcome
 from tests.edges.peers import EVENT_KEYS, NINE_KEYS
 
 MESSAGES: list[Message] = [

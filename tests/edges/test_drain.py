@@ -10,9 +10,9 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
-from edges.drain import Departures
-from edges.protocol import CloseCode, Notice
+from bus.broker.embedded import EmbeddedBroker
+from edges.lifecycle.drain import Departures
+from edges.protocol.messages import CloseCode, Notice
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge

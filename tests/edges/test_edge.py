@@ -10,7 +10,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services.crackerjack import SERVICE as CRACKERJACK

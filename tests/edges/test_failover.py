@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, Channel, Family
-from bus.embedded import EmbeddedBroker
 from bus.event import Event
 from bus.position import milliseconds
 from bus.service import Service

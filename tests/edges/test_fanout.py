@@ -5,8 +5,8 @@ import pytest
 
 from bus.channel import LATEST, Channel
 from bus.envelope import Arrived
-from edges.dialects import ENVELOPE, Dialect
-from edges.room import Room
+from edges.protocol.envelope import ENVELOPE, Dialect
+from edges.rooms.room import Room
 from tests.edges.peers import eventually
 from tests.edges.test_hub import SLICE, Member, Redis, X
 

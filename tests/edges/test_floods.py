@@ -9,10 +9,10 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
-from edges.connection import Connection
-from edges.registry import Registry
+from edges.limits.registry import Registry
+from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
@@ -213,7 +213,7 @@ async def test_ghost_gives_way_to_a_newcomer(
     start_edge: StartEdge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that a user left behind answers no ping: the user is in again within seconds, and not after 40."""
-    monkeypatch.setattr("edges.connection.PROOF_S", 0.5)
+    monkeypatch.setattr("edges.transport.connection.PROOF_S", 0.5)
     edge = await start_edge(redis_url=NO_REDIS, auth_secret=SECRET, max_connections_per_user=1)
     ghost = await open_client(edge)
     ghost.answers_pings = False

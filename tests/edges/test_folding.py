@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from bus.channel import Channel, Family
 from bus.event import Event
 from bus.service import PastEvent, Request
-from edges.folding import fold_what_fits
+from edges.session.folding import fold_what_fits
 
 THINGS = Family("things")
 

@@ -7,12 +7,12 @@ import pytest
 from bus.channel import LATEST
 from bus.envelope import Arrived
 from bus.errors import BusError, BusUnavailable
-from bus.forks import Fork
-from bus.log import Head
+from bus.log.forks import Fork
+from bus.log.log import Head
+from bus.log.replay import Since
 from bus.position import BEGINNING, Reason
-from bus.replay import Since
-from edges import mending
-from edges.room import Room
+from edges.rooms import recovery as mending
+from edges.rooms.room import Room
 from tests.edges.peers import eventually
 from tests.edges.test_hub import Redis, X, join
 from tests.edges.test_mend import chain, mend, tail, told

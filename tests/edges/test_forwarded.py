@@ -1,6 +1,6 @@
 import pytest
 
-from edges.forwarded import client_address, is_trusted, parse_network, was_https
+from edges.net.forwarded import client_address, is_trusted, parse_network, was_https
 
 PROXIES = [parse_network("10.0.0.0/8"), parse_network("192.0.2.7"), parse_network("fd00::/8")]
 PROXY = "10.0.0.1"

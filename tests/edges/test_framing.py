@@ -1,8 +1,8 @@
 import pytest
 from websockets.frames import BINARY, CONT, TEXT, Frame, Opcode
 
-from edges.framing import Assembly, Whole
-from edges.protocol import INVALID_TEXT, TOO_MANY_PARTS
+from edges.protocol.messages import INVALID_TEXT, TOO_MANY_PARTS
+from edges.transport.framing import Assembly, Whole
 
 WORDS = "ä€🎉".encode()
 

@@ -7,10 +7,11 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError
-from bus.log import Log
-from edges import Edge, presence
+from bus.log.log import Log
+from edges import Edge
+from edges.lifecycle import heartbeat as presence
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge

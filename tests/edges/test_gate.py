@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings, SettingsError
-from edges.access import Caller
-from edges.gate import Gate
-from edges.tokens import TokenRefused
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Caller
+from edges.auth.tokens import TokenRefused
 from tests.edges.signing import EC, HIDDEN, RSA, SECRET, jwk, jwks, private_pem, public_pem, token
 
 

@@ -7,9 +7,9 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
-from edges.http import answer
+from edges.transport.http import answer
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually, get, http, upgrade
 from tests.ports import free_port

@@ -9,14 +9,14 @@ import pytest
 from bus.channel import HISTORY, LATEST, Channel, Retention
 from bus.envelope import read_front, splice
 from bus.errors import BusError, BusUnavailable
-from bus.forks import Fork
-from bus.log import Head, Log
+from bus.log.forks import Fork
+from bus.log.log import Head, Log
+from bus.log.replay import Tail
 from bus.position import BEGINNING
-from bus.replay import Tail
-from bus.subscriber import Subscriber, SubscriberStatistics
-from edges.dialects import ENVELOPE, Dialect
-from edges.hub import Hub
-from edges.room import Room
+from bus.redis.subscriber import Subscriber, SubscriberStatistics
+from edges.protocol.envelope import ENVELOPE, Dialect
+from edges.rooms.hub import Hub
+from edges.rooms.room import Room
 from tests.edges.peers import eventually
 
 X = Channel("workflow:x", "workflow:x", HISTORY)

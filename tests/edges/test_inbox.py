@@ -2,8 +2,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from edges.inbox import Inbox, Item
-from edges.protocol import Ping
+from edges.protocol.messages import Ping
+from edges.session.inbox import Inbox, Item
 
 
 class Client:

@@ -1,6 +1,6 @@
 import pytest
 
-from edges.limits import Patience, TokenBucket
+from edges.limits.rates import Patience, TokenBucket
 
 
 def test_bucket_full_holds_twice_the_rate() -> None:

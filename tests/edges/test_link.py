@@ -11,9 +11,9 @@ from typing import Any, Self
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
-from edges.hub import Hub
+from edges.rooms.hub import Hub
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.log import Log
-from bus.subscriber import Subscriber
+from bus.log.log import Log
+from bus.redis.subscriber import Subscriber
 from edgebus.lab.proxy import Proxy
 from edges import Edge, EdgeSettings
-from edges.hub import Hub
+from edges.rooms.hub import Hub
 from producers.services.mahavishnu import SERVICE
 from tests.edges.conftest import StartEdge
 from tests.edges.peers import Client, eventually

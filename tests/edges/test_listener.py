@@ -15,7 +15,7 @@ import uvloop
 from websockets.asyncio.client import connect
 
 from edges import Edge, EdgeSettings
-from edges.registry import Registry
+from edges.limits.registry import Registry
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import Client, eventually
 from tests.edges.test_tls import NO_REDIS, Files
@@ -67,7 +67,7 @@ def test_half_agreements_keep_nobody_out(files: Files, run: Run) -> None:
 @LOOPS
 def test_half_agreements_that_nobody_counts(files: Files, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: were they not known before TLS is agreed on, all of them would stay."""
-    monkeypatch.setattr("edges.connection.Connection.knock", lambda *_: None)
+    monkeypatch.setattr("edges.transport.connection.Connection.knock", lambda *_: None)
 
     async def check() -> None:
         async with edge_with(files, max_handshakes=20, open_timeout_s=0.5) as edge:
@@ -118,7 +118,7 @@ def test_no_open_files_left(
     files: Files, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the system has no descriptor left the log says so, and clients are accepted when it has one again."""
-    monkeypatch.setattr("edges.listener._PAUSE_S", 0.05)
+    monkeypatch.setattr("edges.transport.tls_listener._PAUSE_S", 0.05)
     accept, failures = socket.socket.accept, [errno.EMFILE, errno.ENFILE]
 
     def fail(listening: socket.socket) -> Any:

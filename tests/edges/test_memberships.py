@@ -8,10 +8,10 @@ import orjson
 
 from bus.channel import Channel
 from bus.envelope import Arrived
+from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
-from bus.replay import Replay, Since, Start
-from edges.dialects import ENVELOPE
-from edges.memberships import Memberships
+from edges.protocol.envelope import ENVELOPE
+from edges.session.subscriptions import Memberships
 from tests.edges.test_hub import X
 from tests.edges.test_room import event
 

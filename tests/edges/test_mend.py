@@ -4,13 +4,13 @@ import pytest
 
 from bus.channel import HISTORY, LATEST
 from bus.envelope import Arrived, splice
-from bus.log import Head
+from bus.log.log import Head
+from bus.log.replay import Replay, Since, Tail
 from bus.position import BEGINNING
-from bus.replay import Replay, Since, Tail
-from edges import room as room_module
-from edges.protocol import Notice
-from edges.recent import RECENT_LINES
-from edges.room import HELD_LINES, Room
+from edges.protocol.messages import Notice
+from edges.rooms import room as room_module
+from edges.rooms.recent import RECENT_LINES
+from edges.rooms.room import HELD_LINES, Room
 from tests.edges.test_room import event, foreign, head, opened
 
 Told = int | str | tuple[str, str | None, str]

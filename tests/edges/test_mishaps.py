@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, BusUnavailable
-from bus.log import Log
+from bus.log.log import Log
+from bus.redis.subscriber import Subscriber
 from bus.shortage import shortage
-from bus.subscriber import Subscriber
-from edges import presence
-from edges.hub import Hub
-from edges.mishaps import Mishaps
-from edges.published import KeysUnavailable, PublishedKeys
+from edges.auth.jwks import KeysUnavailable, PublishedKeys
+from edges.lifecycle import heartbeat as presence
+from edges.limits.mishaps import Mishaps
+from edges.rooms.hub import Hub
 from tests.edges.conftest import StartEdge
 from tests.edges.peers import eventually
 
@@ -133,7 +133,7 @@ async def test_keys_that_find_no_thread_cannot_be_had_for_now(monkeypatch: pytes
     async def fail(*_: object) -> None:
         raise lack
 
-    monkeypatch.setattr("edges.published.asyncio.to_thread", fail)
+    monkeypatch.setattr("edges.auth.jwks.asyncio.to_thread", fail)
     keys = PublishedKeys("https://issuer.example/keys")
     await keys.refresh()
     with pytest.raises(KeysUnavailable):

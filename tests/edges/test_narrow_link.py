@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from bus import address
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusTimeout
-from bus.log import Log
+from bus.log.log import Log
+from bus.redis import address
 from edgebus.lab.proxy import Proxy
 from edges import Edge
 from producers import Producer

@@ -7,12 +7,12 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.connection import BIRTH_KEY
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.position import milliseconds
-from bus.revocation import Revocations, of_user
+from bus.redis.connection import BIRTH_KEY
+from bus.redis.revocation import Revocations, of_user
 from edges import Edge
-from edges.session import Session
+from edges.session.session import Session
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge

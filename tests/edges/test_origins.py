@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from edges.origins import Verdict, check_origin, is_of_this_machine, names_this_machine, verdict
+from edges.net.origins import Verdict, check_origin, is_of_this_machine, names_this_machine, verdict
 
 ALLOWED = frozenset({"https://app.example.com", "http://127.0.0.1:3000"})
 

@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 
 import pytest
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
-from bus.embedded import EmbeddedBroker
 from edges import Edge
-from edges.connection import Connection
+from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge

@@ -7,11 +7,11 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
-from bus.embedded import EmbeddedBroker
-from bus.history import History, Known
-from bus.log import Log
-from edges.pasts import Pasts
+from bus.log.history import History, Known
+from bus.log.log import Log
+from edges.session.pasts import Pasts
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from edges.protocol import Ask, Authenticate, Code, Leave, Ping, Refused, Subscribe, decode, parse, text_frame
+from edges.protocol.messages import Ask, Authenticate, Code, Leave, Ping, Refused, Subscribe, decode, parse, text_frame
 
 REQUESTS = ("get_workflow_status",)
 FORMS = [

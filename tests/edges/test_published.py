@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from edges.fetching import aside, fetch
-from edges.published import KeysUnavailable, PublishedKeys
+from edges.auth.fetching import aside, fetch
+from edges.auth.jwks import KeysUnavailable, PublishedKeys
 from tests.edges.signing import EC, RSA, jwk, jwks
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -238,7 +238,7 @@ async def test_work_aside_gives_back_what_it_has_and_raises() -> None:
 
 HANGS = """
 import asyncio, threading
-from edges.published import PublishedKeys
+from edges.auth.jwks import PublishedKeys
 
 async def main():
     begun = threading.Event()

@@ -1,6 +1,6 @@
 import pytest
 
-from edges.quotas import Quota, network_of
+from edges.limits.quotas import Quota, network_of
 
 
 def test_quota_off_counts_nothing() -> None:

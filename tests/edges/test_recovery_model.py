@@ -14,23 +14,26 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
-from bus.forks import Fork
-from bus.log import Head, Log
-from bus.reading import Reading
-from bus.replay import Tail
-from bus.subscriber import Subscriber, SubscriberStatistics
+from bus.log.forks import Fork
+from bus.log.log import Head, Log
+from bus.log.reading import Reading
+from bus.log.replay import Tail
+from bus.redis.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
-from edges import EdgeSettings, memberships, mending, session
-from edges.access import Access
-from edges.answers import Answers
-from edges.dialects import Dialect
-from edges.door import Visitor
-from edges.gate import Gate
-from edges.hub import Hub
-from edges.protocol import CloseCode
-from edges.registry import Registry
-from edges.session import Session
-from edges.surroundings import Surroundings
+from edges import EdgeSettings
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access
+from edges.limits.registry import Registry
+from edges.protocol.envelope import Dialect
+from edges.protocol.messages import CloseCode
+from edges.rooms import recovery as mending
+from edges.rooms.hub import Hub
+from edges.session import session
+from edges.session import subscriptions as memberships
+from edges.session.context import Surroundings
+from edges.session.requests import Answers
+from edges.session.session import Session
+from edges.transport.origin_policy import Visitor
 from producers.services.mahavishnu import SERVICE
 from tests.edges.model_log import Redis, X
 

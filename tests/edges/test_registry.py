@@ -1,8 +1,8 @@
 import asyncio
 
-from edges.protocol import CloseCode, Notice
-from edges.quotas import Quota
-from edges.registry import Registry
+from edges.limits.quotas import Quota
+from edges.limits.registry import Registry
+from edges.protocol.messages import CloseCode, Notice
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, LIVE, Family, Retention
-from bus.embedded import EmbeddedBroker
 from bus.event import Event
 from bus.service import Service
 from edges import Edge

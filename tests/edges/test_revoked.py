@@ -9,12 +9,12 @@ from typing import Any, Final, cast
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.revocation import KEPT_S, REVOKED, Page, Revocation, Revocations, of_token, of_user
+from bus.redis.revocation import KEPT_S, REVOKED, Page, Revocation, Revocations, of_token, of_user
 from edges import Edge
-from edges.access import Caller
-from edges.revoked import Revoked
+from edges.auth.permissions import Caller
+from edges.auth.revocations import Revoked
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
 from tests.edges.signing import SECRET, token
@@ -58,7 +58,7 @@ def revoked(source: FakeRevocations, news: list[str]) -> Revoked:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again at once."""
-    monkeypatch.setattr("edges.revoked._RETRY_S", 0)
+    monkeypatch.setattr("edges.auth.revocations._RETRY_S", 0)
 
 
 @pytest.mark.parametrize(

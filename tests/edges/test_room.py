@@ -2,12 +2,12 @@ from collections.abc import Iterable
 
 from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
 from bus.envelope import Arrived, splice
-from bus.log import Head
+from bus.log.log import Head
+from bus.log.replay import Replay
 from bus.position import Reason
-from bus.replay import Replay
-from edges.dialects import ENVELOPE, FLAT, Dialect
-from edges.protocol import Notice
-from edges.room import Room
+from edges.protocol.envelope import ENVELOPE, FLAT, Dialect
+from edges.protocol.messages import Notice
+from edges.rooms.room import Room
 
 
 class Member:

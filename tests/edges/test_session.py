@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel, Family
-from bus.embedded import EmbeddedBroker
 from bus.service import Request, Service
 from edges import Edge
 from producers import Producer

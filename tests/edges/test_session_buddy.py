@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
 from producers import Producer
 from producers.services.session_buddy import SERVICE, SessionBuddy

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
 from producers import Producer
 from producers.services.session_buddy import SERVICE, SessionBuddy
@@ -19,7 +19,7 @@ SKILL: Final = {"skill_name": "s", "total_invocations": 1, "completion_rate": 50
 @pytest.fixture(autouse=True)
 def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an edge look at deadlines more often than once a second."""
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, LIVE, SKIP, Family, conflate
-from bus.embedded import EmbeddedBroker
 from bus.event import Event
 from bus.service import Service
 from edges import Edge
-from edges.connection import Connection
+from edges.transport.connection import Connection
 from producers import Producer
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import PING, Client, Closed, eventually, frame
@@ -328,7 +328,7 @@ async def test_replays_for_clients_that_do_not_read_keep_nobody_waiting(
 ) -> None:
     """As many as there are turns stop reading: another has its replay soon, and they have theirs when they read on."""
     if not gives_way:  # the control
-        monkeypatch.setattr("edges.turns.Turn.is_over", False)
+        monkeypatch.setattr("edges.limits.replay_slots.Turn.is_over", False)
     edge = await start_edge(broker, SERVICE, max_replays=3, send_buffer_bytes=16 * 1024)
     for number in range(1, ENOUGH + 1):
         await producer.publish(Step(number=number))

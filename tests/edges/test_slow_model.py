@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.channel import SKIP, Channel
-from edges.dialects import ENVELOPE, Dialect
+from edges.protocol.envelope import ENVELOPE, Dialect
 from tests.edges.test_hub import Redis
 
 PAGE = Channel("workflow:x", "workflow:x", when_slow=SKIP)
@@ -130,5 +130,5 @@ def test_members_that_lag_are_given_or_told_everything(
     slice_members: int, monkeypatch: pytest.MonkeyPatch, actions: list[tuple[str, int]]
 ) -> None:
     """Whatever the order of events, lagging and coming back, the chain holds at every member."""
-    monkeypatch.setattr("edges.fanout._SLICE_MEMBERS", slice_members)
+    monkeypatch.setattr("edges.rooms.fanout._SLICE_MEMBERS", slice_members)
     asyncio.run(play(actions))

@@ -15,12 +15,12 @@ import pytest
 import uvloop
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bus.embedded import EmbeddedBroker
-from edgebus.certificates import issue, make_authority
+from bus.broker.embedded import EmbeddedBroker
+from edgebus.commands.certificates import issue, make_authority
 from edges import Edge, EdgeSettings
-from edges.acknowledged import peer, unacknowledged_bytes
-from edges.connection import Connection
-from edges.protocol import text_frame
+from edges.protocol.messages import text_frame
+from edges.transport.acknowledged import peer, unacknowledged_bytes
+from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.edges.peers import Client, eventually, upgrade
@@ -91,7 +91,7 @@ class Slow:
 @pytest.fixture(autouse=True)
 def deadlines_are_looked_at_by_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody else look, with another clock."""
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", DEADLINE_S)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", DEADLINE_S)
 
 
 @pytest.fixture(params=["tcp", "tls"])

@@ -13,8 +13,8 @@ import pytest
 import uvloop
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bus.embedded import EmbeddedBroker
-from edgebus.certificates import issue, make_authority
+from bus.broker.embedded import EmbeddedBroker
+from edgebus.commands.certificates import issue, make_authority
 from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
@@ -51,7 +51,7 @@ class Stage:
 @pytest.fixture(autouse=True)
 def deadlines_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make an edge look at deadlines more often than once a second."""
-    monkeypatch.setattr("edges.upkeep._DEADLINES_S", 0.02)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ import pytest
 
 from bus.channel import LATEST, LIVE, SKIP, Channel, conflate
 from bus.envelope import Arrived, splice
-from bus.log import Head
-from edges.dialects import ENVELOPE, Dialect
-from edges.protocol import Notice
-from edges.room import Room
-from edges.slowness import Ebb, Laggards
+from bus.log.log import Head
+from edges.protocol.envelope import ENVELOPE, Dialect
+from edges.protocol.messages import Notice
+from edges.rooms.room import Room
+from edges.transport.backpressure import Ebb, Laggards
 
 NEWEST = Channel("skills", "skills", LATEST, when_slow=SKIP)
 CURSOR = Channel("cursor:d", "cursor:d", LIVE, when_slow=conflate("user_id"))

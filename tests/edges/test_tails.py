@@ -6,11 +6,11 @@ import pytest
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusUnavailable
-from bus.log import Log
+from bus.log.log import Log
+from bus.log.reading import Reading
+from bus.log.replay import Last, Since, SinceTime, Tail
 from bus.position import BEGINNING, Reason
-from bus.reading import Reading
-from bus.replay import Last, Since, SinceTime, Tail
-from edges.tails import Tails
+from edges.rooms.log_reads import Tails
 
 X, Y = Channel("workflow:x", "workflow:x"), Channel("workflow:y", "workflow:y")
 

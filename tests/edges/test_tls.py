@@ -17,11 +17,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from bus.embedded import EmbeddedBroker
-from edgebus.certificates import Pair, issue, make_authority
+from bus.broker.embedded import EmbeddedBroker
+from edgebus.commands.certificates import Pair, issue, make_authority
 from edges import Edge, EdgeSettings, SettingsError
-from edges.addresses import is_loopback
-from edges.tls import check_exposure, expiry_warning, identity
+from edges.net.addresses import is_loopback
+from edges.transport.tls import check_exposure, expiry_warning, identity
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.edges.conftest import StartEdge
@@ -156,7 +156,7 @@ async def test_expiry_is_warned_of_at_start_and_every_day(
     days: int,
 ) -> None:
     """The log has the warning at once, and again a day (here: a moment) later; a good certificate has none."""
-    monkeypatch.setattr("edges.upkeep._DAY_S", 0.01)
+    monkeypatch.setattr("edges.lifecycle.housekeeping._DAY_S", 0.01)
     certificate, key = files.pair("soon", SERVER, days=days)
 
     def warned() -> int:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edges.access import Caller
-from edges.keys import Key, Keyring, public_key, secret_key
-from edges.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
+from edges.auth.keys import Key, Keyring, public_key, secret_key
+from edges.auth.permissions import Caller
+from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
 from tests.edges.signing import EC, ED, OTHER_SECRET, RSA, SECRET, claims, public_pem, raw, token
 
 NOW_S: Final = 1_800_000_000.0

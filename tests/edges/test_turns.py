@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from edges.limits import LimitReached
-from edges.turns import Turns
+from edges.limits.rates import LimitReached
+from edges.limits.replay_slots import Turns
 from tests.edges.peers import eventually
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from producers.services.excalidraw import SERVICE as EXCALIDRAW
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU

@@ -7,14 +7,14 @@ import pytest
 
 from bus.channel import SKIP, Channel
 from edges import EdgeSettings
-from edges.access import Access
-from edges.answers import Answers
-from edges.connection import Connection
-from edges.gate import Gate
-from edges.hub import Hub
-from edges.protocol import Notice
-from edges.registry import Registry
-from edges.surroundings import Surroundings
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access
+from edges.limits.registry import Registry
+from edges.protocol.messages import Notice
+from edges.rooms.hub import Hub
+from edges.session.context import Surroundings
+from edges.session.requests import Answers
+from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import PING, TEXT, frame, upgrade
 from tests.edges.test_hub import Redis, X

@@ -10,21 +10,21 @@ import orjson
 
 from bus.channel import Channel
 from bus.errors import BusUnavailable
-from bus.log import Head, History, Log
+from bus.log.log import Head, History, Log
+from bus.log.reading import Reading
+from bus.log.replay import Tail
 from bus.position import BEGINNING, no_log
-from bus.reading import Reading
-from bus.replay import Tail
+from bus.redis.subscriber import Subscriber, SubscriberStatistics
 from bus.service import Service
-from bus.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import end
 from edges import EdgeSettings
-from edges.access import Access
-from edges.answers import Answers
-from edges.connection import Connection
-from edges.gate import Gate
-from edges.hub import Hub
-from edges.registry import Registry
-from edges.surroundings import Surroundings
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access
+from edges.limits.registry import Registry
+from edges.rooms.hub import Hub
+from edges.session.context import Surroundings
+from edges.session.requests import Answers
+from edges.transport.connection import Connection
 
 __all__ = ["Stage", "client_frame"]
 

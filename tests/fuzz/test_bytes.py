@@ -5,7 +5,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edges import http
+from edges.transport import http
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, get, upgrade
 from tests.fuzz.bounds import CONVERSATION, MESSAGES, VALUE, mangled

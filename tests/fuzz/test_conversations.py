@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.service import Service
-from edges.dialects import ENVELOPE, FLAT, decides
-from edges.protocol import ID_LIMIT, Authenticate, Leave, Ping, Refused, decode
+from edges.protocol.envelope import ENVELOPE, FLAT, decides
+from edges.protocol.messages import ID_LIMIT, Authenticate, Leave, Ping, Refused, decode
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from producers.services.session_buddy import SERVICE as SESSION_BUDDY
 from tests.edges.peers import BINARY, CLOSE, PING, TEXT, upgrade

@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from bus.appending import Appended, Entry, outcome
 from bus.channel import HISTORY, LIVE, Channel, Family, check_channel_name
 from bus.envelope import Arrived, envelope, foreign, read_front, splice
 from bus.errors import BusError, ChannelError, EventError
-from bus.link import Link
-from bus.log import Head, Log
+from bus.log.appending import Appended, Entry, outcome
+from bus.log.log import Head, Log
+from bus.log.replay import Last, Since, SinceTime, Start, Tail, parse_since
 from bus.position import BEGINNING, Past, Reason, Step, is_position, judge, judge_time, step
-from bus.replay import Last, Since, SinceTime, Start, Tail, parse_since
-from bus.subscriber import Subscriber
+from bus.redis.link import Link
+from bus.redis.subscriber import Subscriber
 from clients import wire
 from clients.follower import Follower
 from clients.values import Received
-from edges.dialects import ENVELOPE, FLAT, decides
-from edges.hub import Hub
-from edges.protocol import Code, Refusal, Refused, decode, parse
-from edges.room import Room
+from edges.protocol.envelope import ENVELOPE, FLAT, decides
+from edges.protocol.messages import Code, Refusal, Refused, decode, parse
+from edges.rooms.hub import Hub
+from edges.rooms.room import Room
 from edges.settings import EdgeSettings, SettingsError
 from producers.services.mahavishnu import SERVICE
 from tests.fuzz.bounds import JSON, MESSAGES, NAMES, NUMBERS, POSITIONS, VALUE, mangled

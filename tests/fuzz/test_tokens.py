@@ -12,11 +12,11 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from edges import EdgeSettings
-from edges.access import Caller
-from edges.credentials import chosen_subprotocol, shown_tokens
-from edges.gate import Gate
-from edges.keys import Key, Keyring, public_key, secret_key
-from edges.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
+from edges.auth.authenticator import Gate
+from edges.auth.keys import Key, Keyring, public_key, secret_key
+from edges.auth.permissions import Caller
+from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
+from edges.transport.bearer import chosen_subprotocol, shown_tokens
 from tests.edges.signing import EC, ED, RSA, SECRET, claims, public_pem, raw, token
 from tests.fuzz.bounds import JSON, VALUE
 

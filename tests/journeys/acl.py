@@ -5,7 +5,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from tests.journeys.processes import DEADLINE_S, edgebus, program
 
 ADMIN = "admin:admin-of-the-test"

@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from bus.replay import REPLAY_BYTES
+from bus.log.replay import REPLAY_BYTES
 from edges import EdgeSettings
-from edges.recent import RECENT_LINES
-from edges.slowness import RESERVE_BYTES
+from edges.rooms.recent import RECENT_LINES
+from edges.transport.backpressure import RESERVE_BYTES
 
 __all__ = ["allowed_bytes", "parsed_bytes"]
 

@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from bus.child import Child, spawn_bound
+from bus.broker.child import Child, spawn_bound
 from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 from websockets.exceptions import ConnectionClosedError
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import PublishError, PublishUnreplicated
-from bus.revocation import Revocations, of_user
+from bus.redis.revocation import Revocations, of_user
 from producers import Producer
 from producers.services.akosha import Akosha
 from producers.services.mahavishnu import Mahavishnu, WorkflowStageCompleted, WorkflowStarted

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from websockets.exceptions import ConnectionClosed
 
-from bus.server import find_server
+from bus.broker.server import find_server
 from producers.services import NAMES, load
 from tests.journeys.clients import Viewer, eventually, viewing
 from tests.journeys.memory import allowed_bytes, parsed_bytes
@@ -163,9 +163,13 @@ def test_wheel_of_the_image_imports_whole(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert {"bus.log", "producers.pytest_plugin", "edges.edge", "clients.client", "edgebus.listening"} <= set(
-        ran.stdout.split()
-    )
+    assert {
+        "bus.log.log",
+        "producers.pytest_plugin",
+        "edges.edge",
+        "clients.client",
+        "edgebus.commands.listening",
+    } <= set(ran.stdout.split())
 
 
 def test_dockerfile_runs_as_nobody_with_checked_packages() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Final
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import EdgeSettings
 from producers.services import NAMES
 from tests.journeys.memory import allowed_bytes, parsed_bytes

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.peers import Client, eventually, upgrade

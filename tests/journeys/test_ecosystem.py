@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 import websockets
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.journeys.clients import EVENT_KEYS, NINE_KEYS, eventually

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from tests.journeys.clients import Viewer, eventually, viewing
 from tests.journeys.processes import EDGEBUS, Processes, Running, environment, fetch, wait_ready
 from tests.ports import free_port

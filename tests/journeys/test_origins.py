@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.journeys.browser import Page

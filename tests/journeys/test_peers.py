@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStageCompleted
 from tests.journeys.clients import EVENT_KEYS, Message, eventually

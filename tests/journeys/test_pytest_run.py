@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from tests.journeys.clients import Message, Viewer, viewing
 from tests.journeys.processes import Processes, Running, program
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import load

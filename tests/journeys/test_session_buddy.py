@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from producers.services.session_buddy import SessionBuddy
 from tests.journeys.clients import EVENT_KEYS, Message, Viewer, viewing

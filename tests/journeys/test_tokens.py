@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from redis import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from clients import AuthenticationFailed, Client, connect
 from tests.journeys.processes import EDGEBUS, Processes, edgebus, environment, wait_ready
 from tests.ports import free_port

@@ -9,17 +9,17 @@ from multiprocessing import get_context
 
 import pytest
 
-import bus.appending
-from bus.log import Log
-from bus.probe import Probe
-from bus.sentinel import Sentinels
+import bus.log.appending
+from bus.log.log import Log
+from bus.redis.probe import Probe
+from bus.redis.sentinel import Sentinels
 from edgebus.lab import servers
 from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.site import Size
-from edges.connection import Connection
-from edges.hub import Hub
-from edges.room import Room
+from edges.rooms.hub import Hub
+from edges.rooms.room import Room
+from edges.transport.connection import Connection
 from tests.lab.runs import run_all, told
 from tests.lab.unprotected import no_replay
 
@@ -63,25 +63,25 @@ def without_probe(patch: Patch) -> None:
 
 def without_salt(patch: Patch) -> None:
     """Every position gets the same salt; and the log began in the future, whether libfaketime is here or not."""
-    patch.setattr("bus.appending.secrets.randbelow", lambda _: 0)
+    patch.setattr("bus.log.appending.secrets.randbelow", lambda _: 0)
     patch.setattr(failover, "_ahead", lambda _: None)
 
 
 def without_refusal(patch: Patch) -> None:
     """The script publishes what could not be stored."""
-    kept = bus.appending.SCRIPT
+    kept = bus.log.appending.SCRIPT
     script = kept.replace("if type(reply) == 'table' and reply.err then return reply end", "")
     script = script.replace("redis.call('PEXPIRE', key, ARGV[6])", "redis.pcall('PEXPIRE', key, ARGV[6])")
     assert len(script) < len(kept) - 50
     digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    patch.setattr("bus.appending.SCRIPT", script)
-    patch.setattr("bus.connection.SCRIPT", script)
-    patch.setattr("bus.appending._SHA", digest)
+    patch.setattr("bus.log.appending.SCRIPT", script)
+    patch.setattr("bus.redis.connection.SCRIPT", script)
+    patch.setattr("bus.log.appending._SHA", digest)
 
 
 def without_repeat_check(patch: Patch) -> None:
     """A repeated attempt is taken for a first one."""
-    patch.setattr("bus.appending._repeated", lambda _: ())
+    patch.setattr("bus.log.appending._repeated", lambda _: ())
 
 
 def without_asking_anew(patch: Patch) -> None:
@@ -127,8 +127,8 @@ def without_pacing(patch: Patch) -> None:
 
 def without_kernel(patch: Patch) -> None:
     """What the kernel knows of a client's reading is not asked for; asyncio's buffer alone tells."""
-    patch.setattr("edges.connection.peer", lambda _: None)
-    patch.setattr("edges.connection.unacknowledged_bytes", lambda _: 0)
+    patch.setattr("edges.transport.connection.peer", lambda _: None)
+    patch.setattr("edges.transport.connection.unacknowledged_bytes", lambda _: 0)
 
 
 CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bus.channel import Channel
-from bus.probe import Probe
-from bus.replay import Replay, Start
+from bus.log.replay import Replay, Start
+from bus.redis.probe import Probe
 from edgebus.cli import main
-from edges import Edge, presence
-from edges.hub import Hub
-from edges.mishaps import Mishaps
+from edges import Edge
+from edges.lifecycle import heartbeat as presence
+from edges.limits.mishaps import Mishaps
+from edges.rooms.hub import Hub
 
 
 async def no_replay(self: Hub, channel: Channel, start: Start) -> Replay:

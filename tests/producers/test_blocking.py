@@ -16,9 +16,9 @@ import pytest
 from pydantic import ValidationError
 from redis import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import AddressError, BusError, BusUnavailable, EventError, OutboxFull, PublishIncomplete
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from producers import Published
 from producers.blocking import OutboxSettings, Producer
 from producers.services.crackerjack import Crackerjack, TestCaseCompleted, TestStarted

@@ -12,10 +12,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from bus import appending
-from bus.appending import Clock
+from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, LIVE, Family, Retention
-from bus.embedded import EmbeddedBroker
 from bus.errors import (
     BusNotReady,
     BusUnavailable,
@@ -26,7 +24,9 @@ from bus.errors import (
     PublishUnreplicated,
 )
 from bus.event import Event
-from bus.log import Appended, Entry, Log
+from bus.log import appending
+from bus.log.appending import Clock
+from bus.log.log import Appended, Entry, Log
 from producers import Producer
 from tests.contract.brokers import eventually
 from tests.producers.proxies import Proxy
@@ -198,7 +198,7 @@ async def test_without_ending_the_old_connection_a_held_request_doubles(
 async def hold_and_release(
     proxy: Proxy, producer: Producer, redis: Redis, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> int:
-    monkeypatch.setattr("bus.address.ANSWER_DEADLINE_S", 0.2)
+    monkeypatch.setattr("bus.redis.address.ANSWER_DEADLINE_S", 0.2)
     async with Producer(proxy.url) as impatient:
         await impatient.publish(Stage(name=f"{name}-before"))
         proxy.hold()

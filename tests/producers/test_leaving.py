@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.tasks import end
 from producers import OutboxSettings, Producer
 from producers import blocking as sync
@@ -264,7 +264,7 @@ with blocking.Producer("redis+sentinel://redis.invalid:26379/main", outbox=outbo
     asked.wait()
 """,
     "the link of an edge": """
-from bus.subscriber import Subscriber
+from bus.redis.subscriber import Subscriber
 async def main():
     nothing = lambda *_: None
     async with Subscriber("redis://redis.invalid:6390", name="e", deliver=nothing, on_up=nothing, on_down=nothing):

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from bus.envelope import compose
 from bus.errors import BusError, BusUnavailable
 from bus.event import Event
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from producers import OutboxSettings, Producer, Published
 from producers.outbox import PIPELINE_BYTES
 from producers.pace import Pace

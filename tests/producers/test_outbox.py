@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, EventError, OutboxFull, PublishError
 from bus.event import Event
 from producers import DropReason, OutboxSettings, Producer, Published

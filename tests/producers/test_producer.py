@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 from bus.errors import (
     AddressError,
     BusError,
@@ -23,7 +23,7 @@ from bus.errors import (
     PublishError,
     PublishIncomplete,
 )
-from bus.log import Appended, Entry, Log
+from bus.log.log import Appended, Entry, Log
 from producers import Producer, Published
 from producers.services.crackerjack import TestCaseCompleted, TestCompleted, TestFailed, TestStarted
 from producers.services.mahavishnu import WorkflowStageCompleted
@@ -59,7 +59,7 @@ def deaf() -> Iterator[str]:
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make Redis' time for an answer short enough to wait for."""
-    monkeypatch.setattr("bus.address.ANSWER_DEADLINE_S", SHORT_S)
+    monkeypatch.setattr("bus.redis.address.ANSWER_DEADLINE_S", SHORT_S)
 
 
 def case(run_id: str, name: object = "t") -> TestCaseCompleted:

@@ -19,7 +19,7 @@ import pytest
 from redis import Redis
 
 import producers
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 
 ROOT = Path(producers.__file__).resolve().parents[1]
 NO_REDIS = "redis://127.0.0.1:1"
@@ -527,7 +527,7 @@ def test_a_redis_that_comes_later_gets_what_is_left(suite: Suite, run_id: str) -
         """
 import os, time
 from redis import Redis
-from bus.embedded import EmbeddedBroker
+from bus.broker.embedded import EmbeddedBroker
 broker = EmbeddedBroker(port=int(os.environ["BROKER_PORT"]))
 
 def test_start():

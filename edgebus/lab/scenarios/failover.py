@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bus.address import check_url
+from bus.broker.server import find_server
 from bus.errors import AddressError
-from bus.server import find_server
+from bus.redis.address import check_url
 from edgebus.lab.listener import Listener
 from edgebus.lab.proxy import Proxy
 from edgebus.lab.publisher import Publisher
@@ -187,7 +187,7 @@ async def sentinel_failover(site: Site) -> None:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     url = f"redis+sentinel://127.0.0.1:{port}/lab"
-    site.require("bus.address reads redis+sentinel:// URLs (else: not supported)", _is_supported(url))
+    site.require("bus.redis.address reads redis+sentinel:// URLs (else: not supported)", _is_supported(url))
     primary = await site.redis()
     replica = await site.redis(extra=("--replicaof", "127.0.0.1", str(primary.port)))
     await site.start(Sentinel(primary.port, port, site.directory()))

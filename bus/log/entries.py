@@ -1,0 +1,118 @@
+"""Entries of a log as Redis gives them, and what they say. Pure: reading them is ``bus.log.log``'s.
+
+An entry that somebody typed (``XADD``) is passed over: it holds no event. It breaks the chain all the same, because the
+next event names it; so a reader that stood before it is told that something lies between.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import orjson
+from redis.exceptions import ResponseError
+
+from bus.envelope import splice
+from bus.log.forks import Fork
+from bus.position import BEGINNING, is_position
+from bus.service import PastEvent
+
+__all__ = ["Ends", "StreamEntry", "birth_ms", "ends", "forks", "is_own", "is_wrong_type", "past_event", "published"]
+
+StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
+
+_PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
+_BIRTH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
+_WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
+"""The client library puts the command in front of what a whole pipeline fails with."""
+_CLOCK_LIMIT_MS: Final = 2**53
+"""A score is a double: from here on it is no number of milliseconds that anybody counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a log begins and ends: its first entry and what that names, the last id it ever generated, its newest."""
+
+    first: str | None = None
+    first_previous: str | None = None
+    last: str = BEGINNING
+    newest: StreamEntry | None = None
+
+
+def is_own(fields: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the bus wrote an entry: it names the one before it, and its line is one that clients can read."""
+    line, previous = fields.get(b"line"), fields.get(b"previous")
+    if line is None or previous is None or _PREVIOUS.fullmatch(previous) is None:
+        return False
+    return line[:2] == b'{"' and line[-1:] == b"}" and (line.isascii() or _is_text(line))
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_wrong_type(answer: Any) -> bool:
+    """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
+    return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
+
+
+def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
+    """Return an entry's line as it was published."""
+    return splice(fields[b"line"], entry_id.decode(), fields[b"previous"].decode())
+
+
+def ends(info: Any) -> Ends:
+    """Return what ``XINFO STREAM`` said, or failed to; a key that holds no stream is no log."""
+    if isinstance(info, Exception):
+        if not is_wrong_type(info) and "no such key" not in str(info).lower():
+            raise info
+        return Ends()
+    last = info["last-generated-id"].decode()
+    if info["first-entry"] is None:
+        return Ends(last=last)
+    entry_id, fields = info["first-entry"]
+    previous = fields[b"previous"].decode() if is_own(fields) else None
+    return Ends(entry_id.decode(), previous, last, info["last-entry"])
+
+
+def past_event(position: str, line: bytes) -> PastEvent | None:
+    """Return an entry's event, None when it is none."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    match value:
+        case {"event": str(event), "data": dict(data), "timestamp": str(timestamp)}:
+            return PastEvent(event, data, timestamp, position)
+    return None
+
+
+def forks(answer: Any) -> tuple[tuple[Fork, ...], int]:
+    """Return the marks that ``ZRANGE`` gave with their scores, and how many members are none: they are passed over.
+
+    A mark is a position, and a time that a clock can show. A key of another type is one such member.
+    """
+    if is_wrong_type(answer):
+        return (), 1
+    if isinstance(answer, Exception):
+        raise answer
+    pairs = [(member.decode(errors="replace"), score) for member, score in answer]
+    marks = tuple(Fork(at, int(score)) for at, score in pairs if is_position(at) and 0 <= score < _CLOCK_LIMIT_MS)
+    return marks, len(pairs) - len(marks)
+
+
+def birth_ms(answer: Any) -> int | None:
+    """Return when this Redis began, as ``GET`` of its key says; None where nobody wrote that there, or not in the form.
+
+    Raises:
+        Exception: Redis refused for another reason than the key's type.
+
+    """
+    if isinstance(answer, Exception) and not is_wrong_type(answer):
+        raise answer
+    found = _BIRTH.match(answer) if isinstance(answer, bytes) else None
+    return int(found[1]) if found is not None else None

@@ -1,0 +1,184 @@
+"""What a log's newest part answers to readers that begin somewhere. Pure: reading is ``bus.log.log``'s.
+
+One tail, read once, answers every reader of its channel: nobody is given more than it holds.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from bus.envelope import Arrived
+from bus.log.forks import Fork, passed, passed_since
+from bus.position import BEGINNING, Past, Reason, judge, judge_time, no_log, order
+
+__all__ = ["REPLAY_BYTES", "REPLAY_EVENTS", "Last", "Replay", "Since", "SinceTime", "Start", "Tail", "parse_since"]
+
+REPLAY_EVENTS: Final = 1_000
+REPLAY_BYTES: Final = 4 * 1024 * 1024
+"""The most that one replay may hold; past either the oldest are left out, and the reader is told."""
+
+_POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_SPAN: Final = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d)")
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """After the event at a position."""
+
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class SinceTime:
+    """From a time on: milliseconds since 1970, or before now when ``is_span``."""
+
+    ms: int
+    is_span: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest ``count`` events."""
+
+    count: int
+
+
+Start: TypeAlias = Since | SinceTime | Last
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a reader is given.
+
+    Attributes:
+        lines: oldest first, chained one to the next.
+        reason: why events may be missing before the first of them; None when none are.
+        position: where the reader stands once it has them.
+        forks: the positions of those behind which events are lost, in their order.
+        gap_after: the first of ``forks``, where nothing is missing up to there; else None.
+
+    """
+
+    lines: tuple[Arrived, ...]
+    reason: Reason | None
+    position: str
+    forks: tuple[str, ...] = ()
+    gap_after: str | None = None
+
+    def passing(self, places: Iterable[str]) -> "Replay":
+        """Return the same for a reader that passes forks at ``places``: in front of what there is, or in it.
+
+        Who stood where this log never was is told so already, and of no other place.
+        """
+        if self.reason is Reason.DIVERGED and self.gap_after is None:
+            return self
+        found = {*places, *self.forks}
+        inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
+        is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
+        reason = self.reason or (Reason.DIVERGED if found else None)
+        return replace(self, reason=reason, forks=inside, gap_after=inside[0] if inside and is_whole_before else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The newest part of a log, at one moment.
+
+    Attributes:
+        now_ms: Redis' clock then.
+        birth_ms: when this Redis began.
+        lines: oldest first.
+        first: id of the log's first entry, None when it has none; ``first_previous`` is what that entry names.
+        last: the last id the log ever generated; ``BEGINNING`` when there is no log.
+        is_cut: whether the log holds more, before the first of ``lines``.
+        life_ms: how long it lives after its last event; None: for ever.
+        forks: where it lost events that an edge had.
+
+    """
+
+    now_ms: int
+    birth_ms: int
+    lines: tuple[Arrived, ...]
+    first: str | None
+    first_previous: str | None
+    last: str
+    is_cut: bool
+    life_ms: int | None = None
+    forks: tuple[Fork, ...] = ()
+
+    @property
+    def position(self) -> str:
+        """Where a reader stands that has all of it."""
+        return no_log(self.now_ms) if self.last == BEGINNING else self.last
+
+    def replay(self, start: Start) -> Replay:
+        """Return what a reader that begins at ``start`` is given; where that is not all, it is all there is here."""
+        match start:
+            case Last(count):
+                lines = self.lines[-count:] if count else ()
+                is_short = len(lines) < count and self.is_cut
+                replay = Replay(lines, Reason.LIMIT if is_short else None, self.position)
+                return replay.passing(passed(self.forks, None, lines, self.position))
+            case SinceTime(ms, is_span):
+                since_ms = max(0, self.now_ms - ms if is_span else ms)
+                return self._since_time(since_ms).passing(passed_since(self.forks, since_ms))
+            case Since(position):
+                replay = self._since(position)
+                return replay.passing(passed(self.forks, position, replay.lines, self.position))
+
+    def without_forks(self) -> "Tail":
+        """Return the same for a reader that knows them by itself."""
+        return replace(self, forks=())
+
+    def _since_time(self, ms: int) -> Replay:
+        reason = judge_time(ms, self._past())
+        index = self._index(f"{ms}-0")
+        if reason is None and index == 0 and self.is_cut:
+            reason = Reason.LIMIT
+        return Replay(self.lines if reason else self.lines[index:], reason, self.position)
+
+    def _since(self, position: str) -> Replay:
+        index = self._index(position)
+        holds = index < len(self.lines) and self.lines[index].position == position
+        following = self.lines[index + holds :]
+        next_previous = following[0].previous if following else None
+        reason = judge(position, self._past(holds=holds, next_previous=next_previous))
+        if position.endswith("-0"):  # there was no log: all of this one came later, whatever its clock said
+            index, following = 0, self.lines
+        if self.is_cut and index == 0 and not holds and next_previous != position and reason is not Reason.UNKNOWN:
+            reason = Reason.LIMIT
+        return Replay(self.lines if reason else following, reason, self.position)
+
+    def _past(self, *, holds: bool = False, next_previous: str | None = None) -> Past:
+        known = (self.birth_ms, self.first, self.first_previous, self.last)
+        return Past(*known, holds, next_previous, self.now_ms, self.life_ms)
+
+    def _index(self, position: str) -> int:
+        """Return where the first line stands that is not before ``position`` in this log's order."""
+        return bisect_left(self.lines, order(position), key=lambda line: order(line.position or BEGINNING))
+
+
+def parse_since(text: str) -> Since | SinceTime:
+    """Return what ``since`` means: a position, an ISO 8601 time with its offset, or a span back from now (``-15m``).
+
+    Raises:
+        ValueError: it is none of these; the message shows the forms.
+
+    """
+    if _POSITION.fullmatch(text) is not None:
+        return Since(text)
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return SinceTime(int(span[1]) * _UNIT_MS[span[2]], is_span=True)
+    try:
+        time = datetime.fromisoformat(text)
+        return SinceTime(max(0, int(time.timestamp() * 1000))) if time.tzinfo else _no_since()
+    except (ValueError, OverflowError):
+        return _no_since()
+
+
+def _no_since() -> SinceTime:
+    raise ValueError("expected a position, an ISO time with its offset, or a span such as '-15m' (ms, s, m, h, d)")

@@ -1,0 +1,283 @@
+"""Where Redis is: one URL, checked, and the client made from it."""
+
+import asyncio
+import functools
+import os
+import shlex
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import (
+    AbstractConnection,
+    BlockingConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from bus.errors import AddressError
+from bus.redis.dialing import NamedConnection, NamedTlsConnection
+from bus.redis.patience import PatientParser, patient
+from bus.redis.refusals import is_about_command, said
+from bus.redis.resolving import resolve
+from bus.redis.sentinel import SENTINEL_SCHEME, PrimaryConnection, sentinels
+from bus.redis.url import FORM, RedisUrl, parse, place
+
+__all__ = [
+    "ANSWER_DEADLINE_S",
+    "ATTEMPT_DEADLINE_S",
+    "DEFAULT_URL",
+    "begin",
+    "check_url",
+    "client",
+    "default_url",
+    "fit_name",
+    "login",
+    "open_link",
+    "read_url",
+    "redis_cli",
+    "start_line",
+    "with_login",
+    "without_password",
+]
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+DEFAULT_URL: Final = "redis://127.0.0.1:6390"
+ANSWER_DEADLINE_S: Final = 5.0
+_PORT: Final = 6379
+_VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+ATTEMPT_DEADLINE_S: Final = 2.0
+"""For each step of opening a link. An attempt that a black hole swallowed would else go on after the path is healed."""
+
+
+def default_url() -> str:
+    """Return ``EDGEBUS_REDIS_URL``, else the port that ``edgebus broker`` listens on."""
+    return os.environ.get("EDGEBUS_REDIS_URL") or DEFAULT_URL
+
+
+def check_url(url: str) -> dict[str, Any]:
+    """Return the connection arguments in ``url``, whose files are looked into.
+
+    Raises:
+        AddressError: the URL is malformed, or names a database other than 0 (pub/sub ignores the number, so two
+            databases would share channels and not logs), or files that hold no certificate.
+
+    """
+    arguments = read_url(url)
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        if name in arguments and not Path(arguments[name]).exists():
+            raise AddressError(f"the Redis URL names {arguments[name]} as its {name}, and there is no such file")
+    try:
+        _tls(arguments)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        reason = getattr(error, "reason", None) or error
+        raise AddressError(f"the Redis URL names certificates that cannot be used: {reason}") from None
+    return arguments
+
+
+def read_url(url: str) -> dict[str, Any]:
+    """Return the connection arguments in ``url``; files that it names are not looked at.
+
+    Raises:
+        AddressError: as ``check_url`` does, but for files.
+
+    """
+    parts = parse(url)
+    arguments: dict[str, Any] = {"username": parts.user, "password": parts.password}
+    if parts.scheme == SENTINEL_SCHEME:
+        return {**arguments, "sentinels": sentinels(parts)}
+    _check_database(parts)
+    if parts.scheme == "unix":
+        return {**arguments, "path": _socket(parts), "connection_class": UnixDomainSocketConnection}
+    arguments["host"], arguments["port"] = place(parts.place, _PORT)
+    if parts.scheme == "rediss":
+        arguments |= {"connection_class": SSLConnection, **_tls_options(parts)}
+    return arguments
+
+
+def _check_database(parts: RedisUrl) -> None:
+    given = parts.options.get("db") or ("0" if parts.scheme == "unix" else parts.path.strip("/") or "0")
+    try:
+        number = int(given)
+    except ValueError:
+        raise AddressError(f"the Redis URL cannot be used, its database is no number: {FORM}") from None
+    if number != 0:
+        raise AddressError(f"the Redis URL names database {number}: edgebus uses database 0 only")
+
+
+def _socket(parts: RedisUrl) -> str:
+    if parts.place or len(parts.path) < 2:
+        raise AddressError("the Redis URL cannot be used, it names no socket: write it like unix:///run/redis.sock")
+    return parts.path
+
+
+def _tls_options(parts: RedisUrl) -> dict[str, Any]:
+    options: dict[str, Any] = {name: value for name, value in parts.options.items() if name != "db"}
+    if "ssl_check_hostname" in options:
+        options["ssl_check_hostname"] = options["ssl_check_hostname"] == "true"
+    return options
+
+
+def client(url: str, name: str) -> Redis:
+    """Return a client of one connection called ``name``, which never repeats a command on its own.
+
+    A repeated publish would write twice; what may be repeated is decided where that is known.
+    """
+    arguments = check_url(url)
+    pool = BlockingConnectionPool(
+        **{
+            **arguments,
+            "redis_connect_func": functools.partial(begin, name=name),
+            "connection_class": patient(_connection_class(arguments)),
+            "parser_class": PatientParser,
+            "max_connections": 1,
+            "timeout": ANSWER_DEADLINE_S,
+            "socket_timeout": ANSWER_DEADLINE_S,
+            "socket_connect_timeout": ANSWER_DEADLINE_S,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 has none, so no ACL that also works there can allow it
+            "decode_responses": False,
+        }
+    )
+    return Redis.from_pool(pool)
+
+
+def _connection_class(arguments: Mapping[str, Any]) -> Any:
+    if "sentinels" in arguments:
+        return PrimaryConnection
+    kind = arguments.get("connection_class", NamedConnection)
+    return NamedTlsConnection if kind is SSLConnection else kind
+
+
+async def begin(connection: AbstractConnection, *, name: str) -> None:
+    """Log in, and give ``connection`` its name; a Redis that names no connections is used without."""
+    await connection.on_connect()
+    await connection.send_command("CLIENT", "SETNAME", fit_name(name))
+    try:
+        await connection.read_response()
+    except ResponseError as error:
+        if not is_about_command(said(error)):
+            raise
+
+
+def fit_name(name: str) -> str:
+    """Return ``name`` as ``CLIENT SETNAME`` takes it: visible ASCII, anything else as %XX."""
+    return quote(name, safe=_VISIBLE, errors="surrogatepass")
+
+
+async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
+    """Open a connection of our own to Redis, past the client library; it is not logged in.
+
+    Raises:
+        OSError: nothing answers there, or not within ``ATTEMPT_DEADLINE_S``; with Sentinel, no primary is known.
+
+    """
+    loop, arguments = asyncio.get_running_loop(), read_url(url)
+    if "sentinels" in arguments:  # they have deadlines of their own, one each
+        host, port = await arguments["sentinels"].primary()
+    else:
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+    async with asyncio.timeout(ATTEMPT_DEADLINE_S):
+        if "path" in arguments:
+            return (await loop.create_unix_connection(factory, arguments["path"]))[1]
+        return await _open(factory, host, port, _tls(arguments))
+
+
+async def _open(factory: Callable[[], ProtocolT], host: str, port: int, tls: ssl.SSLContext | None) -> ProtocolT:
+    """Connect to the first address of ``host`` that takes the connection."""
+    loop, name = asyncio.get_running_loop(), host if tls else None
+    *others, last = await resolve(host, port)
+    for address in others:
+        with suppress(OSError):
+            return (await loop.create_connection(factory, address, port, ssl=tls, server_hostname=name))[1]
+    return (await loop.create_connection(factory, last, port, ssl=tls, server_hostname=name))[1]
+
+
+def login(url: str) -> tuple[str, ...]:
+    """Return the words of ``AUTH``, none when the URL names neither user nor password.
+
+    A user alone is one whose password Redis does not ask for (``nopass``); ``AUTH`` wants a word for it all the same.
+    """
+    arguments = read_url(url)
+    user, password = arguments["username"], arguments["password"]
+    if user:
+        return (user, password or "")
+    return (password,) if password else ()
+
+
+def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """Return the TLS that a ``rediss`` URL asks for, by the options that the client library takes too."""
+    kind = arguments.get("connection_class")
+    if kind is None or not issubclass(kind, SSLConnection):
+        return None
+    context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"), capath=arguments.get("ssl_ca_path"))
+    if arguments.get("ssl_certfile"):
+        context.load_cert_chain(
+            arguments["ssl_certfile"], arguments.get("ssl_keyfile"), arguments.get("ssl_password", "")
+        )
+    if arguments.get("ssl_check_hostname") is False or arguments.get("ssl_cert_reqs") == "none":
+        context.check_hostname = False
+    if arguments.get("ssl_cert_reqs") == "none":
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def redis_cli(url: str) -> str:
+    """Return how an administrator starts ``redis-cli`` where ``url`` leads; no password is in it, it asks for one.
+
+    Raises:
+        OSError: with Sentinel, no primary is known.
+
+    """
+    arguments, user = read_url(url), login(url)
+    if "sentinels" in arguments:
+        host, port = await arguments["sentinels"].primary()
+    else:
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+    place = ["-s", arguments["path"]] if "path" in arguments else ["-h", host, "-p", str(port)]
+    admin = ["--user", "ADMIN"] if len(user) > 1 and user[0] != "default" else []
+    return shlex.join(["redis-cli", *place, *_tls_words(arguments), *admin, *(["--askpass"] if user else [])])
+
+
+def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
+    if not issubclass(arguments.get("connection_class", object), SSLConnection):
+        return []
+    files = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
+    named = [word for name, option in files.items() if arguments.get(name) for word in (option, arguments[name])]
+    return ["--tls", *named, *(["--insecure"] if arguments.get("ssl_cert_reqs") == "none" else [])]
+
+
+def start_line(url: str, reason: str = "") -> str:
+    """Return the sentence that helps when nothing answers at ``url``, for a ``reason`` in small letters."""
+    shown, why = without_password(url), f" ({reason})" if reason else ""
+    remedy = "start one with: edgebus broker" if _is_here(url) else "is it up, and does it listen on that address?"
+    return f"no Redis answers at {shown}{why}; {remedy}   (or name yours: --redis URL)"
+
+
+def _is_here(url: str) -> bool:
+    """Tell whether ``url`` leads to this machine, so that a broker started here would be found."""
+    host = read_url(url).get("host", "localhost") if url.startswith(("redis:", "rediss:")) else ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def without_password(url: str) -> str:
+    """Return ``url`` as it may be shown and logged."""
+    scheme, separator, rest = url.partition("://")
+    _, at, host = rest.partition("?")[0].rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{host}"
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """Return ``url`` with another user, where it named one or none; both need no escaping, and options are kept."""
+    scheme, separator, rest = url.partition("://")
+    place, mark, options = rest.partition("?")
+    return f"{scheme}{separator}{user}:{password}@{place.rpartition('@')[2]}{mark}{options}"

@@ -1,0 +1,182 @@
+"""A connection to Redis for commands: how it begins with each server.
+
+Errors of the client library end here: what leaves is a ``BusError``.
+"""
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from bus.log.appending import SCRIPT, Clock, Reply
+from bus.log.entries import birth_ms
+from bus.redis import address
+from bus.redis.failures import converted
+
+__all__ = ["BIRTH_KEY", "Connection", "now", "redis_ms"]
+
+BIRTH_KEY: Final = "bus:birth"
+
+_logger = logging.getLogger("edgebus.bus")
+
+
+class Connection:
+    """One connection to Redis.
+
+    Connects at the first call and again after a failure. Methods may be called from many tasks of one event loop;
+    they take turns on the connection. A cancelled call leaves the connection usable for the next one.
+
+    Args:
+        url: of database 0, see ``bus.redis.address``.
+        name: what ``CLIENT LIST`` shows.
+        appends: False for one that only reads, probes and announces: Redis is asked for fewer permissions (``acl``).
+
+    """
+
+    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
+        self._redis: Redis = address.client(url, name)
+        self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
+        self._url, self._name, self._appends = url, name, appends
+        self._is_known, self._has_told_birth = True, False
+        self._clock = Clock()
+        self._predecessor: tuple[str, str] | None = None
+        self._calls_function = False
+
+    async def __aenter__(self) -> Self:
+        """Return itself; nothing is connected yet."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calling it twice is harmless."""
+        await self._redis.aclose()
+
+    def forget(self) -> None:
+        """Take note that Redis may be another one now: its birth is looked after again before the next call."""
+        self._is_known = False
+
+    async def drop(self) -> None:
+        """Give up the connection, and what waits on it: it may lead nowhere. The next call opens a new one."""
+        self.forget()
+        with suppress(RedisError, OSError):
+            await self._redis.connection_pool.disconnect()
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
+
+        Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
+        """
+        await address.begin(connection, name=self._name)
+        self._clock.forget()
+        ask = functools.partial(_ask, connection)
+        if self._appends:
+            await self._replace(ask)
+        with suppress(ResponseError):  # what follows says what is wrong
+            await self._begin(ask)
+
+    async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """End the connection before this one at its other end too, by its id and its address there.
+
+        What it still carries (in a proxy, a stopped Redis, asyncio's buffers) would else come after its own repetition.
+        """
+        if self._predecessor is not None:
+            with suppress(ResponseError):  # a user without CLIENT KILL has to trust its network
+                await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
+        self._predecessor = None
+        with suppress(ResponseError):
+            info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
+            self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
+
+    async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
+        """Ask for the time, load the script, and set the birth of this Redis if nobody has.
+
+        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the birth anew. A Redis that is
+        full, or cannot save, refuses it and can be read all the same; a publish says what is wrong.
+        """
+        time_ms = redis_ms(*await ask("TIME"))
+        self._clock.take(time_ms, now())
+        if self._appends:
+            self._calls_function = not await _may_load(ask)
+        with suppress(ResponseError):
+            await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
+
+    async def birth(self) -> str:
+        """Return when this Redis began, and which one it is: ``<ms>-<random>``.
+
+        What somebody wrote there by hand tells no two apart, and is told in a warning.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        async with self._connected():
+            try:
+                birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
+            except ResponseError as error:
+                if birth_ms(error) is None:
+                    self._tell_birth()
+                return ""
+        if birth and birth_ms(birth) is None:
+            self._tell_birth()
+        return birth.decode(errors="replace") if birth else ""
+
+    def _tell_birth(self) -> None:
+        """Say once what is wrong with the key, and what mends it."""
+        level = logging.DEBUG if self._has_told_birth else logging.WARNING
+        self._has_told_birth = True
+        fields = {"key": BIRTH_KEY, "run": f"redis-cli DEL {BIRTH_KEY}"}
+        _logger.log(level, "nobody can tell when this Redis began: the key holds something else", extra=fields)
+
+    async def ping(self) -> None:
+        """Return when Redis answered.
+
+        Raises:
+            BusUnavailable: it did not.
+
+        """
+        async with self._connected():
+            await self._redis.ping()  # type: ignore[misc, unused-ignore]
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        """Begin with this Redis if that was not done yet, and convert what goes wrong."""
+        with converted(self._url):
+            if not self._is_known:
+                await self._begin(self._redis.execute_command)
+                self._is_known = True
+            yield
+
+
+async def _may_load(ask: Callable[..., Awaitable[Reply]]) -> bool:
+    """Load the script; tell whether this user may, for one who may not calls a function (docs/acl.md)."""
+    try:
+        await ask("SCRIPT LOAD", SCRIPT)
+    except NoPermissionError:
+        return False
+    return True
+
+
+async def _ask(connection: AbstractConnection, *command: str) -> Reply:
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+def redis_ms(seconds: int | bytes, micros: int | bytes) -> float:
+    """Return what ``TIME`` answered, in milliseconds since 1970."""
+    return int(seconds) * 1000 + int(micros) / 1000
+
+
+def now() -> float:
+    """Return our own clock, in seconds."""
+    return asyncio.get_running_loop().time()

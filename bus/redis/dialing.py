@@ -1,0 +1,39 @@
+"""Connections of the client library that find the address of a name by ``bus.redis.resolving``."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from redis.asyncio.connection import Connection, SSLConnection
+
+from bus.redis.resolving import resolve
+
+__all__ = ["NamedConnection", "NamedTlsConnection"]
+
+
+class NamedConnection(Connection):
+    """A connection to the first address of ``host`` that takes it, all within the time for one connect."""
+
+    _at: str | None = None
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self.socket_connect_timeout):
+            *others, last = await resolve(self.host, self.port)
+            for address in others:
+                with suppress(OSError):
+                    await self._connect_to(address)
+                    return
+            await self._connect_to(last)
+
+    async def _connect_to(self, address: str) -> None:
+        self._at = address
+        await super()._connect()  # type: ignore[no-untyped-call, unused-ignore]
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments: dict[str, Any] = {**super()._connection_arguments(), "host": self._at or self.host}
+        return {**arguments, "server_hostname": self.host} if "ssl" in arguments else arguments
+
+
+class NamedTlsConnection(NamedConnection, SSLConnection):
+    """The same with TLS; certificates are for the name."""

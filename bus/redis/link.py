@@ -1,0 +1,208 @@
+"""One connection to Redis that subscribes: commands out, answers and lines in.
+
+Lines are read with ``hiredis`` straight from the socket and handed on in batches, one per read. How a link is opened
+and kept up is ``bus.redis.subscriber``'s.
+"""
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, cast
+
+import hiredis
+
+from bus.errors import BusUnavailable
+from bus.redis.refusals import refusal, said
+
+__all__ = ["BATCH_CHANNELS", "Batch", "Link"]
+
+Batch: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""Channel and line, as they came, in order."""
+
+BATCH_CHANNELS: Final = 500
+"""The most that one command names."""
+_SLICE_BYTES: Final = 16 * 1024
+"""``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
+
+
+class Link(asyncio.Protocol):
+    """One connection in RESP2: plain commands first, then subscriptions and what they deliver.
+
+    Attributes:
+        cause: what ended it; None while it is there, and when it was dropped from here.
+        refused: Redis' words, when its last answer to a plain command was an error.
+        reads: how often bytes came.
+        closed: done when it is over; with the error that `deliver` raised.
+
+    """
+
+    def __init__(self, deliver: Callable[[Batch], None]) -> None:
+        self._deliver = deliver
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._replies: deque[asyncio.Future[Any]] = deque()
+        self._asked: deque[_Subscription] = deque()
+        self._unsent: list[_Subscription] = []
+        self.cause: Exception | None = None
+        self.refused = ""
+        self.reads = 0
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; what `deliver` raises is what the link ends with."""
+        batch: list[tuple[bytes, bytes]] = []
+        self.reads += 1
+        try:
+            for start in range(0, len(data), _SLICE_BYTES):
+                self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
+                self._read(batch)
+            if batch:
+                self._deliver(batch)
+        except hiredis.ProtocolError as error:  # no Redis, or one out of step with us: the link is of no use any more
+            self._end(None, error)
+        except MemoryError as error:  # it passes: what this read brought is made up for on the next link
+            self._end(None, error)
+        except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
+            self._end(error)
+
+    def _read(self, batch: list[tuple[bytes, bytes]]) -> None:
+        gets, append = self._reader.gets, batch.append
+        try:
+            while (reply := gets()) is not False:
+                if type(reply) is list and reply[0] == b"message":
+                    _, channel, line = reply
+                    append((channel, line))
+                else:
+                    self._answered(reply)
+        except (LookupError, TypeError, ValueError) as error:
+            raise hiredis.ProtocolError("an answer of a form that Redis does not give") from error
+
+    def _answered(self, reply: Any) -> None:
+        if self._replies:
+            self.refused = said(reply) if isinstance(reply, hiredis.ReplyError) else ""
+            _settle(self._replies.popleft(), reply)
+        elif not self._asked:
+            raise hiredis.ProtocolError("an answer that nobody asked for")
+        elif isinstance(reply, hiredis.ReplyError):
+            self._asked.popleft().settle(reply)
+        elif self._asked[0].confirm(reply[1]):
+            self._asked.popleft().settle(None)
+
+    def command(self, *words: bytes) -> Awaitable[Any]:
+        """Send a command that has one reply."""
+        future = asyncio.get_running_loop().create_future()
+        self._replies.append(future)
+        self._write(words)
+        if self.closed.done():  # nothing comes any more; uvloop would not even take the words
+            self._settle_all()
+        return future
+
+    def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
+        """Subscribe or unsubscribe; requests of one tick with the same verb go out as one command."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if not self._unsent:
+            loop.call_soon(self._flush)
+        last = self._unsent[-1] if self._unsent else None
+        if last is None or last.verb != verb or len(last.channels) + len(channels) > BATCH_CHANNELS:
+            last = _Subscription(verb)
+            self._unsent.append(last)
+        last.channels.update(channels)
+        last.waiting.append(future)
+        return future
+
+    async def answer(self, asked: "asyncio.Future[None]", standstill_s: float) -> None:
+        """Wait for an answer for as long as bytes come.
+
+        Raises:
+            TimeoutError: nothing came for so long.
+            BusUnavailable: the link was lost, or Redis refused.
+
+        """
+        try:
+            while not asked.done():
+                reads = self.reads
+                await asyncio.wait([asked], timeout=standstill_s)
+                if reads == self.reads and not asked.done():
+                    raise TimeoutError
+            asked.result()
+        finally:
+            asked.cancel()
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for subscription in unsent:
+            self._asked.append(subscription)
+            self._write((subscription.verb, *subscription.channels))
+        if self.closed.done():
+            self._settle_all()
+
+    def _write(self, words: Sequence[bytes]) -> None:
+        if self._transport is not None and not self.closed.done():
+            self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub knows one word only
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note that the socket is gone."""
+        self._end(None, error or ConnectionResetError(errno.ECONNRESET, "no reason given"))
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        self._end(None)
+
+    def _end(self, error: Exception | None, cause: Exception | None = None) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.closed.done():
+            self.cause = error or cause
+            self.closed.set_result(None) if error is None else self.closed.set_exception(error)
+        self._settle_all()
+
+    def _settle_all(self) -> None:
+        """Tell all who wait that nothing comes any more."""
+        lost = BusUnavailable("the link to Redis was lost")
+        lost.__cause__ = self.cause
+        replies, asked = [*self._replies], [*self._asked, *self._unsent]
+        self._replies.clear()
+        self._asked.clear()
+        self._unsent.clear()
+        for future in replies:
+            _settle(future, lost)
+        for subscription in asked:
+            subscription.settle(lost)
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """One command on its way: which channels Redis has still to confirm, and who waits for it."""
+
+    verb: bytes
+    channels: set[bytes] = field(default_factory=set)
+    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
+
+    def confirm(self, channel: bytes) -> bool:
+        self.channels.discard(channel)
+        return not self.channels
+
+    def settle(self, outcome: Any) -> None:
+        for future in self.waiting:
+            _settle(future, outcome)
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, hiredis.ReplyError):
+        error = refusal(said(outcome))
+        refused = error if isinstance(error, BusUnavailable) else BusUnavailable(str(error))
+        refused.__cause__ = outcome
+        future.set_exception(refused)
+    elif isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

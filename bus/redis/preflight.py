@@ -1,0 +1,156 @@
+"""A look at how a Redis is set up: what could cost the bus events is told, each with the line that mends it.
+
+Never more than a warning: whoever runs that Redis may know better, or not let us look.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from bus.redis import address
+
+__all__ = ["Facts", "Finding", "inspect", "judge"]
+
+OLDEST_MAJOR: Final = 7
+_LIMIT: Final = "client-output-buffer-limit"
+_IN_FLIGHT: Final = 32
+"""Events of the largest size that may wait in Redis for an edge that is busy: what the default limit has room for."""
+
+_logger = logging.getLogger("edgebus.bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Redis said of itself; None: it did not, or we may not ask.
+
+    Attributes:
+        version: as Redis counts; Valkey says which Redis it is compatible with.
+        maxmemory_bytes: 0 is no bound.
+        policy: what goes when memory is full.
+        pubsub_limit: of a subscriber's output, bytes: at once, and for how many seconds how much. 0 is no bound.
+        has_file: whether it was started with a configuration file, which ``CONFIG REWRITE`` can write to.
+
+    """
+
+    version: str | None = None
+    maxmemory_bytes: int = 0
+    policy: str | None = None
+    pubsub_limit: tuple[int, int, int] | None = None
+    has_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is not as it should be, the line to run, what was found, and what keeps the change over a restart."""
+
+    text: str
+    run: str
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    keep: str | None = None
+
+
+def judge(facts: Facts, *, line_limit_bytes: int, cli: str = "redis-cli") -> list[Finding]:
+    """Return what could cost events of up to ``line_limit_bytes``; ``cli`` begins the lines to run. Pure."""
+    found = [_version(facts), _eviction(facts, cli), _output(facts, cli, line_limit_bytes * _IN_FLIGHT)]
+    return [finding for finding in found if finding is not None]
+
+
+def _change(text: str, cli: str, setting: str, facts: Facts, found: Mapping[str, str | int]) -> Finding:
+    return Finding(text, f"{cli} CONFIG SET {setting}", found, f"{cli} CONFIG REWRITE" if facts.has_file else None)
+
+
+def _version(facts: Facts) -> Finding | None:
+    major = (facts.version or "").partition(".")[0]
+    if not major.isdecimal() or int(major) >= OLDEST_MAJOR:
+        return None
+    text = "this Redis is older than the bus was tried on; take version 7 or later, or Valkey"
+    return Finding(text, "edgebus broker", {"version": facts.version or ""})
+
+
+def _eviction(facts: Facts, cli: str) -> Finding | None:
+    """Look for a policy other than ``noeviction``: every log has a time to live, so the volatile ones take logs too."""
+    if facts.policy in (None, "noeviction") or facts.maxmemory_bytes == 0:
+        return None
+    text = "this Redis drops logs when its memory is full, and with them what clients come back to"
+    return _change(text, cli, "maxmemory-policy noeviction", facts, {"policy": facts.policy or ""})
+
+
+def _output(facts: Facts, cli: str, wanted_bytes: int) -> Finding | None:
+    """Look for a bound at which Redis would cut off an edge that has only a few large events to read."""
+    hard, soft, soft_s = facts.pubsub_limit or (0, 0, 0)
+    if all(bound == 0 or bound >= wanted_bytes for bound in (hard, soft if soft_s else 0)):
+        return None
+    hard, soft = (max(bound, wanted_bytes) if bound else 0 for bound in (hard, soft))
+    text = "this Redis cuts off an edge that has a few of the largest events to read"
+    return _change(text, cli, f"{_LIMIT} 'pubsub {hard} {soft} {soft_s}'", facts, {"wanted_bytes": wanted_bytes})
+
+
+async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
+    """Look once, and warn of each finding; a Redis that does not answer or does not let us look is no matter.
+
+    Args:
+        url: of Redis, see ``bus.redis.address``.
+        name: what ``CLIENT LIST`` shows meanwhile.
+        line_limit_bytes: the largest event as a line.
+
+    """
+    try:
+        async with address.client(url, name) as redis:
+            facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
+        cli = await address.redis_cli(url)
+    except (RedisError, OSError, TimeoutError) as error:
+        _logger.debug("Redis was not looked at", extra={"reason": str(error)})
+        return
+    for finding in judge(facts, line_limit_bytes=line_limit_bytes, cli=cli):
+        keep = {} if finding.keep is None else {"keep": finding.keep}
+        _logger.warning(finding.text, extra={**finding.facts, "run": finding.run, **keep})
+    if facts.pubsub_limit is None:
+        wanted = {"wanted_bytes": line_limit_bytes * _IN_FLIGHT, "run": f"{cli} CONFIG GET {_LIMIT}"}
+        _logger.info("Redis was not asked how much it holds for an edge: an administrator can", extra=wanted)
+
+
+async def _read(redis: Redis, *, may_configure: bool) -> Facts:
+    """Ask; a named user is spared ``CONFIG GET``, which shows passwords: who may not ask would stand in ACL LOG."""
+    info = await _asked(redis, "INFO")
+    config = await _asked(redis, "CONFIG GET", _LIMIT) if may_configure else {}
+    return Facts(
+        version=info.get("redis_version"),
+        maxmemory_bytes=_bytes(info.get("maxmemory")),
+        policy=info.get("maxmemory_policy"),
+        pubsub_limit=_pubsub(config.get(_LIMIT, "")),
+        has_file=bool(info.get("config_file")),
+    )
+
+
+async def _asked(redis: Redis, *command: str) -> Mapping[str, Any]:
+    """Return what a command says, nothing if this user may not ask (https://redis.io/commands/config-get)."""
+    try:
+        said: Any = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
+    except ResponseError as error:
+        _logger.debug("Redis does not let us look", extra={"command": command[0], "reason": str(error)})
+        return {}
+    return {_text(key): _text(value) for key, value in said.items()} if isinstance(said, Mapping) else {}
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _pubsub(limits: Any) -> tuple[int, int, int] | None:
+    """Return the part for subscribers of ``normal 0 0 0 … pubsub 33554432 8388608 60``."""
+    words = str(limits).split()
+    if "pubsub" not in words:
+        return None
+    match words[words.index("pubsub") + 1 :][:3]:
+        case [hard, soft, soft_s] if hard.isdecimal() and soft.isdecimal() and soft_s.isdecimal():
+            return int(hard), int(soft), int(soft_s)
+    return None
+
+
+def _bytes(said: Any) -> int:
+    """Return a number of bytes, 0 where a Redis behind a proxy says anything else."""
+    return int(said) if str(said).isdecimal() else 0

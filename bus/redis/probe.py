@@ -1,0 +1,101 @@
+"""Whether a link hears what producers publish: a token published at the primary must come back by the link itself.
+
+An open connection proves nothing: a path that swallows what is sent stays open, and deaf. And a loop through a server
+that has become a replica proves nothing of the primary: so each token's server is asked for its role.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+
+from bus.errors import BusError
+from bus.log.log import Log
+
+__all__ = ["Probe"]
+
+_logger = logging.getLogger("edgebus.bus")
+
+_ON_THE_WAY = 16
+"""A token that comes late, behind much else on a narrow path, proves as much as one that comes at once."""
+_PATIENCE = 6
+"""So many intervals a link may bring other bytes and no token: on a narrow path a long line takes its time."""
+
+
+class Probe:
+    """Sends tokens on an edge's own channel, and knows when the last one came back.
+
+    Args:
+        log: the connection to publish through; another one than the link.
+        interval_s: between two tokens. A link that brought nothing for two intervals is deaf.
+
+    """
+
+    def __init__(self, log: Log, *, interval_s: float) -> None:
+        self._log, self._interval_s = log, interval_s
+        self.channel = ""
+        self._tokens: deque[bytes] = deque(maxlen=_ON_THE_WAY)
+        self._heard_s: float | None = None
+        self._moved_s: float | None = None
+        self._began_s = 0.0
+        self._failure, self._has_failed = "", False
+        self.trouble: str | None = None
+        """Why the link that was watched last was given up; None while there is no reason to."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the link that is watched now brought something lately, and a token not long ago."""
+        return self._heard_s is not None and not self._is_overdue()
+
+    def take(self, token: bytes) -> None:
+        """Take what came on the probe's channel."""
+        if token in self._tokens:
+            self._heard_s = _now()
+
+    async def watch(self, give_up: Callable[[], None], *, progress: Callable[[], object] = lambda: None) -> None:
+        """Probe one link from its beginning until it is found deaf or misplaced, and call ``give_up`` then.
+
+        ``progress`` returns another value whenever bytes came by the link.
+        """
+        self._heard_s, self._moved_s, self._began_s = None, None, _now()
+        self._tokens.clear()
+        self.trouble, at = None, progress()
+        while self.trouble is None:
+            next_s = _now() + self._interval_s
+            await self._send(next_s)
+            if self.trouble is not None:
+                break
+            await asyncio.sleep(next_s - _now())
+            at, before = progress(), at
+            if at != before and not self._was_heard_since(next_s - self._interval_s):
+                self._moved_s = _now()
+            if self._is_overdue():
+                self.trouble = f"the link is deaf: no probe came back in time{self._failure}"
+        give_up()
+
+    async def _send(self, deadline_s: float) -> None:
+        token, self._failure = secrets.token_hex(8), ""
+        self._tokens.append(token.encode())
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                self.trouble = await self._log.send_probe(self.channel, token)
+        except (BusError, TimeoutError) as error:
+            self._failure = f" ({error})" if str(error) else ""
+        except Exception as error:  # nobody else would find a deaf link
+            level = logging.DEBUG if self._has_failed else logging.ERROR
+            _logger.log(level, "a probe could not be sent", exc_info=error)
+            self._has_failed, self._failure = True, " (a bug of ours: see the log)"
+
+    def _was_heard_since(self, at_s: float) -> bool:
+        return self._heard_s is not None and self._heard_s >= at_s
+
+    def _is_overdue(self) -> bool:
+        heard_s = self._began_s if self._heard_s is None else self._heard_s
+        came_s = max(heard_s, self._moved_s or heard_s)
+        now_s = _now()
+        return now_s - came_s >= 2 * self._interval_s or now_s - heard_s >= _PATIENCE * self._interval_s
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

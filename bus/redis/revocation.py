@@ -1,0 +1,130 @@
+"""Revoked tokens: kept in Redis for every edge to read, and told at once to those that listen.
+
+One sorted set and one channel, both called ``bus:revoked``. A member is ``user:<id>`` or ``id:<jti>``, its score the
+time of the revocation in milliseconds by Redis' clock; a message on the channel is a member, a space and its score.
+Anybody may write there by hand, so what is read is checked: a member that names nobody is counted and passed over.
+"""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, Self, cast
+
+from bus.redis.connection import Connection, redis_ms
+
+__all__ = ["KEPT_S", "REVOKED", "Page", "Revocation", "Revocations", "of_token", "of_user"]
+
+REVOKED: Final = "bus:revoked"
+KEPT_S: Final = 31 * 24 * 60 * 60
+"""How long a revocation is kept. No edge takes tokens that live longer, so none that it concerns is left by then."""
+_DIGITS: Final = 15
+_END_OF_TIME_MS: Final = 10**_DIGITS - 1
+"""For a score without an end (``+inf``): whoever typed that means every token, those still to come too."""
+_KINDS: Final = ("user:", "id:")
+_PAGE: Final = 1_000
+"""Revocations per read, so that 200,000 of them hold up neither Redis nor the event loop."""
+
+
+def of_user(user_id: str) -> str:
+    """Return the member for every token that a user was given until now."""
+    return f"user:{user_id}"
+
+
+def of_token(token_id: str) -> str:
+    """Return the member for the one token with this ``jti``."""
+    return f"id:{token_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What was revoked, and when: milliseconds by Redis' clock."""
+
+    member: str
+    at_ms: int
+
+    @classmethod
+    def parse(cls, message: bytes) -> Self | None:
+        """Return the revocation in a message of the channel, None when there is none in it."""
+        member, _, at_ms = message.decode(errors="replace").rpartition(" ")
+        is_time = at_ms.isascii() and at_ms.isdecimal() and len(at_ms) <= _DIGITS
+        return cls(member, int(at_ms)) if is_time and _names_somebody(member) else None
+
+    @classmethod
+    def read(cls, member: bytes, score: float) -> Self | None:
+        """Return the revocation that a member of the set is, None where it is none."""
+        name = member.decode(errors="replace")
+        if not _names_somebody(name) or not score >= 0:
+            return None
+        return cls(name, int(min(score, _END_OF_TIME_MS)))
+
+
+def _names_somebody(member: str) -> bool:
+    return member.startswith(_KINDS) and member not in _KINDS and "\ufffd" not in member
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the revocations that are kept, and how many members beside them are none."""
+
+    readable: list[Revocation]
+    unreadable: int
+
+
+class Revocations(Connection):
+    """One connection to Redis for reading and writing revocations.
+
+    Args:
+        url: of database 0, see ``bus.redis.address``.
+        name: what ``CLIENT LIST`` shows.
+
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        super().__init__(url, name=name, appends=False)
+
+    async def revoke(self, member: str) -> tuple[Revocation, int]:
+        """Revoke now; return the revocation, and how many edges were told at once. The others read it when they can.
+
+        Once it returns, no edge that comes up takes a token that this concerns.
+
+        Raises:
+            BusUnavailable: Redis did not answer; the revocation may be there or not, and can be repeated.
+            BusError: Redis refused.
+
+        """
+        async with self._connected():
+            at_ms = int(redis_ms(*await self._redis.time()))
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.zadd(REVOKED, {member: at_ms}, gt=True)
+            pipeline.zremrangebyscore(REVOKED, 0, at_ms - KEPT_S * 1000)
+            pipeline.expire(REVOKED, KEPT_S)
+            pipeline.publish(REVOKED, f"{member} {at_ms}")
+            *_, told = await pipeline.execute()
+        return Revocation(member, at_ms), int(told)
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """Go through every revocation that is kept, the newest first; some may come twice.
+
+        What is taken out meanwhile makes none be left out: pages are told apart by times, not by places.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        newest, count = math.inf, _PAGE
+        while True:
+            found = await self._newest(newest, count)
+            readable = [it for member, score in found if (it := Revocation.read(member, score)) is not None]
+            yield Page(readable, len(found) - len(readable))
+            if len(found) < count:
+                return
+            oldest = found[-1][1]
+            newest, count = oldest, (_PAGE if oldest < newest else 2 * count)
+
+    async def _newest(self, at_most: float, count: int) -> list[tuple[bytes, float]]:
+        async with self._connected():
+            found = await self._redis.zrange(
+                REVOKED, at_most, -math.inf, desc=True, byscore=True, withscores=True, offset=0, num=count
+            )
+        return cast(list[tuple[bytes, float]], found)

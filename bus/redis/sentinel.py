@@ -1,0 +1,150 @@
+"""Where the primary is, when Redis Sentinel decides it: asked anew for every connection."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bus.errors import AddressError
+from bus.redis.dialing import NamedConnection
+from bus.redis.refusals import said
+from bus.redis.resolving import resolve
+from bus.redis.url import RedisUrl, parse, place
+
+__all__ = ["SENTINEL_SCHEME", "NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url", "sentinels"]
+
+SENTINEL_SCHEME: Final = "redis+sentinel"
+_FORM: Final = "write it like redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary"
+_PORT: Final = 26379
+_ANSWER_DEADLINE_S: Final = 1.0
+"""For one sentinel; the next one is asked then."""
+
+Trouble: TypeAlias = tuple[str, int, Exception]
+"""Host and port of a sentinel, and why it did not tell."""
+
+
+class NoPrimary(OSError):
+    """No sentinel said where the primary is, and why. ``is_login``: it wants a log-in other than the URL gives."""
+
+    def __init__(self, text: str, *, is_login: bool = False) -> None:
+        super().__init__(text)
+        self.is_login = is_login
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who knows where the primary called ``service`` is, how to log in there, and how with the sentinels themselves."""
+
+    places: tuple[tuple[str, int], ...]
+    service: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    own_username: str | None = None
+    own_password: str | None = field(default=None, repr=False)
+
+    async def primary(self) -> tuple[str, int]:
+        """Return host and port of the primary, as the first sentinel that knows it says.
+
+        Raises:
+            OSError: no sentinel answers, or none knows a healthy primary of that name.
+
+        """
+        troubles: list[Trouble] = []
+        for host, port in self.places:
+            try:
+                return await self._ask(host, port)
+            except (RedisError, OSError, LookupError, ValueError) as error:
+                troubles.append((host, port, error))
+        raise self._unknown(troubles) from troubles[-1][2]
+
+    async def _ask(self, host: str, port: int) -> tuple[str, int]:
+        async with asyncio.timeout(_ANSWER_DEADLINE_S):
+            *others, last = await resolve(host, port)
+        for address in others:
+            with suppress(RedisConnectionError, OSError):
+                return await self._ask_at(address, port)
+        return await self._ask_at(last, port)
+
+    async def _ask_at(self, host: str, port: int) -> tuple[str, int]:
+        async with Redis(
+            host=host,
+            port=port,
+            username=self.own_username,
+            password=self.own_password,
+            socket_timeout=_ANSWER_DEADLINE_S,
+            socket_connect_timeout=_ANSWER_DEADLINE_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+        ) as sentinel:
+            primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
+        state = primaries[self.service]
+        if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
+            raise LookupError("the primary is down")
+        return str(state["ip"]), int(state["port"])
+
+    def _unknown(self, troubles: Sequence[Trouble]) -> NoPrimary:
+        for host, port, error in troubles:
+            if isinstance(error, AuthenticationError) or said(error).startswith("NOPERM"):
+                text = f"the sentinel at {host}:{port} wants another log-in ({said(error)}): add its own to the URL, "
+                return NoPrimary(f"{text}?sentinel_username=USER&sentinel_password=PASSWORD", is_login=True)
+        if any(isinstance(error, LookupError) for _, _, error in troubles):
+            return NoPrimary(f"no sentinel knows a healthy primary called {self.service!r}")
+        reasons = ", ".join(f"{host}:{port} ({said(error)})" for host, port, error in troubles)
+        return NoPrimary(f"no sentinel answers: {reasons}")
+
+
+class PrimaryConnection(NamedConnection):
+    """A connection to whatever is the primary when it is opened; one that was demoted is given up."""
+
+    def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._sentinels = sentinels
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._sentinels.primary()
+        await super()._connect()
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """Read one reply; ``READONLY`` means that another server is the primary now."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except ReadOnlyError as error:
+            await self.disconnect()
+            raise RedisConnectionError("the server is no longer the primary") from error
+
+
+def parse_sentinel_url(url: str) -> Sentinels | None:
+    """Return what a ``redis+sentinel`` URL names, None for a URL of another scheme.
+
+    Raises:
+        AddressError: the URL is malformed.
+
+    """
+    parts = parse(url)
+    return sentinels(parts) if parts.scheme == SENTINEL_SCHEME else None
+
+
+def sentinels(parts: RedisUrl) -> Sentinels:
+    """Return the sentinels that the parts of a URL name.
+
+    Raises:
+        AddressError: no sentinel or no primary is named; the message shows the form.
+
+    """
+    service, places = parts.path.strip("/"), parts.place.split(",")
+    if not service or "/" in service or not all(places):
+        raise AddressError(f"the Redis URL cannot be used: {_FORM}")
+    try:
+        found = tuple(place(it, _PORT) for it in places)
+    except AddressError:
+        raise AddressError(f"the Redis URL cannot be used, a host or port is none: {_FORM}") from None
+    own = parts.options.get("sentinel_username"), parts.options.get("sentinel_password")
+    return Sentinels(found, service, parts.user, parts.password, *own)

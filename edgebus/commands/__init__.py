@@ -1,0 +1,1 @@
+"""What single commands do, each to its end. Knows neither the demo nor the laboratory."""

@@ -1,0 +1,86 @@
+"""``edgebus publish`` and ``edgebus history``: one event in, past events out."""
+
+import sys
+from typing import Any
+
+import orjson
+
+from bus.channel import Channel
+from bus.encoding import decode
+from bus.errors import EventError
+from bus.event import Event
+from bus.log.log import Log
+from edgebus.terminal import note, show, show_json
+from producers import Producer
+
+__all__ = ["publish", "read_data", "read_line", "show_history", "show_line", "tell_unreadable"]
+
+_STDIN_LIMIT_BYTES = 1024 * 1024
+
+
+def read_data(text: str) -> bytes:
+    """Return the JSON given on the command line, or standard input for ``-`` (at most 1 MiB)."""
+    if text != "-":
+        return text.encode(errors="surrogateescape")
+    data = sys.stdin.buffer.read(_STDIN_LIMIT_BYTES + 1)
+    if len(data) > _STDIN_LIMIT_BYTES:
+        raise EventError(f"standard input is over {_STDIN_LIMIT_BYTES} bytes")
+    return data
+
+
+async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -> None:
+    """Validate and publish one event, and print where it came to stand."""
+    event = decode(model, data)
+    async with Producer(url, name="cli", deadline_s=0) as producer:
+        published = await producer.publish(event)
+    if as_json:
+        show_json({"id": published.id, "positions": published.positions, "receivers": published.receivers})
+        return
+    for channel, position in published.positions.items():
+        show(f"{channel}  {position or 'live, no position'}")
+    show(f"id {published.id}, sent to {published.receivers} subscriber(s)")
+
+
+async def show_history(url: str, channel: Channel, *, count: int, as_json: bool) -> None:
+    """Print the past events of a channel, oldest first."""
+    if channel.retention.kind == "live":
+        note(f"{channel.name} is live: nothing of it is kept")
+        return
+    async with Log(url, name="edgebus-cli", appends=False) as log:
+        lines = await log.lines(channel, count=count)
+    messages = [message for line in lines if (message := read_line(line)) is not None]
+    tell_unreadable(len(lines) - len(messages) + log.unreadable)
+    if not lines:
+        note(f"{channel.name} has no log: nothing was published in its life time")
+    for message in messages:
+        show_line(message, as_json=as_json)
+
+
+def read_line(line: bytes) -> dict[str, Any] | None:
+    """Return the message in a line of a log, None where somebody wrote there what is none."""
+    try:
+        value = orjson.loads(line)
+        orjson.dumps(value)  # what nests 400 deep can be read, and not written
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def tell_unreadable(count: int) -> None:
+    """Say how many entries are not shown because they cannot be; nothing where there are none."""
+    if count:
+        note(f"passed over {count} entr{'y' if count == 1 else 'ies'} of the log that the bus did not write so")
+
+
+def show_line(message: dict[str, Any], *, as_json: bool) -> None:
+    """Print one message of an edge, or one line of a log."""
+    try:
+        data = orjson.dumps(message.get("data")).decode()
+    except orjson.JSONEncodeError:  # what nests 400 deep can be read, and not written
+        tell_unreadable(1)
+        return
+    if as_json:
+        show_json(message)
+        return
+    time = str(message.get("timestamp"))[11:23]
+    show(f"{time}  {message.get('room') or '-'}  {message.get('event')}  {data}")

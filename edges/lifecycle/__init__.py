@@ -1,0 +1,1 @@
+"""What an edge does by itself, and what it says of itself: housekeeping, heartbeat, leaving."""

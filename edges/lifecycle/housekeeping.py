@@ -1,0 +1,73 @@
+"""What an edge does by itself, again and again: look at deadlines, rooms, logs, keys and its certificate."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from bus.channel import Family
+from bus.log.log import Log
+from edges.auth.jwks import PublishedKeys
+from edges.limits.mishaps import Mishaps
+from edges.limits.registry import Registry
+from edges.rooms.hub import Hub
+from edges.transport.tls import expiry_warning
+
+__all__ = ["close_rooms", "keep_keys", "keep_logs", "watch_certificate", "watch_deadlines"]
+
+_DEADLINES_S: Final = 1.0
+_ROOMS_S: Final = 0.25
+_DAY_S: Final = 86_400.0
+_KEEP_EVERY_S: Final = 600.0
+_KEYS_EVERY_S: Final = 300.0
+_KEEP_SHARE: Final = 3
+"""A log is kept so many times in its life, so that one call may fail."""
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+async def watch_deadlines(registry: Registry, mishaps: Mishaps) -> None:
+    """Look at every connection's deadlines."""
+    while True:
+        await asyncio.sleep(_DEADLINES_S)
+        with mishaps.spared("deadlines"):
+            now = asyncio.get_running_loop().time()
+            for connection in registry:
+                connection.check_deadlines(now)
+            registry.look(now)
+
+
+async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:
+    """Look for rooms that nobody has been in for a while."""
+    while True:
+        await asyncio.sleep(_ROOMS_S)
+        with mishaps.spared("rooms"):
+            await hub.close_empty()
+
+
+async def keep_logs(log: Log, hub: Hub, families: Sequence[Family], mishaps: Mishaps) -> None:
+    """Keep the logs of open rooms from expiring while somebody watches."""
+    lives_s = [it.retention.expires_s for it in families if it.retention.kind != "live"]
+    every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
+    while True:
+        await asyncio.sleep(every_s)
+        with mishaps.spared("logs"):
+            await log.keep(hub.channels)
+
+
+async def watch_certificate(expires: datetime | None) -> None:
+    """Say at the start, and once a day, that the certificate ends soon; None: there is none of which that is known."""
+    while True:
+        warning = None if expires is None else expiry_warning(expires, datetime.now(UTC))
+        if warning is not None:
+            _logger.warning(warning)
+        await asyncio.sleep(_DAY_S)
+
+
+async def keep_keys(published: PublishedKeys, mishaps: Mishaps) -> None:
+    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
+    while True:
+        with mishaps.spared("keys"):
+            await published.refresh()
+        await asyncio.sleep(_KEYS_EVERY_S)

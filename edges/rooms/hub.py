@@ -1,0 +1,419 @@
+"""Who watches what: rooms opened on demand, and every line from Redis handed to the members of its room.
+
+A room is opened by its first member (subscribe, wait for Redis' confirmation, read where the log ends) and closed
+``linger_s`` after its last one left, under the room's lock and with a second look. Handing on never waits; how members
+are written to is in ``edges/rooms/fanout.py``.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from bus.channel import Channel
+from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
+from bus.errors import BusError, BusUnavailable, EventError
+from bus.log.log import Head, Log
+from bus.log.replay import Last, Replay, Since, Start, Tail
+from bus.position import BEGINNING, Reason, went_back
+from bus.redis.subscriber import Subscriber
+from bus.tasks import Spawn
+from edges.limits.rates import LimitReached
+from edges.limits.replay_slots import Turns
+from edges.rooms.fanout import Fanout
+from edges.rooms.log_reads import Tails
+from edges.rooms.recovery import Mending
+from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
+
+__all__ = ["Hub", "HubStatistics"]
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+@dataclass(frozen=True, slots=True)
+class HubStatistics:
+    """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody.
+
+    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly. ``unreadable``
+    is how often something was passed over that the bus did not write so: entries of logs, marks of forks, and events of
+    an older model in requests.
+    """
+
+    rooms: int
+    lines: int
+    deliveries: int
+    dropped: int
+    gaps: int
+    repaired: int
+    reads: int
+    skipped: int
+    conflated: int
+    unreadable: int = 0
+
+
+class Hub:
+    """The rooms of one edge.
+
+    Args:
+        log: reads where a log ends.
+        subscriber: the link; its ``deliver`` must be this hub's.
+        line_limit_bytes: a longer line is dropped and counted.
+        linger_s: how long a room without members stays open.
+        max_open_rooms: how many rooms there may be, with those that still linger.
+        max_replays: how many members may be given a replay at once.
+        backlog_bytes: how much a room keeps for members that lag.
+
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        line_limit_bytes: int = LINE_LIMIT_BYTES,
+        linger_s: float = 1.0,
+        max_open_rooms: int = 20_000,
+        max_replays: int = 64,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        self._log = log
+        self._subscriber: Subscriber | None = None
+        self._tails = Tails(log)
+        self._mending = Mending(log, self._tails, self._write_waiting, self._barrier)
+        self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
+        self._max_open_rooms, self._backlog_bytes = max_open_rooms, backlog_bytes
+        self._lost = {"skip": 0, "conflate": 0}
+        self.turns = Turns("max_replays", max_replays)
+        self._rooms: dict[bytes, Room] = {}
+        self._empty: dict[bytes, Room] = {}
+        """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
+        self._fanout = Fanout(self._write_waiting)
+        self._occupied = 0
+        self._lines = self._dropped = self._gaps = self._repaired = 0
+
+    def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
+        """Name the link that subscribes for the rooms, and who owns tasks; once, before the first room is opened."""
+        self._subscriber = subscriber
+        self._mending.attach(subscriber, spawn)
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The channels of all open rooms."""
+        return [room.channel for room in self._rooms.values() if room.is_open]
+
+    @property
+    def occupied(self) -> int:
+        """How many rooms have members; kept as a running number, for whoever asks often."""
+        return self._occupied
+
+    def statistics(self) -> HubStatistics:
+        """Return the counters. It looks at every room."""
+        rooms = list(self._rooms.values())
+        lost = dict(self._lost)
+        for room in rooms:
+            if room.lost:
+                lost[room.channel.when_slow.kind] += room.lost
+        return HubStatistics(
+            rooms=self._occupied,
+            lines=self._lines,
+            deliveries=self._fanout.deliveries,
+            dropped=self._dropped,
+            gaps=self._gaps + sum(room.gaps for room in rooms),
+            repaired=self._repaired + sum(room.repaired for room in rooms),
+            reads=self._tails.count,
+            skipped=lost["skip"],
+            conflated=lost["conflate"],
+        )
+
+    # Joining and leaving.
+
+    def join_now(self, channel: Channel, member: Member) -> Room | None:
+        """Let ``member`` in if the room is open already, else return None and change nothing."""
+        key = channel.redis.encode()
+        room = self._rooms.get(key)
+        if room is None or not room.is_open:
+            return None
+        self._occupied += not len(room)
+        room.add(member)
+        room.empty_since = None
+        self._empty.pop(key, None)
+        return room
+
+    async def open(self, channel: Channel) -> None:
+        """Return when the room is open; the caller then joins it with ``join_now``, before anything else waits.
+
+        Raises:
+            BusUnavailable: Redis cannot be reached; the room is not there then, for anybody.
+            LimitReached: there are too many rooms already.
+            BusError: Redis refused.
+
+        """
+        key = channel.redis.encode()
+        while True:
+            room = self._rooms.get(key)
+            if room is None:
+                room = self._new_room(key, channel)
+            async with room.lock:
+                if self._rooms.get(key) is not room:
+                    continue
+                if not room.is_open:
+                    await self._open(key, room)
+                    self._note_empty(key, room)
+                return
+
+    def _new_room(self, key: bytes, channel: Channel) -> Room:
+        if len(self._rooms) >= self._max_open_rooms:
+            raise LimitReached("max_open_rooms", f"the edge has {self._max_open_rooms} rooms open; try again later")
+        room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes)
+        return room
+
+    async def _open(self, key: bytes, room: Room) -> None:
+        try:
+            await self._link.subscribe(room.channel.redis)
+            with contextlib.suppress(BusError):
+                await self._log.keep([room.channel])
+            room.begin(await self._head(room.channel))
+        finally:
+            if not room.is_open:
+                del self._rooms[key]
+                self._link.forget(room.channel.redis)
+
+        if not room.is_whole:
+            self._mending.begin(room)
+
+    async def _head(self, channel: Channel) -> Head:
+        """Return where a log ends, after every line up to there has arrived."""
+        while True:
+            generation = self._link.statistics().generation
+            head = (await self._log.heads([channel]))[0]
+            # Once more: this confirmation comes behind every line that the head includes, so none is still on its way,
+            # and what follows the head comes too, unless the link was lost meanwhile.
+            await self._link.subscribe(channel.redis)
+            if generation == self._link.statistics().generation:
+                return head
+
+    def leave(self, channel: Channel, member: Member) -> None:
+        """Let ``member`` out; the last one out begins the room's last second."""
+        key = channel.redis.encode()
+        room = self._rooms.get(key)
+        if room is None or not len(room):
+            return
+        room.remove(member)
+        if not len(room):
+            self._occupied -= 1
+            self._note_empty(key, room)
+
+    def suspend(self, channel: Channel, member: Member) -> None:
+        """Leave ``member`` out of what is handed on in a room, until ``readmit``; one that is not in is ignored."""
+        room = self._room(channel)
+        if room is not None:
+            room.suspend(member)
+
+    def readmit(self, channel: Channel, member: Member) -> list[Item]:
+        """Let ``member`` have its part again; return what it is given before anything else, in this moment."""
+        room = self._room(channel)
+        return [] if room is None else room.readmit(member)
+
+    def kept_bytes(self, channel: Channel, member: Member) -> int:
+        """Return how much the room of ``channel`` keeps for ``member`` because it lags."""
+        room = self._room(channel)
+        return 0 if room is None else room.kept_bytes(member)
+
+    def _note_empty(self, key: bytes, room: Room) -> None:
+        room.empty_since = asyncio.get_running_loop().time()
+        self._empty[key] = room
+
+    async def close_empty(self) -> None:
+        """Close the rooms that have lingered long enough. Called now and then by the edge.
+
+        None is closed before it was compared: what it had seen before the link went may be in no log.
+        """
+        self._tails.forget_stale()
+        if not self._mending.is_compared:
+            return
+        now = asyncio.get_running_loop().time()
+        due = [
+            (key, room)
+            for key, room in self._empty.items()
+            if room.empty_since is not None and not len(room) and now - room.empty_since >= self._linger_s
+        ]
+        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due))
+
+    async def _close_if_empty(self, key: bytes, room: Room) -> None:
+        async with room.lock:
+            if len(room) or self._rooms.get(key) is not room or not room.is_open:
+                return
+            room.is_open = False
+            del self._rooms[key], self._empty[key]
+            self._gaps += room.gaps
+            self._repaired += room.repaired
+            if room.lost:
+                self._lost[room.channel.when_slow.kind] += room.lost
+            try:
+                await self._link.unsubscribe(room.channel.redis)
+            except BusUnavailable:
+                _logger.debug("unsubscribed by the loss of the link", extra={"channel": room.channel.name})
+
+    @property
+    def _link(self) -> Subscriber:
+        if self._subscriber is None:
+            raise BusError("the hub has no link: call attach first")
+        return self._subscriber
+
+    # Recovery.
+
+    @property
+    def reads(self) -> "list[asyncio.Task[Tail]]":
+        """The reads of logs under way, for whoever ends them."""
+        return self._tails.reads
+
+    def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
+        """Return what the room of ``channel`` remembers after ``position``; None when it cannot say.
+
+        ``position`` is what a replay ended with; ``is_told``: whether that came with a reason.
+        """
+        room = self._room(channel)
+        if room is None or (room.crosses_fork(position) and not is_told):
+            return None
+        return room.since(position, was_absent=position.endswith("-0"))
+
+    def _room(self, channel: Channel) -> Room | None:
+        room = self._rooms.get(channel.redis.encode())
+        return room if room is not None and room.is_open else None
+
+    async def replay(self, channel: Channel, start: Start) -> Replay:
+        """Return what a member that begins at ``start`` is given; the room must be open.
+
+        When it returns, every line up to the replay's position has arrived here, too. It waits for a comparison under
+        way: only that finds what this edge had and the log lacks. What other edges had, the log says by their marks
+        (forks), as soon as they have compared. An edge that comes back later than others cannot have told them
+        before; they look for its mark for some seconds, and tell their members then (``look``).
+
+        Raises:
+            BusUnavailable: Redis cannot be reached, or rooms are still being compared.
+            BusError: Redis refused.
+
+        """
+        await self._mending.compared()
+        room, position = self._room(channel), start.position if isinstance(start, Since) else None
+        if room is not None and position is not None and not room.crosses_fork(position):
+            remembered = room.since(position)
+            if remembered is not None:
+                return Replay(tuple(remembered), None, self._standing(channel))
+        if channel.retention.kind == "latest":
+            replay = _newest_only(await self._tails.replay(channel, Last(1)), start)
+        else:
+            replay = await self._tails.replay(channel, start)
+        await self._barrier(channel)
+        return replay if room is None else replay.passing(room.passed_forks(position, replay))
+
+    async def _barrier(self, channel: Channel) -> None:
+        """Return when every line that Redis published on ``channel`` until now has arrived."""
+        await self._link.subscribe(channel.redis)  # its confirmation comes behind them
+        if channel.redis.encode() not in self._rooms:  # closed meanwhile
+            self._link.forget(channel.redis)
+
+    def _standing(self, channel: Channel) -> str:
+        return self._rooms[channel.redis.encode()].position or BEGINNING
+
+    async def compare(self) -> None:
+        """Compare every room with its log, after the link was away.
+
+        Raises:
+            BusUnavailable: Redis is away again.
+
+        """
+        await self._mending.compare(self._logged_rooms())
+
+    async def look(self) -> None:
+        """Look for forks that other edges marked after the last comparison, and tell members of them.
+
+        Raises:
+            BusUnavailable: Redis is away.
+            BusError: Redis refused.
+
+        """
+        await self._mending.look(self._logged_rooms())
+
+    def link_went(self) -> None:
+        """Take note that the link is down: nobody is told that nothing is missing before rooms were compared again."""
+        self._mending.link_went()
+
+    def _logged_rooms(self) -> list[Room]:
+        return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
+
+    def _write_waiting(self, room: Room) -> bool:
+        """Write what a room lacked; tell whether there are members for whom it is much: they catch up by themselves."""
+        behind, at = [] if room.passes else self._behind(room), room.position
+        for member in behind:
+            self.leave(room.channel, member)
+        self._fanout.flush(room)
+        self._fanout.uncork()
+        for member in behind:
+            member.recover(room.channel, at or BEGINNING)
+        return bool(behind)
+
+    def _behind(self, room: Room) -> list[Member]:
+        if room.channel.retention.kind != "history":
+            return []
+        size = sum(len(item) for item in room.waiting if isinstance(item, bytes))
+        return [member for members in room.members.values() for member in members if not member.takes(size)]
+
+    # Handing on.
+
+    def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+        """Hand the lines of one read from Redis to the members of their rooms; one write per member and read."""
+        self._lines += len(batch)
+        touched: dict[Room, None] = {}
+        for name, line in batch:
+            room = self._rooms.get(name)
+            if room is None:
+                self._dropped += 1
+                continue
+            try:
+                arrived = read_front(line) if len(line) <= self._line_limit_bytes else self._refuse(line)
+                if arrived is None or not line.endswith(room.end) or (arrived.position is None) is room.has_log:
+                    arrived = foreign(line, room.channel.name, has_log=room.has_log)
+                gaps = room.gaps
+                if room.accept(arrived):
+                    touched[room] = None
+                elif room.gaps != gaps:
+                    self._mending.begin(room)
+            except (EventError, UnicodeDecodeError) as error:
+                self._drop(room, "the line is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
+            except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
+                self._give_up(room, error)
+        for room in touched:
+            self._fanout.flush(room)
+        self._fanout.uncork()
+
+    def _refuse(self, line: bytes) -> NoReturn:
+        raise EventError(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
+
+    def _give_up(self, room: Room, error: Exception) -> None:
+        """Go on after a line that nobody foresaw; where the room stands now is for its log to say."""
+        self._drop(room, f"a bug of ours: {type(error).__name__}")
+        self._fanout.tell(error, room)
+        if room.has_log:
+            room.suspect()
+            self._mending.begin(room)
+
+    def _drop(self, room: Room, reason: str) -> None:
+        """Count a line that no client could read; the first one of a room is worth a line in the log."""
+        self._dropped += 1
+        room.dropped += 1
+        level = logging.WARNING if room.dropped == 1 else logging.DEBUG
+        _logger.log(level, "dropped a line", extra={"channel": room.channel.name, "reason": reason})
+
+
+def _newest_only(replay: Replay, start: Start) -> Replay:
+    """Return what a latest channel gives: its one event, unless the reader has it.
+
+    Nothing is ever missing there; but who had a later one than there is now is told that it is gone (decisions/0055).
+    """
+    if not isinstance(start, Since):
+        return Replay(replay.lines, None, replay.position)
+    has_it = replay.position == start.position
+    is_gone = bool(replay.lines) and went_back(start.position, replay.position)
+    return Replay(() if has_it else replay.lines, Reason.DIVERGED if is_gone else None, replay.position)

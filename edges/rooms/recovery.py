@@ -1,0 +1,252 @@
+"""Making rooms whole from their logs: one that misses something, and all of them after the link was away."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from bus.channel import Channel
+from bus.errors import BusError, BusUnavailable
+from bus.log.forks import Fork
+from bus.log.log import Log
+from bus.log.reading import Reading
+from bus.log.replay import Since
+from bus.redis.subscriber import Subscriber
+from bus.tasks import Spawn
+from edges.rooms.log_reads import Tails
+from edges.rooms.room import Room
+
+__all__ = ["Mending"]
+
+_COMPARE_ROOMS: Final = 500
+_RETRY_S: Final = 0.2
+_RETRY_FAILED_S: Final = 1.0
+_COMPARED_S: Final = 5.0
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class Mending:
+    """Reads logs for rooms; a room is mended by one task at a time.
+
+    Args:
+        log: tells where logs end.
+        tails: reads them.
+        write: writes what waits in a room to its members; tells whether some of them catch up by themselves.
+        barrier: waits until every line that Redis published on a channel so far has arrived.
+
+    """
+
+    def __init__(
+        self, log: Log, tails: Tails, write: Callable[[Room], bool], barrier: Callable[[Channel], Awaitable[None]]
+    ) -> None:
+        self._log, self._tails, self._write, self._barrier = log, tails, write, barrier
+        self._subscriber: Subscriber | None = None
+        self._spawn: Spawn | None = None
+        self._birth: str | None = None
+        self._tasks: dict[Room, asyncio.Task[None]] = {}
+        self._comparison: asyncio.Future[None] | None = None
+        self._compared: set[Room] = set()
+        """Those of a comparison under way that need not be compared once more, should it be begun anew."""
+        self._compared_with: str | None = None
+        self._failed: set[Room] = set()
+        self._refused: str | None = None
+
+    def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
+        """Name the link, and who owns tasks; once, before the first room is opened."""
+        self._subscriber, self._spawn = subscriber, spawn
+
+    @property
+    def _link(self) -> Subscriber:
+        if self._subscriber is None:
+            raise BusError("the hub has no link: call attach first")
+        return self._subscriber
+
+    def begin(self, room: Room) -> "asyncio.Task[None]":
+        """Have what is missing in a room read from its log."""
+        if self._spawn is None:
+            raise BusError("the hub has nobody who owns tasks: call attach first")
+        task = self._tasks.get(room)
+        if task is None or task.done():  # one that is done may not have been forgotten yet
+            task = self._tasks[room] = self._spawn(self._mended(room), f"mend {room.channel.redis}")
+            task.add_done_callback(lambda done: self._forget(room, done))
+        return task
+
+    def _forget(self, room: Room, task: "asyncio.Task[None]") -> None:
+        if self._tasks.get(room) is task:
+            del self._tasks[room]
+
+    async def _mended(self, room: Room) -> None:
+        """Mend a room; after what nobody foresaw once more later, while nobody waits for it."""
+        try:
+            await self._read_and_mend(room)
+        except Exception as error:  # noqa: BLE001 (logged: else the room would hold its lines for ever)
+            self._tell_failed(room, error)
+            asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
+        else:
+            self._failed.discard(room)
+
+    def _tell_failed(self, room: Room, error: Exception) -> None:
+        """Log a bug of ours once per room."""
+        if room not in self._failed:
+            self._failed.add(room)
+            fields = {"channel": room.channel.name}
+            _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
+
+    def _begin_again(self, room: Room) -> None:
+        if room.is_open and not room.is_whole and self._link.is_up:
+            self.begin(room)
+        else:
+            self._failed.discard(room)
+
+    async def _read_and_mend(self, room: Room) -> None:
+        """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
+        reading = Reading(until=room.known)
+        while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
+            try:
+                tail = await self._tails.read(room.channel, reading)
+                await self._barrier(
+                    room.channel
+                )  # a line of a log that is gone by now may be on its way, and was first
+            except BusError:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
+            room.mend(replay, now_ms=tail.now_ms, birth_ms=tail.birth_ms)
+            if self._write(room):
+                self._tails.keep(room.channel, tail)
+        with suppress(BusUnavailable):  # the next comparison owes it still
+            await self._mark(room)
+
+    async def _mark(self, room: Room) -> None:
+        """Let other edges know of the forks that a room found.
+
+        Raises:
+            BusUnavailable: Redis is away.
+
+        """
+        forks = room.unmarked
+        try:
+            if forks:
+                await self._log.mark(room.channel, forks)
+                self._refused = None
+        except BusUnavailable:
+            raise
+        except BusError as error:  # this edge tells by what it knows; others cannot
+            self._tell_refused(room, str(error))
+            return
+        room.marked(forks)
+
+    def _tell_refused(self, room: Room, reason: str) -> None:
+        """Say once per reason that others cannot be told; a Redis that is full refuses it for every room."""
+        level = logging.DEBUG if reason == self._refused else logging.WARNING
+        self._refused = reason
+        fields = {"channel": room.channel.name, "reason": reason}
+        _logger.log(level, "Redis refused the mark of a fork", extra=fields)
+
+    # All rooms.
+
+    def link_went(self) -> None:
+        """Take note that the link is down: until rooms were compared on the next one nobody knows what is missing."""
+        self._let_go(BusUnavailable("the link to Redis is down"))
+        self._comparison = asyncio.get_running_loop().create_future()
+        self._compared.clear()
+
+    def _let_go(self, error: BusError | None) -> None:
+        """Let those go on that wait for the comparison."""
+        comparison, self._comparison = self._comparison, None
+        if comparison is None or comparison.done():
+            return
+        if error is None:
+            comparison.set_result(None)
+        else:
+            comparison.set_exception(error)
+            comparison.exception()  # nobody may be waiting
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether rooms were compared with their logs since the link was down."""
+        return self._comparison is None
+
+    async def compared(self) -> None:
+        """Wait until rooms were compared with their logs on the link that is up.
+
+        Raises:
+            BusUnavailable: the link is down, went down meanwhile, or the comparison takes its time.
+
+        """
+        if not self._link.is_up:
+            raise BusUnavailable("the link to Redis is down")
+        if self._comparison is None:
+            return
+        try:
+            async with asyncio.timeout(_COMPARED_S):
+                await asyncio.shield(self._comparison)
+        except TimeoutError as error:
+            raise BusUnavailable("rooms are being compared with their logs") from error
+
+    async def compare(self, rooms: Sequence[Room]) -> None:
+        """Compare ``rooms`` with their logs, after the link was away: in a few round trips, not one per room.
+
+        Forks that are found are marked when it returns, so that whoever asks another edge is told of them, too.
+
+        Raises:
+            BusUnavailable: Redis is away again.
+
+        """
+        generation = self._link.statistics().generation
+        self._tails.forget()
+        birth = await self._log.birth()
+        self._birth = self._birth or birth
+        if self._compared_with != birth:
+            self._compared.clear()
+        self._compared_with = birth
+        owed = [room for room in rooms if room not in self._compared]
+        for start in range(0, len(owed), _COMPARE_ROOMS):
+            await self._compare_some(owed[start : start + _COMPARE_ROOMS], is_another=self._birth != birth)
+            if not self._is_link(generation):
+                return
+            self._compared.update(owed[start : start + _COMPARE_ROOMS])
+        self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
+        if self._is_link(generation):
+            self._compared.clear()
+            self._let_go(None)
+
+    def _is_link(self, generation: int) -> bool:
+        return self._link.is_up and self._link.statistics().generation == generation
+
+    async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
+        heads = await self._log.heads([room.channel for room in rooms])
+        differing = [
+            room
+            for room, head in zip(rooms, heads, strict=True)
+            if is_another or not room.is_whole or not _agree(room.newest, head.position)
+        ]
+        for room in differing:
+            room.suspect()
+        await asyncio.gather(*(self.begin(room) for room in differing))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
+        self._learn(rooms, [head.forks for head in heads])
+
+    async def look(self, rooms: Sequence[Room]) -> None:
+        """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.
+
+        Raises:
+            BusUnavailable: Redis is away.
+            BusError: Redis refused.
+
+        """
+        for start in range(0, len(rooms), _COMPARE_ROOMS):
+            some = rooms[start : start + _COMPARE_ROOMS]
+            self._learn(some, await self._log.forks([room.channel for room in some]))
+
+    def _learn(self, rooms: Sequence[Room], found: Sequence[tuple[Fork, ...]]) -> None:
+        for room, forks in zip(rooms, found, strict=True):
+            if room.learn(forks):
+                self._write(room)
+
+
+def _agree(newest: str | None, head: str | None) -> bool:
+    """Tell whether a room stands where its log ends; both may stand where there is no log yet."""
+    return newest == head or (newest is not None and head is not None and newest.endswith("-0") and head.endswith("-0"))

@@ -1,0 +1,126 @@
+"""What the client of one connection is at the moment, what that lets it do, and what the time asks of it.
+
+Knows tokens and permissions; nothing of rooms or of the conversation. The times are arguments.
+"""
+
+import functools
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from bus.channel import Channel
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access, Caller
+from edges.auth.tokens import TokenRefused
+from edges.protocol.messages import Ask, Code, Notice, Refusal, Refused
+from edges.session.requests import Check
+from edges.settings import EdgeSettings
+
+__all__ = ["Admission", "iso"]
+
+_NO_TOKEN: Final = "no good token came in time; send an auth request with one first"  # noqa: S105 (a sentence)
+
+
+class Admission:
+    """One client's standing.
+
+    Args:
+        gate: takes tokens.
+        access: the permissions of the service.
+        settings: say whether a token is required, and when.
+        now: seconds of a monotonic clock.
+        needs_token: this client must show one, whatever others must.
+
+    Attributes:
+        caller: who the client is; an anonymous one until it shows a token.
+        is_locked: whether it may do nothing before that.
+
+    """
+
+    __slots__ = ("_access", "_deadline", "_gate", "_is_warned", "_warning_s", "caller", "is_locked")
+
+    def __init__(
+        self, gate: Gate, access: Access, settings: EdgeSettings, now: float, *, needs_token: bool = False
+    ) -> None:
+        self._gate, self._access = gate, access
+        self.caller: Caller = gate.anonymous
+        self.is_locked = settings.auth_required or needs_token
+        self._deadline, self._warning_s = now + settings.auth_deadline_s, settings.auth_warning_s
+        self._is_warned = False
+
+    # Getting in.
+
+    async def admit(self, tokens: Sequence[str]) -> None:
+        """Let the client in by its token, or let it stay for longer. Where no keys are set up, no token is looked at.
+
+        Raises:
+            TokenRefused: the token is no good, another user's than the one who is in, or one of several.
+            KeysUnavailable: the key that it names cannot be had at the moment; nothing has changed.
+
+        """
+        if self._gate.is_open:
+            return
+        if len(tokens) > 1:
+            raise TokenRefused("several tokens are shown in different places; show one")
+        caller = await self._gate.admit(tokens[0])
+        if self.caller.user_id not in (None, caller.user_id):
+            raise TokenRefused("the token is another user's; open a new connection for it")
+        self.caller, self.is_locked, self._is_warned = caller, False, False
+
+    def report(self) -> dict[str, Any]:
+        """Return the data of the answer to a token."""
+        status = "anonymous" if self.caller.user_id is None else "authenticated"
+        return {"status": status, "user_id": self.caller.user_id, "expires_at": iso(self.caller.expires_at)}
+
+    # What it may do.
+
+    def may_read(self, channel: Channel) -> bool:
+        """Tell whether the client may see the events of ``channel``."""
+        return self._access.may_read(self.caller, channel)
+
+    def forbidden(self, verb: str, channel: Channel | None, reply_to: str | None = None) -> Refusal:
+        """Return the answer to one who may not; it names the permission that is missing."""
+        return Refusal(Code.FORBIDDEN, self._access.sentence(self.caller, channel), verb, reply_to)
+
+    def check(self, command: Ask) -> Check:
+        """Return what looks at the channels of a question, and raises ``Refused`` if the client may not ask it."""
+        return functools.partial(self._check, command)
+
+    def _check(self, command: Ask, channels: Sequence[Channel]) -> None:
+        if not self._access.may_ask(self.caller, channels):
+            raise Refused(self.forbidden(command.name, next(iter(channels), None), command.reply_to))
+
+    # What the time asks of it.
+
+    def due(self, now: float) -> Notice | Refusal | None:
+        """Return what the client must be told at ``now`` of the monotonic clock.
+
+        That its token expires soon, until ``warned``; or with what it is sent away.
+        """
+        if self.is_locked:
+            return Refusal(Code.AUTH_REQUIRED, _NO_TOKEN) if now >= self._deadline else None
+        expires_at = self.caller.expires_at
+        if expires_at is None:
+            return None
+        left_s = expires_at - self._gate.now_s()
+        if left_s <= 0:
+            return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
+        if self._is_warned or left_s > self._warning_s:
+            return None
+        return Notice("auth.expiring", {"expires_at": iso(expires_at), "expires_in_ms": round(left_s * 1000)})
+
+    def warned(self) -> None:
+        """Take note that the client was told that its token expires soon."""
+        self._is_warned = True
+
+    def revoked(self) -> Refusal | None:
+        """Return with what the client is sent away if its token was revoked, else None."""
+        if not self._gate.is_revoked(self.caller):
+            return None
+        retry_after_ms = self._gate.retry_after_ms(self.caller)
+        return Refusal(Code.AUTH_FAILED, "the token was revoked; get a new one", retry_after_ms=retry_after_ms)
+
+
+def iso(seconds: float | None) -> str | None:
+    """Return a time since the epoch as the protocol writes times; None stays None."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -1,0 +1,42 @@
+"""What every connection of an edge shares: made once by the edge, and handed down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bus.service import Service
+from bus.tasks import Spawn
+from edges.auth.authenticator import Gate
+from edges.auth.permissions import Access
+from edges.limits.registry import Registry
+from edges.protocol.messages import Notice
+from edges.rooms.hub import Hub
+from edges.session.requests import Answers
+from edges.settings import EdgeSettings
+
+__all__ = ["Surroundings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """An edge, as far as its connections know it.
+
+    Attributes:
+        health: the body of ``/healthz``.
+        not_ready: why the edge is not ready; None when it is.
+        warning: what else stands against the edge, though it may be ready; None when nothing does.
+        outage: what a client is to be told that comes while Redis is away; None when it is not.
+
+    """
+
+    service: Service
+    settings: EdgeSettings
+    hub: Hub
+    answers: Answers
+    registry: Registry
+    spawn: Spawn
+    health: Callable[[], dict[str, object]]
+    not_ready: Callable[[], str | None]
+    gate: Gate
+    access: Access
+    outage: Callable[[], Notice | None] = lambda: None
+    warning: Callable[[], str | None] = lambda: None

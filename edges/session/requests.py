@@ -1,0 +1,191 @@
+"""Requests of a service, answered from the logs of the channels they name.
+
+The work takes turns, fairly among networks, and no more than half of the event loop; what was answered is kept for as
+long as nothing came since.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from bus.channel import Channel
+from bus.errors import ChannelError
+from bus.log.history import History
+from bus.log.log import Log
+from bus.service import PastEvent, Request
+from bus.slices import Slices
+from edges.limits.replay_slots import Turns
+from edges.protocol.messages import Code, Refusal, Refused
+from edges.session.folding import ModelOf, fold_what_fits
+from edges.session.pasts import Pasts
+
+__all__ = ["Answers", "Check"]
+
+Check: TypeAlias = Callable[[Sequence[Channel]], None]
+"""Raises ``Refused`` where the caller may not ask."""
+
+
+_KEPT: Final = 256
+_KEPT_BYTES: Final = 16 * 1024 * 1024
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class _Answer(NamedTuple):
+    histories: tuple[History, ...]
+    data: bytes
+
+
+class Answers:
+    """Reads the logs and folds them, one answer at a time; equal questions about what has not changed share it.
+
+    Args:
+        log: reads logs.
+        model_of: returns the model of an event; events that do not fit theirs are left out where a fold fails on them.
+        limit: how many are read for at once; further ones wait their turn.
+        limit_bytes: the largest answer.
+
+    Attributes:
+        left_out: how often an event was left out of an answer.
+
+    """
+
+    def __init__(
+        self, log: Log, *, model_of: ModelOf = lambda _: None, limit: int = 8, limit_bytes: int = 4_000_000
+    ) -> None:
+        self._model_of, self._limit_bytes = model_of, limit_bytes
+        self.left_out = 0
+        self._told: set[str] = set()
+        self._pasts = Pasts(log)
+        self._turns = Turns("max_requests", limit)
+        self._folding = asyncio.Lock()
+        self._under_way: dict[tuple[str, str, str], asyncio.Task[bytes]] = {}
+        self._kept: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
+        self._kept_bytes = 0
+
+    @property
+    def reads(self) -> "list[asyncio.Task[Any]]":
+        """What is under way, for whoever ends it."""
+        return [*self._under_way.values(), *self._pasts.reads]
+
+    async def answer(
+        self,
+        request: Request[Any, Any],
+        data: Mapping[str, Any],
+        reply_to: str | None,
+        check: Check,
+        network: str = "",
+    ) -> bytes:
+        """Return the data of the reply, as JSON.
+
+        ``check`` is given the channels that the question is about, before any is read; ``network`` is whose turn the
+        answer takes.
+
+        Raises:
+            Refused: the question is not of the request's model, and the sentence names the field; or by ``check``; or
+                the answer is too large.
+            LimitReached: many others are being answered.
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        try:
+            question = request.question.model_validate_json(orjson.dumps(data))
+            channels = request.channels(question)
+        except ValidationError as error:
+            raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None
+        except ChannelError as error:
+            raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
+        check(channels)
+        answer = await self._shared(request, question, channels, network)
+        if len(answer) > self._limit_bytes:
+            raise Refused(self._too_large(len(answer), request.name, reply_to))
+        return answer
+
+    def _too_large(self, size: int, verb: str, reply_to: str | None) -> Refusal:
+        sentence = f"the answer has {size} bytes; max_answer_bytes is {self._limit_bytes}: ask for less"
+        return Refusal(Code.ANSWER_TOO_LARGE, sentence, verb, reply_to)
+
+    async def _shared(
+        self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
+    ) -> bytes:
+        """Answer, or share what is under way for an equal question from the same network."""
+        key = network, request.name, question.model_dump_json()
+        task = self._under_way.get(key)
+        if task is None:
+            work = self._in_turn(request, question, channels, network)
+            task = self._under_way[key] = asyncio.create_task(work, name=f"answer to {request.name}")
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, key: tuple[str, str, str], task: "asyncio.Task[bytes]") -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting any more
+
+    async def _in_turn(
+        self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
+    ) -> bytes:
+        async with self._turns.turn(network):
+            histories = await asyncio.gather(*map(self._pasts.of, channels))
+            return await self._answered(request, question, tuple(histories))
+
+    async def _answered(self, request: Request[Any, Any], question: BaseModel, histories: tuple[History, ...]) -> bytes:
+        """Return what is kept, or fold; only one at a time does, and then lets others go on for as long as it took."""
+        key = request.name, question.model_dump_json()
+        async with self._folding:
+            kept = self._kept.get(key)
+            if kept is not None and all(map(_is, kept.histories, histories)):
+                self._kept.move_to_end(key)
+                return kept.data
+            slices = Slices()
+            data = self._fold(request, question, _merged(histories))
+            if any(history.truncated for history in histories):
+                data = data[:-1] + (b',"truncated":true}' if len(data) > len(b"{}") else b'"truncated":true}')
+            self._keep(key, _Answer(histories, data))
+            await slices.rest()
+        return data
+
+    def _keep(self, key: tuple[str, str], answer: _Answer) -> None:
+        self._drop(key)
+        if any(history.known is None for history in answer.histories):
+            return
+        self._kept[key] = answer
+        self._kept_bytes += len(answer.data)
+        while len(self._kept) > _KEPT or self._kept_bytes > _KEPT_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        before = self._kept.pop(key, None)
+        self._kept_bytes -= 0 if before is None else len(before.data)
+
+    def _fold(self, request: Request[Any, Any], question: BaseModel, past: Sequence[PastEvent]) -> bytes:
+        answer, left_out = fold_what_fits(request, question, past, self._model_of)
+        self.left_out += len(left_out)
+        if left_out and request.name not in self._told:
+            self._told.add(request.name)
+            fields = {"request": request.name, "event": left_out[0].event, "position": left_out[0].position}
+            _logger.warning("left events out of an answer: they are not of their model", extra=fields)
+        return answer.model_dump_json().encode()
+
+
+def _is(one: History, other: History) -> bool:
+    return one is other
+
+
+def _merged(histories: Sequence[History]) -> list[PastEvent]:
+    if len(histories) == 1:
+        return histories[0].events
+    return sorted((event for history in histories for event in history.events), key=lambda event: event.timestamp)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """Return what is wrong with a model's data, field by field, in one line and without the data."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg'].lower()}" for problem in error.errors()[:5]
+    )

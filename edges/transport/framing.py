@@ -1,0 +1,130 @@
+"""What the frames of a client make: the Sans-I/O protocol as we want it, and whole messages out of fragments. Pure."""
+
+import codecs
+import logging
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from websockets.frames import CLOSE, CONT, PONG, TEXT, Frame
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from edges.protocol.messages import INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, CloseCode
+from edges.transport.bearer import chosen_subprotocol
+
+__all__ = ["Assembly", "WebSocket", "Whole"]
+
+_quiet: Final = logging.getLogger("edgebus.websockets")
+"""The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
+_quiet.setLevel(logging.WARNING)
+
+
+class WebSocket(ServerProtocol):
+    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
+
+    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first. A message
+    that is too big gets a reason of ours, which names the setting.
+
+    Args:
+        max_size: bytes that a message may have.
+
+    """
+
+    is_too_big = False
+
+    def __init__(self, max_size: int) -> None:
+        super().__init__(max_size=max_size, logger=_quiet)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the opening handshake is done, and no end of either side has come."""
+        return self.state is OPEN
+
+    @property
+    def held_bytes(self) -> int:
+        """How much has come of a message that is not whole yet."""
+        return (self.current_size or 0) + len(self.reader.buffer)
+
+    def fail(self, code: int, reason: str = "") -> None:
+        """Note a message that is too big, and give it our reason."""
+        self.is_too_big = code == TOO_BIG.code
+        super().fail(code, TOO_BIG.reason if self.is_too_big else reason)
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        """Return what we speak, where it is offered; a client that offers none is welcome too."""
+        return chosen_subprotocol(subprotocols)
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame; a close may come within a message."""
+        if frame.opcode is CLOSE:
+            self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
+        super().recv_frame(frame)
+
+    def send_frame(self, frame: Frame) -> None:
+        """Send a frame, unless it is the pong of the parser."""
+        if frame.opcode is not PONG:
+            super().send_frame(frame)
+
+
+class Whole(NamedTuple):
+    """A whole message; what is text is UTF-8."""
+
+    data: bytes
+    is_text: bool
+
+
+class Assembly:
+    """Puts the fragments of one message after another together (RFC 6455, section 5.4).
+
+    Args:
+        limit: how many fragments a message may have.
+
+    """
+
+    __slots__ = ("_decoder", "_limit", "_parts")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a message has begun and is not whole yet."""
+        return bool(self._parts)
+
+    def take(self, frame: Frame) -> Whole | CloseCode | None:
+        """Take a frame of data; return the message that it completes, or with what to close for its fault.
+
+        The fragments of a text are checked as they come, so that a fault is found at once.
+        """
+        if frame.fin and not self._parts:
+            is_text = frame.opcode is TEXT
+            data = bytes(frame.data)
+            return Whole(data, is_text) if not is_text or _is_utf8(data) else INVALID_TEXT
+        return self._take_part(frame)
+
+    def _take_part(self, frame: Frame) -> Whole | CloseCode | None:
+        if frame.opcode is not CONT:
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
+        self._parts.append(bytes(frame.data))
+        if len(self._parts) > self._limit:
+            return TOO_MANY_PARTS
+        try:
+            if self._decoder is not None:
+                self._decoder.decode(self._parts[-1], frame.fin)
+        except UnicodeDecodeError:
+            return INVALID_TEXT
+        if not frame.fin:
+            return None
+        parts, self._parts = self._parts, []
+        return Whole(b"".join(parts), is_text=self._decoder is not None)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

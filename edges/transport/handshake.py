@@ -1,0 +1,124 @@
+"""The opening handshake: from a socket's first bytes to an answer, that of plain HTTP too. Knows no transport.
+
+Who comes in is for ``edges/transport/origin_policy.py`` to say, and for the registry, which counts.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
+
+from websockets.http11 import Request, Response
+
+from edges.limits.registry import Timed
+from edges.session.context import Surroundings
+from edges.transport import http
+from edges.transport.bearer import shown_tokens
+from edges.transport.framing import WebSocket
+from edges.transport.origin_policy import Visitor, admit, admit_plain
+
+__all__ = ["Entry", "Farewell", "Handshake"]
+
+_SHOWN: Final = 200
+"""So many characters of what a stranger sent are logged."""
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The client may come in.
+
+    Attributes:
+        answer: to be written first.
+        visitor: what its handshake tells of it.
+        tokens: those that it showed, for the session to look at.
+        rest: what it sent behind its handshake.
+
+    """
+
+    answer: bytes
+    visitor: Visitor
+    tokens: Sequence[str] = field(repr=False)
+    rest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """No client comes in; ``answer`` is the last that is written."""
+
+    answer: bytes
+
+
+_Outcome: TypeAlias = Entry | Farewell
+
+
+class Handshake:
+    """What one socket has sent of its request.
+
+    Args:
+        around: what the edge has.
+        websocket: reads the request, and writes the answer to an opening handshake.
+        connection: what the registry counts.
+        peer: the other end of the socket.
+
+    """
+
+    __slots__ = ("_around", "_connection", "_head", "_peer", "_websocket")
+
+    def __init__(self, around: Surroundings, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
+        self._around, self._websocket, self._connection, self._peer = around, websocket, connection, peer
+        self._head = bytearray()
+
+    def take(self, data: bytes, now: float) -> _Outcome | None:
+        """Take bytes, gather the head of the request, and read nothing behind it; return None until it is there."""
+        self._head += data
+        end = http.head_end(self._head)
+        if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
+            return None
+        end = end if end > 0 else len(self._head)
+        head, rest = bytes(self._head[:end]), bytes(self._head[end:])
+        self._websocket.receive_data(head)
+        requests = self._websocket.events_received()
+        if requests:
+            return self._answer(cast(Request, requests[0]), rest, now)
+        # For some of what is no request the protocol has an answer, for others only an end.
+        return Farewell(b"".join(self._websocket.data_to_send()) or http.refusal(head).serialize())
+
+    def _answer(self, request: Request, rest: bytes, now: float) -> _Outcome:
+        if not http.is_upgrade(request):
+            return self._answer_plain(request)
+        if http.lists_too_much(request):
+            return Farewell(http.too_long().serialize())
+        around, peer = self._around, self._peer
+        takes_tokens = not around.gate.is_open
+        visitor = admit(request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
+        if isinstance(visitor, Response):
+            return self._turn_away(request, visitor)
+        excess = around.registry.claim(self._connection, visitor.address, now)
+        if excess is not None:
+            return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
+        return self._accept(request, visitor, rest)
+
+    def _answer_plain(self, request: Request) -> Farewell:
+        around = self._around
+        around.registry.give_back(self._connection)  # what it asks for may count the clients
+        refused = admit_plain(request, around.settings, takes_tokens=not around.gate.is_open)
+        if refused is not None:
+            return self._turn_away(request, refused)
+        return Farewell(http.answer(request, around.health, around.not_ready, around.warning).serialize())
+
+    def _turn_away(self, request: Request, answer: Response) -> Farewell:
+        self._around.registry.strangers += 1
+        origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
+        asked = {"origin": origin, "host": host, "address": self._peer.address}
+        _logger.info("refused a request for its origin or host", extra=asked)
+        return Farewell(answer.serialize())
+
+    def _accept(self, request: Request, visitor: Visitor, rest: bytes) -> _Outcome:
+        self._websocket.send_response(self._websocket.accept(request))
+        answer = b"".join(self._websocket.data_to_send())
+        if not self._websocket.is_open:
+            return Farewell(answer)
+        tokens = shown_tokens(request, in_query=self._around.settings.auth_in_query)
+        return Entry(answer, visitor, tokens, rest)
