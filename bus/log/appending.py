@@ -1,4 +1,4 @@
-"""One publish as commands: what is sent for an entry, what the answers mean, and the time by Redis' clock.
+"""One publish as commands: what is sent for an entry, what the answers mean.
 
 Knows ``publish.lua``; knows no connection. ``bus.log.log`` sends.
 """
@@ -7,7 +7,7 @@ import hashlib
 import importlib.resources
 import secrets
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -15,9 +15,10 @@ from bus.channel import Channel
 from bus.envelope import splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, PublishUncertain
 from bus.position import is_position
+from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
 
-__all__ = ["LIBRARY", "SCRIPT", "Appended", "Clock", "Entry", "Replicas", "command", "outcome"]
+__all__ = ["LIBRARY", "SCRIPT", "Appended", "Entry", "Replicas", "command", "outcome"]
 
 SCRIPT: Final = importlib.resources.files("bus.log").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -30,12 +31,6 @@ LIBRARY: Final = (
 _SALT_LIMIT: Final = 2**32
 _SEARCH_MARGIN_MS: Final = 10_000
 """A search begins so long before the first attempt: a clock that was set back since gives lower ids. It costs time."""
-_DRIFT: Final = 0.0005
-"""What a second of our clock may differ from one of Redis': the most that NTP corrects."""
-_FRESH_S: Final = 1.0
-
-Reply: TypeAlias = Any
-"""What the client library hands back for one command: typed here, because it cannot be typed there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +69,6 @@ class Replicas:
 
     count: int
     timeout_ms: int
-
-
-class Clock:
-    """What Redis' clock says at least, from an answer to ``TIME`` on this connection and our own clock.
-
-    The estimate is low by the time the answer took, and by what the two clocks may have drifted apart since.
-    """
-
-    def __init__(self) -> None:
-        self._redis_ms = 0.0
-        self._taken_s: float | None = None
-
-    def take(self, redis_ms: float, now_s: float) -> None:
-        """Take the answer to ``TIME`` that arrived at ``now_s``."""
-        self._redis_ms, self._taken_s = redis_ms, now_s
-
-    def forget(self) -> None:
-        """Forget the answer: another server may be asked from now on."""
-        self._taken_s = None
-
-    def is_stale(self, now_s: float) -> bool:
-        """Tell whether ``TIME`` is worth asking for along with something else."""
-        return self._taken_s is None or now_s - self._taken_s > _FRESH_S
-
-    def floor_ms(self, now_s: float) -> int:
-        """Return a time that Redis' clock has reached; 0 when nothing is known of it."""
-        if self._taken_s is None:
-            return 0
-        return int(self._redis_ms + (now_s - self._taken_s) * 1000 * (1 - _DRIFT))
 
 
 def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:

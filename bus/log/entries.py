@@ -10,21 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
-from redis.exceptions import ResponseError
 
 from bus.envelope import splice
 from bus.log.forks import Fork
 from bus.position import BEGINNING, is_position
+from bus.redis.refusals import is_wrong_type
 from bus.service import PastEvent
 
-__all__ = ["Ends", "StreamEntry", "birth_ms", "ends", "forks", "is_own", "is_wrong_type", "past_event", "published"]
+__all__ = ["Ends", "StreamEntry", "ends", "forks", "is_own", "past_event", "published"]
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
 _PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
-_BIRTH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
-_WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
-"""The client library puts the command in front of what a whole pipeline fails with."""
 _CLOCK_LIMIT_MS: Final = 2**53
 """A score is a double: from here on it is no number of milliseconds that anybody counted."""
 
@@ -53,11 +50,6 @@ def _is_text(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def is_wrong_type(answer: Any) -> bool:
-    """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
-    return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
 
 
 def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
@@ -103,16 +95,3 @@ def forks(answer: Any) -> tuple[tuple[Fork, ...], int]:
     pairs = [(member.decode(errors="replace"), score) for member, score in answer]
     marks = tuple(Fork(at, int(score)) for at, score in pairs if is_position(at) and 0 <= score < _CLOCK_LIMIT_MS)
     return marks, len(pairs) - len(marks)
-
-
-def birth_ms(answer: Any) -> int | None:
-    """Return when this Redis began, as ``GET`` of its key says; None where nobody wrote that there, or not in the form.
-
-    Raises:
-        Exception: Redis refused for another reason than the key's type.
-
-    """
-    if isinstance(answer, Exception) and not is_wrong_type(answer):
-        raise answer
-    found = _BIRTH.match(answer) if isinstance(answer, bytes) else None
-    return int(found[1]) if found is not None else None

@@ -13,18 +13,19 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bus.channel import Channel
 from bus.envelope import Arrived, is_sound
 from bus.errors import BusError, BusNotReady
-from bus.log.appending import Appended, Entry, Replicas, Reply, command, outcome
-from bus.log.entries import Ends, StreamEntry, birth_ms, ends, forks, is_own, is_wrong_type, published
+from bus.log.appending import SCRIPT, Appended, Entry, Replicas, command, outcome
+from bus.log.entries import Ends, StreamEntry, ends, forks, is_own, published
 from bus.log.forks import FORKS, Fork
 from bus.log.history import HISTORY_BYTES, History, Weighed, advanced, deleted, made, weighed
 from bus.log.reading import PAGE, Pace, Reading, size_of
 from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.position import BEGINNING, no_log
 from bus.redis.address import without_password
-from bus.redis.connection import BIRTH_KEY, Connection, now, redis_ms
+from bus.redis.birth import BIRTH_KEY, birth_ms
+from bus.redis.connection import Connection, Reply, now, redis_ms
 from bus.redis.exchange import exchange
 from bus.redis.failures import failure
-from bus.redis.refusals import said
+from bus.redis.refusals import is_wrong_type, said
 from bus.redis.role import is_untold, misplaced
 from bus.slices import Slices
 
@@ -60,7 +61,8 @@ class Log(Connection):
     """A connection for publishing and reading logs."""
 
     def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
-        super().__init__(url, name=name, appends=appends)
+        super().__init__(url, name=name, script=SCRIPT if appends else None)
+        self._appends = appends
         self._foreign: set[str] = set()
         self._pace = Pace()
         self._turn = asyncio.Lock()

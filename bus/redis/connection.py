@@ -9,20 +9,21 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Self, cast
+from typing import Any, Self, TypeAlias, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from bus.log.appending import SCRIPT, Clock, Reply
-from bus.log.entries import birth_ms
 from bus.redis import address
+from bus.redis.birth import BIRTH_KEY, birth_ms
+from bus.redis.clock import Clock
 from bus.redis.failures import converted
 
-__all__ = ["BIRTH_KEY", "Connection", "now", "redis_ms"]
+__all__ = ["Connection", "Reply", "now", "redis_ms"]
 
-BIRTH_KEY: Final = "bus:birth"
+Reply: TypeAlias = Any
+"""What the client library hands back for one command: typed here, because it cannot be typed there."""
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -36,14 +37,15 @@ class Connection:
     Args:
         url: of database 0, see ``bus.redis.address``.
         name: what ``CLIENT LIST`` shows.
-        appends: False for one that only reads, probes and announces: Redis is asked for fewer permissions (``acl``).
+        script: what each new connection loads before anything else; None for one that only reads, probes and
+            announces: Redis is asked for fewer permissions (``acl``).
 
     """
 
-    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
+    def __init__(self, url: str, *, name: str, script: str | None = None) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url, self._name, self._appends = url, name, appends
+        self._url, self._name, self._script = url, name, script
         self._is_known, self._has_told_birth = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
@@ -79,7 +81,7 @@ class Connection:
         await address.begin(connection, name=self._name)
         self._clock.forget()
         ask = functools.partial(_ask, connection)
-        if self._appends:
+        if self._script is not None:
             await self._replace(ask)
         with suppress(ResponseError):  # what follows says what is wrong
             await self._begin(ask)
@@ -105,8 +107,8 @@ class Connection:
         """
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
-        if self._appends:
-            self._calls_function = not await _may_load(ask)
+        if self._script is not None:
+            self._calls_function = not await _may_load(ask, self._script)
         with suppress(ResponseError):
             await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
 
@@ -158,10 +160,10 @@ class Connection:
             yield
 
 
-async def _may_load(ask: Callable[..., Awaitable[Reply]]) -> bool:
-    """Load the script; tell whether this user may, for one who may not calls a function (docs/acl.md)."""
+async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:
+    """Load a script; tell whether this user may, for one who may not calls a function (docs/acl.md)."""
     try:
-        await ask("SCRIPT LOAD", SCRIPT)
+        await ask("SCRIPT LOAD", script)
     except NoPermissionError:
         return False
     return True

@@ -9,11 +9,11 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from bus.errors import BusError
-from bus.log.log import Log
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "Prober"]
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -23,17 +23,29 @@ _PATIENCE = 6
 """So many intervals a link may bring other bytes and no token: on a narrow path a long line takes its time."""
 
 
+class Prober(Protocol):
+    """What publishes tokens: another connection than the link's."""
+
+    async def send_probe(self, channel: str, token: str) -> str | None:
+        """Publish ``token``; return why this server is not the one that producers publish at, None if it is.
+
+        Raises:
+            BusError: Redis did not take it.
+
+        """
+
+
 class Probe:
     """Sends tokens on an edge's own channel, and knows when the last one came back.
 
     Args:
-        log: the connection to publish through; another one than the link.
+        prober: publishes the tokens.
         interval_s: between two tokens. A link that brought nothing for two intervals is deaf.
 
     """
 
-    def __init__(self, log: Log, *, interval_s: float) -> None:
-        self._log, self._interval_s = log, interval_s
+    def __init__(self, prober: Prober, *, interval_s: float) -> None:
+        self._prober, self._interval_s = prober, interval_s
         self.channel = ""
         self._tokens: deque[bytes] = deque(maxlen=_ON_THE_WAY)
         self._heard_s: float | None = None
@@ -79,7 +91,7 @@ class Probe:
         self._tokens.append(token.encode())
         try:
             async with asyncio.timeout_at(deadline_s):
-                self.trouble = await self._log.send_probe(self.channel, token)
+                self.trouble = await self._prober.send_probe(self.channel, token)
         except (BusError, TimeoutError) as error:
             self._failure = f" ({error})" if str(error) else ""
         except Exception as error:  # nobody else would find a deaf link

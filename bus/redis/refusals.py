@@ -3,20 +3,24 @@
 Knows texts; knows neither a connection nor where Redis is.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
 
-__all__ = ["is_about_command", "is_passing", "meaning", "refusal", "said"]
+__all__ = ["is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
 
 _SHOWN: Final = 200
 """Characters of an answer: one about protected mode explains itself on half a page."""
 _PASSING: Final = frozenset(
     {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"}  # see docs/decisions/0020
 )
+
+_WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
+"""The client library puts the command in front of what a whole pipeline fails with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +103,8 @@ def _cause(text: str) -> _Cause | None:
     if code in _CAUSES:
         return _CAUSES[code]
     return next((cause for begin, cause in _CAUSES.items() if " " in begin and text.startswith(begin)), None)
+
+
+def is_wrong_type(answer: Any) -> bool:
+    """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
+    return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None

@@ -80,7 +80,7 @@ class Revocations(Connection):
     """
 
     def __init__(self, url: str, *, name: str) -> None:
-        super().__init__(url, name=name, appends=False)
+        super().__init__(url, name=name)
 
     async def revoke(self, member: str) -> tuple[Revocation, int]:
         """Revoke now; return the revocation, and how many edges were told at once. The others read it when they can.

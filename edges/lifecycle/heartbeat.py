@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeAlias
 
 from bus.errors import BusError
-from bus.log.entries import is_wrong_type
 from bus.log.log import Log
+from bus.redis.refusals import is_wrong_type
 from edges.limits.mishaps import Mishaps
 
 __all__ = ["announce", "announce_once", "withdraw"]

@@ -25,8 +25,8 @@ from bus.errors import (
 )
 from bus.event import Event
 from bus.log import appending
-from bus.log.appending import Clock
 from bus.log.log import Appended, Entry, Log
+from bus.redis.clock import Clock
 from producers import Producer
 from tests.contract.brokers import eventually
 from tests.producers.proxies import Proxy
