@@ -14,7 +14,7 @@ from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, wen
 from edges.protocol.envelope import Dialect
 from edges.protocol.messages import Notice
 from edges.rooms.recent import RECENT_LINES, Recent
-from edges.transport.backpressure import Laggards
+from edges.rooms.slow_consumers import Laggards
 
 __all__ = ["Item", "Member", "Room"]
 

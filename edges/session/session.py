@@ -18,6 +18,7 @@ from edges.auth.jwks import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import Excess, network_of
 from edges.limits.rates import Patience, TokenBucket
+from edges.net.visitor import Visitor
 from edges.protocol.envelope import ENVELOPE, FLAT, Dialect, decides
 from edges.protocol.messages import (
     ABUSE,
@@ -51,7 +52,6 @@ from edges.session.context import Surroundings
 from edges.session.inbox import Inbox, Item, Source
 from edges.session.pacing import Pacing
 from edges.session.subscriptions import Memberships, Reader
-from edges.transport.origin_policy import Visitor
 
 __all__ = ["Session"]
 

@@ -18,6 +18,7 @@ from bus.channel import Channel
 from edges.limits.quotas import Excess
 from edges.limits.rates import TokenBucket
 from edges.net.forwarded import client_address
+from edges.net.visitor import Visitor
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import (
     AT_CAPACITY,
@@ -37,7 +38,6 @@ from edges.transport.acknowledged import peer, unacknowledged_bytes
 from edges.transport.backpressure import RESERVE_BYTES, Ebb, patience
 from edges.transport.framing import Assembly, WebSocket, Whole
 from edges.transport.handshake import Entry, Farewell, Handshake
-from edges.transport.origin_policy import Visitor
 from edges.transport.tls_listener import Agreement
 
 __all__ = ["Connection"]

@@ -11,11 +11,12 @@ from typing import Final, TypeAlias, cast
 from websockets.http11 import Request, Response
 
 from edges.limits.registry import Timed
+from edges.net.visitor import Visitor
 from edges.session.context import Surroundings
 from edges.transport import http
 from edges.transport.bearer import shown_tokens
 from edges.transport.framing import WebSocket
-from edges.transport.origin_policy import Visitor, admit, admit_plain
+from edges.transport.origin_policy import admit, admit_plain
 
 __all__ = ["Entry", "Farewell", "Handshake"]
 

@@ -1,6 +1,5 @@
 """Who stands at the door: where an opening handshake comes from, and whether that may come in. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from websockets.http11 import Request, Response
@@ -8,10 +7,11 @@ from websockets.http11 import Request, Response
 from edges.net.addresses import is_loopback
 from edges.net.forwarded import client_address, was_https
 from edges.net.origins import Verdict, is_of_this_machine, names_this_machine, verdict
+from edges.net.visitor import Visitor
 from edges.settings import EdgeSettings
 from edges.transport import http
 
-__all__ = ["Visitor", "admit", "admit_plain"]
+__all__ = ["admit", "admit_plain"]
 
 _TWO_ORIGINS: Final = "the request has two Origin headers; send one"
 _OTHER_PAGE: Final = (
@@ -26,23 +26,6 @@ _OTHER_NAME: Final = (
     "sends another Host, start it with --insecure-behind-proxy"
 )
 _NO_PAGE: Final = "without an Origin only a valid token lets a client in, and this edge checks no tokens"
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """A client, as far as its socket and its handshake tell.
-
-    Attributes:
-        address: its own, not that of a listed proxy before it; empty for a peer that has none.
-        is_secure: whether what it sends is encrypted, at least as far as a listed proxy.
-        needs_token: it named no page where only listed ones may come in, so it must show a valid token, whatever
-            others must.
-
-    """
-
-    address: str
-    is_secure: bool
-    needs_token: bool = False
 
 
 def admit(

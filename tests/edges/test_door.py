@@ -8,9 +8,10 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from edges import EdgeSettings
+from edges.net.visitor import Visitor
 from edges.session.context import Surroundings
 from edges.transport.connection import Connection
-from edges.transport.origin_policy import Visitor, admit
+from edges.transport.origin_policy import admit
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.signing import SECRET, token

@@ -24,6 +24,7 @@ from edges import EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
 from edges.limits.registry import Registry
+from edges.net.visitor import Visitor
 from edges.protocol.envelope import Dialect
 from edges.protocol.messages import CloseCode
 from edges.rooms import recovery as mending
@@ -33,7 +34,6 @@ from edges.session import subscriptions as memberships
 from edges.session.context import Surroundings
 from edges.session.requests import Answers
 from edges.session.session import Session
-from edges.transport.origin_policy import Visitor
 from producers.services.mahavishnu import SERVICE
 from tests.edges.model_log import Redis, X
 

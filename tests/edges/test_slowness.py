@@ -6,7 +6,8 @@ from bus.log.log import Head
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import Notice
 from edges.rooms.room import Room
-from edges.transport.backpressure import Ebb, Laggards
+from edges.rooms.slow_consumers import Laggards
+from edges.transport.backpressure import Ebb
 
 NEWEST = Channel("skills", "skills", LATEST, when_slow=SKIP)
 CURSOR = Channel("cursor:d", "cursor:d", LIVE, when_slow=conflate("user_id"))
