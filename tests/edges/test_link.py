@@ -90,25 +90,21 @@ async def ready(edge: Edge) -> int:
 
 
 @pytest.mark.parametrize("only_link", [False, True])
-async def test_black_hole_is_noticed_told_and_made_up_for(  # noqa: PLR0915 (one outage, from red to green)
+async def test_black_hole_is_noticed_told_and_made_up_for(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, only_link: bool
 ) -> None:
-    """A path that swallows: red within two intervals, told; healed: what was missed, then restored, then green."""
-    loop = asyncio.get_running_loop()
+    """A path that swallows: red (when, tests/bus/test_probe.py asserts), told; healed: what was missed, then green."""
     async with Hole(broker.port).opened() as hole:
         edge = await start_edge(redis_url=f"redis://127.0.0.1:{hole.port}", probe_interval_s=INTERVAL_S)
         await eventually(lambda: edge.not_ready() is None)
         client = await member(edge, open_client)
         await step(producer, 1)
         assert (await client.message())["data"]["stage_name"] == "1"
-        began = loop.time()
         hole.swallows = (lambda is_link: is_link) if only_link else (lambda is_link: True)
         await step(producer, 2)
         await eventually(lambda: edge.not_ready() is not None)
-        assert loop.time() - began < 2 * INTERVAL_S + 0.1
         assert await ready(edge) == 503
         await next_event(client, "bus.degraded")
-        assert loop.time() - began < 3 * INTERVAL_S + 0.1
         if not only_link:
             client.request("subscribe", channel="workflow:new")
             reply = await client.message()
