@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
             )
         other = peer(plain)  # before it was written to, so that all of its window is open
         self._window_bytes = 0 if other is None else other.window_bytes
-        self._transport.set_write_buffer_limits(high=min(_PACE_BYTES, settings.max_waiting_bytes // 2))
+        self._transport.set_write_buffer_limits(high=self._little_bytes)
         self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
         self._around.registry.enter(self, self.visitor.address, self._loop.time())
 
@@ -490,8 +490,13 @@ class Connection(asyncio.Protocol):
         if self.visitor.is_secure and len(frames) > _KERNEL_BYTES:
             self._owed_until = self._acknowledged_bytes() + len(frames) - _KERNEL_BYTES
         self._transport.write(frames)
-        if self._transport.get_write_buffer_size() <= _PACE_BYTES:
+        if self._transport.get_write_buffer_size() <= self._little_bytes:
             self._own_bytes = 0
+
+    @property
+    def _little_bytes(self) -> int:
+        """How much may be in the transport before the client counts as one that is waited for."""
+        return min(_PACE_BYTES, self._around.settings.max_waiting_bytes // 2)
 
     @property
     def takes_more(self) -> bool:
@@ -512,8 +517,9 @@ class Connection(asyncio.Protocol):
         return _MANY if other is None else other.acknowledged_bytes
 
     def takes(self, size: int) -> bool:
-        """Tell whether so much that is the edge's own may be written at once."""
-        return size <= _SMALL_BYTES or (not self._is_paused and size <= _PACE_BYTES)
+        """Tell whether so much that a room lacked may be written at once; events must still fit behind it."""
+        bound = self._around.settings.max_waiting_bytes // 4
+        return size <= min(_SMALL_BYTES if self._is_paused else _PACE_BYTES, bound)
 
     def recover(self, channel: Channel, position: str) -> None:
         """Catch up with a room from ``position`` on, at the client's pace; it was taken out of the room for that."""

@@ -28,6 +28,7 @@ from tests.edges.peers import Client, eventually, upgrade
 DEADLINE_S: Final = 1_000.0
 """Longer than any test runs: nobody but the test comes near it."""
 TEXT: Final = "y" * 16_000
+SMALL_BOUND_BYTES: Final = 64 * 1024
 EVENTS: Final = 60
 """Events of that size: more than the kernel takes."""
 
@@ -215,3 +216,34 @@ def test_large_write_of_our_own_is_no_slowness(play: Callable[..., None], loop: 
         await eventually(lambda: slow.edge.statistics()[0].limited["max_waiting_bytes"] == 1)
 
     play(loop, scene)
+
+
+@pytest.mark.parametrize("loop", RUN)
+def test_replay_leaves_half_of_a_small_bound_to_events(play: Callable[..., None], loop: str) -> None:
+    """What is still to be read of a replay is no slowness, be the bound as small as one step of the replay or two."""
+
+    async def scene(slow: Slow) -> None:
+        slow.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        slow.client.request("subscribe", channel="workflow:x", last=EVENTS)
+        await eventually(lambda: slow.buffered > SMALL_BOUND_BYTES // 2)
+        slow.connection.deliver(text_frame(bytes(SMALL_BOUND_BYTES // 2 - 100)))
+        slow.connection.uncork()
+        assert slow.is_open
+        slow.connection.deliver(text_frame(bytes(SMALL_BOUND_BYTES)))
+        slow.connection.uncork()
+        await eventually(lambda: slow.edge.statistics()[0].limited["max_waiting_bytes"] == 1)
+
+    play(loop, scene, max_waiting_bytes=SMALL_BOUND_BYTES)
+
+
+@pytest.mark.parametrize("loop", RUN)
+@pytest.mark.parametrize("bound", [4 * 1024, SMALL_BOUND_BYTES, 1024 * 1024])
+def test_repair_written_at_once_leaves_room_for_events(play: Callable[..., None], loop: str, bound: int) -> None:
+    """What a room lacked is written at once where a quarter of the bound holds it, beside what may wait already."""
+
+    async def scene(slow: Slow) -> None:
+        most = min(64 * 1024, bound // 4)
+        assert slow.connection.takes(most)
+        assert not slow.connection.takes(most + 1)
+
+    play(loop, scene, max_waiting_bytes=bound)
