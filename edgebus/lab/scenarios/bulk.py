@@ -13,7 +13,9 @@ BUSY: Final = "lab:busy"
 LONG: Final = ("lab:long", "lab:longer", "lab:longest")
 _LARGE_EVENTS: Final = 190
 _LARGE_BYTES: Final = 16_000
-"""Three megabytes together: thrice what may wait for a client, and less than what one replay holds."""
+"""Three megabytes together: more than what may wait for a client, and less than what one replay holds."""
+_SMALL_BOUND_BYTES: Final = 64 * 1024
+_USUAL_BOUND_BYTES: Final = 1024 * 1024
 _REPLAYED_EVENTS: Final = 150
 _REPLAYED_BYTES: Final = 4_000
 _SHARES: Final = (LONG[0], *[BUSY] * 29)
@@ -28,7 +30,8 @@ async def large_repair(site: Site) -> None:
     site.demands = Demands(whole_within_s=10.0, no_gaps=True, all_acknowledged=True, no_closes=True)
     redis = await site.redis()
     proxy = await site.proxy(redis.port)
-    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}")
+    bound = site.size.of(_SMALL_BOUND_BYTES, _USUAL_BOUND_BYTES)
+    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}", max_waiting_bytes=bound)
     publisher = await site.publisher(redis.url)
     rooms = LONG[: site.size.of(1, 3)]
     members = await site.listen(site.size.of(5, 20), [edge_url], [*rooms, BUSY])
