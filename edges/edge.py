@@ -15,9 +15,8 @@ import time
 from collections.abc import Collection, Coroutine
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
-from bus.errors import BusError
 from bus.log.log import Log
 from bus.parts import check_part
 from bus.redis.preflight import inspect
@@ -33,10 +32,11 @@ from edges.auth.revocations import Revoked
 from edges.lifecycle.drain import send_away
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.lifecycle.redis_link import RedisLink
 from edges.limits.mishaps import Mishaps
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
-from edges.protocol.messages import DEGRADED, GOING_AWAY, RESTARTING, RESTORED, Notice
+from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
 from edges.rooms.hub import Hub, HubStatistics
 from edges.session.context import Surroundings
 from edges.session.requests import Answers
@@ -46,11 +46,6 @@ from edges.transport.tls import check_exposure, identity
 from edges.transport.tls_listener import Listener
 
 __all__ = ["Edge"]
-
-_COMPARE_RETRY_S: Final = 0.2
-_LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
-"""Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
-_OUTAGE: Final = Notice(DEGRADED, {"reason": "the link to Redis is down; events will be made up for"})
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -117,7 +112,9 @@ class Edge:
         self._server: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._commands: set[asyncio.Task[None]] = set()
-        self._is_draining = self._is_compared = self._has_lost = self._has_failed = False
+        beside = (self._log, self._probe_log, self._revoked)
+        self._link = RedisLink(self._subscriber, self._hub, beside, self._spawn, self._notify_all, self._mishaps)
+        self._is_draining = False
         self._farewell = GOING_AWAY
         self._expires: datetime | None = None
         self._started = 0.0
@@ -178,7 +175,7 @@ class Edge:
             self.not_ready,
             gate,
             Access(self.service),
-            self._outage,
+            self._link.outage,
             lambda: self._mishaps.reason,
         )
         self._server = await self._listen(around)
@@ -282,13 +279,11 @@ class Edge:
         """Return why the edge is not ready, None when it is."""
         if self._is_draining:
             return "the edge is going away"
-        if not self._subscriber.is_up:
-            return f"the link to Redis is down: {self._subscriber.trouble}"
-        if not self._subscriber.is_heard:
-            return "the link to Redis is deaf: no probe came back in time"
+        if (trouble := self._link.trouble()) is not None:
+            return trouble
         if self._has_tokens and not self._revoked.is_read:
             return "it is not read yet which tokens were revoked"
-        if not self._is_compared:
+        if not self._link.is_compared:
             return "rooms are being compared with their logs"
         limit = self.settings.max_connections
         return f"every place is taken: max_connections is {limit}" if self._registry.is_full else None
@@ -305,7 +300,7 @@ class Edge:
             "connections": len(self._registry),
             "rooms": self._hub.occupied,
             "started": int(self._started * 1000),
-            "generation": self._subscriber.statistics().generation,
+            "generation": self._link.generation,
             "draining": int(self._is_draining),
         }
 
@@ -313,76 +308,21 @@ class Edge:
 
     def _link_came(self) -> None:
         self._log.forget()
-        generation = self._subscriber.statistics().generation
+        generation = self._link.generation
         if generation > 1:  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), "drop a connection to Redis")
-        self._spawn(self._compare(), "compare rooms")
+        self._link.came()
         if self._has_tokens:
             self._revoked.read()
         if generation == 1:
             self._spawn(self._inspect(), "inspect Redis")
 
+    def _link_went(self) -> None:
+        self._link.went()
+
     async def _inspect(self) -> None:
         name = f"edgebus-edge-{self.service.name}-{self._port}-look"
         await inspect(self.settings.redis_url, name=name, line_limit_bytes=self.settings.max_line_bytes)
-
-    def _link_went(self) -> None:
-        self._is_compared, self._has_lost = False, True
-        self._hub.link_went()
-        for log in (self._log, self._probe_log, self._revoked):
-            self._spawn(log.drop(), "drop a connection to Redis")
-        self._notify_all(_OUTAGE)
-
-    def _outage(self) -> Notice | None:
-        """Return what a client is told that comes between the loss of the link and the comparison on the next one.
-
-        Before there was a first link no room is open, so whoever wants one is answered UNAVAILABLE.
-        """
-        return _OUTAGE if self._has_lost and not self._is_compared else None
-
-    async def _compare(self) -> None:
-        """Make up for what was missed while the link was away; try again for as long as it is up."""
-        generation = self._subscriber.statistics().generation
-        while self._is_link(generation):
-            if not await self._has_compared():
-                await asyncio.sleep(_COMPARE_RETRY_S)
-                continue
-            if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
-                return
-            self._is_compared = True
-            self._notify_all(Notice(RESTORED, {"generation": generation}))  # whoever was told of an outage hears it
-            await self._look_again(generation)
-            return
-
-    async def _has_compared(self) -> bool:
-        """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""
-        try:
-            await self._hub.compare()
-        except BusError as error:
-            _logger.debug("rooms were not compared", extra={"reason": str(error)})
-            return False
-        except Exception as error:
-            level = logging.DEBUG if self._has_failed else logging.ERROR
-            _logger.log(level, "rooms could not be compared; tried again", exc_info=error)
-            self._has_failed = True
-            return False
-        self._has_failed = False
-        return True
-
-    async def _look_again(self, generation: int) -> None:
-        """Look for what edges found that compared later than this one."""
-        for wait_s in _LOOK_AFTER_S:
-            await asyncio.sleep(wait_s)
-            if not self._is_link(generation):
-                return
-            try:
-                with self._mishaps.spared("forks"):
-                    await self._hub.look()
-            except Exception:  # the next look is due all the same: nobody else would tell of those forks
-                _logger.exception("forks could not be looked for")
-
-    def _is_link(self, generation: int) -> bool:
-        return self._subscriber.is_up and self._subscriber.statistics().generation == generation
 
     def _check_revoked(self, members: Collection[str]) -> None:
         for member in members:

@@ -12,7 +12,7 @@ from bus.event import Event
 from bus.position import milliseconds
 from bus.service import Service
 from edges import Edge
-from edges import edge as edge_module
+from edges.lifecycle import redis_link
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
@@ -86,7 +86,7 @@ async def test_members_of_an_edge_that_compared_first_are_told_later(
     monkeypatch: Any,
 ) -> None:
     """Another edge leaves its mark when this one has compared already: its members are told by the next look."""
-    monkeypatch.setattr(edge_module, "_LOOK_AFTER_S", (0.05,) * 100)
+    monkeypatch.setattr(redis_link, "_LOOK_AFTER_S", (0.05,) * 100)
     edge = await start_edge(broker)
     watching = await member(edge, open_client)
     stood = await step(producer, 1)

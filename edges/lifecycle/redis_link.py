@@ -1,0 +1,135 @@
+"""The link to Redis as an edge lives with it: what is done when the link comes, what when it is lost, what is told."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from bus.errors import BusError
+from bus.redis.subscriber import Subscriber
+from bus.tasks import Spawn
+from edges.limits.mishaps import Mishaps
+from edges.protocol.messages import DEGRADED, RESTORED, Notice
+from edges.rooms.hub import Hub
+
+__all__ = ["Droppable", "RedisLink"]
+
+_COMPARE_RETRY_S: Final = 0.2
+_LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
+"""Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
+_OUTAGE: Final = Notice(DEGRADED, {"reason": "the link to Redis is down; events will be made up for"})
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class Droppable(Protocol):
+    """A connection to Redis beside the link."""
+
+    async def drop(self) -> None:
+        """Give the connection up; the next command opens another one."""
+
+
+class RedisLink:
+    """Compares rooms with their logs when the link has come, and tells clients of the outage.
+
+    Args:
+        subscriber: the link; calls ``came`` and ``went``.
+        hub: has the rooms.
+        beside: further connections, given up with the link: on the same path, most often.
+        spawn: runs a task, and owns it.
+        notify_all: sends a notice to every client.
+        mishaps: is told when looks for other edges' marks fail.
+
+    """
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        hub: Hub,
+        beside: Sequence[Droppable],
+        spawn: Spawn,
+        notify_all: Callable[[Notice], None],
+        mishaps: Mishaps,
+    ) -> None:
+        self._subscriber, self._hub, self._beside = subscriber, hub, beside
+        self._spawn, self._notify_all, self._mishaps = spawn, notify_all, mishaps
+        self._is_compared = self._has_lost = self._has_failed = False
+
+    @property
+    def generation(self) -> int:
+        """How often the link came up."""
+        return self._subscriber.statistics().generation
+
+    def trouble(self) -> str | None:
+        """Return why rooms do not get every event at present, None when they do."""
+        if not self._subscriber.is_up:
+            return f"the link to Redis is down: {self._subscriber.trouble}"
+        return None if self._subscriber.is_heard else "the link to Redis is deaf: no probe came back in time"
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether rooms were compared with their logs on the link that is up."""
+        return self._is_compared
+
+    def outage(self) -> Notice | None:
+        """Return what a client is told that comes between the loss of the link and the comparison on the next one.
+
+        Before there was a first link no room is open: a client that wants one is answered UNAVAILABLE.
+        """
+        return _OUTAGE if self._has_lost and not self._is_compared else None
+
+    def came(self) -> None:
+        """Compare rooms with their logs."""
+        self._spawn(self._compare(), "compare rooms")
+
+    def went(self) -> None:
+        """Tell rooms and clients that events are missed from now on."""
+        self._is_compared, self._has_lost = False, True
+        self._hub.link_went()
+        for connection in self._beside:
+            self._spawn(connection.drop(), "drop a connection to Redis")
+        self._notify_all(_OUTAGE)
+
+    async def _compare(self) -> None:
+        """Make up for what was missed while the link was away; try again for as long as the link is up."""
+        generation = self.generation
+        while self._is_link(generation):
+            if not await self._has_compared():
+                await asyncio.sleep(_COMPARE_RETRY_S)
+                continue
+            if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
+                return
+            self._is_compared = True
+            self._notify_all(Notice(RESTORED, {"generation": generation}))  # whoever was told of an outage hears it
+            await self._look_again(generation)
+            return
+
+    async def _has_compared(self) -> bool:
+        """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""
+        try:
+            await self._hub.compare()
+        except BusError as error:
+            _logger.debug("rooms were not compared", extra={"reason": str(error)})
+            return False
+        except Exception as error:
+            level = logging.DEBUG if self._has_failed else logging.ERROR
+            _logger.log(level, "rooms could not be compared; tried again", exc_info=error)
+            self._has_failed = True
+            return False
+        self._has_failed = False
+        return True
+
+    async def _look_again(self, generation: int) -> None:
+        """Look for what edges found that compared later than this one."""
+        for wait_s in _LOOK_AFTER_S:
+            await asyncio.sleep(wait_s)
+            if not self._is_link(generation):
+                return
+            try:
+                with self._mishaps.spared("forks"):
+                    await self._hub.look()
+            except Exception:  # the next look is due all the same: nobody else would tell of those forks
+                _logger.exception("forks could not be looked for")
+
+    def _is_link(self, generation: int) -> bool:
+        return self._subscriber.is_up and self.generation == generation
