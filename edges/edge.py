@@ -30,6 +30,7 @@ from edges.auth.jwks import PublishedKeys
 from edges.auth.permissions import Access
 from edges.auth.revocations import Revoked
 from edges.lifecycle.drain import send_away
+from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
 from edges.lifecycle.redis_link import RedisLink
@@ -114,7 +115,14 @@ class Edge:
         self._commands: set[asyncio.Task[None]] = set()
         beside = (self._log, self._probe_log, self._revoked)
         self._link = RedisLink(self._subscriber, self._hub, beside, self._spawn, self._notify_all, self._mishaps)
-        self._is_draining = False
+        self._health = Health(
+            service,
+            self._registry,
+            self._hub,
+            self._link,
+            knows_revoked=lambda: not self._has_tokens or self._revoked.is_read,
+            max_connections=self.settings.max_connections,
+        )
         self._farewell = GOING_AWAY
         self._expires: datetime | None = None
         self._started = 0.0
@@ -171,8 +179,8 @@ class Edge:
             self._answers,
             self._registry,
             self._spawn,
-            self.health,
-            self.not_ready,
+            self._health.body,
+            self._health.not_ready,
             gate,
             Access(self.service),
             self._link.outage,
@@ -226,7 +234,8 @@ class Edge:
         every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
         the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
         """
-        self._is_draining, self._farewell = True, RESTARTING
+        self._health.leave()
+        self._farewell = RESTARTING
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
         self._spawn(announce_once(self._log, self.id, self._facts(), self._mishaps), "edge presence")
         await asyncio.sleep(self.settings.drain_notice_s)
@@ -238,7 +247,7 @@ class Edge:
             return
         edge_id = self.id  # while the port is known
         server, self._server = self._server, None
-        self._is_draining = True
+        self._health.leave()
         server.close()
         await self._close_connections()
         await self._subscriber.close()  # first: what comes by it may begin new tasks
@@ -268,25 +277,11 @@ class Edge:
 
     def health(self) -> dict[str, object]:
         """Return the body of ``/healthz``."""
-        return {
-            "status": "healthy",
-            "service": self.service.name,
-            "connections": len(self._registry),
-            "rooms": self._hub.occupied,
-        }
+        return self._health.body()
 
     def not_ready(self) -> str | None:
         """Return why the edge is not ready, None when it is."""
-        if self._is_draining:
-            return "the edge is going away"
-        if (trouble := self._link.trouble()) is not None:
-            return trouble
-        if self._has_tokens and not self._revoked.is_read:
-            return "it is not read yet which tokens were revoked"
-        if not self._link.is_compared:
-            return "rooms are being compared with their logs"
-        limit = self.settings.max_connections
-        return f"every place is taken: max_connections is {limit}" if self._registry.is_full else None
+        return self._health.not_ready()
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
@@ -301,7 +296,7 @@ class Edge:
             "rooms": self._hub.occupied,
             "started": int(self._started * 1000),
             "generation": self._link.generation,
-            "draining": int(self._is_draining),
+            "draining": int(self._health.is_leaving),
         }
 
     # The link to Redis comes and goes.
