@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from bus.words import NoticeName
 from edges.limits.registry import Registry, Timed
 from edges.protocol.messages import RESTARTING, Notice
 
@@ -75,4 +76,4 @@ async def send_away(registry: Registry, window_s: float) -> None:
 
 
 def _advice(delay_s: float) -> Notice:
-    return Notice("edge.draining", {"reconnect_after_ms": max(0, math.ceil(delay_s * 1000))})
+    return Notice.of(NoticeName.EDGE_DRAINING, max(0, math.ceil(delay_s * 1000)))

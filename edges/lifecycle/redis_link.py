@@ -8,8 +8,9 @@ from typing import Final, Protocol
 from bus.errors import BusError
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
+from bus.words import NoticeName
 from edges.limits.mishaps import Mishaps
-from edges.protocol.messages import DEGRADED, RESTORED, Notice
+from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
 
 __all__ = ["Droppable", "RedisLink"]
@@ -17,7 +18,7 @@ __all__ = ["Droppable", "RedisLink"]
 _COMPARE_RETRY_S: Final = 0.2
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
-_OUTAGE: Final = Notice(DEGRADED, {"reason": "the link to Redis is down; events will be made up for"})
+_OUTAGE: Final = Notice.of(NoticeName.BUS_DEGRADED, "the link to Redis is down; events will be made up for")
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -100,7 +101,7 @@ class RedisLink:
             if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
                 return
             self._is_compared = True
-            self._notify_all(Notice(RESTORED, {"generation": generation}))  # whoever was told of an outage hears it
+            self._notify_all(Notice.of(NoticeName.BUS_RESTORED, generation))  # whoever was told of an outage hears it
             await self._look_again(generation)
             return
 

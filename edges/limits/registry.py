@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from edges.limits.quotas import Excess, Quota, network_of
 from edges.limits.rates import LIMITS
-from edges.protocol.messages import CloseCode, Notice
+from edges.protocol.messages import Closing, Notice
 
 __all__ = ["Registry", "RegistryStatistics"]
 
@@ -34,7 +34,7 @@ class Timed(Protocol):
     def prove_alive(self, now: float) -> None:
         """Give a sign of life within seconds, or be cut."""
 
-    def close(self, code: CloseCode) -> None:
+    def close(self, code: Closing) -> None:
         """Begin the closing handshake."""
 
     def notify(self, notice: Notice) -> bool:

@@ -14,12 +14,13 @@ from bus.envelope import envelope
 from bus.errors import ChannelError, ShapeError
 from bus.event import now
 from bus.shape import LINE_VALUES, check_shape
+from bus.words import NoticeName
 from edges.protocol.messages import (
     NESTING_LIMIT,
     NO_TOKEN,
     NO_TOKEN_FLAT,
     Authenticate,
-    CloseCode,
+    Closing,
     Code,
     Command,
     Message,
@@ -49,7 +50,7 @@ class Dialect(Protocol):
         """The channel that a client is in from the start, None for none."""
 
     @property
-    def no_token(self) -> CloseCode:
+    def no_token(self) -> Closing:
         """How a client whose token is missing or refused is closed."""
 
     def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
@@ -90,7 +91,10 @@ class _Envelope:
                     error_message=sentence,
                 )
             case Welcome():
-                return {**envelope("event", event="session.created", data=_welcome_data(message)), **_NO_POSITION}
+                return {
+                    **envelope("event", event=NoticeName.SESSION_CREATED, data=_welcome_data(message)),
+                    **_NO_POSITION,
+                }
             case Notice(event, data, room):
                 return {**envelope("event", event=event, data=data, room=room), **_NO_POSITION}
 
@@ -102,14 +106,14 @@ _NO_POSITION: Final = {"position": None, "previous": None}
 
 
 def _welcome_data(welcome: Welcome) -> dict[str, Any]:
-    return {
-        "connection_id": welcome.connection_id,
-        "server": welcome.server,
-        "message": welcome.sentence,
-        "authenticated": welcome.authenticated,
-        "secure": welcome.secure,
-        "rate_limit": welcome.rate_limit,
-    }
+    return NoticeName.SESSION_CREATED.data(
+        welcome.connection_id,
+        welcome.server,
+        welcome.sentence,
+        welcome.authenticated,
+        welcome.secure,
+        welcome.rate_limit,
+    )
 
 
 class _Flat:

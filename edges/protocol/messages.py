@@ -5,20 +5,21 @@ How a value is written down is a dialect's matter (``envelope``); this module kn
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import orjson
 from orjson import Fragment
 
 from bus.errors import Portable, ShapeError
 from bus.log.replay import Last, Start, parse_since
+from bus.position import Reason
 from bus.shape import MESSAGE_VALUES, check_shape
+from bus.words import CloseCode, Code, NoticeName
 
 __all__ = [
     "Ask",
     "Authenticate",
-    "CloseCode",
+    "Closing",
     "Code",
     "Command",
     "Leave",
@@ -33,6 +34,7 @@ __all__ = [
     "Switch",
     "Welcome",
     "decode",
+    "gap",
     "parse",
     "text_frame",
 ]
@@ -41,52 +43,31 @@ NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
 CLIENT_TYPES: Final = ("request", "subscribe", "unsubscribe", "ping", "event")
 VERBS: Final = ("subscribe", "unsubscribe", "auth", "ping")
-DEGRADED: Final = "bus.degraded"
-RESTORED: Final = "bus.restored"
-"""Notices: the edge has lost Redis; it has it again, and has compared its rooms with their logs."""
-
-
-class Code(StrEnum):
-    """Error codes that leave the connection open, unless protocol.md says otherwise."""
-
-    DECODE_ERROR = "DECODE_ERROR"
-    INVALID_REQUEST = "INVALID_REQUEST"
-    INVALID_CHANNEL = "INVALID_CHANNEL"
-    UNKNOWN_REQUEST = "UNKNOWN_REQUEST"
-    FORBIDDEN = "FORBIDDEN"
-    AUTH_REQUIRED = "AUTH_REQUIRED"
-    AUTH_FAILED = "AUTH_FAILED"
-    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
-    SUBSCRIPTION_LIMIT = "SUBSCRIPTION_LIMIT"
-    UNAVAILABLE = "UNAVAILABLE"
-    ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
-    INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
-class CloseCode:
-    """A close code with its reason, and whether a client should come back."""
+class Closing:
+    """Why a connection is closed: the code that its client reads the advice of, and a sentence."""
 
-    code: int
+    code: CloseCode
     reason: str
-    come_back: bool
 
 
-GOING_AWAY: Final = CloseCode(1001, "the edge goes away", come_back=True)
-INVALID_TEXT: Final = CloseCode(1007, "a text message is not UTF-8", come_back=False)
-NO_TOKEN: Final = CloseCode(1008, "authentication failed", come_back=False)
-NO_TOKEN_FLAT: Final = CloseCode(4001, "authentication failed", come_back=False)
-ABUSE: Final = CloseCode(1008, "message_rate_limit exceeded again and again", come_back=False)
-CONTROL_FLOOD: Final = CloseCode(1008, "control_rate_limit exceeded", come_back=False)
-TOO_BIG: Final = CloseCode(1009, "a message has more than max_message_bytes", come_back=False)
-TOO_BIG_YET: Final = CloseCode(1009, "before a token, a message has auth_max_token_bytes and 1 KiB", come_back=False)
-TOO_MANY_PARTS: Final = CloseCode(1009, "a message has more than max_fragments", come_back=False)
-RESTARTING: Final = CloseCode(1012, "the edge restarts", come_back=True)
-OUR_BUG: Final = CloseCode(1011, "internal error", come_back=True)
-KEEPALIVE: Final = CloseCode(1011, "keepalive ping timeout", come_back=True)
-AT_CAPACITY: Final = CloseCode(1013, "the edge is at capacity: max_connections", come_back=True)
-SLOW: Final = CloseCode(3008, "slow consumer: over max_waiting_bytes", come_back=True)
-STUCK: Final = CloseCode(3008, "slow consumer: nothing read within slow_deadline_s", come_back=True)
+GOING_AWAY: Final = Closing(CloseCode.GOING_AWAY, "the edge goes away")
+INVALID_TEXT: Final = Closing(CloseCode.INVALID_DATA, "a text message is not UTF-8")
+NO_TOKEN: Final = Closing(CloseCode.POLICY_VIOLATION, "authentication failed")
+NO_TOKEN_FLAT: Final = Closing(CloseCode.UNAUTHENTICATED, "authentication failed")
+ABUSE: Final = Closing(CloseCode.POLICY_VIOLATION, "message_rate_limit exceeded again and again")
+CONTROL_FLOOD: Final = Closing(CloseCode.POLICY_VIOLATION, "control_rate_limit exceeded")
+TOO_BIG: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "a message has more than max_message_bytes")
+TOO_BIG_YET: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "before a token, a message has auth_max_token_bytes and 1 KiB")
+TOO_MANY_PARTS: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "a message has more than max_fragments")
+RESTARTING: Final = Closing(CloseCode.SERVICE_RESTART, "the edge restarts")
+OUR_BUG: Final = Closing(CloseCode.INTERNAL_ERROR, "internal error")
+KEEPALIVE: Final = Closing(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+AT_CAPACITY: Final = Closing(CloseCode.TRY_AGAIN_LATER, "the edge is at capacity: max_connections")
+SLOW: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: over max_waiting_bytes")
+STUCK: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: nothing read within slow_deadline_s")
 
 
 # From a client. `reply_to` becomes the reply's correlation_id; None where the client named nothing.
@@ -212,6 +193,16 @@ class Notice:
     event: str
     data: Mapping[str, Any] = field(default_factory=dict)
     room: str | None = None
+
+    @classmethod
+    def of(cls, name: NoticeName, *values: Any, room: str | None = None) -> Self:
+        """Return the notice ``name`` with ``values`` in the order of its keys."""
+        return cls(name, name.data(*values), room)
+
+
+def gap(room: str, start: str | None, end: str | None, reason: Reason) -> Notice:
+    """Return the notice of what is missing in ``room`` between two positions."""
+    return Notice.of(NoticeName.ROOM_GAP, start, end, reason, room=room)
 
 
 Message: TypeAlias = Reply | Pong | Refusal | Welcome | Notice

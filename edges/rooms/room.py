@@ -12,7 +12,7 @@ from bus.log.log import Head
 from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.envelope import Dialect
-from edges.protocol.messages import Notice
+from edges.protocol.messages import Notice, gap
 from edges.rooms.recent import RECENT_LINES, Recent
 from edges.rooms.slow_consumers import Laggards
 
@@ -405,7 +405,7 @@ class Room:
 
     def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
         self._recent.clear()
-        self._await_writing(Notice("room.gap", {"from": start, "to": end, "reason": reason}, self.channel.name))
+        self._await_writing(gap(self.channel.name, start, end, reason))
 
     def _wait_with(self, arrived: Arrived) -> None:
         self._await_writing(arrived.line)

@@ -7,7 +7,7 @@ import orjson
 
 from bus.channel import Channel
 from bus.position import Reason
-from edges.protocol.messages import Notice
+from edges.protocol.messages import Notice, gap
 
 __all__ = ["Laggards"]
 
@@ -88,7 +88,7 @@ class Laggards(Generic[MemberT]):
         return [self._gap(stood, position), *lines] if is_told else list(lines)
 
     def _gap(self, stood: str | None, position: str | None) -> Notice:
-        return Notice("room.gap", {"from": stood, "to": position, "reason": Reason.SLOW}, self._channel.name)
+        return gap(self._channel.name, stood, position, Reason.SLOW)
 
     def _forget_if_idle(self) -> None:
         if not self._stood:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bus.channel import Channel
+from bus.words import NoticeName
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access, Caller
 from edges.auth.tokens import TokenRefused
@@ -107,7 +108,7 @@ class Admission:
             return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
         if self._is_warned or left_s > self._warning_s:
             return None
-        return Notice("auth.expiring", {"expires_at": iso(expires_at), "expires_in_ms": round(left_s * 1000)})
+        return Notice.of(NoticeName.AUTH_EXPIRING, iso(expires_at), round(left_s * 1000))
 
     def warned(self) -> None:
         """Take note that the client was told that its token expires soon."""

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.log.replay import Replay, Since
+from bus.words import NoticeName
 from edges.auth.jwks import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import Excess, network_of
@@ -23,11 +24,9 @@ from edges.protocol.envelope import ENVELOPE, FLAT, Dialect, decides
 from edges.protocol.messages import (
     ABUSE,
     AT_CAPACITY,
-    DEGRADED,
-    RESTORED,
     Ask,
     Authenticate,
-    CloseCode,
+    Closing,
     Code,
     Command,
     Leave,
@@ -43,6 +42,7 @@ from edges.protocol.messages import (
     Switch,
     Welcome,
     decode,
+    gap,
     text_frame,
 )
 from edges.session import replies
@@ -86,7 +86,7 @@ class Speaker(Reader, Source, Protocol):
     def take_place(self) -> bool:
         """Take a place among the clients; tell whether there was one."""
 
-    def close(self, code: CloseCode) -> None:
+    def close(self, code: Closing) -> None:
         """Begin the closing handshake."""
 
 
@@ -200,7 +200,7 @@ class Session:
             return True
         refusal = replies.in_excess(excess, reply_to)
         self._say(refusal)
-        self._speaker.close(CloseCode(AT_CAPACITY.code, refusal.sentence, come_back=True))
+        self._speaker.close(Closing(AT_CAPACITY.code, refusal.sentence))
         return False
 
     def _welcome_silent(self) -> None:
@@ -357,7 +357,7 @@ class Session:
         """Tell what cannot be had of what a room lacked."""
         if replay.reason is not None:
             end = replay.lines[0].position if replay.lines else replay.position
-            self.notify(Notice("room.gap", {"from": position, "to": end, "reason": replay.reason}, channel.name))
+            self.notify(gap(channel.name, position, end, replay.reason))
 
     def _greet_flat(self, *, may_enter: bool = True) -> None:
         """Welcome a flat client, and put it into the first room unless it asks for another."""
@@ -445,7 +445,7 @@ class Session:
             self._enter_first_room()
         for channel in [it for it in self._memberships.channels if not self._admission.may_read(it)]:
             self._memberships.leave(channel)
-            self.notify(Notice("room.left", {"reason": "forbidden"}, channel.name))
+            self.notify(Notice.of(NoticeName.ROOM_LEFT, "forbidden", room=channel.name))
 
     async def _admitted(self, tokens: Sequence[str], reply_to: str | None) -> bool:
         """Let the client in by a token, or say why not."""
@@ -510,10 +510,12 @@ class Session:
 
         That Redis is back, only who was told that it was away is told.
         """
-        if self._welcome_is_due or self._has_ended or (notice.event == RESTORED and not self._knows_outage):
+        if self._welcome_is_due or self._has_ended:
             return False
-        if notice.event in (DEGRADED, RESTORED):
-            self._knows_outage = notice.event == DEGRADED
+        if notice.event == NoticeName.BUS_RESTORED and not self._knows_outage:
+            return False
+        if notice.event in (NoticeName.BUS_DEGRADED, NoticeName.BUS_RESTORED):
+            self._knows_outage = notice.event == NoticeName.BUS_DEGRADED
         self._say(notice)
         return True
 

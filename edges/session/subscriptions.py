@@ -18,7 +18,7 @@ from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turn
-from edges.protocol.messages import Notice, text_frame
+from edges.protocol.messages import gap, text_frame
 from edges.rooms.hub import Hub
 from edges.rooms.room import Item, Member, Room
 
@@ -287,8 +287,7 @@ class Memberships:
         return replace(replay, lines=lines)
 
     def _gap(self, channel: Channel, start: str, end: str | None, reason: Reason) -> bytes:
-        gap = Notice("room.gap", {"from": start, "to": end, "reason": reason}, channel.name)
-        return text_frame(self._reader.dialect.write(gap))
+        return text_frame(self._reader.dialect.write(gap(channel.name, start, end, reason)))
 
     async def _give(self, channel: Channel, replay: Replay, given: "_Given", turn: Turn) -> int | None:
         """Give lines; return how many when the client then has to give way to others, None when all were given."""

@@ -29,7 +29,7 @@ from edges.protocol.messages import (
     STUCK,
     TOO_BIG_YET,
     TOO_MANY_PARTS,
-    CloseCode,
+    Closing,
     Notice,
 )
 from edges.session.context import Surroundings
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
         if waiting > self._around.settings.max_waiting_bytes // 2 and self._session is not None:
             self._session.fall_behind()
 
-    def close_slow(self, code: CloseCode = SLOW) -> None:
+    def close_slow(self, code: Closing = SLOW) -> None:
         """Close a client that reads too slowly; one for which not even a close frame may wait is cut off."""
         if self._phase is not _Phase.OPEN:
             return
@@ -436,7 +436,7 @@ class Connection(asyncio.Protocol):
         match self._assembly.take(frame):
             case Whole(data, is_text):
                 self._hand_on(data, is_text=is_text)
-            case CloseCode() as fault:
+            case Closing() as fault:
                 self._around.registry.limited["max_fragments"] += fault is TOO_MANY_PARTS
                 self.close(fault)
 
@@ -559,7 +559,7 @@ class Connection(asyncio.Protocol):
         if self._phase is not _Phase.GONE:
             self._transport.resume_reading()
 
-    def close(self, code: CloseCode) -> None:
+    def close(self, code: Closing) -> None:
         """Begin the closing handshake; the socket is cut when it takes longer than ``close_timeout_s``."""
         if self._phase is not _Phase.OPEN:
             self.cut()

@@ -10,7 +10,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from edges.protocol.messages import INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, CloseCode
+from edges.protocol.messages import INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, Closing
 from edges.transport.bearer import chosen_subprotocol
 
 __all__ = ["Assembly", "WebSocket", "Whole"]
@@ -94,7 +94,7 @@ class Assembly:
         """Whether a message has begun and is not whole yet."""
         return bool(self._parts)
 
-    def take(self, frame: Frame) -> Whole | CloseCode | None:
+    def take(self, frame: Frame) -> Whole | Closing | None:
         """Take a frame of data; return the message that it completes, or with what to close for its fault.
 
         The fragments of a text are checked as they come, so that a fault is found at once.
@@ -105,7 +105,7 @@ class Assembly:
             return Whole(data, is_text) if not is_text or _is_utf8(data) else INVALID_TEXT
         return self._take_part(frame)
 
-    def _take_part(self, frame: Frame) -> Whole | CloseCode | None:
+    def _take_part(self, frame: Frame) -> Whole | Closing | None:
         if frame.opcode is not CONT:
             self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is TEXT else None
         self._parts.append(bytes(frame.data))

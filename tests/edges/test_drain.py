@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from edges.lifecycle.drain import Departures
-from edges.protocol.messages import CloseCode, Notice
+from edges.protocol.messages import Closing, Notice
 from producers import Producer
 from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
@@ -27,7 +27,7 @@ class Guest:
 
     def check_revoked(self) -> None: ...
 
-    def close(self, code: CloseCode) -> None: ...
+    def close(self, code: Closing) -> None: ...
 
     def notify(self, notice: Notice) -> bool:
         return True

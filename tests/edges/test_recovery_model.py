@@ -26,7 +26,7 @@ from edges.auth.permissions import Access
 from edges.limits.registry import Registry
 from edges.net.visitor import Visitor
 from edges.protocol.envelope import Dialect
-from edges.protocol.messages import CloseCode
+from edges.protocol.messages import Closing
 from edges.rooms import recovery as mending
 from edges.rooms.hub import Hub
 from edges.session import session
@@ -144,7 +144,7 @@ class Peer:
 
     def fail(self) -> None: ...
 
-    def close(self, code: CloseCode) -> None:
+    def close(self, code: Closing) -> None:
         raise AssertionError(code)
 
     def identify(self, user: str) -> None:

@@ -2,7 +2,7 @@ import asyncio
 
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry
-from edges.protocol.messages import CloseCode, Notice
+from edges.protocol.messages import Closing, Notice
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -16,7 +16,7 @@ class Peer:
 
     def check_revoked(self) -> None: ...
 
-    def close(self, code: CloseCode) -> None: ...
+    def close(self, code: Closing) -> None: ...
 
     def notify(self, notice: Notice) -> bool:
         return True

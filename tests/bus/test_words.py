@@ -1,0 +1,82 @@
+"""The table of the wire's words says what is written of the protocol; the rows here are typed by hand from there."""
+
+from bus.event import RESERVED
+from bus.words import ABOUT_THE_TOKEN, PASSING, CloseCode, Code, NoticeName, Verb
+
+VERBS = {"subscribe", "unsubscribe", "auth", "ping"}
+NOTICES = {
+    "session.created": ("connection_id", "server", "message", "authenticated", "secure", "rate_limit"),
+    "edge.draining": ("reconnect_after_ms",),
+    "bus.degraded": ("reason",),
+    "bus.restored": ("generation",),
+    "auth.expiring": ("expires_at", "expires_in_ms"),
+    "room.gap": ("from", "to", "reason"),
+    "room.left": ("reason",),
+}
+CODES = {
+    "DECODE_ERROR",
+    "INVALID_REQUEST",
+    "INVALID_CHANNEL",
+    "UNKNOWN_REQUEST",
+    "FORBIDDEN",
+    "AUTH_REQUIRED",
+    "AUTH_FAILED",
+    "RATE_LIMIT_EXCEEDED",
+    "SUBSCRIPTION_LIMIT",
+    "UNAVAILABLE",
+    "NO_RESPONDER",
+    "TIMEOUT",
+    "NOT_FOUND",
+    "INTERNAL_ERROR",
+    "ANSWER_TOO_LARGE",  # "an answer that is too large to send is an error with a code"
+}
+CLOSE_CODES = {
+    1001: True,
+    1007: False,  # RFC 6455, section 8.1: a text message that is not UTF-8
+    1008: False,
+    1009: False,
+    1011: True,
+    1012: True,
+    1013: True,
+    3008: True,
+    4001: False,
+}
+
+
+def test_verbs_are_those_of_every_service() -> None:
+    """Four verbs, whatever the service."""
+    assert {str(verb) for verb in Verb} == VERBS
+
+
+def test_notices_have_their_keys() -> None:
+    """Each notice has its name and its keys, in order."""
+    assert {str(name): name.keys for name in NoticeName} == NOTICES
+
+
+def test_notice_is_found_by_its_name() -> None:
+    """A name that came over the wire is equal to the table's, and found in sets of it."""
+    assert NoticeName("room.gap") is NoticeName.ROOM_GAP
+    assert "room.gap" in frozenset(NoticeName)
+    assert f"{NoticeName.ROOM_GAP}" == "room.gap"
+
+
+def test_notices_of_rooms_are_told_from_the_others() -> None:
+    """A notice of a room carries that room."""
+    assert {name for name in NoticeName if name.is_of_a_room} == {"room.gap", "room.left"}
+
+
+def test_names_of_notices_are_reserved() -> None:
+    """No event may have a notice's name. The welcome's is older than the rule: session-buddy has such an event, too."""
+    assert {name for name in NoticeName if not name.startswith(RESERVED)} == {"session.created"}
+
+
+def test_error_codes_and_their_advice() -> None:
+    """Each code of the protocol, and whether the same may go well later."""
+    assert {str(code) for code in Code} == CODES
+    assert {"UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TIMEOUT", "INTERNAL_ERROR"} == PASSING
+    assert {"AUTH_REQUIRED", "AUTH_FAILED"} == ABOUT_THE_TOKEN
+
+
+def test_close_codes_and_their_advice() -> None:
+    """Each close code says whether to come back."""
+    assert {int(code): code.come_back for code in CloseCode} == CLOSE_CODES
