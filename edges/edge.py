@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 
 from bus.log.log import Log
 from bus.parts import check_part
+from bus.redis.link import Batch
 from bus.redis.preflight import inspect
 from bus.redis.probe import Probe
 from bus.redis.revocation import REVOKED, Revocations
@@ -38,7 +39,7 @@ from edges.limits.mishaps import Mishaps
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
 from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
-from edges.rooms.hub import Hub, HubStatistics
+from edges.rooms.hub import Hub, HubStatistics, RoomLimits
 from edges.session.context import Surroundings
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
@@ -92,22 +93,20 @@ class Edge:
             limit=self.settings.max_requests,
             limit_bytes=self.settings.max_answer_bytes,
         )
-        self._hub = Hub(
-            self._log,
-            line_limit_bytes=self.settings.max_line_bytes,
-            max_open_rooms=self.settings.max_open_rooms,
-            max_replays=self.settings.max_replays,
-            backlog_bytes=self.settings.max_waiting_bytes // 4,
-        )
         self._subscriber = Subscriber(
             self.settings.redis_url,
             name=name,
-            deliver=self._hub.deliver,
+            deliver=self._deliver,
             on_up=self._link_came,
             on_down=self._link_went,
             probe=Probe(self._probe_log, interval_s=self.settings.probe_interval_s),
         )
-        self._hub.attach(self._subscriber, self._spawn)
+        self._hub = Hub(
+            self._log,
+            self._subscriber,
+            self._spawn,
+            limits=_room_limits(self.settings),
+        )
         revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
         self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
         self._server: Listener | None = None
@@ -301,6 +300,9 @@ class Edge:
 
     # The link to Redis comes and goes.
 
+    def _deliver(self, batch: Batch) -> None:
+        self._hub.deliver(batch)  # the hub subscribes by the link, and so is built after it
+
     def _link_came(self) -> None:
         self._log.forget()
         generation = self._link.generation
@@ -349,6 +351,15 @@ class Edge:
                 await self._registry.emptied()
         for connection in self._registry:
             connection.cut()
+
+
+def _room_limits(settings: EdgeSettings) -> RoomLimits:
+    return RoomLimits(
+        line_bytes=settings.max_line_bytes,
+        rooms=settings.max_open_rooms,
+        replays=settings.max_replays,
+        backlog_bytes=settings.max_waiting_bytes // 4,
+    )
 
 
 def _registry(settings: EdgeSettings) -> Registry:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
@@ -27,7 +27,7 @@ from edges.rooms.log_reads import Tails
 from edges.rooms.recovery import Mending
 from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
 
-__all__ = ["Hub", "HubStatistics"]
+__all__ = ["Hub", "HubStatistics", "RoomLimits"]
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -53,49 +53,61 @@ class HubStatistics:
     unreadable: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RoomLimits:
+    """How much the rooms of an edge may have.
+
+    Attributes:
+        line_bytes: a longer line is dropped and counted.
+        rooms: how many rooms there may be, with those that still linger.
+        replays: how many members may be given a replay at once.
+        backlog_bytes: how much a room keeps for members that lag.
+
+    """
+
+    line_bytes: int = LINE_LIMIT_BYTES
+    rooms: int = 20_000
+    replays: int = 64
+    backlog_bytes: int = BACKLOG_BYTES
+
+
+_DEFAULTS: Final = RoomLimits()
+
+
 class Hub:
     """The rooms of one edge.
 
     Args:
         log: reads where a log ends.
-        subscriber: the link; its ``deliver`` must be this hub's.
-        line_limit_bytes: a longer line is dropped and counted.
+        link: subscribes; its ``deliver`` must end in this hub's.
+        spawn: runs a task, and owns it.
+        limits: how much all rooms may have together, and each of them.
         linger_s: how long a room without members stays open.
-        max_open_rooms: how many rooms there may be, with those that still linger.
-        max_replays: how many members may be given a replay at once.
-        backlog_bytes: how much a room keeps for members that lag.
 
     """
 
     def __init__(
         self,
         log: Log,
+        link: Subscriber,
+        spawn: Spawn,
         *,
-        line_limit_bytes: int = LINE_LIMIT_BYTES,
+        limits: RoomLimits = _DEFAULTS,
         linger_s: float = 1.0,
-        max_open_rooms: int = 20_000,
-        max_replays: int = 64,
-        backlog_bytes: int = BACKLOG_BYTES,
     ) -> None:
-        self._log = log
-        self._subscriber: Subscriber | None = None
+        self._log, self._link = log, link
         self._tails = Tails(log)
-        self._mending = Mending(log, self._tails, self._write_waiting, self._barrier)
-        self._line_limit_bytes, self._linger_s = line_limit_bytes, linger_s
-        self._max_open_rooms, self._backlog_bytes = max_open_rooms, backlog_bytes
+        self._mending = Mending(log, link, spawn, self._tails, self._write_waiting, self._barrier)
+        self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
+        self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
-        self.turns = Turns("max_replays", max_replays)
+        self.turns = Turns("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
         self._fanout = Fanout(self._write_waiting)
         self._occupied = 0
         self._lines = self._dropped = self._gaps = self._repaired = 0
-
-    def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
-        """Name the link that subscribes for the rooms, and who owns tasks; once, before the first room is opened."""
-        self._subscriber = subscriber
-        self._mending.attach(subscriber, spawn)
 
     @property
     def channels(self) -> list[Channel]:
@@ -254,12 +266,6 @@ class Hub:
                 await self._link.unsubscribe(room.channel.redis)
             except BusUnavailable:
                 _logger.debug("unsubscribed by the loss of the link", extra={"channel": room.channel.name})
-
-    @property
-    def _link(self) -> Subscriber:
-        if self._subscriber is None:
-            raise BusError("the hub has no link: call attach first")
-        return self._subscriber
 
     # Recovery.
 

@@ -32,6 +32,8 @@ class Mending:
 
     Args:
         log: tells where logs end.
+        link: tells whether lines come, and since when.
+        spawn: runs a task, and owns it.
         tails: reads them.
         write: writes what waits in a room to its members; tells whether some of them catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
@@ -39,11 +41,16 @@ class Mending:
     """
 
     def __init__(
-        self, log: Log, tails: Tails, write: Callable[[Room], bool], barrier: Callable[[Channel], Awaitable[None]]
+        self,
+        log: Log,
+        link: Subscriber,
+        spawn: Spawn,
+        tails: Tails,
+        write: Callable[[Room], bool],
+        barrier: Callable[[Channel], Awaitable[None]],
     ) -> None:
-        self._log, self._tails, self._write, self._barrier = log, tails, write, barrier
-        self._subscriber: Subscriber | None = None
-        self._spawn: Spawn | None = None
+        self._log, self._link, self._spawn = log, link, spawn
+        self._tails, self._write, self._barrier = tails, write, barrier
         self._birth: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
@@ -53,20 +60,8 @@ class Mending:
         self._failed: set[Room] = set()
         self._refused: str | None = None
 
-    def attach(self, subscriber: Subscriber, spawn: Spawn) -> None:
-        """Name the link, and who owns tasks; once, before the first room is opened."""
-        self._subscriber, self._spawn = subscriber, spawn
-
-    @property
-    def _link(self) -> Subscriber:
-        if self._subscriber is None:
-            raise BusError("the hub has no link: call attach first")
-        return self._subscriber
-
     def begin(self, room: Room) -> "asyncio.Task[None]":
         """Have what is missing in a room read from its log."""
-        if self._spawn is None:
-            raise BusError("the hub has nobody who owns tasks: call attach first")
         task = self._tasks.get(room)
         if task is None or task.done():  # one that is done may not have been forgotten yet
             task = self._tasks[room] = self._spawn(self._mended(room), f"mend {room.channel.redis}")

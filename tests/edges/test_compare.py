@@ -19,7 +19,7 @@ from edges.rooms.hub import Hub
 from edges.rooms.recovery import Mending
 from edges.rooms.room import Room
 from tests.edges.peers import eventually
-from tests.edges.test_hub import Member, Redis, join
+from tests.edges.test_hub import Member, Redis, join, spawned
 from tests.edges.test_mend import chain
 from tests.edges.test_room import event
 
@@ -125,8 +125,7 @@ class Slow:
     """Logs and a link: many channels, reads that end when they may, and a link with generations."""
 
     def __init__(self) -> None:
-        self.hub = Hub(cast(Log, self), linger_s=1_000)
-        self.hub.attach(cast(Subscriber, self), lambda work, name: asyncio.create_task(work, name=name))
+        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawned, linger_s=1_000)
         self.ends: dict[str, int] = {}
         self.asked_heads: list[int] = []
         self.reads: list[tuple[str, int]] = []

@@ -1,7 +1,7 @@
 import asyncio
 import re
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -23,6 +23,10 @@ X = Channel("workflow:x", "workflow:x", HISTORY)
 SLICE = 2_000
 
 
+def spawned(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    return asyncio.create_task(work, name=name)
+
+
 class Redis:
     """A log and a link as Redis has them.
 
@@ -31,8 +35,7 @@ class Redis:
     """
 
     def __init__(self, *, linger_s: float = 1.0) -> None:
-        self.hub = Hub(cast(Log, self), linger_s=linger_s)
-        self.hub.attach(cast(Subscriber, self), lambda work, name: asyncio.create_task(work, name=name))
+        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawned, linger_s=linger_s)
         self.is_up, self.generation, self.born = True, 1, "1-a"
         self.stored: list[tuple[str, bytes]] = []
         self.on_the_way: list[tuple[bytes, bytes]] = []

@@ -19,7 +19,7 @@ from bus.log.log import Head, Log
 from bus.log.reading import Reading
 from bus.log.replay import Tail
 from bus.redis.subscriber import Subscriber, SubscriberStatistics
-from bus.tasks import end
+from bus.tasks import Spawn, end
 from edges import EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
@@ -44,9 +44,9 @@ READ_LIMIT = 6
 class Bus:
     """The hub's log and link. An answer of the log is what was there when it was asked; it comes when it may."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, spawn: Spawn) -> None:
         self.redis = redis
-        self.hub = Hub(cast(Log, self), linger_s=0)
+        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawn, linger_s=0)
         self.generation, self.is_slow = 1, False
         self.waiting: list[asyncio.Future[None]] = []
 
@@ -233,9 +233,8 @@ class Recovery(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.redis = Redis()
-        self.bus = Bus(self.redis)
         self.failures: list[BaseException] = []
-        self.bus.hub.attach(cast(Subscriber, self.bus), self.spawn)
+        self.bus = Bus(self.redis, self.spawn)
         self.clients = [Client() for _ in range(3)]
         self.around = Surroundings(
             SERVICE,

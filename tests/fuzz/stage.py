@@ -129,8 +129,7 @@ class Stage(logging.Handler):
             **{"port": 0, "redis_url": "redis://127.0.0.1:1", "welcome_delay_ms": _HOUR_MS, **settings}
         )
         bus = Bus(is_up=is_up)
-        self._hub = Hub(cast(Log, bus))
-        self._hub.attach(cast(Subscriber, bus), self._spawn)
+        self._hub = Hub(cast(Log, bus), cast(Subscriber, bus), self._spawn)
         self._answers = Answers(cast(Log, bus))
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -287,8 +287,8 @@ class Listener:
 @given(st.lists(st.tuples(st.sampled_from([b"workflow:x", b"bus:birth", b"\xff"]), LINES), max_size=6))
 async def test_lines_of_any_kind_are_delivered_or_dropped(batch: list[tuple[bytes, bytes]]) -> None:
     """No line of Redis stops the hub; each is delivered, held until the log was read, or dropped and counted."""
-    hub, members = Hub(cast(Log, None)), [Listener(ENVELOPE), Listener(FLAT)]
-    hub.attach(cast(Subscriber, None), _never)
+    hub = Hub(cast(Log, None), cast(Subscriber, None), _never)
+    members = [Listener(ENVELOPE), Listener(FLAT)]
     room = Room(Channel("workflow:x", "workflow:x"))
     room.begin(Head("5-5", None))
     hub._rooms[b"workflow:x"] = room  # noqa: SLF001 (opening it takes a Redis)
