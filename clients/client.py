@@ -14,6 +14,7 @@ from websockets.uri import parse_uri
 
 from bus.service import Service
 from bus.tasks import end
+from bus.words import NoticeName
 from clients.comeback import advised_s, delay_s, rarely_s
 from clients.dialing import place
 from clients.errors import (
@@ -376,12 +377,12 @@ class Client:
 
     def _notice(self, link: Link, renewal: Renewal, notice: Notice) -> None:
         match notice.event:
-            case "bus.degraded":
+            case NoticeName.BUS_DEGRADED:
                 self._rooms.interrupt("bus", str(notice.data.get("reason") or "the edge cannot reach Redis"))
-            case "bus.restored":
+            case NoticeName.BUS_RESTORED:
                 self._rooms.restore()
-            case "edge.draining":
+            case NoticeName.EDGE_DRAINING:
                 wait_s = advised_s(milliseconds(notice.data, "reconnect_after_ms") or 0)
                 link.come_back_at = self._timing.clock() + wait_s
-            case "auth.expiring":
+            case NoticeName.AUTH_EXPIRING:
                 renewal.begin(notice)

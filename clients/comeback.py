@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from bus.words import CloseCode
 from clients.errors import AuthenticationFailed, Dismissed
 
 __all__ = ["ADVICE_LIMIT_MS", "advised_s", "delay_s", "for_good", "rarely_s", "refused_for_good", "retry_after_s"]
@@ -14,8 +15,7 @@ ADVICE_LIMIT_MS: Final = 300_000
 _BASE_S: Final = 0.5
 _LIMIT_S: Final = 30.0
 _RARELY_S: Final = 20.0
-_FOR_GOOD: Final = frozenset({1007, 1008, 1009})
-_NO_TOKEN: Final = 4001
+_FOR_GOOD: Final = frozenset(code for code in CloseCode if not code.come_back)
 _STATUS_LATER: Final = frozenset({408, 425, 429})
 
 
@@ -59,14 +59,16 @@ def _date(text: str) -> datetime | None:
 
 
 def for_good(code: int, reason: str, *, was_refused: bool, retry_after_ms: int | None = None) -> Dismissed | None:
-    """Return the error for a close code that says not to come back, None for all others (protocol.md's table).
+    """Return the error for a close code that says not to come back (``bus.words``), None for all others.
 
     ``was_refused``: the edge had said before that it does not take the token; ``retry_after_ms``: and from when on it
     may take another.
     """
-    if code == _NO_TOKEN or (code in _FOR_GOOD and was_refused):
+    if code not in _FOR_GOOD:
+        return None
+    if was_refused or code == CloseCode.UNAUTHENTICATED:
         return AuthenticationFailed(code, reason, retry_after_ms)
-    return Dismissed(code, reason) if code in _FOR_GOOD else None
+    return Dismissed(code, reason)
 
 
 def refused_for_good(status: int) -> Dismissed | None:

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from bus.log.replay import SinceTime, parse_since
 from bus.position import Step, is_position, step, went_back
+from bus.words import Verb
 from clients.values import Cause, Gap, Interrupted, Received, Recovered, Value
 from clients.wire import milliseconds
 
@@ -146,17 +147,17 @@ class Follower:
         """Whether the room was left, and is not to be joined for now."""
         return self.phase is Phase.LEFT
 
-    def command(self, now_ms: int) -> tuple[str, dict[str, Any]] | None:
+    def command(self, now_ms: int) -> tuple[Verb, dict[str, Any]] | None:
         """Return verb and data of what is to be sent now, None for nothing. Asked for only while connected."""
         match self.phase:
             case Phase.AWAY:
                 self.phase = Phase.ASKED
                 start = self._start(now_ms)
                 self._wants_replay = bool(start)
-                return "subscribe", {"channel": self.channel, **start}
+                return Verb.SUBSCRIBE, {"channel": self.channel, **start}
             case Phase.FULL:
                 self.phase = Phase.LEFT
-                return "unsubscribe", {"channel": self.channel}
+                return Verb.UNSUBSCRIBE, {"channel": self.channel}
         return None
 
     def _start(self, now_ms: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
-from websockets.frames import CloseCode
+
+from bus.words import CloseCode
 
 __all__ = ["HearingConnection"]
 

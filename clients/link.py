@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from bus.tasks import end
+from bus.words import CloseCode, Code, NoticeName, Verb
 from clients.comeback import advised_s, for_good
 from clients.dialing import dial
 from clients.errors import AuthenticationFailed, ClientError, Disconnected, Dismissed, Unsendable
@@ -28,7 +29,6 @@ Hear: TypeAlias = Callable[[Answer | Refusal | Unsendable | None], None]
 """Takes the answer; or the error, when the edge would not even read it; or None when the connection ended before either
 came. Called once."""
 
-_TOO_BIG: Final = 1009
 _SMALL_BYTES: Final = 512
 """No message of this size or less is taken for the one that was too long: the client's own are."""
 _RATE_LIMIT: Final = 1_000_000
@@ -86,12 +86,12 @@ class Link:
         """
         try:
             async with asyncio.timeout(self._settings.open_timeout_s):
-                answer = await self._exchange("auth", {"token": token})
+                answer = await self._exchange(Verb.AUTH, {"token": token})
         except TimeoutError:
             raise Disconnected("the edge did not answer to the token") from None
         match answer:
             case Refusal(sentence=sentence, is_about_the_token=True):
-                raise AuthenticationFailed(1008, sentence, answer.retry_after_ms)
+                raise AuthenticationFailed(CloseCode.POLICY_VIOLATION, sentence, answer.retry_after_ms)
             case Refusal(code=code, sentence=sentence):
                 raise Disconnected(f"the edge did not look at the token: {code}: {sentence}")
 
@@ -128,14 +128,14 @@ class Link:
         match message:
             case Refusal():
                 self._note_refusal(message)
-            case Notice(event="session.created", data=data):
+            case Notice(event=NoticeName.SESSION_CREATED, data=data):
                 self._welcomed(milliseconds(data, "rate_limit"))
         return message
 
     def _note_refusal(self, refusal: Refusal) -> None:
         if refusal.is_about_the_token:
             self._refusal = refusal
-        elif refusal.code == "RATE_LIMIT_EXCEEDED":
+        elif refusal.code == Code.RATE_LIMIT_EXCEEDED:
             self._pace.refused(advised_s(refusal.retry_after_ms or 0), self._clock())
         elif refusal.asked is None:  # it answers nobody in particular, and so nobody
             fields = {"code": refusal.code, "reason": refusal.sentence}
@@ -150,7 +150,7 @@ class Link:
         close = error.rcvd or error.sent
         if close is None:
             return Disconnected("the connection broke")
-        if error.rcvd is not None and close.code == _TOO_BIG and self._blame(close.reason):
+        if error.rcvd is not None and close.code == CloseCode.MESSAGE_TOO_BIG and self._blame(close.reason):
             return Disconnected(f"the connection ended: {error}")
         retry_ms = None if self._refusal is None else self._refusal.retry_after_ms
         was_refused = self._refusal is not None
@@ -291,6 +291,6 @@ def _settle(heard: "asyncio.Future[Any]", answer: object) -> None:
 
 def _of_token(error: Dismissed) -> Dismissed:
     """Return what a close means while nothing but the token was said: too long is one that the edge does not take."""
-    if error.code != _TOO_BIG or isinstance(error, AuthenticationFailed):
+    if error.code != CloseCode.MESSAGE_TOO_BIG or isinstance(error, AuthenticationFailed):
         return error
     return AuthenticationFailed(error.code, f"the token is longer than the edge takes: {error.reason}")

@@ -3,6 +3,7 @@
 import logging
 from typing import Final
 
+from bus.words import Verb
 from clients.comeback import advised_s
 from clients.errors import AuthenticationFailed, ClientError, Unreachable, Unsendable
 from clients.link import Link
@@ -50,7 +51,7 @@ class Renewal:
     async def _show(self) -> float | None:
         """Return None when the edge was shown a new token and has judged it, else after how long to try again."""
         try:
-            answer = await self._link.exchange("auth", {"token": await self._token.fresh()})
+            answer = await self._link.exchange(Verb.AUTH, {"token": await self._token.fresh()})
         except (Unreachable, Unsendable, AuthenticationFailed) as error:
             self._tell(error)
             return _RETRY_S

@@ -9,6 +9,7 @@ import math
 from functools import partial
 from typing import Final
 
+from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
 from clients.errors import AlreadyFollowed, Refused, Unsendable
 from clients.follower import Follower
@@ -61,7 +62,7 @@ class Rooms:
             raise ValueError("since, last: give one of them")
         if channel in self._mailboxes:
             raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
-        encode("subscribe", {"channel": channel, "since": since, "last": last}, "")
+        encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last}, "")
         follower = Follower(
             channel,
             since=since,
@@ -143,12 +144,12 @@ class Rooms:
         mailbox = self._mailboxes.get(notice.channel or "")
         if mailbox is None:
             return
-        if notice.event == "room.gap":
+        if notice.event == NoticeName.ROOM_GAP:
             mailbox.follower.told_gap(notice.data)
             self._changed(mailbox)
-        elif notice.event == "room.left" and mailbox.follower.is_known:
+        elif notice.event == NoticeName.ROOM_LEFT and mailbox.follower.is_known:
             self._forget(mailbox)
-            mailbox.end(Refused("FORBIDDEN", "the new token does not open this channel"))
+            mailbox.end(Refused(Code.FORBIDDEN, "the new token does not open this channel"))
 
     def _changed(self, mailbox: Mailbox) -> None:
         mailbox.wake()
@@ -166,7 +167,7 @@ class Rooms:
         if command is None:
             return
         verb, data = command
-        if verb == "unsubscribe":
+        if verb == Verb.UNSUBSCRIBE:
             self._ask_to_leave(link, mailbox.follower.channel)
             return
         try:
@@ -186,7 +187,7 @@ class Rooms:
         match answer:
             case Answer(data=data):
                 mailbox.follower.joined(data)
-            case Refusal(code="RATE_LIMIT_EXCEEDED"):  # the link is silent for as long as it has to be
+            case Refusal(code=Code.RATE_LIMIT_EXCEEDED):  # the link is silent for as long as it has to be
                 mailbox.follower.refused()
                 mailbox.follower.retry()
             case Refusal(is_about_the_token=True):
@@ -201,7 +202,7 @@ class Rooms:
 
     def _pause(self, link: Link, mailbox: Mailbox, refusal: Refusal) -> None:
         mailbox.follower.refused()
-        if refusal.code == "UNAVAILABLE":
+        if refusal.code == Code.UNAVAILABLE:
             mailbox.follower.interrupted("bus", refusal.sentence)
         wait_s = self._wait_s(refusal)
         link.spawn(self._ask_again(mailbox, wait_s), f"client retry {mailbox.follower.channel}")
@@ -220,7 +221,7 @@ class Rooms:
         link.offer(("leave", channel), partial(self._ask_to_leave, link, channel))
 
     def _ask_to_leave(self, link: Link, channel: str) -> None:
-        link.ask("unsubscribe", {"channel": channel}, partial(self._left, link, channel))
+        link.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, link, channel))
 
     def _left(self, link: Link, channel: str, answer: _Heard) -> None:
         """Ask once more when the edge would not hear it: else it went on to send what nobody wants."""

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from bus.words import ABOUT_THE_TOKEN, PASSING, Code, NoticeName
 from clients.errors import Unsendable
 from clients.values import Received
 
@@ -21,14 +22,9 @@ __all__ = [
     "milliseconds",
 ]
 
-CONNECTION_NOTICES: Final = frozenset(
-    {"session.created", "edge.draining", "bus.degraded", "bus.restored", "auth.expiring"}
-)
-ROOM_NOTICES: Final = frozenset({"room.gap", "room.left"})
+ROOM_NOTICES: Final = frozenset(name for name in NoticeName if name.is_of_a_room)
+CONNECTION_NOTICES: Final = frozenset(NoticeName) - ROOM_NOTICES
 """What an edge says of a room. Neither kind ever has a position; a line of the log does."""
-
-_PASSING: Final = frozenset({"UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TIMEOUT", "INTERNAL_ERROR"})
-_AUTHENTICATION: Final = frozenset({"AUTH_REQUIRED", "AUTH_FAILED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +47,12 @@ class Refusal:
     @property
     def is_passing(self) -> bool:
         """Whether the same may go well later."""
-        return self.code in _PASSING or self.retry_after_ms is not None
+        return self.code in PASSING or self.retry_after_ms is not None
 
     @property
     def is_about_the_token(self) -> bool:
         """Whether the edge wants a token, or another one; it closes after that."""
-        return self.code in _AUTHENTICATION
+        return self.code in ABOUT_THE_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ def encode(verb: str, data: Mapping[str, Any], asked: str) -> str:
 
 
 def _shown(verb: str) -> str:
-    return ascii(verb)[1:-1][:40]
+    return ascii(str(verb))[1:-1][:40]  # str: a verb of the table would show as its member
 
 
 def decode(text: str | bytes) -> Message | None:
@@ -115,7 +111,7 @@ def _answer(value: dict[str, Any]) -> Answer | None:
 def _refusal(value: dict[str, Any]) -> Refusal:
     return Refusal(
         _text(value, "correlation_id"),
-        _text(value, "error_code") or "INTERNAL_ERROR",
+        _text(value, "error_code") or Code.INTERNAL_ERROR,
         _text(value, "error_message") or "",
         milliseconds(value.get("data", {}), "retry_after_ms"),
     )

@@ -13,6 +13,7 @@ from bus.position import Reason
 from bus.redis.address import without_password
 from bus.service import Service
 from bus.tasks import end
+from bus.words import Code
 from clients import (
     AuthenticationFailed,
     Client,
@@ -159,7 +160,7 @@ async def _show_one(
         async for value in client.subscribe(name, since=since, last=last):
             countdown.show(value, as_json=as_json)
     except Refused as error:
-        raise (_Forbidden if error.code == "FORBIDDEN" else ChannelError)(f"{name}: {error}") from None
+        raise (_Forbidden if error.code == Code.FORBIDDEN else ChannelError)(f"{name}: {error}") from None
 
 
 def _message(event: Received) -> dict[str, Any]:

@@ -1,7 +1,23 @@
 """The table of the wire's words says what is written of the protocol; the rows here are typed by hand from there."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
 from bus.event import RESERVED
 from bus.words import ABOUT_THE_TOKEN, PASSING, CloseCode, Code, NoticeName, Verb
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PACKAGES: Final = ("bus", "clients", "edgebus", "edges", "producers")
+OWN: Final = {
+    "bus/words.py": "the table",
+    "edgebus/lab/": "the laboratory shares no code with what it judges",
+    "producers/services/session_buddy.py": "a service's event, as old as the welcome, and of the same name",
+}
+"""Where words of the wire may be typed, and why."""
 
 VERBS = {"subscribe", "unsubscribe", "auth", "ping"}
 NOTICES = {
@@ -80,3 +96,42 @@ def test_error_codes_and_their_advice() -> None:
 def test_close_codes_and_their_advice() -> None:
     """Each close code says whether to come back."""
     assert {int(code): code.come_back for code in CloseCode} == CLOSE_CODES
+
+
+def modules() -> list[str]:
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    names = [str(path.relative_to(ROOT)) for path in paths]
+    assert len(names) > 100
+    return [name for name in names if not name.startswith(tuple(OWN))]
+
+
+def constants(tree: ast.AST) -> Iterator[Any]:
+    """Return what is typed in a module, but for docstrings and other sentences that stand alone."""
+    sentences = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in sentences)
+
+
+def typed_again(text: str) -> list[str | int]:
+    """Return the words of the wire that a module's text types itself."""
+    closes, codes = {int(code) for code in CloseCode}, {str(code) for code in Code}
+    found: list[str | int] = []
+    for value in constants(ast.parse(text)):
+        if isinstance(value, str | bytes):
+            said = value if isinstance(value, str) else value.decode("latin-1")
+            found += [said for name in NoticeName if name in said]
+            found += [said] if said in codes else []
+        elif type(value) is int and value in closes:
+            found.append(value)
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_word_is_typed_again(module: str) -> None:
+    """Names of notices, error codes and close codes stand in the table and nowhere else."""
+    assert typed_again((ROOT / module).read_text("utf-8")) == []
+
+
+def test_a_word_that_is_typed_again_is_found() -> None:
+    """The search sees a name in a text and in bytes, an error code and a close code; not a docstring."""
+    text = '"""A room.gap."""\nA, B, C, D = "room.gap", b\'{"event":"bus.degraded"}\', "TIMEOUT", 1013\n'
+    assert typed_again(text) == ["room.gap", '{"event":"bus.degraded"}', "TIMEOUT", 1013]

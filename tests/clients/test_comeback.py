@@ -2,6 +2,7 @@
 
 import pytest
 
+from bus.words import CloseCode
 from clients.comeback import delay_s, for_good, rarely_s, refused_for_good, retry_after_s
 from clients.errors import AuthenticationFailed, Dismissed
 
@@ -16,6 +17,12 @@ def test_delay_has_full_jitter_and_a_bound() -> None:
 def test_other_codes_leave_the_way_back_open(code: int) -> None:
     """Only the codes of protocol.md's table keep a client away."""
     assert for_good(code, "", was_refused=True) is None
+
+
+@pytest.mark.parametrize("code", CloseCode)
+def test_table_decides_whether_to_come_back(code: CloseCode) -> None:
+    """A code's advice is the table's; the client has none of its own."""
+    assert (for_good(int(code), "", was_refused=False) is None) is code.come_back
 
 
 @pytest.mark.parametrize(
