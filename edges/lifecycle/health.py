@@ -58,6 +58,6 @@ class Health:
             return trouble
         if not self._knows_revoked():
             return "it is not read yet which tokens were revoked"
-        if not self._link.is_compared:
+        if not self._hub.is_compared:
             return "rooms are being compared with their logs"
         return f"every place is taken: max_connections is {self._max_connections}" if self._registry.is_full else None

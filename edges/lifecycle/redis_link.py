@@ -54,7 +54,7 @@ class RedisLink:
     ) -> None:
         self._subscriber, self._hub, self._beside = subscriber, hub, beside
         self._spawn, self._notify_all, self._mishaps = spawn, notify_all, mishaps
-        self._is_compared = self._has_lost = self._has_failed = False
+        self._has_failed = False
 
     @property
     def generation(self) -> int:
@@ -67,17 +67,12 @@ class RedisLink:
             return f"the link to Redis is down: {self._subscriber.trouble}"
         return None if self._subscriber.is_heard else "the link to Redis is deaf: no probe came back in time"
 
-    @property
-    def is_compared(self) -> bool:
-        """Whether rooms were compared with their logs on the link that is up."""
-        return self._is_compared
-
     def outage(self) -> Notice | None:
         """Return what a client is told that comes between the loss of the link and the comparison on the next one.
 
         Before there was a first link no room is open: a client that wants one is answered UNAVAILABLE.
         """
-        return _OUTAGE if self._has_lost and not self._is_compared else None
+        return _OUTAGE if self._hub.owes_comparison else None
 
     def came(self) -> None:
         """Compare rooms with their logs."""
@@ -85,7 +80,6 @@ class RedisLink:
 
     def went(self) -> None:
         """Tell rooms and clients that events are missed from now on."""
-        self._is_compared, self._has_lost = False, True
         self._hub.link_went()
         for connection in self._beside:
             self._spawn(connection.drop(), "drop a connection to Redis")
@@ -100,7 +94,6 @@ class RedisLink:
                 continue
             if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
                 return
-            self._is_compared = True
             self._notify_all(Notice.of(NoticeName.BUS_RESTORED, generation))  # whoever was told of an outage hears it
             await self._look_again(generation)
             return

@@ -242,7 +242,7 @@ class Hub:
         None is closed before it was compared: what it had seen before the link went may be in no log.
         """
         self._tails.forget_stale()
-        if not self._mending.is_compared:
+        if self._mending.owes_comparison:
             return
         now = asyncio.get_running_loop().time()
         due = [
@@ -331,6 +331,16 @@ class Hub:
 
         """
         await self._mending.compare(self._logged_rooms())
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether rooms were compared with their logs on the link that is up."""
+        return self._mending.is_compared
+
+    @property
+    def owes_comparison(self) -> bool:
+        """Whether the link was lost since rooms were compared last: events may be missing that nobody knows of."""
+        return self._mending.owes_comparison
 
     async def look(self) -> None:
         """Look for forks that other edges marked after the last comparison, and tell members of them.

@@ -54,6 +54,8 @@ class Mending:
         self._birth: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
+        """The one that is owed since the link went; None while none is."""
+        self._was_compared = False
         self._compared: set[Room] = set()
         """Those of a comparison under way that need not be compared once more, should it be begun anew."""
         self._compared_with: str | None = None
@@ -160,9 +162,14 @@ class Mending:
             comparison.exception()  # nobody may be waiting
 
     @property
+    def owes_comparison(self) -> bool:
+        """Whether the link was lost since rooms were compared last."""
+        return self._comparison is not None
+
+    @property
     def is_compared(self) -> bool:
-        """Whether rooms were compared with their logs since the link was down."""
-        return self._comparison is None
+        """Whether rooms were compared with their logs on the link that is up; before the first link they are not."""
+        return self._was_compared and self._comparison is None
 
     async def compared(self) -> None:
         """Wait until rooms were compared with their logs on the link that is up.
@@ -206,6 +213,7 @@ class Mending:
         self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
         if self._is_link(generation):
             self._compared.clear()
+            self._was_compared = True
             self._let_go(None)
 
     def _is_link(self, generation: int) -> bool:
