@@ -16,6 +16,8 @@ _LARGE_BYTES: Final = 16_000
 """Three megabytes together: more than what may wait for a client, and less than what one replay holds."""
 _SMALL_BOUND_BYTES: Final = 64 * 1024
 _USUAL_BOUND_BYTES: Final = 1024 * 1024
+_PATIENT_S: Final = 5.0
+"""Between two probes: 90 MB for clients in this very process must not look like a link that is deaf."""
 _REPLAYED_EVENTS: Final = 150
 _REPLAYED_BYTES: Final = 4_000
 _SHARES: Final = (LONG[0], *[BUSY] * 29)
@@ -31,10 +33,10 @@ async def large_repair(site: Site) -> None:
     redis = await site.redis()
     proxy = await site.proxy(redis.port)
     bound = site.size.of(_SMALL_BOUND_BYTES, _USUAL_BOUND_BYTES)
-    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}", max_waiting_bytes=bound)
+    edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}", max_waiting_bytes=bound, probe_interval_s=_PATIENT_S)
     publisher = await site.publisher(redis.url)
     rooms = LONG[: site.size.of(1, 3)]
-    members = await site.listen(site.size.of(5, 20), [edge_url], [*rooms, BUSY])
+    members = await site.listen(site.size.of(5, 10), [edge_url], [*rooms, BUSY])
     for room in rooms:
         await publisher.publish(room, 2)
     async with publisher.steadily([BUSY], site.size.of(100, 300)):
