@@ -14,7 +14,7 @@ from bus.envelope import envelope
 from bus.errors import ChannelError, ShapeError
 from bus.event import now
 from bus.shape import LINE_VALUES, check_shape
-from bus.words import NoticeName
+from bus.words import NoticeName, Verb
 from edges.protocol.messages import (
     NESTING_LIMIT,
     NO_TOKEN,
@@ -80,7 +80,7 @@ class _Envelope:
             case Reply(verb, data, reply_to):
                 return {**envelope("response", event=verb, correlation_id=reply_to), "data": data}
             case Pong(reply_to):
-                return envelope("pong", event="ping", correlation_id=reply_to)
+                return envelope("pong", event=Verb.PING, correlation_id=reply_to)
             case Refusal(code, sentence, verb, reply_to, retry_after_ms):
                 return envelope(
                     "error",
@@ -131,8 +131,8 @@ class _Flat:
         """Read the token that a message of any type may carry, and what else the message asks for."""
         token = value["token"]
         if not isinstance(token, str):
-            raise Refused(Refusal(Code.INVALID_REQUEST, "token: expected a text", "auth"))
-        if value.get("type") in (None, "auth"):
+            raise Refused(Refusal(Code.INVALID_REQUEST, "token: expected a text", Verb.AUTH))
+        if value.get("type") in (None, Verb.AUTH):
             return Authenticate(token)
         try:
             return Authenticate(token, then=self._command(value))
@@ -141,11 +141,11 @@ class _Flat:
 
     def _command(self, value: dict[str, Any]) -> Switch | Ping:
         match value.get("type"):
-            case "ping":
+            case Verb.PING:
                 return Ping()
-            case "subscribe":
+            case Verb.SUBSCRIBE:
                 return self._subscribe(value.get("skill"))
-            case "unsubscribe":
+            case Verb.UNSUBSCRIBE:
                 return Switch(ALL_SKILLS, None)
             case _:
                 raise Refused(Refusal(Code.DECODE_ERROR, "type: expected one of subscribe, unsubscribe, ping, auth"))
@@ -165,7 +165,7 @@ class _Flat:
 
     def _value(self, message: Message) -> dict[str, Any]:
         match message:
-            case Reply("auth", dict(data)):
+            case Reply(Verb.AUTH, dict(data)):
                 return {"type": data["status"], **_without(data, "status"), "timestamp": now()}
             case Reply(_, data):
                 skill = data.get("skill") if isinstance(data, Mapping) else None
@@ -212,4 +212,4 @@ def decides(value: dict[str, Any]) -> Dialect | None:
     """Return the dialect that a first message shows on a session-buddy port, None when it shows neither."""
     if "event" in value or "data" in value or "id" in value or value.get("type") == "request":
         return ENVELOPE
-    return None if value == {"type": "ping"} else FLAT
+    return None if value == {"type": Verb.PING} else FLAT

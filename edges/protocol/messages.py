@@ -14,7 +14,7 @@ from bus.errors import Portable, ShapeError
 from bus.log.replay import Last, Start, parse_since
 from bus.position import Reason
 from bus.shape import MESSAGE_VALUES, check_shape
-from bus.words import CloseCode, Code, NoticeName
+from bus.words import CloseCode, Code, NoticeName, Verb
 
 __all__ = [
     "Ask",
@@ -41,8 +41,9 @@ __all__ = [
 
 NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
-CLIENT_TYPES: Final = ("request", "subscribe", "unsubscribe", "ping", "event")
-VERBS: Final = ("subscribe", "unsubscribe", "auth", "ping")
+TYPE_VERBS: Final = (Verb.SUBSCRIBE, Verb.UNSUBSCRIBE, Verb.PING)
+"""Verbs that may also be a message's type, or an event's name in a message of type ``event``."""
+CLIENT_TYPES: Final = ("request", *TYPE_VERBS, "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Subscribe:
     channel: str
     reply_to: str | None = None
     start: Start | None = None
-    verb: ClassVar = "subscribe"
+    verb: ClassVar = Verb.SUBSCRIBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Leave:
 
     channel: str
     reply_to: str | None = None
-    verb: ClassVar = "unsubscribe"
+    verb: ClassVar = Verb.UNSUBSCRIBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Switch:
 
     channel: str
     skill: str | None
-    verb: ClassVar = "subscribe"
+    verb: ClassVar = Verb.SUBSCRIBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Authenticate:
     token: str = field(repr=False)
     reply_to: str | None = None
     then: "Switch | Ping | Refusal | None" = None
-    verb: ClassVar = "auth"
+    verb: ClassVar = Verb.AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Ping:
     """Ask for a pong."""
 
     reply_to: str | None = None
-    verb: ClassVar = "ping"
+    verb: ClassVar = Verb.PING
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _reply_to(value: Mapping[str, Any]) -> str | None:
 
 
 def _verb(value: Mapping[str, Any], message_type: str, reply_to: str | None) -> str:
-    if message_type in ("subscribe", "unsubscribe", "ping"):
+    if message_type in TYPE_VERBS:
         return message_type
     verb = value.get("event")
     if not isinstance(verb, str) or not verb:
@@ -285,20 +286,20 @@ def _command(
     verb: str, data: Mapping[str, Any], requests: tuple[str, ...], reply_to: str | None, *, may_ask: bool
 ) -> Command:
     match verb:
-        case "subscribe":
+        case Verb.SUBSCRIBE:
             return Subscribe(_channel(data, verb, reply_to), reply_to, _start(data, reply_to))
-        case "unsubscribe":
+        case Verb.UNSUBSCRIBE:
             return Leave(_channel(data, verb, reply_to), reply_to)
-        case "ping":
+        case Verb.PING:
             return Ping(reply_to)
-        case "auth" if may_ask:
+        case Verb.AUTH if may_ask:
             token = data.get("token")
             if not isinstance(token, str):
                 raise Refused(Refusal(Code.INVALID_REQUEST, "token: expected a text", verb, reply_to))
             return Authenticate(token, reply_to)
         case name if may_ask and name in requests:
             return Ask(name, data, reply_to)
-    known = (*VERBS, *requests) if may_ask else ("subscribe", "unsubscribe", "ping")
+    known = (*Verb, *requests) if may_ask else TYPE_VERBS
     raise Refused(
         Refusal(Code.UNKNOWN_REQUEST, f"event: no such request; there are {', '.join(known)}", _short(verb), reply_to)
     )
@@ -314,15 +315,15 @@ def _channel(data: Mapping[str, Any], verb: str, reply_to: str | None) -> str:
 def _start(data: Mapping[str, Any], reply_to: str | None) -> Start | None:
     since, last = data.get("since"), data.get("last")
     if since is not None and last is not None:
-        raise Refused(Refusal(Code.INVALID_REQUEST, "since, last: give one of them", "subscribe", reply_to))
+        raise Refused(Refusal(Code.INVALID_REQUEST, "since, last: give one of them", Verb.SUBSCRIBE, reply_to))
     if last is not None:
         if not isinstance(last, int) or isinstance(last, bool) or last < 0:
-            raise Refused(Refusal(Code.INVALID_REQUEST, "last: expected a number, 0 or more", "subscribe", reply_to))
+            raise Refused(Refusal(Code.INVALID_REQUEST, "last: expected a number, 0 or more", Verb.SUBSCRIBE, reply_to))
         return Last(last)
     try:
         return None if since is None else parse_since(since if isinstance(since, str) else "")
     except ValueError as error:
-        raise Refused(Refusal(Code.INVALID_REQUEST, f"since: {error}", "subscribe", reply_to)) from None
+        raise Refused(Refusal(Code.INVALID_REQUEST, f"since: {error}", Verb.SUBSCRIBE, reply_to)) from None
 
 
 def _short(text: str) -> str:

@@ -13,6 +13,7 @@ import orjson
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable, ChannelError
 from bus.log.replay import Replay, Start
+from bus.words import Verb
 from edges.limits.rates import LimitReached
 from edges.protocol.messages import Ask, Code, Leave, Message, Refusal, Refused, Reply, Subscribe
 from edges.session import replies
@@ -69,17 +70,17 @@ class Commands:
             self._answer(replies.no_channel(error, command))
             return
         if not self._admission.may_read(channel):
-            self._answer(self._admission.forbidden("subscribe", channel, command.reply_to))
+            self._answer(self._admission.forbidden(Verb.SUBSCRIBE, channel, command.reply_to))
         elif channel not in self._memberships and len(self._memberships) >= self._around.settings.max_rooms:
             self._around.registry.limited["max_rooms"] += 1
             self._answer(replies.too_many_rooms(len(self._memberships), command))
         elif command.start is not None and channel.retention.kind != "live":
-            self._run(self._resume(channel, command, command.start), "subscribe", command.reply_to)
+            self._run(self._resume(channel, command, command.start), Verb.SUBSCRIBE, command.reply_to)
         elif not self._memberships.join(channel, lambda room: self._answer(replies.subscribed(room, command))):
-            self._run(self._open_and_join(channel, command), "subscribe", command.reply_to)
+            self._run(self._open_and_join(channel, command), Verb.SUBSCRIBE, command.reply_to)
 
     async def _open_and_join(self, channel: Channel, command: Subscribe) -> None:
-        with self._telling("subscribe", command.reply_to):
+        with self._telling(Verb.SUBSCRIBE, command.reply_to):
             await self._memberships.open(channel)
             self._check(channel, command)
             self._memberships.join(channel, lambda room: self._answer(replies.subscribed(room, command)))
@@ -89,13 +90,13 @@ class Commands:
             self._check(channel, command)
             self._answer(replies.resumed(channel, command, replay))
 
-        with self._telling("subscribe", command.reply_to):
+        with self._telling(Verb.SUBSCRIBE, command.reply_to):
             await self._memberships.resume(channel, start, answer)
 
     def _check(self, channel: Channel, command: Subscribe) -> None:
         """Look once more whether the client may: a token that opens less may have overtaken the command."""
         if not self._admission.may_read(channel):
-            raise Refused(self._admission.forbidden("subscribe", channel, command.reply_to))
+            raise Refused(self._admission.forbidden(Verb.SUBSCRIBE, channel, command.reply_to))
 
     @contextmanager
     def _telling(self, verb: str, reply_to: str | None) -> Iterator[None]:

@@ -10,6 +10,7 @@ from bus.channel import Channel
 from bus.errors import BusError, ChannelError
 from bus.log.replay import Replay
 from bus.position import Reason
+from bus.words import Verb
 from edges.limits.quotas import Excess
 from edges.limits.rates import LimitReached
 from edges.protocol.messages import Code, Command, Leave, Refusal, Reply, Subscribe
@@ -39,7 +40,7 @@ def subscribed(room: Room, command: Subscribe) -> Reply:
     data: dict[str, Any] = {"status": "subscribed", "channel": room.channel.name, "position": room.position}
     if command.start is not None:  # of a live channel nothing is kept, so nobody knows
         data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
-    return Reply("subscribe", data, command.reply_to)
+    return Reply(Verb.SUBSCRIBE, data, command.reply_to)
 
 
 def resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
@@ -54,12 +55,12 @@ def resumed(channel: Channel, command: Subscribe, replay: Replay) -> Reply:
     }
     if replay.gap_after is not None:
         data["gap_after"] = replay.gap_after
-    return Reply("subscribe", data, command.reply_to)
+    return Reply(Verb.SUBSCRIBE, data, command.reply_to)
 
 
 def left(channel: Channel, command: Leave) -> Reply:
     """Return the answer to a client that is not in the room of ``channel``, whether it was or not."""
-    return Reply("unsubscribe", {"status": "unsubscribed", "channel": channel.name}, command.reply_to)
+    return Reply(Verb.UNSUBSCRIBE, {"status": "unsubscribed", "channel": channel.name}, command.reply_to)
 
 
 # Refusals.
@@ -95,13 +96,13 @@ def too_many_rooms(count: int, command: Subscribe) -> Refusal:
 def no_place(reply_to: str | None) -> Refusal:
     """Return the answer to a good token for which every place is taken."""
     sentence = "max_connections: every place of this edge is taken; try again later"
-    return Refusal(Code.UNAVAILABLE, sentence, "auth", reply_to, RETRY_AFTER_MS)
+    return Refusal(Code.UNAVAILABLE, sentence, Verb.AUTH, reply_to, RETRY_AFTER_MS)
 
 
 def in_excess(excess: Excess, reply_to: str | None) -> Refusal:
     """Return the answer to a token of somebody who has too much of something already."""
     sentence = f"{excess.name}: the limit is {excess.limit}; try again later"
-    return Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, "auth", reply_to, _ms(excess.retry_s))
+    return Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, Verb.AUTH, reply_to, _ms(excess.retry_s))
 
 
 def unavailable(error: BusError, verb: str, reply_to: str | None) -> Refusal:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.log.replay import Replay, Since
-from bus.words import NoticeName
+from bus.words import NoticeName, Verb
 from edges.auth.jwks import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import Excess, network_of
@@ -227,7 +227,7 @@ class Session:
             return
         if self.dialect.first_room is not None and not self._memberships and not self._is_entering:
             self._is_entering = True
-            entering = self._guard(self._enter(self.dialect.first_room), "subscribe", None)
+            entering = self._guard(self._enter(self.dialect.first_room), Verb.SUBSCRIBE, None)
             self._around.spawn(entering, f"first room of {self._speaker.name}")
 
     # Messages.
@@ -329,7 +329,7 @@ class Session:
             case Subscribe():
                 self._commands.subscribe(command)
             case Switch():
-                self._run(self._switch(command), "subscribe")
+                self._run(self._switch(command), Verb.SUBSCRIBE)
             case Ask():
                 self._commands.ask(command)
             case Recover():
@@ -373,7 +373,7 @@ class Session:
 
     def _run_ahead(self, work: Coroutine[Any, Any, None], reply_to: str | None = None) -> None:
         """Look at a token, beside what is under way; whatever comes waits for it."""
-        self._inbox.run_ahead(self._guard(work, "auth", reply_to), f"token of {self._speaker.name}")
+        self._inbox.run_ahead(self._guard(work, Verb.AUTH, reply_to), f"token of {self._speaker.name}")
 
     async def _guard(self, work: Coroutine[Any, Any, None], verb: str, reply_to: str | None) -> None:
         try:
@@ -386,25 +386,25 @@ class Session:
         """Go to one room and leave the others; where the new one cannot be had, stay."""
         channel = self._around.service.channel(command.channel)
         if not self._admission.may_read(channel):
-            self._answer(self._admission.forbidden("subscribe", channel))
+            self._answer(self._admission.forbidden(Verb.SUBSCRIBE, channel))
             return
         try:
             await self._memberships.open(channel)
         except BusError as error:
-            self._answer(self._commands.unavailable(error, "subscribe", None))
+            self._answer(self._commands.unavailable(error, Verb.SUBSCRIBE, None))
             self._enter_first_room()
             return
         if not self._admission.may_read(channel):  # a token that opens less has overtaken
-            self._answer(self._admission.forbidden("subscribe", channel))
+            self._answer(self._admission.forbidden(Verb.SUBSCRIBE, channel))
             return
-        reply = Reply("subscribe", {"skill": command.skill})
+        reply = Reply(Verb.SUBSCRIBE, {"skill": command.skill})
         self._memberships.switch(channel, lambda _: self._answer(reply))
 
     async def _enter(self, name: str) -> None:
         """Enter the first room; nobody asked for it, so nobody would repeat what failed."""
         channel = self._around.service.channel(name)
         if not self._admission.may_read(channel):
-            self._answer(self._admission.forbidden("subscribe", channel))
+            self._answer(self._admission.forbidden(Verb.SUBSCRIBE, channel))
         while self._wants(name):
             try:
                 await self._around.hub.open(channel)
@@ -423,7 +423,7 @@ class Session:
 
     def _may_be_said(self, verb: str | None) -> bool:
         """Tell whether a client that has still to authenticate may say this, or be told what was wrong with it."""
-        return verb in ("auth", "ping") or (verb is None and self.dialect is ENVELOPE)
+        return verb in (Verb.AUTH, Verb.PING) or (verb is None and self.dialect is ENVELOPE)
 
     async def _show(self) -> None:
         """Take the token of the handshake as if it were the first message, with no answer where it is good."""
@@ -441,7 +441,7 @@ class Session:
         elif self.dialect is FLAT and self._welcome_is_due:
             self._greet_flat()
         else:
-            self._answer(Reply("auth", self._admission.report(), command.reply_to))
+            self._answer(Reply(Verb.AUTH, self._admission.report(), command.reply_to))
             self._enter_first_room()
         for channel in [it for it in self._memberships.channels if not self._admission.may_read(it)]:
             self._memberships.leave(channel)
@@ -452,9 +452,9 @@ class Session:
         try:
             await self._admission.admit(tokens)
         except TokenRefused as refused:
-            self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), "auth", reply_to, refused.retry_after_ms))
+            self._dismiss(Refusal(Code.AUTH_FAILED, str(refused), Verb.AUTH, reply_to, refused.retry_after_ms))
         except KeysUnavailable as error:
-            self._answer(Refusal(Code.UNAVAILABLE, str(error), "auth", reply_to, replies.RETRY_AFTER_MS))
+            self._answer(Refusal(Code.UNAVAILABLE, str(error), Verb.AUTH, reply_to, replies.RETRY_AFTER_MS))
         else:
             self._speaker.be_found(self._admission.caller.revocable_by)
             user = self._admission.caller.user_id
