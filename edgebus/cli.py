@@ -1,21 +1,23 @@
 """The command line: what can be typed, and which part of the house answers.
 
-Parts are imported when their command runs, so that ``--help`` does not wait for Redis' client or the dashboard of the
-demo.
+Parts are imported when their command runs, so that ``--help`` does not wait for Redis' client, an edge or the dashboard
+of the demo.
 """
 
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from bus.redis.address import check_url, default_url, read_url
 from edgebus import __version__
 from edgebus.terminal import Exit, exit_with, exits, show, show_json
 
 __all__ = ["app", "main"]
+
+_PLAIN: Final = None
+"""The look of help. The boxes of rich take longer to load than everything else that ``--help`` needs."""
 
 app = typer.Typer(
     name="edgebus",
@@ -23,6 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=_PLAIN,
+    context_settings={"max_content_width": 120},
 )
 
 
@@ -34,6 +38,8 @@ class Level(StrEnum):
     WARNING = "warning"
     ERROR = "error"
 
+
+_VERSION: Final = f"edgebus {__version__}"
 
 RedisOption = Annotated[
     str | None,
@@ -49,13 +55,16 @@ LevelOption = Annotated[Level, typer.Option("--log-level", help="How much to log
 
 def main() -> None:
     """Run the command that was typed; the entry point of the ``edgebus`` script."""
-    app()
+    if sys.argv[1:] == ["--version"]:  # Typer would load pydantic to read this flag
+        typer.echo(_VERSION)
+    else:
+        app()
 
 
 @app.callback(invoke_without_command=True)
 def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        show(f"edgebus {__version__}")
+        show(_VERSION)
         raise typer.Exit(Exit.OK)
 
 
@@ -308,7 +317,7 @@ def services(
             show_services(chosen)
 
 
-token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.")
+token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)
 app.add_typer(token, name="token", no_args_is_help=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's YAML file, for its settings.")]
 MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
@@ -385,7 +394,9 @@ def token_revoke(
         run(tokens.revoke(_url(redis), member))
 
 
-lab = typer.Typer(help="The fault laboratory: real servers, one fault at a time, and an independent checker.")
+lab = typer.Typer(
+    help="The fault laboratory: real servers, one fault at a time, and an independent checker.", rich_markup_mode=_PLAIN
+)
 app.add_typer(lab, name="lab", no_args_is_help=True)
 
 
@@ -449,6 +460,8 @@ def lab_chaos(
 
 def _url(given: str | None, *, is_for_others: bool = False) -> str:
     """Return the URL of Redis, checked; for what is only printed, its files may be those of another machine."""
+    from bus.redis.address import check_url, default_url, read_url
+
     url = given or default_url()
     (read_url if is_for_others else check_url)(url)
     return url

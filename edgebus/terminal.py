@@ -1,31 +1,25 @@
-"""What commands print, and how they end: escaping, colour only on a terminal, errors as exit codes."""
+"""What commands print, and how they end: escaping, colour only on a terminal, errors as exit codes.
+
+Every command loads this module, ``--help`` too; so rich, orjson and pydantic are loaded when they are used.
+"""
 
 import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, Final, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import orjson
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from bus.errors import (
-    AclError,
-    AddressError,
-    BusError,
-    BusTimeout,
-    BusUnavailable,
-    ChannelError,
-    EventError,
-    ServiceBroken,
-    ServiceNotFound,
-)
-from edges.settings import SettingsError
+from bus.errors import BusError, BusTimeout, BusUnavailable
 
-__all__ = ["Exit", "escape", "exit_with", "exits", "note", "out", "show_json"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["Exit", "escape", "exit_with", "exits", "note", "show", "show_json", "show_table"]
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co"})
 """Unicode categories that can move a cursor, hide text or turn its direction."""
@@ -41,8 +35,11 @@ class Exit(IntEnum):
     TIMED_OUT = 4
 
 
-out: Final = Console(highlight=False, emoji=False, soft_wrap=True)
-_err: Final = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
+@cache
+def _console(*, is_error: bool = False) -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False, soft_wrap=True, stderr=is_error)
 
 
 def escape(text: str) -> str:
@@ -62,18 +59,25 @@ def _escaped(char: str) -> str:
 
 def show(text: str, *, style: str | None = None, end: str = "\n") -> None:
     """Print one line of text that may hold data."""
-    out.print(escape(text), style=style, markup=False, end=end)
+    _console().print(escape(text), style=style, markup=False, end=end)
+
+
+def show_table(table: "Table") -> None:
+    """Print a table; its cells are escaped by whoever filled them."""
+    _console().print(table)
 
 
 def show_json(value: Any) -> None:
     """Print a value as one line of JSON."""
+    import orjson
+
     sys.stdout.write(escape(orjson.dumps(value).decode()) + "\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Print one line beside the output."""
-    _err.print(escape(text), markup=False)
+    _console(is_error=True).print(escape(text), markup=False)
 
 
 def exit_with(code: Exit, text: str) -> NoReturn:
@@ -91,10 +95,19 @@ def exits() -> Iterator[None]:
         exit_with(Exit.TIMED_OUT, str(error))
     except BusUnavailable as error:
         exit_with(Exit.UNREACHABLE, str(error))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, it['loc'])) or 'data'}: {it['msg']}" for it in error.errors())
+    except BusError as error:  # of these, a ValueError is about what was typed
+        exit_with(Exit.USAGE if isinstance(error, ValueError) else Exit.FAILED, str(error))
+    except ValueError as error:
+        problems = _problems(error)
+        if not problems:
+            raise
         exit_with(Exit.USAGE, f"the event is not valid: {problems}")
-    except (AclError, AddressError, ChannelError, EventError, ServiceBroken, ServiceNotFound, SettingsError) as error:
-        exit_with(Exit.USAGE, str(error))
-    except BusError as error:
-        exit_with(Exit.FAILED, str(error))
+
+
+def _problems(error: ValueError) -> str:
+    """Return what is wrong with an event, field by field; of an error that is about no event, nothing."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return ""
+    return "; ".join(f"{'.'.join(map(str, it['loc'])) or 'data'}: {it['msg']}" for it in error.errors())

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from bus.event import Event
 from bus.service import Service
-from edgebus.terminal import escape, out, show
+from edgebus.terminal import escape, show, show_table
 
 __all__ = ["show_service", "show_services"]
 
@@ -18,7 +18,7 @@ def show_services(services: Sequence[Service]) -> None:
     for service in services:
         patterns = ", ".join(family.pattern for family in service.families)
         _row(table, service.name, str(service.port), patterns)
-    out.print(table)
+    show_table(table)
 
 
 def show_service(service: Service) -> None:
@@ -34,7 +34,7 @@ def show_service(service: Service) -> None:
     for request in service.requests:
         _row(requests, request.name, ", ".join(request.question.model_fields), ", ".join(request.answer.model_fields))
     for table in (channels, events, requests):
-        out.print(table)
+        show_table(table)
 
 
 def _table(*columns: str) -> Table:

@@ -12,7 +12,7 @@ from bus.errors import BusError
 from edgebus.lab.chaos import draw, run_schedule
 from edgebus.lab.laboratory import FULL, SMALL, Result, run_scenario
 from edgebus.lab.scenarios import SCENARIOS, Scenario
-from edgebus.terminal import Exit, escape, note, out, show, show_json
+from edgebus.terminal import Exit, escape, note, show, show_json, show_table
 
 __all__ = ["run_chaos", "run_named", "show_scenarios"]
 
@@ -111,7 +111,7 @@ def _show_table(results: Sequence[Result]) -> None:
         times = (f"{found.whole_s:.2f} s", f"{result.took_s:.1f} s")
         cells = (result.scenario, *map(str, counts + comings), *times, result.verdict)
         table.add_row(*(Text(escape(cell)) for cell in cells))
-    out.print(table)
+    show_table(table)
     for result in results:
         for precondition in result.preconditions:
             if not precondition.holds:

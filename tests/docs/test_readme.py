@@ -111,7 +111,7 @@ def test_readme_names_every_command() -> None:
         check=True,
         env={**os.environ, "COLUMNS": "90"},
     )
-    commands = re.findall(r"^│ ([a-z]+) {2,}", done.stdout.decode(), re.MULTILINE)
+    commands = re.findall(r"^  ([a-z]+) {2,}", done.stdout.decode(), re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
     assert len(commands) >= 7
     assert [name for name in commands if f"| `edgebus {name}" not in readme] == []
