@@ -7,8 +7,9 @@ from typing import Final, Protocol, Self
 
 from bus.errors import BusError
 from bus.event import Event
-from producers.outbox import PIPELINE_BYTES, Item
-from producers.published import Published
+from bus.log.pipelines import PIPELINE_BYTES
+from bus.log.publication import Published
+from producers.outbox import Item
 
 __all__ = ["Batch", "Outcomes", "slices", "whole"]
 

@@ -18,8 +18,9 @@ from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, compose, splice
 from bus.errors import BusError
 from bus.event import Event, attempt, check_events, remember
+from bus.log.publication import Published
 from bus.position import BEGINNING
-from producers.published import ProducerStatistics, Published
+from producers.statistics import ProducerStatistics
 
 __all__ = ["BlockingCapturingProducer", "Captured", "CapturedBatch", "CapturingProducer"]
 

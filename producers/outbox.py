@@ -3,7 +3,6 @@
 Knows neither Redis nor a task: ``producers.sender`` takes from it.
 """
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -11,17 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-from bus.envelope import Message
-from bus.errors import BusError, OutboxFull
-from bus.event import Attempt, Event
-from bus.log.log import Appended, Entry
+from bus.errors import BusError, OutboxFull, PublishIncomplete, PublishUncertain
+from bus.event import Event
+from bus.log.pipelines import PIPELINE_BYTES, PIPELINE_EVENTS
+from bus.log.publication import Publication
 from producers.guard import Guard, renew_after_fork
-from producers.published import Published
 
 __all__ = [
     "FORKED",
-    "PIPELINE_BYTES",
-    "PIPELINE_EVENTS",
     "DropReason",
     "Item",
     "OnDrop",
@@ -29,10 +25,6 @@ __all__ = [
     "OutboxSettings",
     "Policy",
 ]
-
-PIPELINE_EVENTS: Final = 200
-PIPELINE_BYTES: Final = 4 * 1024 * 1024
-"""Past this no further event is added: all of a pipeline shares one deadline."""
 
 FORKED: Final = "the producer was opened before this process was forked: open another one here"
 
@@ -87,51 +79,11 @@ class OutboxSettings:
 
 
 @dataclass(slots=True, eq=False)
-class Item:
-    """One event on its way, and what is known of it. ``done`` is None for an emitted one."""
+class Item(Publication):
+    """One event in the outbox, and the number of its place there. ``done`` is None for an emitted one."""
 
-    event: Event
-    message: Message
-    attempt: Attempt
-    done: "asyncio.Future[Published] | None" = None
-    deadline_s: float = 0.0
+    event: Event = field(kw_only=True)
     number: int = 0
-    tries: int = 0
-    settled: dict[str, Appended] = field(default_factory=dict)
-    failed: dict[str, BusError] = field(default_factory=dict)
-    last_error: BusError | None = None
-    size_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count once what it takes in the outbox."""
-        self.size_bytes = sum(len(line) for _, line in self.message.lines)
-
-    @property
-    def is_given_up(self) -> bool:
-        """Whether its caller has an answer, or wants none any more."""
-        return self.done is not None and self.done.done()
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether every channel has the event or has refused it for good."""
-        return len(self.settled) + len(self.failed) == len(self.message.lines)
-
-    def entries(self) -> list[Entry]:
-        """Return what is left to append; a repetition of what an attempt may have stored says so."""
-        one, since_ms = self.attempt, self.attempt.since_ms
-        return [
-            Entry(
-                channel,
-                one.id,
-                self.message.event,
-                line,
-                # What was refused is not there. A `latest` channel may have a newer value all the same.
-                since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
-                one.after.get(channel.name, ""),
-            )
-            for channel, line in self.message.lines
-            if channel.name not in self.settled and channel.name not in self.failed
-        ]
 
 
 class Outbox:
@@ -301,14 +253,14 @@ class Outbox:
             if self._settings.policy == "drop_oldest":
                 self._make_room(0)
 
-    def discharge(self, item: Item, reason: DropReason | None = None) -> None:
-        """Let an emitted event go that was taken: it is with Redis, or dropped for a reason."""
+    def discharge(self, item: Item, error: BusError | None = None) -> None:
+        """Let an emitted event go that was taken: it is with Redis, or dropped for an error."""
         with self:
             if self._in_flight.pop(item.number, None) is not None:
                 self._sent_bytes -= item.size_bytes
             self._count(-1, -item.size_bytes)
-            if reason is not None:
-                self._drop(item, reason)
+            if error is not None:
+                self._drop(item, _reason(error))
 
     def calls(self) -> list[Item]:
         """Return what somebody waits for and is not being sent."""
@@ -383,3 +335,13 @@ class Outbox:
         self._dropped[reason] += 1
         if self._on_drop is not None:
             self._untold.append((item.event, reason))
+
+
+def _reason(error: BusError) -> DropReason:
+    match error:
+        case PublishIncomplete():
+            return DropReason.INCOMPLETE
+        case PublishUncertain():
+            return DropReason.UNCERTAIN
+        case _:
+            return DropReason.REFUSED

@@ -14,12 +14,14 @@ from typing import Final, Self
 from bus.envelope import LINE_LIMIT_BYTES, compose
 from bus.errors import BusError, BusUnavailable, OutboxFull
 from bus.event import Event, attempt, check_events, remember
+from bus.log.publication import Published
+from bus.log.publisher import outcomes_of
 from bus.redis.address import check_url, default_url
 from producers.batch import Batch, Outcomes, slices, whole
 from producers.leaving import close, keep_until_done
 from producers.outbox import FORKED, DropReason, Item, OnDrop, Outbox, OutboxSettings
-from producers.published import ProducerStatistics, Published
 from producers.sender import LOGGER, Sender
+from producers.statistics import ProducerStatistics
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
@@ -249,7 +251,7 @@ class Producer:
         made = attempt(event, repeated=repeated)
         message = compose(event, limit_bytes=self._limit_bytes, made=made)
         remember(event, made)
-        return Item(event, message, made)
+        return Item(message, made, event=event)
 
     async def _items(self, events: Sequence[Event], *, repeated: bool) -> list[Item]:
         """Validate all; of very many, others have their turn between. A few go at once, in the calls' order."""
@@ -278,25 +280,11 @@ class Producer:
 
     async def _publish_slice(self, items: Sequence[Item], deadline_s: float) -> Outcomes:
         """Return what came of each item: at the deadline at the latest, and at once when cancelled."""
-        loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[Published]] = []
-        for item in items:
-            item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
-            futures.append(item.done)
-        try:
-            self._outbox.add(items)
-        except BusError as error:  # closed, between two slices
-            return [error] * len(items)
+        return await outcomes_of(items, deadline_s, put=self._put, expire=self._sender.expire)
+
+    def _put(self, items: Sequence[Item]) -> None:
+        self._outbox.add(items)
         self._sender.wake()
-        timer = loop.call_later(deadline_s, self._sender.expire, items) if deadline_s else None
-        try:
-            return [await _outcome(future) for future in futures]
-        finally:
-            if timer is not None:
-                timer.cancel()
-            for future in futures:
-                if not future.cancel() and not future.cancelled():
-                    future.exception()  # seen, also when we were cancelled before we came to it
 
     def _emit(self, item: Item) -> bool:
         is_taken = self._outbox.put(item)
@@ -313,10 +301,3 @@ class Producer:
         self._sender.wake()
         if self._outbox.has_untold:
             asyncio.get_running_loop().call_soon(self._sender.tell)
-
-
-async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
-    try:
-        return await future
-    except BusError as error:
-        return error

@@ -14,9 +14,8 @@ from bus.envelope import compose
 from bus.errors import BusError, BusUnavailable
 from bus.event import Event
 from bus.log.log import Appended, Entry, Log
+from bus.log.pipelines import PIPELINE_BYTES, Pace
 from producers import OutboxSettings, Producer, Published
-from producers.outbox import PIPELINE_BYTES
-from producers.pace import Pace
 from producers.services.crackerjack import TestCaseCompleted, TestFailed
 
 DEADLINE_S = 30.0

@@ -23,7 +23,14 @@ from producers.outbox import Policy
 from producers.services.crackerjack import TestCaseCompleted
 
 DEADLINE_S = 20.0
-INSIDE = ("producers/outbox.py", "producers/producer.py", "producers/blocking.py", "producers/sender.py")
+INSIDE = (
+    "bus/log/publication.py",
+    "bus/log/publisher.py",
+    "producers/outbox.py",
+    "producers/producer.py",
+    "producers/blocking.py",
+    "producers/sender.py",
+)
 
 
 @pytest.fixture

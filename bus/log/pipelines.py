@@ -1,10 +1,12 @@
-"""How much the next pipeline carries, by how the ones before it fared. Pure: knows neither Redis nor a clock."""
+"""How much one pipeline of publishes carries, by how those before it fared. Pure: knows neither Redis nor a clock."""
 
 from typing import Final
 
-from producers.outbox import PIPELINE_BYTES
+__all__ = ["PIPELINE_BYTES", "PIPELINE_EVENTS", "Pace"]
 
-__all__ = ["Pace"]
+PIPELINE_EVENTS: Final = 200
+PIPELINE_BYTES: Final = 4 * 1024 * 1024
+"""Past this no further event is added: all of a pipeline shares one deadline."""
 
 _FIRST_BYTES: Final = 256 * 1024
 _LEAST_BYTES: Final = 4 * 1024

@@ -1,28 +1,9 @@
-"""What a producer answers."""
+"""The counters of a producer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ProducerStatistics", "Published"]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What Redis answered to a publish.
-
-    Attributes:
-        id: of the event, the same in every room.
-        positions: channel name to the event's position there; None on a ``live`` channel, which has no log.
-        receivers: how many subscribers (edges, and whoever types ``SUBSCRIBE``) Redis sent it to, over all channels.
-            A channel where a repeated attempt found the event counts 0.
-        replicas: how many replicas have it for certain; None when that was not asked for.
-
-    """
-
-    id: str
-    positions: dict[str, str | None]
-    receivers: int
-    replicas: int | None = None
+__all__ = ["ProducerStatistics"]
 
 
 @dataclass(frozen=True, slots=True)

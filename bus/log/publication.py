@@ -1,0 +1,173 @@
+"""One publish: an event on its way to its channels, every attempt to get it there, and the outcome for its caller.
+
+Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes down here what Redis answered.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bus.envelope import Message
+from bus.errors import (
+    BusError,
+    BusNotReady,
+    BusTimeout,
+    BusUnavailable,
+    PublishIncomplete,
+    PublishUnreplicated,
+)
+from bus.event import Attempt
+from bus.log.appending import Appended, Entry
+
+__all__ = ["Publication", "Published", "copied", "is_answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What Redis answered to a publish.
+
+    Attributes:
+        id: of the event, the same in every room.
+        positions: channel name to the event's position there; None on a ``live`` channel, which has no log.
+        receivers: how many subscribers (edges, and whoever types ``SUBSCRIBE``) Redis sent it to, over all channels.
+            A channel where a repeated attempt found the event counts 0.
+        replicas: how many replicas have it for certain; None when that was not asked for.
+
+    """
+
+    id: str
+    positions: dict[str, str | None]
+    receivers: int
+    replicas: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Publication:
+    """One event on its way, with the answers so far. ``done`` is None where nobody waits for the outcome.
+
+    Attributes:
+        message: the event's line for each of its channels.
+        attempt: the event's own memory of its attempts; outlives a caller that leaves, and may come back to repeat.
+        deadline_s: by the event loop's clock.
+        tries: attempts so far, the one under way included.
+        settled: channel name to the event's place there.
+        failed: channel name to the error of a channel that refused for good.
+        last_error: of an attempt that may be repeated.
+        size_bytes: of all lines.
+
+    """
+
+    message: Message
+    attempt: Attempt
+    done: "asyncio.Future[Published] | None" = None
+    deadline_s: float = 0.0
+    tries: int = 0
+    settled: dict[str, Appended] = field(default_factory=dict)
+    failed: dict[str, BusError] = field(default_factory=dict)
+    last_error: BusError | None = None
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count the bytes once."""
+        self.size_bytes = sum(len(line) for _, line in self.message.lines)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its caller has an answer, or wants none any more."""
+        return self.done is not None and self.done.done()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every channel has the event or has refused it for good."""
+        return len(self.settled) + len(self.failed) == len(self.message.lines)
+
+    def entries(self) -> list[Entry]:
+        """Return what is left to append; a repetition of what an attempt may have stored says so."""
+        one, since_ms = self.attempt, self.attempt.since_ms
+        return [
+            Entry(
+                channel,
+                one.id,
+                self.message.event,
+                line,
+                # What was refused is not there. A `latest` channel may have a newer value all the same.
+                since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
+                one.after.get(channel.name, ""),
+            )
+            for channel, line in self.message.lines
+            if channel.name not in self.settled and channel.name not in self.failed
+        ]
+
+    def note(
+        self,
+        entries: Sequence[Entry],
+        outcomes: Sequence[Appended | BusError],
+        sent_ms: int | None,
+        *,
+        is_certain: bool,
+    ) -> None:
+        """Write down the outcomes of one attempt, for the caller and for a repetition.
+
+        ``sent_ms`` is None where nothing was sent; ``is_certain``: what Redis refused is not there.
+        """
+        attempt = self.attempt
+        if sent_ms is not None:
+            attempt.since_ms = sent_ms if attempt.since_ms is None else min(attempt.since_ms, sent_ms)
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            name = entry.channel.name
+            if isinstance(outcome, Appended):
+                self.settled[name] = outcome
+            elif isinstance(outcome, BusUnavailable):
+                self.last_error = outcome
+            else:
+                self.failed[name] = outcome
+            if isinstance(outcome, Appended) or (sent_ms is not None and not (is_certain and is_answer(outcome))):
+                attempt.maybe.add(name)
+
+    @property
+    def positions(self) -> dict[str, str | None]:
+        """The event's position on each channel that has the event."""
+        return {name: it.position for name, it in self.settled.items()}
+
+    @property
+    def replicas(self) -> int | None:
+        """How many replicas have the event on every channel; None where none was asked."""
+        return min((it.replicas for it in self.settled.values() if it.replicas is not None), default=None)
+
+    def published(self) -> Published:
+        """Return the answer for the caller of an event that every channel has."""
+        receivers = sum(it.receivers for it in self.settled.values())
+        return Published(self.attempt.id, self.positions, receivers, self.replicas)
+
+    def refusal(self) -> BusError:
+        """Return the error of an event that some channel refused for good."""
+        if self.settled:
+            return PublishIncomplete(self.positions, self.failed)
+        return next(iter(self.failed.values()))
+
+    def unreplicated(self, wanted: int) -> PublishUnreplicated | None:
+        """Return the error of an event that fewer than ``wanted`` replicas confirmed, or None."""
+        replicas = self.replicas
+        if replicas is None or replicas >= wanted:
+            return None
+        return PublishUnreplicated(self.positions, replicas=replicas, wanted=wanted)
+
+    def overdue(self) -> BusError:
+        """Return the error of an event whose time is over."""
+        last = self.last_error or BusTimeout("Redis did not answer before the deadline of the publish")
+        if not self.settled:
+            return copied(last)
+        missing = {channel.name: last for channel, _ in self.message.lines if channel.name not in self.settled}
+        return PublishIncomplete(self.positions, {**missing, **self.failed})
+
+
+def is_answer(outcome: BusError) -> bool:
+    """Tell whether Redis said by it that the event is not there; else the line was cut before an answer."""
+    return isinstance(outcome, BusNotReady) or not isinstance(outcome, BusUnavailable)
+
+
+def copied(error: BusError, kind: type[BusError] | None = None) -> BusError:
+    """Return an error for one caller; one that is shared would gather the tracebacks of them all."""
+    copy = (kind or type(error))(str(error))
+    copy.__cause__ = error.__cause__
+    return copy

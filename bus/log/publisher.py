@@ -1,0 +1,286 @@
+"""Attempts to publish, and their repetition: takes from a queue, sends a pipeline, gives everybody an outcome.
+
+What a pipeline did not settle goes back to the front of the queue before anything else is taken: later events do not
+overtake. Whoever runs this owns the log, so a caller that is cancelled leaves nobody a half-read answer.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_result, wait_random_exponential
+
+from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
+from bus.log.appending import Appended, Entry, Replicas
+from bus.log.pipelines import PIPELINE_EVENTS, Pace
+from bus.log.publication import Publication, Published, copied, is_answer
+from bus.redis.address import ANSWER_DEADLINE_S
+
+__all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of", "until_whole"]
+
+_PAUSE_S: Final = 0.05
+_PAUSE_MAX_S: Final = 1.0
+"""The pause before attempt n is random between 0 and ``_PAUSE_S * 2**n``, at most this: full jitter."""
+_LATEST_CHANNELS: Final = 4_096
+_WAIT_MAX_S: Final = 0.8 * ANSWER_DEADLINE_S
+"""What ``WAIT`` may take, so that its answer comes before the connection is given up."""
+
+PublicationT = TypeVar("PublicationT", bound=Publication)
+
+
+class AppendLog(Protocol):
+    """A log as far as publishing goes; ``bus.log.log.Log`` is one."""
+
+    sent_ms: int | None
+
+    async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
+        """Store and publish every entry, in order; return a result or an error for each."""
+
+
+class PublicationQueue(Protocol[PublicationT]):
+    """Publications that wait, in order."""
+
+    def take(self, limit: int, limit_bytes: int) -> Sequence[PublicationT]:
+        """Take the oldest for one pipeline, at least one, leaving out those that were given up."""
+
+    def give_back(self, batch: Sequence[PublicationT]) -> None:
+        """Put back in their places those of a batch that were not discharged, nor given up."""
+
+    def calls(self) -> Iterable[PublicationT]:
+        """Return those with a caller that wait and are not being sent."""
+
+    def discharge(self, item: PublicationT, error: BusError | None = None) -> None:
+        """Let go of one without a caller: it is published, or was given up for ``error``."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Publications by outcome, and attempts beyond the first."""
+
+    published: int = 0
+    failed: int = 0
+    retried: int = 0
+    unreplicated: int = 0
+
+
+class Publisher(Generic[PublicationT]):
+    """Sends pipelines of what waits in ``queue``, and settles each publication.
+
+    Args:
+        queue: what is to be sent.
+        name: of the connection, for the log.
+        replicas: how many replicas are to confirm each event; 0 asks none.
+        logger: is told when Redis goes and comes back.
+
+    Attributes:
+        counts: since this was made.
+        is_away: whether the last attempt to reach Redis failed.
+        last_error: of any attempt.
+
+    """
+
+    def __init__(
+        self, queue: PublicationQueue[PublicationT], *, name: str, replicas: int, logger: logging.Logger
+    ) -> None:
+        self._queue, self._name, self._replicas, self._logger = queue, name, replicas, logger
+        self.counts = Counts()
+        self.is_away = False
+        self.last_error: BusError | None = None
+        self._latest: OrderedDict[str, str] = OrderedDict()
+        self._under_way: Sequence[PublicationT] = ()
+        self._is_refused = False
+        self._pace = Pace()
+
+    async def attempt(self, log: AppendLog) -> bool:
+        """Send one pipeline; return whether all of it is done."""
+        # A Redis that refused is asked with one event: it might take the rest of a pipeline whose beginning it refused.
+        limit = 1 if self._is_refused else PIPELINE_EVENTS
+        batch = self._queue.take(limit, self._pace.limit_bytes)
+        self._under_way = batch
+        for item in batch:
+            self._begin(item)
+        entries = [item.entries() for item in batch]
+        began_s = asyncio.get_running_loop().time()
+        outcomes, is_certain = await self._append(log, batch, [entry for some in entries for entry in some])
+        self._note_pace(log, entries, outcomes, asyncio.get_running_loop().time() - began_s)
+        self._note_errors(outcomes)
+        given = iter(outcomes)
+        for item, some in zip(batch, entries, strict=True):
+            item.note(some, [next(given) for _ in some], log.sent_ms, is_certain=is_certain)
+            self._settle(item)
+        is_done = all(item.is_settled or item.is_given_up for item in batch)
+        if not is_done:
+            self._put_back(batch)
+        self._under_way = ()
+        return is_done
+
+    async def _append(
+        self, log: AppendLog, batch: Sequence[PublicationT], entries: Sequence[Entry]
+    ) -> tuple[Sequence[Appended | BusError], bool]:
+        """Return an outcome for each entry, and whether it is certain that those that failed are not there."""
+        if not entries:
+            return [], True
+        try:
+            if self._replicas:
+                return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch))), True
+            return await log.append(entries), True
+        except BusUnavailable as error:
+            if isinstance(error, BusNotReady):
+                self._note_away(error)
+            return [copied(error) for _ in entries], False
+        except BusError as error:
+            return [copied(error, PublishError) for _ in entries], False
+
+    def _note_pace(
+        self, log: AppendLog, entries: Sequence[Sequence[Entry]], outcomes: Sequence[Appended | BusError], took_s: float
+    ) -> None:
+        size_bytes = sum(len(entry.line) for some in entries for entry in some)
+        if all(isinstance(it, Appended) or is_answer(it) for it in outcomes):
+            self._pace.done(size_bytes, took_s)
+        elif log.sent_ms is not None:
+            self._pace.cut(size_bytes)
+
+    def _note_errors(self, outcomes: Sequence[Appended | BusError]) -> None:
+        self._is_refused = any(isinstance(outcome, BusNotReady) for outcome in outcomes)
+        self.last_error = next((it for it in outcomes if isinstance(it, BusError)), self.last_error)
+        cut = next((it for it in outcomes if isinstance(it, BusError) and not is_answer(it)), None)
+        if cut is not None:
+            self._note_away(cut)
+
+    def _begin(self, item: PublicationT) -> None:
+        item.tries += 1
+        if item.tries > 1:
+            self.counts.retried += 1
+        elif item.attempt.since_ms is None:
+            for channel, _ in item.message.lines:
+                if channel.retention.kind == "latest":
+                    item.attempt.after[channel.name] = self._latest.pop(channel.redis, "")
+                    self._latest[channel.redis] = item.attempt.id
+            while len(self._latest) > _LATEST_CHANNELS:
+                self._latest.popitem(last=False)
+
+    def _settle(self, item: PublicationT) -> None:
+        if item.is_settled:
+            self._note_back()
+            self._answer(item)
+        elif isinstance(item.last_error, LoginRefused) and item.done is not None:
+            self.expire([item])
+
+    def _answer(self, item: PublicationT) -> None:
+        if item.failed:
+            self.fail(item, item.refusal())
+            return
+        unreplicated = item.unreplicated(self._replicas)
+        if unreplicated is not None:
+            self.counts.unreplicated += 1
+            if item.done is not None:
+                self.fail(item, unreplicated)
+                return
+        self.counts.published += 1
+        if item.done is None:
+            self._queue.discharge(item)
+        elif not item.done.done():
+            item.done.set_result(item.published())
+
+    def fail(self, item: PublicationT, error: BusError) -> None:
+        """Give the caller of ``item`` its error; where there is none, the queue lets go of the item for that reason."""
+        if item.done is None:
+            self._queue.discharge(item, error)
+        elif not item.done.done():
+            self.counts.failed += 1
+            item.done.set_exception(error)
+
+    def expire(self, items: Iterable[PublicationT]) -> None:
+        """Answer the callers of ``items`` that their time is over; what is being sent now is not recalled."""
+        for item in items:
+            if not item.is_given_up and not item.is_settled:
+                self.fail(item, item.overdue())
+
+    def give_up(self, waiting: Iterable[PublicationT], text: str) -> None:
+        """Answer whoever waits, of what is being sent and of ``waiting``; those without a caller are left alone."""
+        for item in [*self._under_way, *waiting]:
+            if item.done is not None:
+                self.fail(item, BusError(text))
+        self._under_way = ()
+
+    def _put_back(self, batch: Sequence[PublicationT]) -> None:
+        self._queue.give_back(batch)
+        now_s = asyncio.get_running_loop().time()
+        self.expire([item for item in self._queue.calls() if item.deadline_s <= now_s])
+
+    def _note_away(self, error: BusError) -> None:
+        if not self.is_away:
+            self.is_away = True
+            self._logger.warning("redis is away", extra={"producer": self._name, "reason": str(error)})
+
+    def _note_back(self) -> None:
+        if self.is_away:
+            self.is_away = False
+            self._logger.info("redis is back", extra={"producer": self._name})
+
+
+async def until_whole(attempt: Callable[[], Awaitable[bool]]) -> None:
+    """Attempt until an attempt is done whole, each but the first after a pause."""
+    if await attempt():
+        return
+    tries = itertools.count()
+
+    async def again() -> bool:
+        return next(tries) > 0 and await attempt()
+
+    wait = wait_random_exponential(multiplier=_PAUSE_S, max=_PAUSE_MAX_S)
+    await AsyncRetrying(retry=retry_if_result(lambda is_done: not is_done), wait=wait)(again)
+
+
+async def outcomes_of(
+    items: Sequence[PublicationT],
+    deadline_s: float,
+    *,
+    put: Callable[[Sequence[PublicationT]], None],
+    expire: Callable[[Sequence[PublicationT]], None],
+) -> list[Published | BusError]:
+    """Return the outcome of each item: at the deadline at the latest, and at once when cancelled.
+
+    Args:
+        items: of one caller.
+        deadline_s: from now; 0 leaves it at one attempt.
+        put: puts items into the queue and wakes whoever sends; a ``BusError`` of it is the outcome of all.
+        expire: is called with the items at the deadline, as ``Publisher.expire``.
+
+    """
+    loop = asyncio.get_running_loop()
+    futures: list[asyncio.Future[Published]] = []
+    for item in items:
+        item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
+        futures.append(item.done)
+    try:
+        put(items)
+    except BusError as error:  # closed, between two slices
+        return [error] * len(items)
+    timer = loop.call_later(deadline_s, expire, items) if deadline_s else None
+    try:
+        return [await _outcome(future) for future in futures]
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for future in futures:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # seen, also when the caller was cancelled before coming to it
+
+
+async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
+    try:
+        return await future
+    except BusError as error:
+        return error
+
+
+def _wait_ms(batch: Sequence[Publication]) -> int:
+    """Return how long replicas may take, such that the first of the callers has its answer in time."""
+    now_s = asyncio.get_running_loop().time()
+    left_s = [item.deadline_s - now_s for item in batch if item.deadline_s > now_s]
+    return max(1, int(min([_WAIT_MAX_S, *(0.8 * it for it in left_s)]) * 1000))
