@@ -1,4 +1,4 @@
-"""A producer for tests: validates and composes as the real one does, and keeps the events instead of sending them.
+"""Producers for tests: the real ones on a log in memory, so nothing is sent, and what was published is kept.
 
 ::
 
@@ -7,28 +7,36 @@
     assert producer.events == [WorkflowStarted(workflow_id="wf_123")]
 """
 
-import asyncio
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final, Self
 
-from bus.channel import Channel
-from bus.envelope import LINE_LIMIT_BYTES, compose, splice
-from bus.errors import BusError
-from bus.event import Event, attempt, check_events, remember
-from bus.log.publication import Published
-from bus.position import BEGINNING
+from bus.envelope import LINE_LIMIT_BYTES
+from bus.event import Event
+from bus.log.memory import MemoryLog
+from bus.log.publisher import Publisher
+from producers.background import Background
+from producers.blocking import Producer as BlockingProducer
+from producers.guard import renew_after_fork
+from producers.outbox import Item, Outbox
+from producers.producer import Producer
+from producers.sender import LOGGER, Sender
 from producers.statistics import ProducerStatistics
 
-__all__ = ["BlockingCapturingProducer", "Captured", "CapturedBatch", "CapturingProducer"]
+__all__ = ["BlockingCapturingProducer", "CapturingProducer"]
 
-_BEGAN_MS: Final = 1_000_000_000_000
+_URL: Final = "redis://127.0.0.1:6390"
+"""Stands where a URL is wanted; nothing connects."""
+_NAME: Final = "capturing"
 
 
-class Captured:
-    """What was published: the part that both capturing producers share. Needs not be opened.
+class CapturingProducer(Producer):
+    """Stands in for ``producers.Producer`` in tests. Needs not be opened, and no call waits for anything.
+
+    ``emit`` may be called without an event loop; an event is with the log when it returns.
 
     Attributes:
         events: the events, in order; a repeated one is there once.
@@ -37,181 +45,121 @@ class Captured:
     """
 
     def __init__(self, *, limit_bytes: int = LINE_LIMIT_BYTES) -> None:
-        self._limit_bytes = limit_bytes
-        self._known: dict[str, Published] = {}
-        self._last: dict[str, str] = {}
+        super().__init__(_URL, name=_NAME, limit_bytes=limit_bytes)
+        self._log = MemoryLog()
+        self._ids: set[str] = set()
+        self._at_once = _SenderAtOnce(self._outbox, self._log, self._keep)
+        self._sender = self._at_once
+        self._sender.open()
         self.events: list[Event] = []
-        self.lines: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.lines: defaultdict[str, list[bytes]] = self._log.lines
+        renew_after_fork(self, CapturingProducer._after_fork)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def close(self) -> None:
+        """Do nothing: nothing waits."""
 
     def clear(self) -> None:
         """Forget the events and the lines; positions go on."""
         self.events.clear()
         self.lines.clear()
 
-    def emit(self, event: Event) -> bool:
-        """Keep ``event``; True, as the outbox has room."""
-        self._capture(event)
-        return True
-
     def statistics(self) -> ProducerStatistics:
-        """Return the counters: what was published."""
-        return ProducerStatistics(published=len(self._known))
+        """Return the counters; a repeated event counts once."""
+        return replace(super().statistics(), published=len(self._ids))
 
-    def _capture(self, event: Event, *, repeated: bool = False) -> Published:
-        made = attempt(event, repeated=repeated)
-        message = compose(event, limit_bytes=self._limit_bytes, made=made)
-        remember(event, made)
-        if made.id not in self._known:
-            positions = {channel.name: self._place(channel, line) for channel, line in message.lines}
-            self._known[made.id] = Published(made.id, positions, 0)
-            self.events.append(event)
-        return self._known[made.id]
+    def _keep(self, item: Item) -> None:
+        if item.attempt.id not in self._ids:
+            self._ids.add(item.attempt.id)
+            self.events.append(item.event)
 
-    def _place(self, channel: Channel, line: bytes) -> str | None:
-        if channel.retention.kind == "live":
-            self.lines[channel.name].append(splice(line, None, None))
-            return None
-        previous = self._last.get(channel.name, BEGINNING)
-        position = self._last[channel.name] = f"{_BEGAN_MS + len(self._known)}-1"
-        self.lines[channel.name].append(splice(line, position, previous))
-        return position
+    def _check_open(self, *, from_anywhere: bool = False) -> None:
+        """Allow any call, from any event loop, or from none."""
 
+    def _emit(self, item: Item) -> bool:
+        is_taken = self._outbox.put(item)
+        self._sender.wake()
+        return is_taken
 
-class CapturingProducer(Captured):
-    """Stands in for ``producers.Producer`` in tests; no call waits for anything."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Do nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    async def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
-        """Keep ``event``, and answer as Redis would without subscribers."""
-        return self._capture(event, repeated=repeated)
-
-    async def publish_all(
-        self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
-    ) -> list[Published]:
-        """Keep several events; all are validated before the first is kept."""
-        check_events(events)
-        for event in events:
-            compose(event, limit_bytes=self._limit_bytes)
-        return [self._capture(event, repeated=repeated) for event in events]
-
-    async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Keep what ``make`` returns every ``interval_s`` seconds; ends only with an exception."""
-        while True:
-            await self.publish_all(make())
-            await asyncio.sleep(interval_s)
-
-    async def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
-        """Keep ``event``."""
-        return self.emit(event)
-
-    async def flush(self, timeout_s: float | None = None) -> bool:
-        """Return True: nothing waits."""
-        return True
-
-    def batch(self, *, deadline_s: float | None = None) -> "_AsyncBatch":
-        """Return a batch whose events are kept when its block ends."""
-        return _AsyncBatch(self)
+    def _after_fork(self) -> None:
+        """Go on in the child with a copy of what was captured: no connection is shared."""
+        self._at_once.renew()
+        self._sender.open()
 
 
-class BlockingCapturingProducer(Captured):
-    """Stands in for ``producers.blocking.Producer`` in tests."""
+class BlockingCapturingProducer(BlockingProducer):
+    """Stands in for ``producers.blocking.Producer`` in tests; the first call opens it.
+
+    Attributes:
+        events: as of ``CapturingProducer``.
+        lines: as of ``CapturingProducer``.
+
+    """
+
+    def __init__(self, *, limit_bytes: int = LINE_LIMIT_BYTES) -> None:
+        super().__init__(_URL, name=_NAME, limit_bytes=limit_bytes)
+        self._producer = captured = CapturingProducer(limit_bytes=limit_bytes)
+        self.events, self.lines, self.clear = captured.events, captured.lines, captured.clear
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Do nothing."""
+    def emit(self, event: Event) -> bool:
+        """Keep ``event``; needs no thread."""
+        return self._producer.emit(event)
 
-    def close(self) -> None:
-        """Do nothing."""
-
-    def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
-        """Keep ``event``, and answer as Redis would without subscribers."""
-        return self._capture(event, repeated=repeated)
-
-    def publish_all(
-        self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
-    ) -> list[Published]:
-        """Keep several events; all are validated before the first is kept."""
-        check_events(events)
-        for event in events:
-            compose(event, limit_bytes=self._limit_bytes)
-        return [self._capture(event, repeated=repeated) for event in events]
-
-    def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Keep what ``make`` returns every ``interval_s`` seconds; ends only with an exception."""
-        while True:
-            self.publish_all(make())
-            time.sleep(interval_s)
-
-    def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
-        """Keep ``event``."""
-        return self.emit(event)
-
-    def flush(self, timeout_s: float | None = None) -> bool:
-        """Return True: nothing waits."""
-        return True
-
-    def batch(self, *, deadline_s: float | None = None) -> "_BlockingBatch":
-        """Return a batch whose events are kept when its block ends."""
-        return _BlockingBatch(self)
+    def _check_open(self) -> Background:
+        with self._lock:
+            if self._background is None:
+                super().__enter__()
+            return super()._check_open()
 
 
-CapturedT = TypeVar("CapturedT", bound=Captured)
+class _SenderAtOnce(Sender):
+    """Sends to a log in memory: all that waits, before ``wake`` returns."""
+
+    def __init__(self, outbox: Outbox, log: MemoryLog, keep: Callable[[Item], None]) -> None:
+        super().__init__(_URL, name=_NAME, outbox=outbox, replicas=0)
+        self._publisher = _KeepingPublisher(outbox, keep)
+        self._log = log
+        self.renew()
+
+    def renew(self) -> None:
+        """Let in again: whoever was inside stayed behind in another process."""
+        self._lock, self._is_sending = threading.RLock(), False
+
+    def wake(self) -> None:
+        """Send; a call that interrupts this one in its own thread leaves its events to this one."""
+        with self._lock:
+            if self._is_sending:
+                return
+            self._is_sending = True
+            try:
+                while not self._outbox.is_empty:
+                    _run(self._attempt(self._log))
+            finally:
+                self._is_sending = False
 
 
-class CapturedBatch(Generic[CapturedT]):
-    """Events that are kept together when the block ends; none is if it ends with an exception."""
+class _KeepingPublisher(Publisher[Item]):
+    def __init__(self, outbox: Outbox, keep: Callable[[Item], None]) -> None:
+        super().__init__(outbox, name=_NAME, replicas=0, logger=LOGGER, now=time.monotonic)
+        self._keep = keep
 
-    def __init__(self, producer: CapturedT) -> None:
-        self._producer = producer
-        self._events: list[tuple[Event, bool]] = []
-        self.results: list[Published | BusError] = []
-
-    def add(self, event: Event, *, repeated: bool = False) -> None:
-        """Add ``event``; it is validated here."""
-        compose(event, limit_bytes=self._producer._limit_bytes)  # noqa: SLF001 (one module)
-        self._events.append((event, repeated))
-
-    def _keep(self) -> list[Published | BusError]:
-        events, self._events = self._events, []
-        self.results = [self._producer._capture(event, repeated=it) for event, it in events]  # noqa: SLF001 (one module)
-        return self.results
+    def answer(self, item: Item) -> None:
+        """Keep what is published, before its caller knows."""
+        if not item.failed:
+            self._keep(item)
+        super().answer(item)
 
 
-class _AsyncBatch(CapturedBatch[CapturingProducer]):
-    async def publish(self) -> list[Published | BusError]:
-        """Keep what was added, and return ``results``."""
-        return self._keep()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Keep the events, unless the block ended with an exception."""
-        if kind is None:
-            self._keep()
-
-
-class _BlockingBatch(CapturedBatch[BlockingCapturingProducer]):
-    def publish(self) -> list[Published | BusError]:
-        """Keep what was added, and return ``results``."""
-        return self._keep()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Keep the events, unless the block ended with an exception."""
-        if kind is None:
-            self._keep()
+def _run(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Run a coroutine that waits for nothing, with an event loop or without one."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    raise RuntimeError("a log in memory has nothing to wait for")

@@ -18,7 +18,7 @@ from bus.position import is_position
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
 
-__all__ = ["LIBRARY", "SCRIPT", "Appended", "Entry", "Replicas", "command", "outcome"]
+__all__ = ["LIBRARY", "SCRIPT", "UNSURE", "Appended", "Entry", "Replicas", "command", "outcome"]
 
 SCRIPT: Final = importlib.resources.files("bus.log").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -106,14 +106,15 @@ def _placed(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
     match reply:
         case int(receivers) if entry.channel.retention.kind == "live":
             return Appended(None, receivers, replicas)
-        case [bytes(word), _] if word in _UNSURE:
-            return PublishUncertain(_UNSURE[word].format(entry.channel.name))
+        case [bytes(word), _] if word in UNSURE:
+            return PublishUncertain(UNSURE[word].format(entry.channel.name))
         case [bytes(word), int(receivers)] if is_position(position := word.decode("latin-1")):
             return Appended(position, receivers, replicas)
     return PublishError(f"what answers for {entry.channel.name} is no Redis: its answer to a publish has another form")
 
 
-_UNSURE: Final = {
+UNSURE: Final = {
     b"uncertain": "whether {} has the event cannot be told any more: its log was trimmed past the first attempt",
     b"newer": "{} has a newer value, which a repeated attempt does not overwrite",
 }
+"""The script's words for a repetition that was not stored, and their sentences."""

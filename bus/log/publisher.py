@@ -19,6 +19,7 @@ from bus.log.appending import Appended, Entry, Replicas
 from bus.log.pipelines import PIPELINE_EVENTS, Pace
 from bus.log.publication import Publication, Published, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
+from bus.redis.connection import now
 
 __all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of", "until_whole"]
 
@@ -75,6 +76,7 @@ class Publisher(Generic[PublicationT]):
         name: of the connection, for the log.
         replicas: how many replicas are to confirm each event; 0 asks none.
         logger: is told when Redis goes and comes back.
+        now: the clock of deadlines, in seconds.
 
     Attributes:
         counts: since this was made.
@@ -84,9 +86,15 @@ class Publisher(Generic[PublicationT]):
     """
 
     def __init__(
-        self, queue: PublicationQueue[PublicationT], *, name: str, replicas: int, logger: logging.Logger
+        self,
+        queue: PublicationQueue[PublicationT],
+        *,
+        name: str,
+        replicas: int,
+        logger: logging.Logger,
+        now: Callable[[], float] = now,
     ) -> None:
-        self._queue, self._name, self._replicas, self._logger = queue, name, replicas, logger
+        self._queue, self._name, self._replicas, self._logger, self._now = queue, name, replicas, logger, now
         self.counts = Counts()
         self.is_away = False
         self.last_error: BusError | None = None
@@ -104,9 +112,9 @@ class Publisher(Generic[PublicationT]):
         for item in batch:
             self._begin(item)
         entries = [item.entries() for item in batch]
-        began_s = asyncio.get_running_loop().time()
+        began_s = self._now()
         outcomes, is_certain = await self._append(log, batch, [entry for some in entries for entry in some])
-        self._note_pace(log, entries, outcomes, asyncio.get_running_loop().time() - began_s)
+        self._note_pace(log, entries, outcomes, self._now() - began_s)
         self._note_errors(outcomes)
         given = iter(outcomes)
         for item, some in zip(batch, entries, strict=True):
@@ -126,7 +134,7 @@ class Publisher(Generic[PublicationT]):
             return [], True
         try:
             if self._replicas:
-                return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch))), True
+                return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch, self._now()))), True
             return await log.append(entries), True
         except BusUnavailable as error:
             if isinstance(error, BusNotReady):
@@ -166,11 +174,12 @@ class Publisher(Generic[PublicationT]):
     def _settle(self, item: PublicationT) -> None:
         if item.is_settled:
             self._note_back()
-            self._answer(item)
+            self.answer(item)
         elif isinstance(item.last_error, LoginRefused) and item.done is not None:
             self.expire([item])
 
-    def _answer(self, item: PublicationT) -> None:
+    def answer(self, item: PublicationT) -> None:
+        """Give the outcome of ``item``, of which every channel has answered, to its caller or to the queue."""
         if item.failed:
             self.fail(item, item.refusal())
             return
@@ -209,7 +218,7 @@ class Publisher(Generic[PublicationT]):
 
     def _put_back(self, batch: Sequence[PublicationT]) -> None:
         self._queue.give_back(batch)
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now()
         self.expire([item for item in self._queue.calls() if item.deadline_s <= now_s])
 
     def _note_away(self, error: BusError) -> None:
@@ -279,8 +288,7 @@ async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
         return error
 
 
-def _wait_ms(batch: Sequence[Publication]) -> int:
+def _wait_ms(batch: Sequence[Publication], now_s: float) -> int:
     """Return how long replicas may take, such that the first of the callers has its answer in time."""
-    now_s = asyncio.get_running_loop().time()
     left_s = [item.deadline_s - now_s for item in batch if item.deadline_s > now_s]
     return max(1, int(min([_WAIT_MAX_S, *(0.8 * it for it in left_s)]) * 1000))

@@ -1,13 +1,17 @@
 """The producer for tests: the same surface, the same refusals, and no Redis."""
 
+import asyncio
 import inspect
+import multiprocessing
+import threading
+import warnings
 
 import orjson
 import pytest
 from pydantic import ValidationError
 
-from bus.errors import EventError
-from producers import CapturingProducer, Producer, blocking
+from bus.errors import EventError, PublishUncertain
+from producers import CapturingProducer, Producer, ProducerStatistics, blocking
 from producers.capturing import BlockingCapturingProducer
 from producers.services.crackerjack import TestCaseCompleted
 from producers.services.mahavishnu import Mahavishnu, WorkflowStarted
@@ -96,11 +100,64 @@ def test_blocking_variant() -> None:
     assert len(batch.results) == 1
 
 
+def test_emit_needs_no_event_loop() -> None:
+    """Code without asyncio that emits finds its events at once, from several threads too."""
+    producer = CapturingProducer()
+    threads = [threading.Thread(target=lambda: [producer.emit(case()) for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [orjson.loads(line) for line in producer.lines["test:r"]]
+    assert len(producer.events) == 200
+    assert [line["previous"] for line in lines] == ["0-0", *(line["position"] for line in lines[:-1])]
+    assert producer.statistics() == ProducerStatistics(published=200)
+
+
+def test_one_producer_in_several_event_loops() -> None:
+    """A fixture may outlive the loop of a test."""
+    producer = CapturingProducer()
+    for number in range(2):
+        asyncio.run(producer.publish(case(str(number))))
+    assert len(producer.events) == 2
+
+
+async def test_repetition_is_told_as_the_real_one_tells() -> None:
+    """An event that its log has lost since cannot be told apart from one that never came there."""
+    producer, first = CapturingProducer(), case("first")
+    await producer.publish(first)
+    await producer.publish_all([case() for _ in range(1_000)])
+    with pytest.raises(PublishUncertain, match="test:r has the event cannot be told any more"):
+        await producer.publish(first, repeated=True)
+
+
+def test_child_goes_on_with_a_copy() -> None:
+    """A process that was forked captures for itself, with asyncio and without."""
+    producer, blocking_one = CapturingProducer(), BlockingCapturingProducer()
+    producer.emit(case())
+    blocking_one.publish(case())
+
+    def child() -> None:
+        assert producer.emit(case())
+        blocking_one.publish(case())
+        assert (len(producer.events), len(blocking_one.events)) == (2, 2)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+        process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    blocking_one.close()
+    assert len(producer.events) == 1
+
+
 @pytest.mark.parametrize(
     ("real", "capturing"), [(Producer, CapturingProducer), (blocking.Producer, BlockingCapturingProducer)]
 )
 def test_surface_is_the_same(real: type, capturing: type) -> None:
     """Every public method of the real producer is there, with the same arguments."""
+    assert issubclass(capturing, real)
     public = [name for name in dir(real) if not name.startswith("_")]
     assert [name for name in public if not hasattr(capturing, name)] == []
     for name in public:

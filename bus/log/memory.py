@@ -1,0 +1,107 @@
+"""A log in this process' memory, for tests of whoever publishes: the answers of Redis without a Redis.
+
+Chains, retention by number and repetitions are those of ``publish.lua``. The clock is none: each event comes a
+millisecond after the one before, so positions are the same in every run, and no log ever expires.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from bus.channel import Channel
+from bus.envelope import splice
+from bus.errors import BusError, PublishUncertain
+from bus.log.appending import UNSURE, Appended, Entry, Replicas
+from bus.position import BEGINNING
+
+__all__ = ["MemoryLog"]
+
+_BEGAN_MS: Final = 1_000_000_000_000
+
+
+class _Stored(NamedTuple):
+    id: str
+    position: str
+    previous: str
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The log of one channel."""
+
+    entries: deque[_Stored] = field(default_factory=deque)
+    last: str = BEGINNING
+
+    def find(self, event_id: str) -> str | None:
+        """Return the position of an event that is here."""
+        return next((it.position for it in self.entries if it.id == event_id), None)
+
+    def is_trimmed_past(self, since_ms: int) -> bool:
+        """Tell whether an entry of the time since then is gone."""
+        previous = self.entries[0].previous if self.entries else self.last
+        return previous != BEGINNING and _ms(previous) >= since_ms
+
+
+class MemoryLog:
+    """Logs and lines of all channels; nobody subscribes, so nobody receives.
+
+    Attributes:
+        lines: channel name to the lines that its subscribers would have read, oldest first.
+        sent_ms: the time before the last ``append``.
+
+    """
+
+    def __init__(self) -> None:
+        self.lines: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.sent_ms: int | None = None
+        self._kept: defaultdict[str, _Kept] = defaultdict(_Kept)
+        self._now_ms = _BEGAN_MS - 1
+        self._newest_id = ""
+
+    async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
+        """Store and publish every entry, in order; return a result or an error for each. Never waits."""
+        self.sent_ms = self._now_ms + 1
+        confirmed = None if replicas is None else 0
+        return [self._append(entry, confirmed) for entry in entries]
+
+    def _append(self, entry: Entry, confirmed: int | None) -> Appended | BusError:
+        channel = entry.channel
+        self._tick(entry.id)
+        if channel.retention.kind == "live":
+            self.lines[channel.name].append(splice(entry.line, None, None))
+            return Appended(None, 0, confirmed)
+        kept = self._kept[channel.redis]
+        if entry.since_ms is not None:
+            if (position := kept.find(entry.id)) is not None:
+                return Appended(position, 0, confirmed)
+            if (word := _unsure(kept, entry, entry.since_ms)) is not None:
+                return PublishUncertain(UNSURE[word].format(channel.name))
+        return Appended(self._store(kept, channel, entry), 0, confirmed)
+
+    def _tick(self, event_id: str) -> None:
+        if event_id != self._newest_id:
+            self._newest_id, self._now_ms = event_id, self._now_ms + 1
+
+    def _store(self, kept: _Kept, channel: Channel, entry: Entry) -> str:
+        previous, position = kept.last, f"{self._now_ms}-1"
+        kept.entries.append(_Stored(entry.id, position, previous))
+        kept.last = position
+        while len(kept.entries) > channel.retention.max_events:
+            kept.entries.popleft()
+        self.lines[channel.name].append(splice(entry.line, position, previous))
+        return position
+
+
+def _unsure(kept: _Kept, entry: Entry, since_ms: int) -> bytes | None:
+    """Return the script's word for a repetition that must not be stored, or None."""
+    is_latest = entry.channel.retention.max_events == 1
+    if is_latest and kept.entries and kept.entries[0].id == entry.after:
+        return None
+    if kept.is_trimmed_past(since_ms):
+        return b"uncertain"
+    return b"newer" if is_latest and kept.entries and _ms(kept.entries[0].position) >= since_ms else None
+
+
+def _ms(position: str) -> int:
+    return int(position.partition("-")[0])
