@@ -1,0 +1,136 @@
+"""Publishing for callers who wait: the promise of ``producers.Producer.publish``, for a server such as an edge.
+
+Publishes that are under way at the same time share round trips, and keep their order. Nothing is sent without a caller,
+so there is neither an outbox nor a policy for a full one: a caller beyond the bound is refused.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from bus.envelope import Message
+from bus.errors import BusError, OutboxFull
+from bus.event import Attempt
+from bus.log.log import Log
+from bus.log.publication import Publication, Published
+from bus.log.publisher import Counts, Publisher, outcomes_of, until_whole
+
+__all__ = ["OUTGOING_BYTES", "Outgoing"]
+
+OUTGOING_BYTES: Final = 16 * 1024 * 1024
+_ENDED: Final = "the publisher ended before Redis answered; whether the event is there is not known"
+
+
+class Outgoing:
+    """Publishes over one connection, which ``run`` opens; the owner runs that in a task, and ends the task.
+
+    Args:
+        url: of Redis.
+        name: for ``CLIENT LIST``.
+        logger: is told when Redis goes and comes back.
+        max_bytes: of all lines whose callers wait.
+
+    """
+
+    def __init__(self, url: str, *, name: str, logger: logging.Logger, max_bytes: int = OUTGOING_BYTES) -> None:
+        self._url, self._name, self._max_bytes = url, name, max_bytes
+        self._queue = _Callers()
+        self._publisher = Publisher(self._queue, name=name, replicas=0, logger=logger)
+        self._bytes = 0
+        self._is_ended = False
+
+    @property
+    def counts(self) -> Counts:
+        """Outcomes so far."""
+        return self._publisher.counts
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last attempt to reach Redis failed."""
+        return self._publisher.is_away
+
+    async def run(self) -> None:
+        """Send until cancelled; every caller has an answer then."""
+        try:
+            async with Log(self._url, name=self._name) as log:
+                while await self._queue.filled():
+                    await until_whole(lambda: self._publisher.attempt(log))
+        finally:
+            self._is_ended = True
+            self._publisher.give_up(self._queue.clear(), _ENDED)
+
+    async def publish(self, message: Message, attempt: Attempt, *, deadline_s: float) -> Published:
+        """Publish ``message`` on all of its channels, and return when Redis has it on all of them.
+
+        Attempts are repeated until the deadline, and store once; 0 makes one attempt. Whoever passes ``attempt`` again,
+        with the message made for it, completes what a publish before left open.
+
+        Raises:
+            BusError: as ``producers.Producer.publish`` does; ``OutboxFull``: too much is under way.
+
+        """
+        publication = Publication(message, attempt)
+        if self._bytes + publication.size_bytes > self._max_bytes:
+            raise OutboxFull(f"{self._bytes} bytes wait for Redis already; this event has {publication.size_bytes}")
+        self._bytes += publication.size_bytes
+        try:
+            [outcome] = await outcomes_of([publication], deadline_s, put=self._put, expire=self._publisher.expire)
+        finally:
+            self._bytes -= publication.size_bytes
+        if isinstance(outcome, BusError):
+            raise outcome
+        return outcome
+
+    def _put(self, publications: Sequence[Publication]) -> None:
+        if self._is_ended:
+            raise BusError("the publisher has ended")
+        self._queue.put(publications)
+
+
+class _Callers:
+    """Publications in the order of their calls."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Publication] = deque()
+        self._wake = asyncio.Event()
+
+    async def filled(self) -> bool:
+        """Return True as soon as something waits."""
+        while not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        return True
+
+    def put(self, publications: Sequence[Publication]) -> None:
+        """Put behind all others."""
+        self._waiting.extend(publications)
+        self._wake.set()
+
+    def take(self, limit: int, limit_bytes: int) -> Sequence[Publication]:
+        """Take the oldest for one pipeline; those that were given up fall out."""
+        batch: list[Publication] = []
+        size_bytes = 0
+        while self._waiting and len(batch) < limit and size_bytes < limit_bytes:
+            publication = self._waiting.popleft()
+            if not publication.is_given_up:
+                batch.append(publication)
+                size_bytes += publication.size_bytes
+        return batch
+
+    def give_back(self, batch: Sequence[Publication]) -> None:
+        """Put back in front those that have no outcome yet."""
+        self._waiting.extendleft(it for it in reversed(batch) if not it.is_given_up)
+
+    def calls(self) -> Sequence[Publication]:
+        """Return all that wait."""
+        return list(self._waiting)
+
+    def discharge(self, item: Publication, error: BusError | None = None) -> None:
+        """Do nothing: each has a caller."""
+
+    def clear(self) -> Sequence[Publication]:
+        """Return all that wait, and forget them."""
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
