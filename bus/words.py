@@ -4,6 +4,7 @@ One table, read by edges, by clients, by tests and by the pages for users. Pure 
 said.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Self
 
@@ -67,6 +68,10 @@ class NoticeName(StrEnum):
     def data(self, *values: Any) -> dict[str, Any]:
         """Return ``data`` of a notice: ``values`` in the order of the keys."""
         return dict(zip(self.keys, values, strict=True))
+
+    def values(self, data: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the values in ``data`` of a notice, in the order of the keys; None for a key that is missing."""
+        return tuple(data.get(key) for key in self.keys)
 
 
 class Code(StrEnum):

@@ -39,7 +39,7 @@ from clients.subscription import Subscription
 from clients.token import Token, TokenFault, TokenSource
 from clients.typed import Catalogue
 from clients.values import Received
-from clients.wire import Answer, Message, Notice, Refusal, milliseconds
+from clients.wire import Answer, Message, Notice, Refusal, whole
 
 __all__ = ["Client", "ClientStatistics", "connect"]
 
@@ -378,11 +378,12 @@ class Client:
     def _notice(self, link: Link, renewal: Renewal, notice: Notice) -> None:
         match notice.event:
             case NoticeName.BUS_DEGRADED:
-                self._rooms.interrupt("bus", str(notice.data.get("reason") or "the edge cannot reach Redis"))
+                (reason,) = NoticeName.BUS_DEGRADED.values(notice.data)
+                self._rooms.interrupt("bus", str(reason or "the edge cannot reach Redis"))
             case NoticeName.BUS_RESTORED:
                 self._rooms.restore()
             case NoticeName.EDGE_DRAINING:
-                wait_s = advised_s(milliseconds(notice.data, "reconnect_after_ms") or 0)
-                link.come_back_at = self._timing.clock() + wait_s
+                (wait_ms,) = NoticeName.EDGE_DRAINING.values(notice.data)
+                link.come_back_at = self._timing.clock() + advised_s(whole(wait_ms) or 0)
             case NoticeName.AUTH_EXPIRING:
                 renewal.begin(notice)

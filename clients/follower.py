@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 from bus.log.replay import SinceTime, parse_since
 from bus.position import Step, is_position, step, went_back
-from bus.words import Verb
+from bus.words import NoticeName, Verb
 from clients.values import Cause, Gap, Interrupted, Received, Recovered, Value
 from clients.wire import milliseconds
 
@@ -289,11 +289,12 @@ class Follower:
     def told_gap(self, data: Mapping[str, Any]) -> None:
         """Take a ``room.gap``. Its ``to`` may be the position of the next event, so nothing is resumed from there."""
         if self.phase is Phase.JOINED:
-            after, until = (value if isinstance(value, str) else None for value in (data.get("from"), data.get("to")))
+            *places, reason = NoticeName.ROOM_GAP.values(data)
+            after, until = (value if isinstance(value, str) else None for value in places)
             self._trusts_next = True
-            if data.get("reason") == "diverged" and after == self._at and went_back(after, until):
+            if reason == "diverged" and after == self._at and went_back(after, until):
                 self._back_at, self._hole = until, None  # the reply may have told of it, too
-            self._go_on(Gap(self.channel, after, until, str(data.get("reason") or "unknown")))
+            self._go_on(Gap(self.channel, after, until, str(reason or "unknown")))
 
     def refused(self) -> None:
         """Take a refusal that will pass; ``retry`` ends the pause."""

@@ -21,7 +21,7 @@ from clients.dialing import dial
 from clients.errors import AuthenticationFailed, ClientError, Disconnected, Dismissed, Unsendable
 from clients.pace import Pace, Terms
 from clients.settings import ClientSettings
-from clients.wire import Answer, Message, Notice, Refusal, decode, encode, milliseconds
+from clients.wire import Answer, Message, Notice, Refusal, decode, encode, whole
 
 __all__ = ["Hear", "Link"]
 
@@ -129,7 +129,8 @@ class Link:
             case Refusal():
                 self._note_refusal(message)
             case Notice(event=NoticeName.SESSION_CREATED, data=data):
-                self._welcomed(milliseconds(data, "rate_limit"))
+                *_, rate = NoticeName.SESSION_CREATED.values(data)
+                self._welcomed(whole(rate))
         return message
 
     def _note_refusal(self, refusal: Refusal) -> None:

@@ -3,13 +3,13 @@
 import logging
 from typing import Final
 
-from bus.words import Verb
+from bus.words import NoticeName, Verb
 from clients.comeback import advised_s
 from clients.errors import AuthenticationFailed, ClientError, Unreachable, Unsendable
 from clients.link import Link
 from clients.settings import Timing
 from clients.token import TokenSource
-from clients.wire import Notice, Refusal, milliseconds
+from clients.wire import Notice, Refusal, whole
 
 __all__ = ["Renewal"]
 
@@ -36,7 +36,8 @@ class Renewal:
         if not self._token.can_renew or self._is_under_way:
             return
         self._is_under_way = True
-        left_ms = milliseconds(notice.data, "expires_in_ms")
+        _, given_ms = NoticeName.AUTH_EXPIRING.values(notice.data)
+        left_ms = whole(given_ms)
         until = self._timing.clock() + advised_s(_WITHIN_MS if left_ms is None else left_ms)
         self._link.spawn(self._renew(until), "client token")
 

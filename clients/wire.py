@@ -20,6 +20,7 @@ __all__ = [
     "decode",
     "encode",
     "milliseconds",
+    "whole",
 ]
 
 ROOM_NOTICES: Final = frozenset(name for name in NoticeName if name.is_of_a_room)
@@ -140,7 +141,11 @@ def _event(value: dict[str, Any]) -> Notice | Received | None:
 
 def milliseconds(data: Mapping[str, Any], key: str) -> int | None:
     """Return a time span out of an edge's data, None when there is none that makes sense."""
-    value = data.get(key)
+    return whole(data.get(key))
+
+
+def whole(value: Any) -> int | None:
+    """Return a number that counts something, such as milliseconds; None for any other value."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -76,6 +76,16 @@ def test_notice_is_found_by_its_name() -> None:
     assert f"{NoticeName.ROOM_GAP}" == "room.gap"
 
 
+def test_values_of_a_notice_are_in_the_order_of_its_keys() -> None:
+    """What an edge gives is what a client reads; a missing key is read as None, a missing value is not written."""
+    data = NoticeName.ROOM_GAP.data("1-1", None, "slow")
+    assert data == {"from": "1-1", "to": None, "reason": "slow"}
+    assert NoticeName.ROOM_GAP.values(dict(reversed(data.items())) | {"more": 1}) == ("1-1", None, "slow")
+    assert NoticeName.AUTH_EXPIRING.values({}) == (None, None)
+    with pytest.raises(ValueError, match="shorter"):
+        NoticeName.ROOM_GAP.data("1-1", None)
+
+
 def test_notices_of_rooms_are_told_from_the_others() -> None:
     """A notice of a room carries that room."""
     assert {name for name in NoticeName if name.is_of_a_room} == {"room.gap", "room.left"}
