@@ -10,9 +10,10 @@ import logging
 import os
 import platform
 import secrets
+import socket
 import ssl
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -45,7 +46,7 @@ from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
 from edges.transport.tls import check_exposure, identity
-from edges.transport.tls_listener import Listener
+from edges.transport.tls_listener import Listener, bind
 
 __all__ = ["Edge"]
 
@@ -78,53 +79,10 @@ class Edge:
         check_part("service", service, Service, "a Service")
         self.service = service
         self.settings = settings if settings is not None else EdgeSettings()
-        self._port = service.port if self.settings.port is None else self.settings.port
+        self._wanted_port = service.port if self.settings.port is None else self.settings.port
         self._tls = tls
         self._nonce = secrets.token_hex(4)
-        self._registry = _registry(self.settings)
-        name = f"edgebus-edge-{service.name}-{self._port}"
-        self._mishaps = Mishaps()
-        self._log = Log(self.settings.redis_url, name=name, appends=False)
-        # Its own: a long read is no deaf link.
-        self._probe_log = Log(self.settings.redis_url, name=f"{name}-probe", appends=False)
-        self._answers = Answers(
-            self._log,
-            model_of=service.event,
-            limit=self.settings.max_requests,
-            limit_bytes=self.settings.max_answer_bytes,
-        )
-        self._subscriber = Subscriber(
-            self.settings.redis_url,
-            name=name,
-            deliver=self._deliver,
-            on_up=self._link_came,
-            on_down=self._link_went,
-            probe=Probe(self._probe_log, interval_s=self.settings.probe_interval_s),
-        )
-        self._hub = Hub(
-            self._log,
-            self._subscriber,
-            self._spawn,
-            limits=_room_limits(self.settings),
-        )
-        revocations = Revocations(self.settings.redis_url, name=f"{name}-revocations")
-        self._revoked, self._has_tokens = Revoked(revocations, self._spawn, self._check_revoked), False
-        self._server: Listener | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._commands: set[asyncio.Task[None]] = set()
-        beside = (self._log, self._probe_log, self._revoked)
-        self._link = RedisLink(self._subscriber, self._hub, beside, self._spawn, self._notify_all, self._mishaps)
-        self._health = Health(
-            service,
-            self._registry,
-            self._hub,
-            self._link,
-            knows_revoked=lambda: not self._has_tokens or self._revoked.is_read,
-            max_connections=self.settings.max_connections,
-        )
-        self._farewell = GOING_AWAY
-        self._expires: datetime | None = None
-        self._started = 0.0
+        self._built: _Parts | None = None
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -143,14 +101,12 @@ class Edge:
     @property
     def port(self) -> int:
         """The port it listens on; the true one when the settings said 0."""
-        if self._server is None or not self._server.sockets:
-            return self._port
-        return int(self._server.sockets[0].getsockname()[1])
+        return _port(self._built.listener.sockets) if self._built and self.is_running else self._wanted_port
 
     @property
     def is_running(self) -> bool:
         """Whether it accepts connections."""
-        return self._server is not None and self._server.is_serving()
+        return self._built is not None and self._built.listener.is_serving()
 
     @property
     def id(self) -> str:
@@ -158,7 +114,10 @@ class Edge:
 
         Without the last part two containers with one host name and PID 1 could share it.
         """
-        return f"{self.service.name}-{platform.node()}-{self.port}-{os.getpid()}-{self._nonce}"
+        return self._id(self.port)
+
+    def _id(self, port: int) -> str:
+        return f"{self.service.name}-{platform.node()}-{port}-{os.getpid()}-{self._nonce}"
 
     async def start(self) -> None:
         """Listen, and begin to connect to Redis.
@@ -169,62 +128,27 @@ class Edge:
                 without TLS where others reach it, or the files for TLS are of no use.
 
         """
-        self._prepare_tls()
-        gate = Gate(self.settings, is_revoked=self._revoked.concerns, revoked_ms=self._revoked.revoked_ms)
-        around = Surroundings(
-            self.service,
-            self.settings,
-            self._hub,
-            self._answers,
-            self._registry,
-            self._spawn,
-            self._health.body,
-            self._health.not_ready,
-            gate,
-            Access(self.service),
-            self._link.outage,
-            lambda: self._mishaps.reason,
-        )
-        self._server = await self._listen(around)
-        self._started = time.time()
-        self._subscriber.name_probe(f"bus:probe:{self.id}")
-        if not gate.is_open:
-            self._has_tokens = True
-            self._subscriber.listen(REVOKED, self._revoked.take)
-        await self._subscriber.__aenter__()
-        self._tasks = [
-            asyncio.create_task(work, name=f"edge {name}") for name, work in self._upkeep(gate.published).items()
-        ]
+        tls, expires = self._identity()
+        check_exposure(self.host, self.settings, is_tls=tls is not None)
+        sockets = await bind(self.host, self._wanted_port)
+        try:
+            self._built = self._build(sockets, tls)
+        except BaseException:
+            for bound in sockets:
+                bound.close()
+            raise
+        await self._built.begin(expires)
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
 
-    def _upkeep(self, published: PublishedKeys | None) -> dict[str, Coroutine[Any, Any, None]]:
-        works = {
-            "deadlines": watch_deadlines(self._registry, self._mishaps),
-            "rooms": close_rooms(self._hub, self._mishaps),
-            "presence": announce(self._log, self.id, self._facts, self._mishaps),
-            "logs": keep_logs(self._log, self._hub, self.service.families, self._mishaps),
-            "certificate": watch_certificate(self._expires),
-        }
-        return works if published is None else {**works, "keys": keep_keys(published, self._mishaps)}
-
-    def _prepare_tls(self) -> None:
+    def _identity(self) -> tuple[ssl.SSLContext | None, datetime | None]:
         if self._tls is None and (files := identity(self.settings)) is not None:
-            self._tls, self._expires = files.context, files.expires
-        check_exposure(self.host, self.settings, is_tls=self._tls is not None)
+            return files.context, files.expires
+        return self._tls, None
 
-    async def _listen(self, around: Surroundings) -> Listener:
-        def connection() -> Connection:
-            return self.connection(around)
-
-        listener = Listener(
-            connection,
-            self._tls,
-            self._spawn,
-            self._mishaps,
-            open_timeout_s=self.settings.open_timeout_s,
-            close_timeout_s=self.settings.close_timeout_s,
-        )
-        return await listener.listen(self.settings.host, self._port)
+    def _build(self, sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None) -> "_Parts":
+        name = f"edgebus-edge-{self.service.name}-{self._wanted_port}"
+        edge_id = self._id(_port(sockets))
+        return _Parts(self.service, self.settings, sockets, tls, name=name, edge_id=edge_id, connection=self.connection)
 
     async def drain(self) -> None:
         """Go away so that nobody notices: what a rolling restart does before ``stop``.
@@ -233,29 +157,13 @@ class Edge:
         every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
         the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
         """
-        self._health.leave()
-        self._farewell = RESTARTING
-        _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self._registry)})
-        self._spawn(announce_once(self._log, self.id, self._facts(), self._mishaps), "edge presence")
-        await asyncio.sleep(self.settings.drain_notice_s)
-        await send_away(self._registry, self.settings.drain_window_s)
+        await self._parts.drain()
 
     async def stop(self) -> None:
         """Close in order; calling it twice is harmless."""
-        if self._server is None:
-            return
-        edge_id = self.id  # while the port is known
-        server, self._server = self._server, None
-        self._health.leave()
-        server.close()
-        await self._close_connections()
-        await self._subscriber.close()  # first: what comes by it may begin new tasks
-        await end([*self._tasks, *self._commands, *self._answers.reads, *self._hub.reads])
-        await withdraw(self._log, edge_id)
-        await self._log.close()
-        await self._probe_log.close()
-        await self._revoked.close()
-        _logger.info("edge stopped", extra={"service": self.service.name})
+        if self._built is not None and self._built.listener.is_serving():
+            await self._built.close()
+            _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
         """Wait until a part of the edge fails.
@@ -264,7 +172,150 @@ class Edge:
             Exception: what the part failed with.
 
         """
-        link = asyncio.create_task(self._subscriber.closed(), name="edge link")
+        await self._parts.failed()
+
+    def health(self) -> dict[str, object]:
+        """Return the body of ``/healthz``."""
+        return self._parts.health.body()
+
+    def not_ready(self) -> str | None:
+        """Return why the edge is not ready, None when it is."""
+        return "the edge has not started" if self._built is None else self._built.health.not_ready()
+
+    def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
+        """Return the counters of connections and of rooms."""
+        return self._parts.statistics()
+
+    @property
+    def _parts(self) -> "_Parts":
+        if self._built is None:
+            raise RuntimeError("the edge has not started")
+        return self._built
+
+
+class _Parts:
+    """Every part of an edge, built once, when the sockets are bound: no part waits to be told of another one.
+
+    Args:
+        service: the catalogue to serve.
+        settings: those of the edge.
+        sockets: what is listened on.
+        tls: what is shown to clients; None: ``ws``.
+        name: of connections to Redis.
+        edge_id: names the edge in Redis.
+        connection: takes a socket.
+
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: EdgeSettings,
+        sockets: tuple[socket.socket, ...],
+        tls: ssl.SSLContext | None,
+        *,
+        name: str,
+        edge_id: str,
+        connection: type[Connection],
+    ) -> None:
+        self.service, self.settings, self._name, self._id = service, settings, name, edge_id
+        self._tasks: list[asyncio.Task[None]] = []
+        self._commands: set[asyncio.Task[None]] = set()
+        self._farewell, self._started, self._port = GOING_AWAY, time.time(), _port(sockets)
+        url = settings.redis_url
+        self.mishaps, self.registry = Mishaps(), _registry(settings)
+        self._log = Log(url, name=name, appends=False)
+        self._probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
+        self._answers = _answers(self._log, service, settings)
+        self._revoked = Revoked(Revocations(url, name=f"{name}-revocations"), self.spawn, self._check_revoked)
+        self._gate = Gate(settings, is_revoked=self._revoked.concerns, revoked_ms=self._revoked.revoked_ms)
+        probe = Probe(self._probe_log, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
+        self.subscriber = Subscriber(
+            url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
+        )
+        self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
+        beside = (self._log, self._probe_log, self._revoked)
+        self._link = RedisLink(self.subscriber, self.hub, beside, self.spawn, self._notify_all, self.mishaps)
+        self.health = Health(
+            service,
+            self.registry,
+            self.hub,
+            self._link,
+            knows_revoked=lambda: self._gate.is_open or self._revoked.is_read,
+            max_connections=settings.max_connections,
+        )
+        around = self._surroundings()
+        self.listener = Listener(
+            lambda: connection(around),
+            sockets,
+            tls,
+            self.spawn,
+            self.mishaps,
+            open_timeout_s=settings.open_timeout_s,
+            close_timeout_s=settings.close_timeout_s,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self.service,
+            self.settings,
+            self.hub,
+            self._answers,
+            self.registry,
+            self.spawn,
+            self.health.body,
+            self.health.not_ready,
+            self._gate,
+            Access(self.service),
+            self._link.outage,
+            lambda: self.mishaps.reason,
+        )
+
+    async def begin(self, expires: datetime | None) -> None:
+        """Accept, and begin to connect to Redis; ``expires`` is when the certificate ends, if that is known."""
+        self.listener.accept()
+        if not self._gate.is_open:
+            self.subscriber.listen(REVOKED, self._revoked.take)
+        await self.subscriber.__aenter__()
+        works = self._upkeep(self._gate.published, expires)
+        self._tasks = [asyncio.create_task(work, name=f"edge {name}") for name, work in works.items()]
+
+    def _upkeep(
+        self, published: PublishedKeys | None, expires: datetime | None
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        works = {
+            "deadlines": watch_deadlines(self.registry, self.mishaps),
+            "rooms": close_rooms(self.hub, self.mishaps),
+            "presence": announce(self._log, self._id, self._facts, self.mishaps),
+            "logs": keep_logs(self._log, self.hub, self.service.families, self.mishaps),
+            "certificate": watch_certificate(expires),
+        }
+        return works if published is None else {**works, "keys": keep_keys(published, self.mishaps)}
+
+    async def drain(self) -> None:
+        """Be not ready, and send every client away in time."""
+        self.health.leave()
+        self._farewell = RESTARTING
+        _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self.registry)})
+        self.spawn(announce_once(self._log, self._id, self._facts(), self.mishaps), "edge presence")
+        await asyncio.sleep(self.settings.drain_notice_s)
+        await send_away(self.registry, self.settings.drain_window_s)
+
+    async def close(self) -> None:
+        """Close every part, in order."""
+        self.health.leave()
+        self.listener.close()
+        await self._close_connections()
+        await self.subscriber.close()  # first: what comes by it may begin new tasks
+        await end([*self._tasks, *self._commands, *self._answers.reads, *self.hub.reads])
+        await withdraw(self._log, self._id)
+        await self._log.close()
+        await self._probe_log.close()
+        await self._revoked.close()
+
+    async def failed(self) -> None:
+        """Wait until a part fails, and raise what that part failed with."""
+        link = asyncio.create_task(self.subscriber.closed(), name="edge link")
         try:
             done, _ = await asyncio.wait([link, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -272,65 +323,54 @@ class Edge:
         for task in done:
             task.result()
 
-    # What others see of it.
-
-    def health(self) -> dict[str, object]:
-        """Return the body of ``/healthz``."""
-        return self._health.body()
-
-    def not_ready(self) -> str | None:
-        """Return why the edge is not ready, None when it is."""
-        return self._health.not_ready()
-
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
         unreadable = self._log.unreadable + self._answers.left_out
-        return self._registry.statistics(), replace(self._hub.statistics(), unreadable=unreadable)
+        return self.registry.statistics(), replace(self.hub.statistics(), unreadable=unreadable)
 
     def _facts(self) -> dict[str, str | int]:
         return {
             "service": self.service.name,
-            "port": self.port,
-            "connections": len(self._registry),
-            "rooms": self._hub.occupied,
+            "port": self._port,
+            "connections": len(self.registry),
+            "rooms": self.hub.occupied,
             "started": int(self._started * 1000),
             "generation": self._link.generation,
-            "draining": int(self._health.is_leaving),
+            "draining": int(self.health.is_leaving),
         }
 
     # The link to Redis comes and goes.
 
     def _deliver(self, batch: Batch) -> None:
-        self._hub.deliver(batch)  # the hub subscribes by the link, and so is built after it
+        self.hub.deliver(batch)  # the hub subscribes by the link, and so is built after it
 
     def _link_came(self) -> None:
         self._log.forget()
         generation = self._link.generation
         if generation > 1:  # what was asked meanwhile may wait for where nothing comes back
-            self._spawn(self._log.drop(), "drop a connection to Redis")
+            self.spawn(self._log.drop(), "drop a connection to Redis")
         self._link.came()
-        if self._has_tokens:
+        if not self._gate.is_open:
             self._revoked.read()
         if generation == 1:
-            self._spawn(self._inspect(), "inspect Redis")
+            self.spawn(self._inspect(), "inspect Redis")
 
     def _link_went(self) -> None:
         self._link.went()
 
     async def _inspect(self) -> None:
-        name = f"edgebus-edge-{self.service.name}-{self._port}-look"
-        await inspect(self.settings.redis_url, name=name, line_limit_bytes=self.settings.max_line_bytes)
+        await inspect(self.settings.redis_url, name=f"{self._name}-look", line_limit_bytes=self.settings.max_line_bytes)
 
     def _check_revoked(self, members: Collection[str]) -> None:
         for member in members:
-            for connection in self._registry.named(member):
+            for connection in self.registry.named(member):
                 connection.check_revoked()
 
     def _notify_all(self, notice: Notice) -> None:
-        for connection in self._registry:
+        for connection in self.registry:
             connection.notify(notice)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run a client's command, or work on the side; the edge owns the task, and ends it when it stops."""
         task = asyncio.create_task(work, name=name)
         self._commands.add(task)
@@ -344,13 +384,21 @@ class Edge:
             _logger.error("a task of the edge failed", exc_info=error, extra={"task": task.get_name()})
 
     async def _close_connections(self) -> None:
-        for connection in self._registry:
+        for connection in self.registry:
             connection.close(self._farewell)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.close_timeout_s):
-                await self._registry.emptied()
-        for connection in self._registry:
+                await self.registry.emptied()
+        for connection in self.registry:
             connection.cut()
+
+
+def _port(sockets: Sequence[socket.socket]) -> int:
+    return int(sockets[0].getsockname()[1])
+
+
+def _answers(log: Log, service: Service, settings: EdgeSettings) -> Answers:
+    return Answers(log, model_of=service.event, limit=settings.max_requests, limit_bytes=settings.max_answer_bytes)
 
 
 def _room_limits(settings: EdgeSettings) -> RoomLimits:

@@ -40,13 +40,13 @@ class Probe:
 
     Args:
         prober: publishes the tokens.
+        channel: of this probe alone.
         interval_s: between two tokens. A link that brought nothing for two intervals is deaf.
 
     """
 
-    def __init__(self, prober: Prober, *, interval_s: float) -> None:
-        self._prober, self._interval_s = prober, interval_s
-        self.channel = ""
+    def __init__(self, prober: Prober, channel: str, *, interval_s: float) -> None:
+        self._prober, self.channel, self._interval_s = prober, channel, interval_s
         self._tokens: deque[bytes] = deque(maxlen=_ON_THE_WAY)
         self._heard_s: float | None = None
         self._moved_s: float | None = None

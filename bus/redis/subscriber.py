@@ -91,6 +91,8 @@ class Subscriber:
         self._own: dict[bytes, Callable[[bytes], None]] = {}
         self._trouble = start_line(url)
         self._told: set[str] = set()
+        if probe is not None:
+            self.listen(probe.channel, probe.take)
 
     async def __aenter__(self) -> Self:
         """Start to connect; returns without waiting for it."""
@@ -131,12 +133,6 @@ class Subscriber:
     def is_heard(self) -> bool:
         """Whether a probe came back by the link lately."""
         return self._probe is None or self._probe.is_heard
-
-    def name_probe(self, channel: str) -> None:
-        """Name the channel of the probe; once, before the link is opened."""
-        if self._probe is not None:
-            self._probe.channel = channel
-            self.listen(channel, self._probe.take)
 
     def listen(self, channel: str, take: Callable[[bytes], None]) -> None:
         """Hand what comes on a channel of the bus's own (``bus:…``) to ``take``, and not to ``deliver``.

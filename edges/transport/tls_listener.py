@@ -10,14 +10,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, Protocol, Self, cast
+from typing import Final, Protocol, cast
 
 from bus.shortage import shortage
 from bus.tasks import Spawn
 from edges.limits.mishaps import Mishaps
 from edges.net.addresses import opened
 
-__all__ = ["Agreement", "Guest", "Listener"]
+__all__ = ["Agreement", "Guest", "Listener", "bind"]
 
 _AT_ONCE: Final = 64
 """So many are accepted before other work is heard, such as that of dropping those who are too many."""
@@ -28,6 +28,21 @@ _BACKLOG: Final = 1024
 _WORK: Final = "accept"
 
 _logger = logging.getLogger("edgebus.edges")
+
+
+async def bind(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Return sockets for ``host`` and ``port``, bound as the event loop binds.
+
+    Raises:
+        OSError: the port cannot be had.
+
+    """
+    if (everywhere := opened(host, port)) is not None:
+        return (everywhere,)
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
+    sockets = tuple(socket.socket(fileno=os.dup(it.fileno())) for it in server.sockets)
+    server.close()
+    return sockets
 
 
 class Guest(Protocol):
@@ -81,6 +96,7 @@ class Listener:
 
     Args:
         guest: makes who takes a socket.
+        sockets: bound ones; the listener closes them.
         tls: what is shown to clients; None: ``ws``.
         spawn: owns the tasks in which sockets are handed over.
         mishaps: is told when nobody can be accepted.
@@ -92,6 +108,7 @@ class Listener:
     def __init__(
         self,
         guest: Callable[[], Guest],
+        sockets: tuple[socket.socket, ...],
         tls: ssl.SSLContext | None,
         spawn: Spawn,
         mishaps: Mishaps,
@@ -103,33 +120,19 @@ class Listener:
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
         self._loop = asyncio.get_running_loop()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
-        self.sockets: tuple[socket.socket, ...] = ()
+        self.sockets, self._accepts = sockets, False
 
-    async def listen(self, host: str, port: int) -> Self:
-        """Bind as the loop does, and accept.
-
-        Raises:
-            OSError: the port cannot be had.
-
-        """
-        self.sockets = await self._bound(host, port)
+    def accept(self) -> None:
+        """Begin to accept."""
+        self._accepts = True
         for listening in self.sockets:
             listening.setblocking(False)
             listening.listen(_BACKLOG)
             self._loop.add_reader(listening.fileno(), self._accept, listening)
-        return self
-
-    async def _bound(self, host: str, port: int) -> tuple[socket.socket, ...]:
-        if (everywhere := opened(host, port)) is not None:
-            return (everywhere,)
-        server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
-        sockets = tuple(socket.socket(fileno=os.dup(it.fileno())) for it in server.sockets)
-        server.close()
-        return sockets
 
     def is_serving(self) -> bool:
         """Whether it accepts."""
-        return bool(self.sockets)
+        return self._accepts and bool(self.sockets)
 
     def close(self) -> None:
         """Stop accepting; who was accepted stays. Twice is harmless."""

@@ -38,9 +38,7 @@ def path() -> Path:
 
 
 def probe_on(path: Path) -> Probe:
-    probe = Probe(cast(Log, path), interval_s=INTERVAL_S)
-    probe.channel = "bus:probe:me"
-    return probe
+    return Probe(cast(Log, path), "bus:probe:me", interval_s=INTERVAL_S)
 
 
 async def given_up(probe: Probe) -> float:

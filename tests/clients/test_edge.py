@@ -208,7 +208,7 @@ async def test_latest_value_that_is_gone_is_replaced(
             client._link._websocket.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001 (as a network would)
             sleeper = await waiting.sleeper()
         await lose(redis, skills, dump)
-        await eventually(lambda: edge._subscriber.statistics().generation == 2)  # noqa: SLF001 (nothing else tells)
+        await eventually(lambda: edge._parts.subscriber.statistics().generation == 2)  # noqa: SLF001 (nothing else tells)
         await eventually(lambda: edge.not_ready() is None)
         if is_away:
             sleeper.set()

@@ -80,7 +80,7 @@ async def test_failed_task_of_an_edge_is_logged(edge: Edge, caplog: pytest.LogCa
         raise LookupError("a bug")
 
     with caplog.at_level(logging.ERROR, "edgebus.edges"):
-        task = edge._spawn(fail(), "a task of ours")  # noqa: SLF001 (no bug is known to do it)
+        task = edge._parts.spawn(fail(), "a task of ours")  # noqa: SLF001 (no bug is known to do it)
         await eventually(lambda: caplog.records)
     (record,) = caplog.records
     assert vars(record)["task"] == "a task of ours"

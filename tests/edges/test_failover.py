@@ -44,7 +44,7 @@ async def member(edge: Edge, open_client: OpenClient) -> Client:
 
 
 def is_back(edge: Edge) -> bool:
-    return edge.not_ready() is None and edge._subscriber.statistics().generation == 2  # noqa: SLF001 (nothing else tells)
+    return edge.not_ready() is None and edge._parts.subscriber.statistics().generation == 2  # noqa: SLF001 (nothing else tells)
 
 
 async def lose(redis: Redis, dump: bytes, channel: Channel = CHANNEL) -> None:

@@ -134,7 +134,7 @@ async def test_rooms_of_the_whole_edge(broker: EmbeddedBroker, start_edge: Start
     for one in (client, other):
         one.request("unsubscribe", channel="workflow:1")
         await one.message()
-    await eventually(lambda: not edge._hub.channels)  # noqa: SLF001 (when it has lingered long enough)
+    await eventually(lambda: not edge._parts.hub.channels)  # noqa: SLF001 (when it has lingered long enough)
     await client.subscribe("workflow:2")
 
 
@@ -188,7 +188,7 @@ async def test_clients_of_one_user(start_edge: StartEdge, open_client: OpenClien
     opened = [await open_client(edge) for _ in range(2)]
     for client in opened:
         await client.welcomed()
-    first, second = (cast(Connection, it)._session for it in edge._registry)  # noqa: SLF001
+    first, second = (cast(Connection, it)._session for it in edge._parts.registry)  # noqa: SLF001
     assert first is not None
     assert second is not None
     assert [first.count_user("ada"), first.count_user("ada"), second.count_user("ada", "r1")] == [True, True, False]
@@ -316,7 +316,7 @@ async def test_strangers_keep_no_user_out(start_edge: StartEdge, open_client: Op
     assert (refusal["correlation_id"], refusal["data"]) == ("r1", {"retry_after_ms": 1_000})
     assert await third.close_code() == 1013
     await second.close()
-    await eventually(lambda: not edge._registry.is_full)  # noqa: SLF001
+    await eventually(lambda: not edge._parts.registry.is_full)  # noqa: SLF001
     strangers[0].request("auth", token=token("eve"))
     assert (await strangers[0].message())["data"]["status"] == "authenticated"
     first.request("auth", token=token("ada", jti="2"))
@@ -356,7 +356,7 @@ async def halves(edge: Edge) -> AsyncIterator[None]:
     """Hold half handshakes for as long as the body runs, and begin when there are as many as there may be."""
     tasks = [asyncio.create_task(hold_half(edge)) for _ in range(HALVES)]
     try:
-        await eventually(lambda: limited(edge).get("max_handshakes") or len(edge._registry) == HALVES)  # noqa: SLF001
+        await eventually(lambda: limited(edge).get("max_handshakes") or len(edge._parts.registry) == HALVES)  # noqa: SLF001
         yield
     finally:
         for task in tasks:
@@ -384,7 +384,7 @@ async def test_half_handshakes_keep_nobody_out(start_edge: StartEdge, max_handsh
     edge = await start_edge(redis_url=NO_REDIS, max_connections=10, max_handshakes=max_handshakes)
     async with halves(edge):
         assert max([await connect_s(edge) for _ in range(10)]) < 2.0
-        assert len(edge._registry) <= 2 * max_handshakes + 10  # noqa: SLF001
+        assert len(edge._parts.registry) <= 2 * max_handshakes + 10  # noqa: SLF001
 
 
 async def test_half_handshakes_refusing_the_newest(start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +400,7 @@ async def test_half_handshakes_refusing_the_newest(start_edge: StartEdge, monkey
 
     monkeypatch.setattr(Registry, "enter", refuse)
     tasks = [asyncio.create_task(hold_half(edge)) for _ in range(HALVES // 2)]
-    await eventually(lambda: len(edge._registry) == HALVES // 2)  # noqa: SLF001
+    await eventually(lambda: len(edge._parts.registry) == HALVES // 2)  # noqa: SLF001
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await connect_s(edge)
     for task in tasks:

@@ -75,7 +75,7 @@ async def test_full_redis_is_read_on(
     assert events[-2:] == ["bus.degraded", "bus.restored"]
     await probes(redis, 10)
     assert (edge.not_ready(), edge.statistics()[1].gaps) == (None, 0)
-    assert edge._subscriber.statistics().generation == 2  # noqa: SLF001 (nothing else tells)
+    assert edge._parts.subscriber.statistics().generation == 2  # noqa: SLF001 (nothing else tells)
     assert await client.marked() == []
     assert await replayed(await open_client_welcomed(open_client, edge), last=3) == ["0", "1", "2"]
     assert await replayed(await open_client_welcomed(open_client, edge), since=position) == ["1", "2"]
@@ -105,7 +105,7 @@ async def test_edge_that_starts_on_a_full_redis_is_ready(
     assert FULL in str(await eventually(lambda: warning(edge.port)))
     await probes(redis, 5)
     assert edge.not_ready() is None
-    assert edge._subscriber.statistics().generation == 1  # noqa: SLF001
+    assert edge._parts.subscriber.statistics().generation == 1  # noqa: SLF001
 
 
 async def test_refusal_of_a_heartbeat_says_nothing_of_what_it_holds(broker: EmbeddedBroker, redis: Redis) -> None:

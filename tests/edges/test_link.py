@@ -247,7 +247,7 @@ async def test_typed_lines_keep_their_order_while_a_room_is_mended(
     """A gap is mended while hand-typed lines come: they stand where they came, between events."""
     edge = await start_edge(broker)
     client = await member(edge, open_client)
-    room = edge._hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if the link had missed one)
+    room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if the link had missed one)
     accept = room.accept
     room.accept = lambda arrived: False  # type: ignore[method-assign]
     await step(producer, 1)

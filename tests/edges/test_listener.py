@@ -54,11 +54,11 @@ def test_half_agreements_keep_nobody_out(files: Files, run: Run) -> None:
             halves = [await Client.connect(edge.port) for _ in range(HALVES)]
             await eventually(lambda: edge.statistics()[0].limited["max_handshakes"] >= HALVES - 40)
             await welcomed(edge, files.client())
-            assert len(edge._registry) <= 40  # noqa: SLF001
+            assert len(edge._parts.registry) <= 40  # noqa: SLF001
             await eventually(lambda: open_files() - before <= HALVES + 45)
             for half in halves:
                 await half.close()
-            await eventually(lambda: len(edge._registry) == 0)  # noqa: SLF001
+            await eventually(lambda: len(edge._parts.registry) == 0)  # noqa: SLF001
             assert open_files() <= before + 5
 
     run(check())
@@ -90,7 +90,7 @@ def test_half_agreement_ends_at_the_deadline(files: Files, run: Run) -> None:
         async with edge_with(files, open_timeout_s=0.2) as edge:
             silent = await Client.connect(edge.port)
             await eventually(lambda: edge.statistics()[0].limited["open_timeout_s"] == 1)
-            await eventually(lambda: len(edge._registry) == 0)  # noqa: SLF001
+            await eventually(lambda: len(edge._parts.registry) == 0)  # noqa: SLF001
             await silent.close()
 
     run(check())
@@ -104,7 +104,7 @@ def test_stop_ends_half_agreements(files: Files, run: Run) -> None:
         before = open_files()
         async with edge_with(files, close_timeout_s=1) as edge:
             silent = await Client.connect(edge.port)
-            await eventually(lambda: len(edge._registry) == 1)  # noqa: SLF001
+            await eventually(lambda: len(edge._parts.registry) == 1)  # noqa: SLF001
             async with asyncio.timeout(0.9):
                 await edge.stop()
         await silent.close()

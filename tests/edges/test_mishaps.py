@@ -120,7 +120,7 @@ async def test_every_work_of_an_edge_goes_on_without_means(
     edge = await start_edge(broker)
     waiting = asyncio.create_task(edge.wait())
     await eventually(lambda: failed == {"rooms", "presence"})
-    await eventually(lambda: edge._mishaps.reason == shortage(lack))  # noqa: SLF001
+    await eventually(lambda: edge._parts.mishaps.reason == shortage(lack))  # noqa: SLF001
     assert not waiting.done()
     waiting.cancel()
     await asyncio.wait([waiting])

@@ -40,7 +40,7 @@ async def member(edge: Edge, open_client: OpenClient) -> Client:
 
 async def lose(edge: Edge, redis: Redis, producer: Producer, first: int, count: int) -> None:
     """Lose the subscription, with so many events that nobody but the log brings any more."""
-    room = edge._hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if they had been lost with the link)
+    room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if they had been lost with the link)
     accept = room.accept
     room.accept = lambda arrived: False  # type: ignore[method-assign]
     seen = edge.statistics()[1].lines
@@ -73,7 +73,7 @@ async def test_few_that_were_missed_are_read_alone(
         await lose(edge, redis, producer, LOG, 5)
         proxy.narrow(BYTES_PER_S)
         assert proxy.narrowness is not None
-        await eventually(lambda: edge._subscriber.statistics().generation == 2, DEADLINE_S)  # noqa: SLF001
+        await eventually(lambda: edge._parts.subscriber.statistics().generation == 2, DEADLINE_S)  # noqa: SLF001
         await eventually(lambda: edge.not_ready() is None, DEADLINE_S)
         assert await told(client, 5) == [str(number) for number in range(LOG, LOG + 5)]
         assert proxy.narrowness.carried < 200_000
@@ -109,7 +109,7 @@ async def test_log_that_takes_long_is_read_once_though_the_path_breaks(
         await eventually(lambda: edge.not_ready() is None, DEADLINE_S)
         assert await told(client, 503) == [str(number) for number in range(1, 504)]
         assert carried.carried < 2_600_000  # the log has 1.6 MB, and three pages were cut
-        assert edge._subscriber.statistics().generation == 2  # noqa: SLF001
+        assert edge._parts.subscriber.statistics().generation == 2  # noqa: SLF001
         await client.close()
         await edge.stop()
 

@@ -155,13 +155,13 @@ async def test_token_that_opens_less_overtakes_a_subscription(
     edge: Edge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch, start: dict[str, str]
 ) -> None:
     """Whoever may no longer read a channel when its room is open is not let in, be it the end or a replay."""
-    go_on, opens = asyncio.Event(), edge._hub.open  # noqa: SLF001
+    go_on, opens = asyncio.Event(), edge._parts.hub.open  # noqa: SLF001
 
     async def open_later(channel: Channel) -> None:
         await go_on.wait()
         await opens(channel)
 
-    monkeypatch.setattr(edge._hub, "open", open_later)  # noqa: SLF001
+    monkeypatch.setattr(edge._parts.hub, "open", open_later)  # noqa: SLF001
     client = await open_client(edge)
     await client.welcomed()
     client.request("subscribe", "join", channel="workflow:x", **start)
@@ -214,7 +214,7 @@ async def test_waiting_commands_are_bounded_by_their_bytes(edge: Edge, client: C
     for number in range(count):
         client.send(text % (b"z" * 60_000, number))
     await eventually(lambda: edge.statistics()[0].limited["max_waiting_command_bytes"] == 1)
-    (connection,) = edge._registry  # noqa: SLF001
+    (connection,) = edge._parts.registry  # noqa: SLF001
     session = cast(Connection, connection)._session  # noqa: SLF001
     assert session is not None
     assert session._inbox._bytes < 128 * 1024 + ONE_READ_BYTES  # noqa: SLF001

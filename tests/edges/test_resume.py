@@ -251,7 +251,7 @@ async def test_client_that_knows_more_than_the_room(
     await resident.subscribe("workflow:x")
     positions = await publish(producer, 1, 3)
     assert await numbers(resident, 3) == [1, 2, 3]
-    room = edge._hub._rooms[b"workflow:x"]  # noqa: SLF001 (a room that is behind)
+    room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (a room that is behind)
     held = room.accept
     room.accept = lambda arrived: False  # type: ignore[method-assign]
     positions += await publish(producer, 4, 6)
@@ -360,7 +360,7 @@ async def test_room_closed_during_a_long_replay_is_opened_again(
 ) -> None:
     """A replay outlasts the room, which nobody else is in: what came meanwhile follows all the same."""
     edge = await start_edge(broker, SERVICE, send_buffer_bytes=16 * 1024)
-    edge._hub._linger_s = 0  # noqa: SLF001 (a second is long for a test)
+    edge._parts.hub._linger_s = 0  # noqa: SLF001 (a second is long for a test)
     await publish(producer, 1, 100, "y" * 20_000)
     slow = await welcomed(edge, open_client, receive_buffer=4096)
     slow.request("subscribe", channel="workflow:x", last=100)
@@ -423,7 +423,7 @@ async def test_stop_in_the_middle_of_a_read_leaves_nothing(
     """An edge that stops ends the reads of logs that are under way."""
     edge = await start_edge(broker, SERVICE, close_timeout_s=0.2)
     client = await welcomed(edge, open_client)
-    hub, never = edge._hub, asyncio.Event()  # noqa: SLF001 (a log that does not answer)
+    hub, never = edge._parts.hub, asyncio.Event()  # noqa: SLF001 (a log that does not answer)
 
     async def hang(*_: object, **__: object) -> None:
         await never.wait()

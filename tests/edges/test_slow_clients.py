@@ -195,7 +195,7 @@ async def test_conflate_in_many_rooms_is_bounded(
             await producer.publish(event)
             assert (await neighbour.message())["data"]["number"] == user
     now = asyncio.get_running_loop().time()
-    for connection in edge._registry:  # noqa: SLF001
+    for connection in edge._parts.registry:  # noqa: SLF001
         connection.check_deadlines(now)
     assert edge.statistics()[0].slow == is_slow
 
@@ -302,7 +302,7 @@ async def test_client_we_do_not_read_is_not_taken_for_silent(
     client, neighbour = await open_client(edge), await open_client(edge)
     await client.welcomed()
     neighbour.answers_pings = False
-    async with edge._hub.turns.turn(""):  # noqa: SLF001 (the one there is, so that a command has to wait)
+    async with edge._parts.hub.turns.turn(""):  # noqa: SLF001 (the one there is, so that a command has to wait)
         client.request("subscribe", "waits", channel="page:x", last=1)
         client.request("ping")
         await eventually(lambda: edge.statistics()[0].limited["max_waiting_commands"] == 1)
@@ -313,7 +313,7 @@ async def test_client_we_do_not_read_is_not_taken_for_silent(
 
 def waiting_bytes(edge: Edge) -> int:
     """Return the most that waits for any client."""
-    connections = (it for it in edge._registry if isinstance(it, Connection))  # noqa: SLF001
+    connections = (it for it in edge._parts.registry if isinstance(it, Connection))  # noqa: SLF001
     return max(it._transport.get_write_buffer_size() for it in connections)  # noqa: SLF001
 
 

@@ -40,7 +40,7 @@ class Slow:
 
     def __init__(self, edge: Edge, client: Client) -> None:
         self.edge, self.client = edge, client
-        connections = [it for it in edge._registry if isinstance(it, Connection)]  # noqa: SLF001
+        connections = [it for it in edge._parts.registry if isinstance(it, Connection)]  # noqa: SLF001
         self.connection = connections[0]
         self.transport = self.connection._transport  # noqa: SLF001
         self.plain = self.transport.get_extra_info("socket")
