@@ -39,6 +39,7 @@ from edges.lifecycle.redis_link import RedisLink
 from edges.limits.mishaps import Mishaps
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
+from edges.net.addresses import is_loopback
 from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
 from edges.rooms.hub import Hub, HubStatistics, RoomLimits
 from edges.session.context import Surroundings
@@ -46,7 +47,7 @@ from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
 from edges.transport.tls import check_exposure, identity
-from edges.transport.tls_listener import Listener, bind
+from edges.transport.tls_listener import Listener, bind, checked
 
 __all__ = ["Edge"]
 
@@ -64,9 +65,10 @@ class Edge:
         service: the catalogue to serve.
         settings: None takes the defaults and the environment.
         tls: serve ``wss`` with this; None: with the files that the settings name, if any.
+        sockets: bound ones to listen on, in place of the settings' host and port. An edge that stops closes them.
 
     Raises:
-        TypeError: ``service`` is none, such as its name.
+        TypeError: ``service`` is none, such as its name; or one of ``sockets`` is no bound TCP socket.
 
     """
 
@@ -74,11 +76,17 @@ class Edge:
     """What takes a socket. The conformance suite puts an echo here; nothing else should."""
 
     def __init__(
-        self, service: Service, settings: EdgeSettings | None = None, *, tls: ssl.SSLContext | None = None
+        self,
+        service: Service,
+        settings: EdgeSettings | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         check_part("service", service, Service, "a Service")
         self.service = service
-        self.settings = settings if settings is not None else EdgeSettings()
+        self._given = checked(sockets)
+        self.settings = _told_by(self._given, settings if settings is not None else EdgeSettings())
         self._wanted_port = service.port if self.settings.port is None else self.settings.port
         self._tls = tls
         self._nonce = secrets.token_hex(4)
@@ -130,12 +138,12 @@ class Edge:
         """
         tls, expires = self._identity()
         check_exposure(self.host, self.settings, is_tls=tls is not None)
-        sockets = await bind(self.host, self._wanted_port)
+        bound = () if self._given else await bind(self.host, self._wanted_port)
         try:
-            self._built = self._build(sockets, tls)
+            self._built = self._build(self._given or bound, tls)
         except BaseException:
-            for bound in sockets:
-                bound.close()
+            for one in bound:  # those that were given are still their owner's
+                one.close()
             raise
         await self._built.begin(expires)
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
@@ -395,6 +403,15 @@ class _Parts:
 
 def _port(sockets: Sequence[socket.socket]) -> int:
     return int(sockets[0].getsockname()[1])
+
+
+def _told_by(sockets: Sequence[socket.socket], settings: EdgeSettings) -> EdgeSettings:
+    """Return settings that name where ``sockets`` are bound; of several hosts, one that other machines reach."""
+    if not sockets:
+        return settings
+    hosts = [str(one.getsockname()[0]) for one in sockets]
+    host = next((it for it in hosts if not is_loopback(it)), hosts[0])
+    return settings.model_copy(update={"host": host, "port": _port(sockets)})
 
 
 def _answers(log: Log, service: Service, settings: EdgeSettings) -> Answers:

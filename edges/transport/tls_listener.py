@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from bus.shortage import shortage
@@ -17,7 +17,7 @@ from bus.tasks import Spawn
 from edges.limits.mishaps import Mishaps
 from edges.net.addresses import opened
 
-__all__ = ["Agreement", "Guest", "Listener", "bind"]
+__all__ = ["Agreement", "Guest", "Listener", "bind", "checked"]
 
 _AT_ONCE: Final = 64
 """So many are accepted before other work is heard, such as that of dropping those who are too many."""
@@ -43,6 +43,25 @@ async def bind(host: str, port: int) -> tuple[socket.socket, ...]:
     sockets = tuple(socket.socket(fileno=os.dup(it.fileno())) for it in server.sockets)
     server.close()
     return sockets
+
+
+def checked(sockets: Sequence[socket.socket]) -> tuple[socket.socket, ...]:
+    """Return ``sockets`` that somebody else bound.
+
+    Raises:
+        TypeError: one is no TCP socket, or not bound: an edge would fail at the first client, or be reached by nobody.
+
+    """
+    for one in sockets:
+        if not _is_bound_tcp(one):
+            raise TypeError(f"sockets: a bound TCP socket is needed, and this is {one!r}")
+    return tuple(sockets)
+
+
+def _is_bound_tcp(one: object) -> bool:
+    if not isinstance(one, socket.socket) or one.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    return one.type == socket.SOCK_STREAM and one.getsockname()[1] != 0
 
 
 class Guest(Protocol):
