@@ -5,7 +5,6 @@ one process.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import platform
@@ -31,11 +30,12 @@ from edges.auth.authenticator import Gate
 from edges.auth.jwks import PublishedKeys
 from edges.auth.permissions import Access
 from edges.auth.revocations import Revoked
-from edges.lifecycle.drain import send_away
+from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
 from edges.lifecycle.redis_link import RedisLink
+from edges.lifecycle.tasks import Tasks
 from edges.limits.mishaps import Mishaps
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
@@ -228,7 +228,8 @@ class _Parts:
     ) -> None:
         self.service, self.settings, self._name, self._id = service, settings, name, edge_id
         self._tasks: list[asyncio.Task[None]] = []
-        self._commands: set[asyncio.Task[None]] = set()
+        self._commands = Tasks()
+        self.spawn = self._commands.spawn
         self._farewell, self._started, self._port = GOING_AWAY, time.time(), _port(sockets)
         url = settings.redis_url
         self.mishaps, self.registry = Mishaps(), _registry(settings)
@@ -242,8 +243,8 @@ class _Parts:
             url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
         )
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
-        beside = (self._log, self._probe_log, self._revoked)
-        self._link = RedisLink(self.subscriber, self.hub, beside, self.spawn, self._notify_all, self.mishaps)
+        beside = (self._probe_log, self._revoked)
+        self._link = RedisLink(self.subscriber, self.hub, self._log, beside, self.spawn, self._notify_all, self.mishaps)
         self.health = Health(
             service,
             self.registry,
@@ -313,9 +314,9 @@ class _Parts:
         """Close every part, in order."""
         self.health.leave()
         self.listener.close()
-        await self._close_connections()
+        await say_goodbye(self.registry, self._farewell, self.settings.close_timeout_s)
         await self.subscriber.close()  # first: what comes by it may begin new tasks
-        await end([*self._tasks, *self._commands, *self._answers.reads, *self.hub.reads])
+        await end([*self._tasks, *self._commands.running, *self._answers.reads, *self.hub.reads])
         await withdraw(self._log, self._id)
         await self._log.close()
         await self._probe_log.close()
@@ -353,14 +354,10 @@ class _Parts:
         self.hub.deliver(batch)  # the hub subscribes by the link, and so is built after it
 
     def _link_came(self) -> None:
-        self._log.forget()
-        generation = self._link.generation
-        if generation > 1:  # what was asked meanwhile may wait for where nothing comes back
-            self.spawn(self._log.drop(), "drop a connection to Redis")
         self._link.came()
         if not self._gate.is_open:
             self._revoked.read()
-        if generation == 1:
+        if self._link.generation == 1:
             self.spawn(self._inspect(), "inspect Redis")
 
     def _link_went(self) -> None:
@@ -377,28 +374,6 @@ class _Parts:
     def _notify_all(self, notice: Notice) -> None:
         for connection in self.registry:
             connection.notify(notice)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        """Run a client's command, or work on the side; the edge owns the task, and ends it when it stops."""
-        task = asyncio.create_task(work, name=name)
-        self._commands.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._commands.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            _logger.error("a task of the edge failed", exc_info=error, extra={"task": task.get_name()})
-
-    async def _close_connections(self) -> None:
-        for connection in self.registry:
-            connection.close(self._farewell)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.close_timeout_s):
-                await self.registry.emptied()
-        for connection in self.registry:
-            connection.cut()
 
 
 def _port(sockets: Sequence[socket.socket]) -> int:

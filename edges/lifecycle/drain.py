@@ -1,6 +1,7 @@
 """Leaving without a rush: each client is told when to come back, and closed then, one after another over a window."""
 
 import asyncio
+import contextlib
 import math
 import random
 from collections import deque
@@ -9,9 +10,9 @@ from typing import Final
 
 from bus.words import NoticeName
 from edges.limits.registry import Registry, Timed
-from edges.protocol.messages import RESTARTING, Notice
+from edges.protocol.messages import RESTARTING, Closing, Notice
 
-__all__ = ["Departures", "send_away"]
+__all__ = ["Departures", "say_goodbye", "send_away"]
 
 _TICK_S: Final = 0.02
 
@@ -77,3 +78,14 @@ async def send_away(registry: Registry, window_s: float) -> None:
 
 def _advice(delay_s: float) -> Notice:
     return Notice.of(NoticeName.EDGE_DRAINING, max(0, math.ceil(delay_s * 1000)))
+
+
+async def say_goodbye(registry: Registry, farewell: Closing, within_s: float) -> None:
+    """Close every connection now, and cut those whose clients do not close theirs ``within_s``."""
+    for connection in registry:
+        connection.close(farewell)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await registry.emptied()
+    for connection in registry:
+        connection.cut()

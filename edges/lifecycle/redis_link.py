@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from bus.errors import BusError
+from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from bus.words import NoticeName
@@ -18,6 +19,7 @@ __all__ = ["Droppable", "RedisLink"]
 _COMPARE_RETRY_S: Final = 0.2
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
+_DROP: Final = "drop a connection to Redis"
 _OUTAGE: Final = Notice.of(NoticeName.BUS_DEGRADED, "the link to Redis is down; events will be made up for")
 
 _logger = logging.getLogger("edgebus.edges")
@@ -36,6 +38,7 @@ class RedisLink:
     Args:
         subscriber: the link; calls ``came`` and ``went``.
         hub: has the rooms.
+        log: reads what rooms missed.
         beside: further connections, given up with the link: on the same path, most often.
         spawn: runs a task, and owns it.
         notify_all: sends a notice to every client.
@@ -47,12 +50,13 @@ class RedisLink:
         self,
         subscriber: Subscriber,
         hub: Hub,
+        log: Log,
         beside: Sequence[Droppable],
         spawn: Spawn,
         notify_all: Callable[[Notice], None],
         mishaps: Mishaps,
     ) -> None:
-        self._subscriber, self._hub, self._beside = subscriber, hub, beside
+        self._subscriber, self._hub, self._log, self._beside = subscriber, hub, log, beside
         self._spawn, self._notify_all, self._mishaps = spawn, notify_all, mishaps
         self._has_failed = False
 
@@ -76,13 +80,16 @@ class RedisLink:
 
     def came(self) -> None:
         """Compare rooms with their logs."""
+        self._log.forget()
+        if self.generation > 1:  # what was asked meanwhile may wait for where nothing comes back
+            self._spawn(self._log.drop(), _DROP)
         self._spawn(self._compare(), "compare rooms")
 
     def went(self) -> None:
         """Tell rooms and clients that events are missed from now on."""
         self._hub.link_went()
-        for connection in self._beside:
-            self._spawn(connection.drop(), "drop a connection to Redis")
+        for connection in (self._log, *self._beside):
+            self._spawn(connection.drop(), _DROP)
         self._notify_all(_OUTAGE)
 
     async def _compare(self) -> None:
