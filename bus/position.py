@@ -59,7 +59,7 @@ class Past:
     """What a log says to a reader that stood at some position.
 
     Attributes:
-        birth_ms: when this Redis began.
+        epoch_ms: when this Redis began.
         first: its first entry, None when it has none; ``first_previous`` is what that one names.
         last: the last id it ever generated; ``BEGINNING`` when there is no log.
         holds: whether the position itself is an entry.
@@ -69,7 +69,7 @@ class Past:
 
     """
 
-    birth_ms: int
+    epoch_ms: int
     first: str | None = None
     first_previous: str | None = None
     last: str = BEGINNING
@@ -81,7 +81,7 @@ class Past:
 
 def judge(since: str, past: Past) -> Reason | None:
     """Tell why a reader that stood at ``since`` may have missed events; None when what follows is all (delivery.md)."""
-    if milliseconds(since) < past.birth_ms:
+    if milliseconds(since) < past.epoch_ms:
         return Reason.UNKNOWN
     if since.endswith("-0"):
         return _judge_beginning(since, past)
@@ -107,7 +107,7 @@ def _judge_absence(since_ms: int, past: Past) -> Reason | None:
 
 def judge_time(since_ms: int, past: Past) -> Reason | None:
     """Tell why the log may lack events since a time; None when it has all."""
-    if since_ms < past.birth_ms:
+    if since_ms < past.epoch_ms:
         return Reason.UNKNOWN
     if past.last != BEGINNING and milliseconds(past.first or past.last) < since_ms:
         return None

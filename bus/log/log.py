@@ -21,8 +21,8 @@ from bus.log.reading import PAGE, Pace, Reading, size_of
 from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.position import BEGINNING, no_log
 from bus.redis.address import without_password
-from bus.redis.birth import BIRTH_KEY, birth_ms
 from bus.redis.connection import Connection, Reply, now, redis_ms
+from bus.redis.epoch import EPOCH_KEY, epoch_ms
 from bus.redis.exchange import exchange
 from bus.redis.failures import failure
 from bus.redis.refusals import is_wrong_type, said
@@ -283,13 +283,13 @@ class Log(Connection):
         async with self._turn, self._connected():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.time()
-            pipeline.get(BIRTH_KEY)
+            pipeline.get(EPOCH_KEY)
             pipeline.xinfo_stream(channel.log_key)
             pipeline.xrevrange(channel.log_key, count=asked)
             pipeline.zrange(channel.forks_key, -_MARKS, -1, withscores=True)
-            time, birth, info, page, marks = await pipeline.execute(raise_on_error=False)
+            time, epoch, info, page, marks = await pipeline.execute(raise_on_error=False)
             now_ms, end = int(redis_ms(*_checked(time))), ends(info)
-            if birth is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
+            if epoch is None:  # somebody flushed this Redis: it begins now, and nobody can know what was before
                 await self._begin(self._redis.execute_command)
         await self._read_back(channel, self._page(channel, page), asked, reading, end.first)
         lines, is_cut = reading.lines, reading.is_cut
@@ -297,14 +297,14 @@ class Log(Connection):
         if lines and not is_cut:  # what was trimmed while further pages were read is not there any more
             first, first_previous = lines[0].position, lines[0].previous
         life_ms = channel.retention.expires_s * 1000
-        began_ms, found = self._began(birth, now_ms), self._forks(channel, marks)
+        began_ms, found = self._began(epoch, now_ms), self._forks(channel, marks)
         return Tail(now_ms, began_ms, lines, first, first_previous, end.last, is_cut, life_ms, found)
 
-    def _began(self, birth: Reply, now_ms: int) -> int:
+    def _began(self, epoch: Reply, now_ms: int) -> int:
         """Return when this Redis began; just now where nobody knows, so that whoever comes back is told so."""
-        began_ms = birth_ms(birth)
-        if began_ms is None and birth is not None:
-            self._tell_birth()
+        began_ms = epoch_ms(epoch)
+        if began_ms is None and epoch is not None:
+            self._tell_epoch()
         return now_ms if began_ms is None else began_ms
 
     async def _read_back(

@@ -89,7 +89,7 @@ class Tail:
 
     Attributes:
         now_ms: Redis' clock then.
-        birth_ms: when this Redis began.
+        epoch_ms: when this Redis began.
         lines: oldest first.
         first: id of the log's first entry, None when it has none; ``first_previous`` is what that entry names.
         last: the last id the log ever generated; ``BEGINNING`` when there is no log.
@@ -100,7 +100,7 @@ class Tail:
     """
 
     now_ms: int
-    birth_ms: int
+    epoch_ms: int
     lines: tuple[Arrived, ...]
     first: str | None
     first_previous: str | None
@@ -153,7 +153,7 @@ class Tail:
         return Replay(self.lines if reason else following, reason, self.position)
 
     def _past(self, *, holds: bool = False, next_previous: str | None = None) -> Past:
-        known = (self.birth_ms, self.first, self.first_previous, self.last)
+        known = (self.epoch_ms, self.first, self.first_previous, self.last)
         return Past(*known, holds, next_previous, self.now_ms, self.life_ms)
 
     def _index(self, position: str) -> int:

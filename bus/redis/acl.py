@@ -19,7 +19,7 @@ Role: TypeAlias = Literal["producer", "edge", "operator"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_BIRTH: Final = "(+setnx %W~bus:birth)"
+_EPOCH: Final = "(+setnx %W~bus:birth)"
 """``SETNX`` alone sets it once and can never set it anew."""
 
 _REVOKED: Final = "bus:revoked"
@@ -102,7 +102,7 @@ def parse_hash(text: str) -> tuple[Role, str]:
 
 
 def _producer(names: Iterable[str], publishing: str) -> str:
-    return " ".join(("resetchannels", _PRODUCER, publishing, *_logs("~", names), *_channels(names), _BIRTH))
+    return " ".join(("resetchannels", _PRODUCER, publishing, *_logs("~", names), *_channels(names), _EPOCH))
 
 
 def _edge(names: Iterable[str], own: str) -> str:
@@ -114,14 +114,14 @@ def _edge(names: Iterable[str], own: str) -> str:
     reads = ("(+get %R~bus:birth)", f"(+zrange %R~{_REVOKED})")
     marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
     own_only = (f"(+hset +pexpire +del ~bus:edge:{own})", f"(resetchannels +publish &bus:probe:{own})")
-    return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _BIRTH, marks, *own_only))
+    return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only))
 
 
 def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator, who reads all, publishes by hand, and revokes tokens (of any service)."""
     keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:birth", f"%R~{_REVOKED}")
     revokes = f"(+zadd +zremrangebyscore +expire ~{_REVOKED})"
-    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _BIRTH, revokes))
+    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _EPOCH, revokes))
 
 
 def _logs(permission: str, names: Iterable[str]) -> list[str]:

@@ -16,8 +16,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from bus.redis import address
-from bus.redis.birth import BIRTH_KEY, birth_ms
 from bus.redis.clock import Clock
+from bus.redis.epoch import EPOCH_KEY, epoch_ms
 from bus.redis.failures import converted
 
 __all__ = ["Connection", "Reply", "now", "redis_ms"]
@@ -46,7 +46,7 @@ class Connection:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
         self._url, self._name, self._script = url, name, script
-        self._is_known, self._has_told_birth = True, False
+        self._is_known, self._has_told_epoch = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
         self._calls_function = False
@@ -64,7 +64,7 @@ class Connection:
         await self._redis.aclose()
 
     def forget(self) -> None:
-        """Take note that Redis may be another one now: its birth is looked after again before the next call."""
+        """Take note that Redis may be another one now: its epoch is looked after again before the next call."""
         self._is_known = False
 
     async def drop(self) -> None:
@@ -100,9 +100,9 @@ class Connection:
             self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the script, and set the birth of this Redis if nobody has.
+        """Ask for the time, load the script, and set the epoch of this Redis if nobody has.
 
-        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the birth anew. A Redis that is
+        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the epoch anew. A Redis that is
         full, or cannot save, refuses it and can be read all the same; a publish says what is wrong.
         """
         time_ms = redis_ms(*await ask("TIME"))
@@ -110,9 +110,9 @@ class Connection:
         if self._script is not None:
             self._calls_function = not await _may_load(ask, self._script)
         with suppress(ResponseError):
-            await ask("SETNX", BIRTH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
+            await ask("SETNX", EPOCH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
 
-    async def birth(self) -> str:
+    async def epoch(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.
 
         What somebody wrote there by hand tells no two apart, and is told in a warning.
@@ -124,20 +124,20 @@ class Connection:
         """
         async with self._connected():
             try:
-                birth = cast(bytes | None, await self._redis.get(BIRTH_KEY))
+                epoch = cast(bytes | None, await self._redis.get(EPOCH_KEY))
             except ResponseError as error:
-                if birth_ms(error) is None:
-                    self._tell_birth()
+                if epoch_ms(error) is None:
+                    self._tell_epoch()
                 return ""
-        if birth and birth_ms(birth) is None:
-            self._tell_birth()
-        return birth.decode(errors="replace") if birth else ""
+        if epoch and epoch_ms(epoch) is None:
+            self._tell_epoch()
+        return epoch.decode(errors="replace") if epoch else ""
 
-    def _tell_birth(self) -> None:
+    def _tell_epoch(self) -> None:
         """Say once what is wrong with the key, and what mends it."""
-        level = logging.DEBUG if self._has_told_birth else logging.WARNING
-        self._has_told_birth = True
-        fields = {"key": BIRTH_KEY, "run": f"redis-cli DEL {BIRTH_KEY}"}
+        level = logging.DEBUG if self._has_told_epoch else logging.WARNING
+        self._has_told_epoch = True
+        fields = {"key": EPOCH_KEY, "run": f"redis-cli DEL {EPOCH_KEY}"}
         _logger.log(level, "nobody can tell when this Redis began: the key holds something else", extra=fields)
 
     async def ping(self) -> None:

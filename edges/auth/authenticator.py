@@ -25,8 +25,8 @@ class Gate:
     Args:
         settings: those that begin with ``auth_``, and ``anonymous_permissions``.
         is_revoked: tells whether a caller's token was revoked.
-        revoked_ms: tells when every token of a caller's user was, milliseconds since the epoch; None: not all were.
-        clock: seconds since the epoch.
+        revoked_ms: tells when every token of a caller's user was, milliseconds since 1970; None: not all were.
+        clock: seconds since 1970.
 
     Attributes:
         is_open: no keys are set up, so there are no tokens, and nobody is asked for one.
@@ -57,7 +57,7 @@ class Gate:
         self.is_revoked, self._revoked_ms, self._clock = is_revoked, revoked_ms, clock
 
     def now_s(self) -> float:
-        """Return the time that tokens go by, seconds since the epoch."""
+        """Return the time that tokens go by, seconds since 1970."""
         return self._clock()
 
     async def admit(self, token: str) -> Caller:

@@ -22,8 +22,8 @@ class Caller:
     Attributes:
         user_id: None for an anonymous caller.
         permissions: what it was given; an anonymous caller has some too, and goes through the same checks.
-        expires_at: seconds since the epoch, None for an anonymous caller: every token expires.
-        issued_after: seconds since the epoch: it was not issued before that, even if the issuer's clock is as far ahead
+        expires_at: seconds since 1970, None for an anonymous caller: every token expires.
+        issued_after: seconds since 1970: it was not issued before that, even if the issuer's clock is as far ahead
             as it may be; None where the token does not say.
         token_id: the token's ``jti``, None where it has none.
 

@@ -30,7 +30,7 @@ class Revoked:
         revocations: reads them.
         spawn: runs a task, and owns it.
         on_news: given the members of revocations that were learned.
-        clock: seconds since the epoch.
+        clock: seconds since 1970.
 
     """
 

@@ -119,7 +119,7 @@ def unverified(token: str, rules: Rules) -> dict[str, Any]:
 
 
 def caller_of(claims: Mapping[str, Any], rules: Rules, now_s: float) -> Caller:
-    """Return the caller that verified claims speak of, at ``now_s`` seconds since the epoch.
+    """Return the caller that verified claims speak of, at ``now_s`` seconds since 1970.
 
     Both forms are read: the ecosystem's ``user_id``, ``permissions`` or ``scopes`` (lists), and the standard ``sub``
     (RFC 7519) and ``scope`` (one text, RFC 8693, section 4.2). What stands in both forms must agree, or is added up. A
@@ -181,7 +181,7 @@ def _lifetime(claims: Mapping[str, Any], rules: Rules, now_s: float) -> float:
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return a time in seconds since the epoch (RFC 7519: NumericDate), None where there is none."""
+    """Return a time in seconds since 1970 (RFC 7519: NumericDate), None where there is none."""
     value = claims.get(name)
     if value is None:
         return None

@@ -51,7 +51,7 @@ class Mending:
     ) -> None:
         self._log, self._link, self._spawn = log, link, spawn
         self._tails, self._write, self._barrier = tails, write, barrier
-        self._birth: str | None = None
+        self._epoch: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
         """The one that is owed since the link went; None while none is."""
@@ -110,7 +110,7 @@ class Mending:
                 await asyncio.sleep(_RETRY_S)
                 continue
             replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
-            room.mend(replay, now_ms=tail.now_ms, birth_ms=tail.birth_ms)
+            room.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._tails.keep(room.channel, tail)
         with suppress(BusUnavailable):  # the next comparison owes it still
@@ -199,18 +199,18 @@ class Mending:
         """
         generation = self._link.statistics().generation
         self._tails.forget()
-        birth = await self._log.birth()
-        self._birth = self._birth or birth
-        if self._compared_with != birth:
+        epoch = await self._log.epoch()
+        self._epoch = self._epoch or epoch
+        if self._compared_with != epoch:
             self._compared.clear()
-        self._compared_with = birth
+        self._compared_with = epoch
         owed = [room for room in rooms if room not in self._compared]
         for start in range(0, len(owed), _COMPARE_ROOMS):
-            await self._compare_some(owed[start : start + _COMPARE_ROOMS], is_another=self._birth != birth)
+            await self._compare_some(owed[start : start + _COMPARE_ROOMS], is_another=self._epoch != epoch)
             if not self._is_link(generation):
                 return
             self._compared.update(owed[start : start + _COMPARE_ROOMS])
-        self._birth = birth  # not before: what fails is begun anew, and another Redis is another one still
+        self._epoch = epoch  # not before: what fails is begun anew, and another Redis is another one still
         if self._is_link(generation):
             self._compared.clear()
             self._was_compared = True

@@ -278,12 +278,12 @@ class Room:
         self._overdue = {arrived.position for arrived in self._held or ()}
         return self._newest
 
-    def mend(self, replay: Replay, *, now_ms: int = 0, birth_ms: int = 0) -> bool:
+    def mend(self, replay: Replay, *, now_ms: int = 0, epoch_ms: int = 0) -> bool:
         """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
 
         What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
         members in its place. A log that was read before the room became suspect (again) changes nothing.
-        ``now_ms`` and ``birth_ms`` are Redis' clock when it was read, and when that Redis began.
+        ``now_ms`` and ``epoch_ms`` are Redis' clock when it was read, and when that Redis began.
         """
         overdue, before = self._overdue, self._newest
         if overdue is None or before is None:
@@ -299,7 +299,7 @@ class Room:
             before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED
         if reason is Reason.DIVERGED:
             self._found_fork((missing[0].previous if missing else replay.position) or BEGINNING, now_ms)
-        elif reason is not None and _has_begun_anew(before, replay, birth_ms):
+        elif reason is not None and _has_begun_anew(before, replay, epoch_ms):
             self._found_fork(BEGINNING, now_ms)
         if reason is not None:
             self._tell_gap(before, missing[0].position if missing else replay.position, reason)
@@ -442,8 +442,8 @@ class Room:
         return items
 
 
-def _has_begun_anew(at: str, replay: Replay, birth_ms: int) -> bool:
+def _has_begun_anew(at: str, replay: Replay, epoch_ms: int) -> bool:
     """Tell whether nothing is left of a log in which members stood ``at`` an event, on a Redis that was there then."""
-    if at.endswith("-0") or milliseconds(at) < birth_ms:
+    if at.endswith("-0") or milliseconds(at) < epoch_ms:
         return False
     return replay.lines[0].previous == BEGINNING if replay.lines else replay.position.endswith("-0")

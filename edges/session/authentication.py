@@ -123,5 +123,5 @@ class Admission:
 
 
 def iso(seconds: float | None) -> str | None:
-    """Return a time since the epoch as the protocol writes times; None stays None."""
+    """Return a time since 1970 as the protocol writes times; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

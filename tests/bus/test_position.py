@@ -64,11 +64,11 @@ def test_position_without_a_log_is_the_time_of_redis() -> None:
     assert is_position(no_log(0))
 
 
-NO_LOG = Past(birth_ms=50)
-LOG = Past(birth_ms=50, first="100-5", first_previous="90-4", last="300-7")
+NO_LOG = Past(epoch_ms=50)
+LOG = Past(epoch_ms=50, first="100-5", first_previous="90-4", last="300-7")
 WHOLE = replace(LOG, first_previous=BEGINNING)
-EMPTIED = Past(birth_ms=50, last="300-7")
-AGED = Past(birth_ms=50, now_ms=1_000, life_ms=1_000)
+EMPTIED = Past(epoch_ms=50, last="300-7")
+AGED = Past(epoch_ms=50, now_ms=1_000, life_ms=1_000)
 LATE = replace(WHOLE, now_ms=9_000, life_ms=1_000)
 
 
@@ -108,7 +108,7 @@ LATE = replace(WHOLE, now_ms=9_000, life_ms=1_000)
         pytest.param("400-0", replace(LOG, first="250-5"), Reason.DIVERGED, id="no log then, an older one now"),
         pytest.param("49-0", NO_LOG, Reason.UNKNOWN, id="no log then, and this Redis began later"),
         pytest.param("49-0", WHOLE, Reason.UNKNOWN, id="the same, with a log"),
-        pytest.param(BEGINNING, WHOLE, Reason.UNKNOWN, id="the beginning of all is before every birth"),
+        pytest.param(BEGINNING, WHOLE, Reason.UNKNOWN, id="the beginning of all is before every epoch"),
         pytest.param("200-0", replace(AGED, now_ms=1_199), None, id="no log then, and none can have come and gone"),
         pytest.param("200-0", replace(AGED, now_ms=1_200), Reason.UNKNOWN, id="no log for as long as one lives"),
         pytest.param("200-0", replace(LATE, first="1199-5"), None, id="a log that began within the life of one"),

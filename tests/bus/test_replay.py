@@ -21,11 +21,11 @@ def at(number: int) -> str:
     return f"{number}00-{number}"
 
 
-def tail(first: int, last: int, *, begins: int | None = None, birth_ms: int = 50) -> Tail:
+def tail(first: int, last: int, *, begins: int | None = None, epoch_ms: int = 50) -> Tail:
     """Return events ``first`` to ``last`` of a log that begins with ``begins``; what lies between was cut off."""
     begin = entry(first if begins is None else begins)
     lines = tuple(entry(number) for number in range(first, last + 1))
-    return Tail(NOW_MS, birth_ms, lines, begin.position, begin.previous, at(last), is_cut=begins is not None)
+    return Tail(NOW_MS, epoch_ms, lines, begin.position, begin.previous, at(last), is_cut=begins is not None)
 
 
 NO_LOG = Tail(NOW_MS, 50, (), None, None, BEGINNING, is_cut=False)

@@ -10,7 +10,7 @@ from bus.log.forks import Fork
 from bus.log.log import Appended, Head, Log
 from bus.log.replay import Since
 from bus.position import BEGINNING, Reason, milliseconds
-from bus.redis.birth import BIRTH_KEY
+from bus.redis.epoch import EPOCH_KEY
 from tests.contract.brokers import Cli
 from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries, front
 from tests.contract.test_read import fill
@@ -224,33 +224,33 @@ async def test_line_that_no_client_should_read_is_passed_over(log: Log, redis: C
     assert [front(line)[0] for line in await log.lines(CHANNEL, count=9)] == [*before, *after]
 
 
-BIRTHS: list[object] = ["", "soon", b"\xff\xfe", "-5-a", "1e3-a", "1795000000000", f"{'9' * 30}-a", f"{'9' * 5000}-a"]
+EPOCHS: list[object] = ["", "soon", b"\xff\xfe", "-5-a", "1e3-a", "1795000000000", f"{'9' * 30}-a", f"{'9' * 5000}-a"]
 
 
-@pytest.mark.parametrize("birth", BIRTHS, ids=lambda it: ascii(it)[:40])
-async def test_birth_that_nobody_can_read(
-    log: Log, redis: Cli, birth: object, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("epoch", EPOCHS, ids=lambda it: ascii(it)[:40])
+async def test_epoch_that_nobody_can_read(
+    log: Log, redis: Cli, epoch: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody can tell then when this Redis began, so whoever comes back is told so, and given what there is."""
     positions = await fill(log, "hand", 2)
-    await redis.set(BIRTH_KEY, birth)
+    await redis.set(EPOCH_KEY, epoch)
     for _ in range(2):
-        assert isinstance(await log.birth(), str)
+        assert isinstance(await log.epoch(), str)
         replay = (await log.tail(CHANNEL)).replay(Since(positions[0] or ""))
         assert (replay.reason, [it.position for it in replay.lines]) == (Reason.UNKNOWN, positions)
-    if birth:
+    if epoch:
         (record,) = [it for it in ours(caplog.records) if it.levelname == "WARNING"]
         assert vars(record)["run"] == "redis-cli DEL bus:birth"
 
 
-async def test_birth_of_another_type(log: Log, redis: Cli) -> None:
+async def test_epoch_of_another_type(log: Log, redis: Cli) -> None:
     """A key that somebody made a list fails nothing, either."""
     positions = await fill(log, "hand", 1)
-    await redis.delete(BIRTH_KEY)
-    await redis.rpush(BIRTH_KEY, "by hand")
-    assert isinstance(await log.birth(), str)
+    await redis.delete(EPOCH_KEY)
+    await redis.rpush(EPOCH_KEY, "by hand")
+    assert isinstance(await log.epoch(), str)
     assert (await log.tail(CHANNEL)).replay(Since(positions[0] or "")).reason is Reason.UNKNOWN
-    await redis.delete(BIRTH_KEY)
+    await redis.delete(EPOCH_KEY)
 
 
 @pytest.mark.parametrize("score", [math.inf, -math.inf, -1.0, 1e300, float(2**53)])

@@ -159,16 +159,16 @@ async def test_log_can_be_closed_twice_and_used_again(broker: Broker) -> None:
 
 
 async def test_log_that_only_reads_asks_for_less(broker: Broker, redis: Cli) -> None:
-    """A log that appends nothing reads and sets the birth, loads no script, and refuses to append."""
+    """A log that appends nothing reads and sets the epoch, loads no script, and refuses to append."""
     async with Log(broker.url, name="edgebus-test", appends=False) as log:
         assert (await log.tail(WORKFLOW.fill("read"))).lines == ()
-        assert await log.birth()
+        assert await log.epoch()
         with pytest.raises(RuntimeError, match="appends=False"):
             await log.append([])
     assert await redis.script_exists(sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()) == [False]
 
 
-async def test_birth_is_set_once(broker: Broker) -> None:
-    """Whoever connects later leaves the birth as it is."""
+async def test_epoch_is_set_once(broker: Broker) -> None:
+    """Whoever connects later leaves the epoch as it is."""
     async with Log(broker.url, name="edgebus-one") as one, Log(broker.url, name="edgebus-other") as other:
-        assert await one.birth() == await other.birth()
+        assert await one.epoch() == await other.epoch()

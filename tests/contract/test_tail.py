@@ -62,13 +62,13 @@ async def test_tail_is_bounded_in_bytes(log: Log) -> None:
 
 
 async def test_tail_of_no_log_says_when(log: Log, redis: Cli) -> None:
-    """A log that is not there has no end but Redis' time, and reading makes none; the birth is told."""
+    """A log that is not there has no end but Redis' time, and reading makes none; the epoch is told."""
     seconds, micros = await redis.time()
     tail = await log.tail(WORKFLOW.fill("absent"))
     assert (tail.lines, tail.first, tail.first_previous, tail.last, tail.is_cut) == ((), None, None, BEGINNING, False)
     assert tail.now_ms >= seconds * 1000 + micros // 1000
     assert tail.position == f"{tail.now_ms}-0"
-    assert tail.birth_ms == milliseconds((await redis.get("bus:birth")).decode())
+    assert tail.epoch_ms == milliseconds((await redis.get("bus:birth")).decode())
     assert await redis.exists(WORKFLOW.fill("absent").log_key) == 0
 
 
@@ -139,7 +139,7 @@ async def test_tail_of_a_log_replaced_while_it_is_read_ends_at_the_break(
 
 
 async def test_tail_of_a_flushed_redis_begins_anew(log: Log, redis: Cli) -> None:
-    """A Redis whose birth somebody deleted begins now: of what was before nobody says that it is whole."""
+    """A Redis whose epoch somebody deleted begins now: of what was before nobody says that it is whole."""
     positions = await fill(log, "flushed", 2)
     await redis.delete("bus:birth", WORKFLOW.fill("flushed").log_key)
     tail = await log.tail(WORKFLOW.fill("flushed"))

@@ -27,7 +27,7 @@ _VARIABLE = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", "TIME"),
     (r"^\d\d:\d\d:\d\d\.\d{3}\b", "CLOCK"),
     (r"\bbus:edge:mahavishnu-\S+-\d+-\d+-[0-9a-f]{8}", "EDGE"),
-    (r"\b\d{13}-[0-9a-f]{16}\b", "BIRTH"),
+    (r"\b\d{13}-[0-9a-f]{16}\b", "EPOCH"),
     (r"^\(integer\) (86400|8639\d)$", "(integer) TTL"),
 )
 

@@ -8,7 +8,7 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
 from bus.envelope import end_of
 from bus.position import milliseconds
-from bus.redis.birth import BIRTH_KEY
+from bus.redis.epoch import EPOCH_KEY
 from edgebus.commands.events import show_history
 from edgebus.commands.replaying import replay
 from producers import Producer
@@ -36,7 +36,7 @@ async def test_log_is_shown_without_what_cannot_be(
         at = f"{milliseconds(first) + 1}-1"
         await redis.xadd(CHANNEL.log_key, {"previous": first, "line": ODD[odd]}, id=at)
         last = await producer.publish(WorkflowStarted(workflow_id="odd", number=2))
-        await redis.set(BIRTH_KEY, "by hand")
+        await redis.set(EPOCH_KEY, "by hand")
     if command == "replay":
         await replay(broker.url, CHANNEL, since=at if odd in ("no event",) else "-1h", until=None, speed=None)
     else:

@@ -17,7 +17,7 @@ X = Channel("workflow:x", "workflow:x", HISTORY)
 class Log:
     """What one Redis holds of the channel, and what it is a Redis of."""
 
-    birth_ms: int
+    epoch_ms: int
     entries: tuple[Arrived, ...] = ()
     last: str = BEGINNING
     forks: tuple[Fork, ...] = ()
@@ -107,4 +107,4 @@ class Redis:
         lines = log.entries[-limit:]
         first, first_previous = (log.entries[0].position, log.entries[0].previous) if lines else (None, None)
         is_cut = len(lines) < len(log.entries)
-        return Tail(self.clock_ms, log.birth_ms, lines, first, first_previous, log.last, is_cut, None, log.forks)
+        return Tail(self.clock_ms, log.epoch_ms, lines, first, first_previous, log.last, is_cut, None, log.forks)

@@ -78,7 +78,7 @@ async def test_compare_reads_nothing_where_rooms_agree(redis: Redis) -> None:
     assert member.got == [1, 2]
 
 
-async def test_another_birth_is_told_to_a_room_that_seems_to_agree(redis: Redis) -> None:
+async def test_another_epoch_is_told_to_a_room_that_seems_to_agree(redis: Redis) -> None:
     """A room without a log on a Redis that began anew: what was between nobody knows, and members are told."""
     member = await join(redis)
     await redis.hub.compare()
@@ -89,7 +89,7 @@ async def test_another_birth_is_told_to_a_room_that_seems_to_agree(redis: Redis)
     assert b'"reason":"unknown"' in frame
 
 
-async def test_another_birth_is_not_forgotten_by_a_comparison_that_failed(
+async def test_another_epoch_is_not_forgotten_by_a_comparison_that_failed(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis went away in the middle; the second attempt still knows that this is another one."""
@@ -141,7 +141,7 @@ class Slow:
 
     async def keep(self, channels: list[Channel]) -> None: ...
 
-    async def birth(self) -> str:
+    async def epoch(self) -> str:
         return "1-a"
 
     async def heads(self, channels: list[Channel]) -> list[Head]:

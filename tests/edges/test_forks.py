@@ -48,10 +48,10 @@ def test_room_whose_whole_log_is_gone_finds_a_fork_at_its_beginning(lines: tuple
 
 
 def test_redis_that_began_anew_has_no_fork() -> None:
-    """Its birth tells everybody who was there before; a mark would tell those who came since, too."""
+    """Its epoch tells everybody who was there before; a mark would tell those who came since, too."""
     room = opened(head(5))
     room.suspect()
-    assert room.mend(tail(birth_ms=8_000).replay(Since(room.ask() or "")), now_ms=9_000, birth_ms=8_000)
+    assert room.mend(tail(epoch_ms=8_000).replay(Since(room.ask() or "")), now_ms=9_000, epoch_ms=8_000)
     assert room.unmarked == ()
 
 

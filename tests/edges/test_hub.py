@@ -85,7 +85,7 @@ class Redis:
 
     async def keep(self, channels: list[Channel]) -> None: ...
 
-    async def birth(self) -> str:
+    async def epoch(self) -> str:
         return self.born
 
     async def tail(self, channel: Channel, *, reading: object = None) -> Tail:
@@ -96,8 +96,8 @@ class Redis:
         lines = tuple(arrived for arrived in found if arrived is not None)
         first, last = (lines[0], lines[-1].position or "") if lines else (None, BEGINNING)
         begins = (first.position, first.previous) if first else (None, None)
-        birth_ms = int(self.born.partition("-")[0])
-        return Tail(2_000, birth_ms, lines, *begins, last, is_cut=False, forks=tuple(self.marks))
+        epoch_ms = int(self.born.partition("-")[0])
+        return Tail(2_000, epoch_ms, lines, *begins, last, is_cut=False, forks=tuple(self.marks))
 
     async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
         await asyncio.sleep(0)

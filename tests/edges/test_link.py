@@ -182,15 +182,15 @@ async def test_comparison_of_a_link_that_was_lost_again_makes_nothing_green(
     """What was compared on one link says nothing about the next one."""
     edge = await start_edge(broker, probe_interval_s=INTERVAL_S)
     client = await member(edge, open_client)
-    may_compare, birth = [asyncio.Event(), asyncio.Event()], Log.birth
+    may_compare, epoch = [asyncio.Event(), asyncio.Event()], Log.epoch
     begun: list[int] = []
 
     async def held_up(log: Log) -> str:
         begun.append(len(begun))
         await may_compare[begun[-1]].wait()
-        return await birth(log)
+        return await epoch(log)
 
-    monkeypatch.setattr(Log, "birth", held_up)  # what a comparison asks first
+    monkeypatch.setattr(Log, "epoch", held_up)  # what a comparison asks first
     for count in (1, 2):
         await redis.client_kill_filter(_type="pubsub")
         await next_event(client, "bus.degraded")

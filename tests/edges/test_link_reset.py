@@ -64,10 +64,10 @@ def test_reset_behind_an_answer_is_an_unavailable_bus(broker: EmbeddedBroker, ru
             channel = SERVICE.families[0].fill("x")
             for _ in range(20):
                 proxy.reset_behind(command)
-                for call in (log.birth, lambda: log.tail(channel), lambda: log.heads([channel])):
+                for call in (log.epoch, lambda: log.tail(channel), lambda: log.heads([channel])):
                     with contextlib.suppress(BusUnavailable):
                         await call()
-            await log.birth() if proxy.resets == 20 else pytest.fail(f"only {proxy.resets} resets")
+            await log.epoch() if proxy.resets == 20 else pytest.fail(f"only {proxy.resets} resets")
 
     run(check())
 

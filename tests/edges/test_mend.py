@@ -26,12 +26,12 @@ def other(number: int, previous: int) -> Arrived:
     return Arrived(splice(b'{"n":%d}' % number, position, link), position, link)
 
 
-def tail(*lines: Arrived, birth_ms: int = 0, is_cut: bool = False) -> Tail:
+def tail(*lines: Arrived, epoch_ms: int = 0, is_cut: bool = False) -> Tail:
     """Return a log that holds these lines."""
     if not lines:
-        return Tail(9_000, birth_ms, (), None, None, BEGINNING, is_cut)
+        return Tail(9_000, epoch_ms, (), None, None, BEGINNING, is_cut)
     return Tail(
-        9_000, birth_ms, lines, "0-1" if is_cut else lines[0].position, lines[0].previous, at(lines[-1]), is_cut
+        9_000, epoch_ms, lines, "0-1" if is_cut else lines[0].position, lines[0].previous, at(lines[-1]), is_cut
     )
 
 
@@ -266,7 +266,7 @@ def test_redis_that_is_empty_is_told_as_unknown() -> None:
     """No log: members are told where they were, and where they are now; the first event of the new log follows."""
     room = opened(head(5))
     room.suspect()
-    assert mend(room, tail(birth_ms=8_000))
+    assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == [("5-5", "9000-0", "unknown")]
     assert room.accept(Arrived(b"{}", "9100-3", BEGINNING))
 
@@ -275,7 +275,7 @@ def test_room_without_a_log_on_another_redis_is_told() -> None:
     """A room in which nothing was yet may have missed something that died with the Redis before."""
     room = opened(Head("1000-0", None))
     room.suspect()
-    assert mend(room, tail(birth_ms=8_000))
+    assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == [("1000-0", "9000-0", "unknown")]
 
 
@@ -403,16 +403,16 @@ def test_since_where_there_was_no_log() -> None:
     assert room.since("2000-0") is None
 
 
-@pytest.mark.parametrize("birth_ms", [0, 8_000])
-def test_latest_channel_never_tells_a_gap(birth_ms: int) -> None:
+@pytest.mark.parametrize("epoch_ms", [0, 8_000])
+def test_latest_channel_never_tells_a_gap(epoch_ms: int) -> None:
     """The newest event stands for all before it, whatever happened to the log."""
     room = opened(head(5), retention=LATEST)
     room.suspect()
-    assert mend(room, tail(event(9), birth_ms=birth_ms))
+    assert mend(room, tail(event(9), epoch_ms=epoch_ms))
     assert told(room) == [9]
     assert (room.latest, room.position) == (event(9).line, "9-9")
     room.suspect()
-    assert mend(room, tail(birth_ms=8_000))
+    assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == []
 
 

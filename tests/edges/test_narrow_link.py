@@ -146,7 +146,7 @@ async def test_answer_that_stands_still_is_given_up(
     monkeypatch.setattr(address, "ANSWER_DEADLINE_S", 0.5)
     await step(producer, 0, 10)
     async with Proxy(broker.port) as proxy, Log(f"redis://127.0.0.1:{proxy.port}", name="test") as log:
-        await log.birth()
+        await log.epoch()
         proxy.narrow(BYTES_PER_S // 10)
         assert proxy.narrowness is not None
         carried = proxy.narrowness

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.position import milliseconds
-from bus.redis.birth import BIRTH_KEY
+from bus.redis.epoch import EPOCH_KEY
 from bus.redis.revocation import Revocations, of_user
 from edges import Edge
 from edges.session.session import Session
@@ -53,21 +53,21 @@ async def test_odd_mark_does_not_keep_an_edge_from_coming_back(
     assert edge.statistics()[1].unreadable > 0
 
 
-@pytest.mark.parametrize("birth", ["soon", b"\xff\xfe", "", "9" * 40 + "-a"], ids=ascii)
-async def test_birth_that_nobody_can_read_is_told_to_who_comes_back(
+@pytest.mark.parametrize("epoch", ["soon", b"\xff\xfe", "", "9" * 40 + "-a"], ids=ascii)
+async def test_epoch_that_nobody_can_read_is_told_to_who_comes_back(
     broker: EmbeddedBroker,
     start_edge: StartEdge,
     open_client: OpenClient,
     producer: Producer,
     redis: Redis,
-    birth: bytes | str,
+    epoch: bytes | str,
 ) -> None:
     """Who comes back is told that nobody knows, and gets what there is; the edge comes back after a flap."""
     edge = await start_edge(broker)
     client = await member(edge, open_client)
     first = await step(producer, 1)
     await step(producer, 2)
-    await redis.set(BIRTH_KEY, birth)
+    await redis.set(EPOCH_KEY, epoch)
     told = await resumed(edge, open_client, f"{milliseconds(first) - 1}-7")
     assert (told["recovered"], told["reason"], told["replayed"]) == (False, "unknown", 2)
     await redis.client_kill_filter(_type="pubsub")

@@ -73,8 +73,8 @@ class Bus:
 
     async def keep(self, channels: list[Channel]) -> None: ...
 
-    async def birth(self) -> str:
-        return str(self.redis.primary.birth_ms)
+    async def epoch(self) -> str:
+        return str(self.redis.primary.epoch_ms)
 
     async def heads(self, channels: list[Channel]) -> list[Head]:
         head = self.redis.head()

@@ -125,7 +125,7 @@ async def test_since_and_last_in_every_form(edge: Edge, open_client: OpenClient,
         assert [message["data"]["number"] for message in await client.marked()] == expected
 
 
-async def test_span_past_the_birth_of_redis_is_unknown(edge: Edge, open_client: OpenClient, producer: Producer) -> None:
+async def test_span_past_the_epoch_of_redis_is_unknown(edge: Edge, open_client: OpenClient, producer: Producer) -> None:
     """What was before this Redis began nobody knows; what there is follows."""
     await publish(producer, 1, 2)
     client = await welcomed(edge, open_client)

@@ -246,7 +246,7 @@ async def test_a_redis_that_never_answers_keeps_nobody_waiting_in_turns(
 
 
 async def test_after_a_restart_of_redis_the_next_publish_succeeds(run_id: str) -> None:
-    """A connection that was closed before anything was written is made anew, and so are script and birth."""
+    """A connection that was closed before anything was written is made anew, and so are script and epoch."""
     async with asyncio.timeout(DEADLINE_S), EmbeddedBroker(port=0) as broker, Producer(broker.url) as producer:
         await producer.publish(case(run_id, "before"))
         await broker.stop()

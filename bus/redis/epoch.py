@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from bus.redis.refusals import is_wrong_type
 
-__all__ = ["BIRTH_KEY", "birth_ms"]
+__all__ = ["EPOCH_KEY", "epoch_ms"]
 
-BIRTH_KEY: Final = "bus:birth"
+EPOCH_KEY: Final = "bus:birth"
 
-_BIRTH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
+_EPOCH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
 
 
-def birth_ms(answer: Any) -> int | None:
+def epoch_ms(answer: Any) -> int | None:
     """Return when this Redis began, as ``GET`` of its key says; None where nobody wrote that there, or not in the form.
 
     Raises:
@@ -21,5 +21,5 @@ def birth_ms(answer: Any) -> int | None:
     """
     if isinstance(answer, Exception) and not is_wrong_type(answer):
         raise answer
-    found = _BIRTH.match(answer) if isinstance(answer, bytes) else None
+    found = _EPOCH.match(answer) if isinstance(answer, bytes) else None
     return int(found[1]) if found is not None else None
