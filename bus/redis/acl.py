@@ -19,8 +19,8 @@ Role: TypeAlias = Literal["producer", "edge", "operator"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_EPOCH: Final = "(+setnx %W~bus:birth)"
-"""``SETNX`` alone sets it once and can never set it anew."""
+_EPOCH: Final = "(+setnx %W~bus:epoch) (+get %R~bus:birth)"
+"""``SETNX`` alone sets the epoch once and can never set it anew; its value may be that of an older version's key."""
 
 _REVOKED: Final = "bus:revoked"
 
@@ -111,7 +111,7 @@ def _edge(names: Iterable[str], own: str) -> str:
     ``PEXPIRE`` on logs keeps watched ones from expiring; it is what an edge could do harm with.
     """
     channels = (*_channels(names), f"&bus:probe:{own}", f"&{_REVOKED}")
-    reads = ("(+get %R~bus:birth)", f"(+zrange %R~{_REVOKED})")
+    reads = ("(+get %R~bus:epoch)", f"(+zrange %R~{_REVOKED})")
     marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
     own_only = (f"(+hset +pexpire +del ~bus:edge:{own})", f"(resetchannels +publish &bus:probe:{own})")
     return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only))
@@ -119,7 +119,7 @@ def _edge(names: Iterable[str], own: str) -> str:
 
 def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator, who reads all, publishes by hand, and revokes tokens (of any service)."""
-    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:birth", f"%R~{_REVOKED}")
+    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:epoch", f"%R~{_REVOKED}")
     revokes = f"(+zadd +zremrangebyscore +expire ~{_REVOKED})"
     return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _EPOCH, revokes))
 

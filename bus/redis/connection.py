@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from bus.redis import address
 from bus.redis.clock import Clock
-from bus.redis.epoch import EPOCH_KEY, epoch_ms
+from bus.redis.epoch import EPOCH_KEY, FORMER_KEY, epoch_ms
 from bus.redis.failures import converted
 
 __all__ = ["Connection", "Reply", "now", "redis_ms"]
@@ -110,7 +110,7 @@ class Connection:
         if self._script is not None:
             self._calls_function = not await _may_load(ask, self._script)
         with suppress(ResponseError):
-            await ask("SETNX", EPOCH_KEY, f"{int(time_ms)}-{secrets.token_hex(8)}")
+            await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
 
     async def epoch(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.
@@ -167,6 +167,19 @@ async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:
     except NoPermissionError:
         return False
     return True
+
+
+async def _former(ask: Callable[..., Awaitable[Reply]]) -> bytes | None:
+    """Return the epoch as an older version keeps it; None where none did, or nobody can read what stands there.
+
+    Asked before each ``SETNX``, not after one that found nothing: an epoch that is set is never set anew. A refusal is
+    raised: a user who may not look must not make another Redis of an old one.
+    """
+    try:
+        answer = await ask("GET", FORMER_KEY)
+    except ResponseError as error:
+        answer = error
+    return None if epoch_ms(answer) is None else answer
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:

@@ -84,7 +84,7 @@ def test_name_of_the_grammar_is_accepted(name: str) -> None:
         "workflow:*",
         "bus:log",
         "bus:probe:mahavishnu",
-        "bus:birth",
+        "bus:epoch",
         "__keyspace@0__:x",
         "__",
         "__sentinel__:hello",

@@ -32,7 +32,8 @@ TABLE = {
     # what every connection of the bus says first
     "CLIENT SETNAME edgebus-x": "PEO",
     "TIME": "PEO",
-    "SETNX bus:birth 1-1": "PEO",
+    "GET bus:birth": "PEO",
+    "SETNX bus:epoch 1-1": "PEO",
     # publishing
     "SCRIPT LOAD return": "P",
     f"EVALSHA {SHA} 1 {LOG}": "P",
@@ -53,7 +54,7 @@ TABLE = {
     f"XLEN {LOG}": "O",
     f"TTL {LOG}": "O",
     f"TYPE {LOG}": "O",
-    "GET bus:birth": "EO",
+    "GET bus:epoch": "EO",
     "MULTI": "EO",
     "EXEC": "EO",
     # watching
@@ -122,9 +123,12 @@ TABLE = {
     f"RENAME {LOG} bus:log:{{workflow:b}}": "-",
     f"HSET {LOG} a b": "-",
     f"SET {LOG} a": "-",
-    f"COPY {LOG} bus:birth": "-",
+    f"COPY {LOG} bus:epoch": "-",
+    "SET bus:epoch 1-1": "-",
+    "SET bus:epoch 1-1 NX": "-",
+    "DEL bus:epoch": "-",
+    "SETNX bus:birth 1-1": "-",
     "SET bus:birth 1-1": "-",
-    "SET bus:birth 1-1 NX": "-",
     "DEL bus:birth": "-",
     f"SETNX {LOG} a": "-",
     f"SETNX {OWN} a": "-",
@@ -137,7 +141,7 @@ TABLE = {
     "PSUBSCRIBE *": "-",
     "SUBSCRIBE __keyspace@0__:x": "-",
     "SSUBSCRIBE other": "-",
-    "PUBLISH bus:birth a": "-",
+    "PUBLISH bus:epoch a": "-",
     # the server
     "FLUSHALL": "-",
     "FLUSHDB": "-",
@@ -369,7 +373,7 @@ async def test_commands_that_write_can_also_take_away(root: Cli, users_in: Users
         ("edgebus-producer -client|kill", ["CLIENT KILL ID 1 ADDR 127.0.0.1:1"], ["CLIENT INFO"]),
         (
             "edgebus-operator clearselectors",
-            ["ZADD bus:revoked 0 user:a", "EXPIRE bus:revoked 0", "SETNX bus:birth 1-1"],
+            ["ZADD bus:revoked 0 user:a", "EXPIRE bus:revoked 0", "SETNX bus:epoch 1-1"],
             ["ZRANGE bus:revoked 0 -1", "PUBLISH workflow:a {}"],
         ),
     ],

@@ -240,7 +240,7 @@ async def test_epoch_that_nobody_can_read(
         assert (replay.reason, [it.position for it in replay.lines]) == (Reason.UNKNOWN, positions)
     if epoch:
         (record,) = [it for it in ours(caplog.records) if it.levelname == "WARNING"]
-        assert vars(record)["run"] == "redis-cli DEL bus:birth"
+        assert vars(record)["run"] == "redis-cli DEL bus:epoch"
 
 
 async def test_epoch_of_another_type(log: Log, redis: Cli) -> None:

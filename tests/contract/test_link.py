@@ -116,7 +116,7 @@ async def test_server_restarted_on_its_port(binary: str | None) -> None:
         await exchange(receiver, log, "a", 1)
         first = front((await receiver.of("workflow:a", 1))[0])[0]
         async with Redis.from_url(server.url) as redis:
-            epoch = await redis.get("bus:birth")
+            epoch = await redis.get("bus:epoch")
         os.kill(server.pid, signal.SIGKILL)
         await until_refused(receiver)
         with pytest.raises(BusUnavailable, match="edgebus broker"):
@@ -129,7 +129,7 @@ async def test_server_restarted_on_its_port(binary: str | None) -> None:
         assert (receiver.downs, previous) == (1, "0-0")
         assert position != first
         async with Redis.from_url(again.url) as redis:
-            assert await redis.get("bus:birth") not in {None, epoch}
+            assert await redis.get("bus:epoch") not in {None, epoch}
 
 
 async def test_server_that_comes_later_is_found(binary: str | None) -> None:

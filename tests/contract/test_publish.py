@@ -309,19 +309,19 @@ async def test_script_that_redis_forgot_is_loaded_again(log: Log, receiver: Rece
 
 
 async def test_epoch_is_set_once_by_whoever_comes_first(broker: Broker, redis: Cli) -> None:
-    """`bus:birth` is `<ms>-<random>`, of the first connection, and never changes after that."""
+    """`bus:epoch` is `<ms>-<random>`, of the first connection, and never changes after that."""
     began_ms = await now_ms(redis)
     async with Log(broker.url, name="one") as one, Log(broker.url, name="other") as other:
         await append(one, Stage(workflow_id="epoch"))
-        epoch = await redis.get("bus:birth")
+        epoch = await redis.get("bus:epoch")
         assert (match := re.fullmatch(rb"([0-9]+)-([0-9a-z]+)", epoch))
         assert began_ms <= int(match[1]) <= await now_ms(redis)
         assert len(match[2]) >= 8
         await append(other, Stage(workflow_id="epoch"))
         await redis.script_flush()
         await append(one, Stage(workflow_id="epoch"))
-    assert await redis.get("bus:birth") == epoch
-    assert await redis.pttl("bus:birth") == -1
+    assert await redis.get("bus:epoch") == epoch
+    assert await redis.pttl("bus:epoch") == -1
 
 
 async def test_longest_line_travels(log: Log, receiver: Receiver) -> None:

@@ -172,3 +172,35 @@ async def test_epoch_is_set_once(broker: Broker) -> None:
     """Whoever connects later leaves the epoch as it is."""
     async with Log(broker.url, name="edgebus-one") as one, Log(broker.url, name="edgebus-other") as other:
         assert await one.epoch() == await other.epoch()
+
+
+async def test_epoch_of_an_older_version_is_kept(broker: Broker, redis: Cli) -> None:
+    """A Redis that an older version knew is the same one still: its key has another name, and goes on beside."""
+    await redis.delete("bus:epoch")
+    await redis.set("bus:birth", "1700000000000-0123abcd")
+    async with (
+        Log(broker.url, name="edgebus-one") as one,
+        Log(broker.url, name="edgebus-other", appends=False) as other,
+    ):
+        assert await one.epoch() == await other.epoch() == "1700000000000-0123abcd"
+        assert (await other.tail(WORKFLOW.fill("old"))).epoch_ms == 1_700_000_000_000
+    assert await redis.get("bus:birth") == b"1700000000000-0123abcd"
+
+
+async def test_epoch_stays_whatever_an_older_version_writes(broker: Broker, redis: Cli) -> None:
+    """An older version beside this one has a key of its own: it cannot make another Redis of this one."""
+    async with Log(broker.url, name="edgebus-one") as one:
+        epoch = await one.epoch()
+        await redis.set("bus:birth", "1700000000000-0123abcd")
+        async with Log(broker.url, name="edgebus-other") as other:
+            assert await one.epoch() == await other.epoch() == epoch
+
+
+@pytest.mark.parametrize("command", ["SET bus:birth soon", "RPUSH bus:birth 1700000000000-a"])
+async def test_epoch_of_an_older_version_that_nobody_can_read_is_none(broker: Broker, redis: Cli, command: str) -> None:
+    """What stands under the former name in another form is passed over: this Redis begins now."""
+    await redis.delete("bus:epoch")
+    await redis.execute_command(*command.split())
+    async with Log(broker.url, name="edgebus-one") as one:
+        tail = await one.tail(WORKFLOW.fill("odd"))
+        assert 1_700_000_000_000 < tail.epoch_ms <= tail.now_ms

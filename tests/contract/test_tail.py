@@ -68,7 +68,7 @@ async def test_tail_of_no_log_says_when(log: Log, redis: Cli) -> None:
     assert (tail.lines, tail.first, tail.first_previous, tail.last, tail.is_cut) == ((), None, None, BEGINNING, False)
     assert tail.now_ms >= seconds * 1000 + micros // 1000
     assert tail.position == f"{tail.now_ms}-0"
-    assert tail.epoch_ms == milliseconds((await redis.get("bus:birth")).decode())
+    assert tail.epoch_ms == milliseconds((await redis.get("bus:epoch")).decode())
     assert await redis.exists(WORKFLOW.fill("absent").log_key) == 0
 
 
@@ -141,16 +141,16 @@ async def test_tail_of_a_log_replaced_while_it_is_read_ends_at_the_break(
 async def test_tail_of_a_flushed_redis_begins_anew(log: Log, redis: Cli) -> None:
     """A Redis whose epoch somebody deleted begins now: of what was before nobody says that it is whole."""
     positions = await fill(log, "flushed", 2)
-    await redis.delete("bus:birth", WORKFLOW.fill("flushed").log_key)
+    await redis.delete("bus:epoch", WORKFLOW.fill("flushed").log_key)
     tail = await log.tail(WORKFLOW.fill("flushed"))
     assert tail.replay(Since(positions[0] or "")).reason is Reason.UNKNOWN
     assert tail.replay(Since(f"{milliseconds(positions[0] or '')}-0")).reason is Reason.UNKNOWN
-    assert await redis.exists("bus:birth") == 1
+    assert await redis.exists("bus:epoch") == 1
 
 
 async def test_tail_knows_how_long_a_log_lives(log: Log, redis: Cli) -> None:
     """A log may have come and expired since a time that is longer ago than one lives: nobody says that all is there."""
-    await redis.set("bus:birth", "1-a")
+    await redis.set("bus:epoch", "1-a")
     tail = await log.tail(SHORT.fill("absent"))
     assert tail.replay(Since(f"{tail.now_ms - 59_000}-0")).reason is None
     assert tail.replay(Since(f"{tail.now_ms - 60_000}-0")).reason is Reason.UNKNOWN

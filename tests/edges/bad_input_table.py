@@ -165,7 +165,7 @@ CHANNELS: Final = tuple(
         ("a channel with NUL", "workflow:a\0b"),
         ("a channel with a right-to-left override", "workflow:\u202ea"),
         ("`__keyspace@0__:x`", "__keyspace@0__:x"),
-        ("`bus:birth`", "bus:birth"),
+        ("`bus:epoch`", "bus:epoch"),
         ("`bus:log:{workflow:a}`", "bus:log:{workflow:a}"),
         ("`workflow:` and no id", "workflow:"),
         ("an id of 129 characters", "workflow:" + "a" * 129),

@@ -48,7 +48,7 @@ NAMES: Final = st.text(max_size=30) | st.sampled_from(
         "workflow:a\n",
         "workflow:\0",
         "workflow:\u202e",
-        "bus:birth",
+        "bus:epoch",
         "__keyspace@0__:x",
         "workflow:" + "a" * 129,
     ]

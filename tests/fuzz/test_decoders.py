@@ -284,7 +284,7 @@ class Listener:
 
 
 @VALUE
-@given(st.lists(st.tuples(st.sampled_from([b"workflow:x", b"bus:birth", b"\xff"]), LINES), max_size=6))
+@given(st.lists(st.tuples(st.sampled_from([b"workflow:x", b"bus:epoch", b"\xff"]), LINES), max_size=6))
 async def test_lines_of_any_kind_are_delivered_or_dropped(batch: list[tuple[bytes, bytes]]) -> None:
     """No line of Redis stops the hub; each is delivered, held until the log was read, or dropped and counted."""
     hub = Hub(cast(Log, None), cast(Subscriber, None), _never)

@@ -140,7 +140,7 @@ async def test_operator_watches_and_types_an_event(users: Users, admin: Redis) -
         XINFO STREAM bus:log:{workflow:wf}
         TTL bus:log:{workflow:wf}
         PUBLISH workflow:wf '{"event":"note","data":{}}'
-        GET bus:birth
+        GET bus:epoch
         CLIENT LIST
         INFO memory
         ACL WHOAMI

@@ -253,7 +253,7 @@ async def test_after_a_restart_of_redis_the_next_publish_succeeds(run_id: str) -
         async with EmbeddedBroker(port=broker.port) as again, Redis.from_url(again.url) as redis:
             await producer.publish(case(run_id, "after"))
             assert await names(redis, run_id) == ["after"]
-            assert await redis.exists("bus:birth")
+            assert await redis.exists("bus:epoch")
             assert "errorstat_NOSCRIPT" not in await redis.info("errorstats")
 
 

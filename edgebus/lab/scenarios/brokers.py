@@ -39,7 +39,7 @@ async def _restart(site: Site, redis: RedisServer) -> float:
     publisher = await site.publisher(redis.url)
     await site.listen(site.size.of(5, 20), [edge_url], [*BUSY, QUIET])
     await publisher.publish(QUIET, 2)
-    epoch = await redis.ask("GET", "bus:birth")
+    epoch = await redis.ask("GET", "bus:epoch")
     site.sample()
     async with publisher.steadily(BUSY, site.size.of(200, 500)):
         await site.last(0.4)
@@ -53,7 +53,7 @@ async def _restart(site: Site, redis: RedisServer) -> float:
         proxy.accept()
         site.heal()
         await site.last(0.8)
-    is_another = epoch != await redis.ask("GET", "bus:birth")
+    is_another = epoch != await redis.ask("GET", "bus:epoch")
     site.require(f"the server is {'another' if is_another else 'the same'} one", is_another or site.demands.no_gaps)
     return began_s
 
