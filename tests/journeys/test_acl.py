@@ -114,7 +114,7 @@ async def test_producer_waits_for_a_replica(broker: EmbeddedBroker, users: Users
     """WAIT is among what a producer may: with a replica its confirmation counts, and without one that is told."""
     async with Producer(users.producer, wait_replicas=1) as producer:
         with pytest.raises(PublishUnreplicated):
-            await producer.publish(stage("alone"), deadline_s=0.2)
+            await producer.publish(stage("alone"), deadline_s=2)
         await admin.config_set("repl-diskless-sync-delay", 0)
         name, _, password = users.admin.partition("://")[2].partition("@")[0].partition(":")
         extra = ("--replicaof", "127.0.0.1", str(broker.port), "--masteruser", name, "--masterauth", password)
