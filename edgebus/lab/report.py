@@ -86,6 +86,8 @@ async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> E
         elif result.verdict != "kept":
             for stroke in strokes:
                 note(str(stroke))
+            for sentence in _complaints(result):
+                note(sentence)
             note(f"again: edgebus lab chaos --seed {seed} --seconds {seconds:g}")
     if not as_json:
         _show_table(results)
@@ -113,8 +115,14 @@ def _show_table(results: Sequence[Result]) -> None:
         table.add_row(*(Text(escape(cell)) for cell in cells))
     show_table(table)
     for result in results:
-        for precondition in result.preconditions:
-            if not precondition.holds:
-                show(f"{result.scenario}: nothing can be said, for this does not hold: {precondition.text}")
-        for broken in result.findings.broken:
-            show(f"{result.scenario}: {broken.promise} broken {broken.times} times; the first: {broken.example}")
+        for sentence in _complaints(result):
+            show(sentence)
+
+
+def _complaints(result: Result) -> list[str]:
+    """Return what did not hold in a run, a sentence each."""
+    name = result.scenario
+    void = [it.text for it in result.preconditions if not it.holds]
+    return [f"{name}: nothing can be said, for this does not hold: {text}" for text in void] + [
+        f"{name}: {it.promise} broken {it.times} times; the first: {it.example}" for it in result.findings.broken
+    ]
