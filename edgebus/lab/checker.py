@@ -85,6 +85,12 @@ class _Checker:
         self._stored = {
             (it.channel, n) for it, ranks in zip(evidence.snapshots, self._ranks, strict=True) for n in ranks
         }
+        self._lasting = {
+            (it.channel, n)
+            for it, ranks in zip(evidence.snapshots, self._ranks, strict=True)
+            if it.until_s == float("inf")
+            for n in ranks
+        }
         self._seen: set[tuple[str, int]] = set()
         self._late_until_s = evidence.healed_s or 0.0
 
@@ -147,10 +153,11 @@ class _Checker:
         )
 
     def _check_order(self, who: str, room: str, part: Sequence[Got]) -> None:
-        for snapshot, ranks in zip(self._evidence.snapshots, self._ranks, strict=True):
+        for snapshot in self._evidence.snapshots:
             if snapshot.channel != room:
                 continue
-            order = [(ranks[it.n], it.n) for it in part if it.n in ranks]
+            places = {entry.position: place for place, entry in enumerate(snapshot.entries)}
+            order = [(places[it.position], it.n) for it in part if it.position in places]
             for (one, n), (two, m) in itertools.pairwise(order):
                 if two < one:
                     self._break("P1", f"{who}: event {m} came after {n}, and stands before it in the log")
@@ -194,7 +201,7 @@ class _Checker:
         key = (attempt.channel, attempt.n)
         if is_told:
             self._found.told += 1
-        elif key not in self._stored and key not in self._seen:
+        elif key not in self._lasting and key not in self._seen:  # what a dead primary alone had, its producer knows
             self._found.with_primary += 1
         else:
             self._found.lost += 1

@@ -156,6 +156,23 @@ def test_event_that_only_its_producer_knows_is_the_stated_limit() -> None:
     assert (found.with_primary, found.lost, found.broken) == (1, 0, [])
 
 
+def test_event_that_only_a_dead_primary_had_is_the_stated_limit() -> None:
+    """A primary took the event and died before anybody heard: its producer alone knows. What lasts counts."""
+    clients = (ClientLog("client", [joined(), *(frame(n) for n in range(EVENTS - 1))]),)
+    for until_s, found in ((25.0, (1, 0)), (float("inf"), (0, 1))):
+        log = Snapshot("primary", ROOM, tuple(stored(n) for n in range(EVENTS)), 0.0, until_s)
+        findings = check(evidence(snapshots=(log,), clients=clients))
+        assert (findings.with_primary, findings.lost) == found
+
+
+def test_repeat_over_a_takeover_may_come_twice_with_one_id() -> None:
+    """Both primaries may have stored what was under way between them; without a takeover it is a double."""
+    again = frame(4, at_s=30.0, place="9-9")
+    marks = frames_but(lambda marks: marks.append(again))
+    assert "P2" in promises(evidence(marks))
+    assert promises(evidence(marks, takeovers=(14.05,))) == []
+
+
 @pytest.mark.parametrize(
     ("entries", "promise"),
     [
