@@ -40,7 +40,7 @@ class _Kept:
     def is_trimmed_past(self, since_ms: int) -> bool:
         """Tell whether an entry of the time since then is gone."""
         previous = self.entries[0].previous if self.entries else self.last
-        return previous != BEGINNING and _ms(previous) >= since_ms
+        return _ms(previous) >= since_ms
 
 
 class MemoryLog:

@@ -34,6 +34,7 @@ async def test_broadcaster_works_with_it() -> None:
         "0-0",
     )
     assert (line["room"], line["data"]["adapter"]) == ("workflow:wf_1", "local")
+    assert set(published.positions.values()) == {"1000000000000-1"}  # the same in every run
 
 
 async def test_positions_are_a_chain() -> None:
