@@ -111,11 +111,12 @@ class Connection(asyncio.Protocol):
         "visitor",
     )
 
+    _transport: asyncio.Transport  # asyncio builds a protocol before its socket, and hands that to `connection_made`
+
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
         self._websocket = WebSocket(around.settings.max_message_bytes)
-        self._transport = cast(asyncio.Transport, None)
         self._handshake: Handshake | None = None
         self.visitor = Visitor("", is_secure=False)
         self._phase = _Phase.OPENING
