@@ -9,8 +9,10 @@ from edges import Edge, EdgeSettings
 from edges.settings import SettingsError
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import get, http
+from tests.ports import free_port
 
-SETTINGS = EdgeSettings(port=1, redis_url="redis://127.0.0.1:1")
+NO_REDIS = "redis://127.0.0.1:1"
+SETTINGS = EdgeSettings(port=1, redis_url=NO_REDIS)
 """Port 1 takes rights that no test has: an edge that bound by itself would say so."""
 
 
@@ -63,3 +65,22 @@ def test_what_no_edge_listens_on_is_refused_at_once(kind: str) -> None:
         sockets = [8690] if kind == "no socket" else [one]
         with pytest.raises(TypeError, match="sockets: a bound TCP socket is needed"):
             Edge(SERVICE, SETTINGS, sockets=sockets)  # type: ignore[arg-type]
+
+
+async def test_edge_that_cannot_be_built_gives_its_port_back() -> None:
+    """Keys are missing, which is found after the port was bound: another edge can have the port at once."""
+    port = free_port()
+    with pytest.raises(SettingsError, match="no key is set up"):
+        await Edge(SERVICE, EdgeSettings(port=port, redis_url=NO_REDIS, auth_required=True)).start()
+    async with Edge(SERVICE, EdgeSettings(port=port, redis_url=NO_REDIS)) as edge:
+        assert (edge.port, edge.is_running) == (port, True)
+
+
+async def test_edge_says_before_its_start_that_it_has_not_started() -> None:
+    """Nothing is built yet that could be healthy or counted; and there is nothing to stop."""
+    edge = Edge(SERVICE, SETTINGS)
+    assert (edge.not_ready(), edge.is_running, edge.port) == ("the edge has not started", False, 1)
+    for ask in (edge.health, edge.statistics):
+        with pytest.raises(RuntimeError, match="has not started"):
+            ask()
+    await edge.stop()
