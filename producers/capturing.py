@@ -1,4 +1,4 @@
-"""Producers for tests: the real ones on a log in memory, so nothing is sent, and what was published is kept.
+"""Producers for tests: the real producers on a log in memory; events are kept, and not sent.
 
 ::
 
@@ -34,13 +34,13 @@ _NAME: Final = "capturing"
 
 
 class CapturingProducer(Producer):
-    """Stands in for ``producers.Producer`` in tests. Needs not be opened, and no call waits for anything.
+    """Stands in for ``producers.Producer`` in tests. Needs not be opened, and no call waits.
 
-    ``emit`` may be called without an event loop; an event is with the log when it returns.
+    ``emit`` may be called without an event loop; the event is with the log when ``emit`` returns.
 
     Attributes:
-        events: the events, in order; a repeated one is there once.
-        lines: channel name to the lines that its subscribers would have read, oldest first.
+        events: the events, in order; a repeated event is there once.
+        lines: channel name to the lines for subscribers, oldest first.
 
     """
 
@@ -59,7 +59,7 @@ class CapturingProducer(Producer):
         return self
 
     async def close(self) -> None:
-        """Do nothing: nothing waits."""
+        """Return at once: no event waits."""
 
     def clear(self) -> None:
         """Forget the events and the lines; positions go on."""
@@ -84,13 +84,13 @@ class CapturingProducer(Producer):
         return is_taken
 
     def _after_fork(self) -> None:
-        """Go on in the child with a copy of what was captured: no connection is shared."""
+        """Go on in the child with a copy of the captured events: no connection is shared."""
         self._at_once.renew()
         self._sender.open()
 
 
 class BlockingCapturingProducer(BlockingProducer):
-    """Stands in for ``producers.blocking.Producer`` in tests; the first call opens it.
+    """Stands in for ``producers.blocking.Producer`` in tests; the first call opens the producer.
 
     Attributes:
         events: as of ``CapturingProducer``.
@@ -118,7 +118,7 @@ class BlockingCapturingProducer(BlockingProducer):
 
 
 class _SenderAtOnce(Sender):
-    """Sends to a log in memory: all that waits, before ``wake`` returns."""
+    """Sends to a log in memory: all waiting events, before ``wake`` returns."""
 
     def __init__(self, outbox: Outbox, log: MemoryLog, keep: Callable[[Item], None]) -> None:
         super().__init__(_URL, name=_NAME, outbox=outbox, replicas=0)
@@ -127,11 +127,11 @@ class _SenderAtOnce(Sender):
         self.renew()
 
     def renew(self) -> None:
-        """Let in again: whoever was inside stayed behind in another process."""
+        """Be unlocked again: the holder of the lock stayed behind in the parent."""
         self._lock, self._is_sending = threading.RLock(), False
 
     def wake(self) -> None:
-        """Send; a call that interrupts this one in its own thread leaves its events to this one."""
+        """Send; a call from a signal handler leaves the event to the interrupted call."""
         with self._lock:
             if self._is_sending:
                 return
@@ -149,14 +149,14 @@ class _KeepingPublisher(Publisher[Item]):
         self._keep = keep
 
     def answer(self, item: Item) -> None:
-        """Keep what is published, before its caller knows."""
+        """Keep a published event, before the caller knows."""
         if not item.failed:
             self._keep(item)
         super().answer(item)
 
 
 def _run(coroutine: Coroutine[Any, Any, object]) -> None:
-    """Run a coroutine that waits for nothing, with an event loop or without one."""
+    """Run a coroutine without waits, inside an event loop or outside."""
     try:
         coroutine.send(None)
     except StopIteration:

@@ -1,7 +1,7 @@
-"""A log in this process' memory, for tests of whoever publishes: the answers of Redis without a Redis.
+"""A log in the memory of a process, for tests of publishing code: the answers of Redis without a Redis.
 
-Chains, retention by number and repetitions are those of ``publish.lua``. The clock is none: each event comes a
-millisecond after the one before, so positions are the same in every run, and no log ever expires.
+Chains, retention by number and repetitions follow ``publish.lua``. No clock is read: each event comes a millisecond
+after the event before, so positions are the same in every run, and no log ever expires.
 """
 
 from collections import defaultdict, deque
@@ -28,13 +28,13 @@ class _Stored(NamedTuple):
 
 @dataclass(slots=True)
 class _Kept:
-    """The log of one channel."""
+    """The log of a channel."""
 
     entries: deque[_Stored] = field(default_factory=deque)
     last: str = BEGINNING
 
     def find(self, event_id: str) -> str | None:
-        """Return the position of an event that is here."""
+        """Return the position of an event in the log, or None."""
         return next((it.position for it in self.entries if it.id == event_id), None)
 
     def is_trimmed_past(self, since_ms: int) -> bool:
@@ -44,10 +44,10 @@ class _Kept:
 
 
 class MemoryLog:
-    """Logs and lines of all channels; nobody subscribes, so nobody receives.
+    """Logs and lines of all channels; without subscribers, so without receivers.
 
     Attributes:
-        lines: channel name to the lines that its subscribers would have read, oldest first.
+        lines: channel name to the lines for subscribers, oldest first.
         sent_ms: the time before the last ``append``.
 
     """
@@ -94,7 +94,7 @@ class MemoryLog:
 
 
 def _unsure(kept: _Kept, entry: Entry, since_ms: int) -> bytes | None:
-    """Return the script's word for a repetition that must not be stored, or None."""
+    """Return the script's word against storing a repetition, or None."""
     is_latest = entry.channel.retention.max_events == 1
     if is_latest and kept.entries and kept.entries[0].id == entry.after:
         return None

@@ -1,7 +1,7 @@
-"""Publishing for callers who wait: the promise of ``producers.Producer.publish``, for a server such as an edge.
+"""Publishing for waiting callers: the promise of ``producers.Producer.publish``, for a server such as an edge.
 
-Publishes that are under way at the same time share round trips, and keep their order. Nothing is sent without a caller,
-so there is neither an outbox nor a policy for a full one: a caller beyond the bound is refused.
+Publishes under way at the same time share round trips, and keep the order of the calls. Every event has a caller, so
+there is neither an outbox nor a policy for a full outbox: a caller beyond the bound is refused.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ _ENDED: Final = "the publisher ended before Redis answered; whether the event is
 
 
 class Outgoing:
-    """Publishes over one connection, which ``run`` opens; the owner runs that in a task, and ends the task.
+    """Publishes over a connection opened by ``run``; the owner runs ``run`` in a task, and ends the task.
 
     Args:
         url: of Redis.
         name: for ``CLIENT LIST``.
         logger: is told when Redis goes and comes back.
-        max_bytes: of all lines whose callers wait.
+        max_bytes: of the lines of all waiting callers.
 
     """
 
@@ -62,10 +62,10 @@ class Outgoing:
             self._publisher.give_up(self._queue.clear(), _ENDED)
 
     async def publish(self, message: Message, attempt: Attempt, *, deadline_s: float) -> Published:
-        """Publish ``message`` on all of its channels, and return when Redis has it on all of them.
+        """Publish ``message`` on every channel named in the message, and return when Redis has all of the lines.
 
-        Attempts are repeated until the deadline, and store once; 0 makes one attempt. Whoever passes ``attempt`` again,
-        with the message made for it, completes what a publish before left open.
+        Attempts are repeated until the deadline, and store once; 0 makes a single attempt. A call with the same
+        ``attempt`` and message completes a publish left open by an earlier call.
 
         Raises:
             BusError: as ``producers.Producer.publish`` does; ``OutboxFull``: too much is under way.
@@ -90,14 +90,14 @@ class Outgoing:
 
 
 class _Callers:
-    """Publications in the order of their calls."""
+    """Publications in the order of the calls."""
 
     def __init__(self) -> None:
         self._waiting: deque[Publication] = deque()
         self._wake = asyncio.Event()
 
     async def filled(self) -> bool:
-        """Return True as soon as something waits."""
+        """Return True as soon as a publication waits."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
@@ -109,7 +109,7 @@ class _Callers:
         self._wake.set()
 
     def take(self, limit: int, limit_bytes: int) -> Sequence[Publication]:
-        """Take the oldest for one pipeline; those that were given up fall out."""
+        """Take the oldest for a pipeline; publications given up fall out."""
         batch: list[Publication] = []
         size_bytes = 0
         while self._waiting and len(batch) < limit and size_bytes < limit_bytes:
@@ -120,17 +120,17 @@ class _Callers:
         return batch
 
     def give_back(self, batch: Sequence[Publication]) -> None:
-        """Put back in front those that have no outcome yet."""
+        """Put publications without an outcome back in front."""
         self._waiting.extendleft(it for it in reversed(batch) if not it.is_given_up)
 
     def calls(self) -> Sequence[Publication]:
-        """Return all that wait."""
+        """Return all waiting publications."""
         return list(self._waiting)
 
     def discharge(self, item: Publication, error: BusError | None = None) -> None:
-        """Do nothing: each has a caller."""
+        """Keep no account: every publication has a caller."""
 
     def clear(self) -> Sequence[Publication]:
-        """Return all that wait, and forget them."""
+        """Return all waiting publications, and be empty."""
         waiting, self._waiting = list(self._waiting), deque()
         return waiting

@@ -1,6 +1,6 @@
-"""One publish: an event on its way to its channels, every attempt to get it there, and the outcome for its caller.
+"""A publish: an event on the way to all channels, every attempt so far, and the outcome for the caller.
 
-Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes down here what Redis answered.
+Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes the answers of Redis down here.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ __all__ = ["Publication", "Published", "copied", "is_answer"]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What Redis answered to a publish.
+    """The answer of Redis to a publish.
 
     Attributes:
         id: of the event, the same in every room.
-        positions: channel name to the event's position there; None on a ``live`` channel, which has no log.
-        receivers: how many subscribers (edges, and whoever types ``SUBSCRIBE``) Redis sent it to, over all channels.
+        positions: channel name to the event's position there; None on a ``live`` channel, for want of a log.
+        receivers: how many subscribers (edges, and people with redis-cli) Redis sent the event to, over all channels.
             A channel where a repeated attempt found the event counts 0.
-        replicas: how many replicas have it for certain; None when that was not asked for.
+        replicas: how many replicas have the event for certain; None where no confirmation was asked for.
 
     """
 
@@ -43,16 +43,16 @@ class Published:
 
 @dataclass(slots=True, eq=False)
 class Publication:
-    """One event on its way, with the answers so far. ``done`` is None where nobody waits for the outcome.
+    """An event under way, with the answers so far. ``done`` is None for an event without a caller.
 
     Attributes:
-        message: the event's line for each of its channels.
-        attempt: the event's own memory of its attempts; outlives a caller that leaves, and may come back to repeat.
+        message: the event's line for each channel.
+        attempt: the event's own memory of attempts; outlives a caller, for a repetition by the next.
         deadline_s: by the event loop's clock.
-        tries: attempts so far, the one under way included.
+        tries: attempts so far, an attempt under way included.
         settled: channel name to the event's place there.
-        failed: channel name to the error of a channel that refused for good.
-        last_error: of an attempt that may be repeated.
+        failed: channel name to the error of a refusal for good.
+        last_error: of an attempt to be repeated.
         size_bytes: of all lines.
 
     """
@@ -73,7 +73,7 @@ class Publication:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller has an answer, or wants none any more."""
+        """Whether the caller has an answer, or has left."""
         return self.done is not None and self.done.done()
 
     @property
@@ -82,7 +82,7 @@ class Publication:
         return len(self.settled) + len(self.failed) == len(self.message.lines)
 
     def entries(self) -> list[Entry]:
-        """Return what is left to append; a repetition of what an attempt may have stored says so."""
+        """Return the entries left to append, marked as repeated where an attempt may have stored the event."""
         one, since_ms = self.attempt, self.attempt.since_ms
         return [
             Entry(
@@ -108,7 +108,7 @@ class Publication:
     ) -> None:
         """Write down the outcomes of one attempt, for the caller and for a repetition.
 
-        ``sent_ms`` is None where nothing was sent; ``is_certain``: what Redis refused is not there.
+        ``sent_ms`` is None where no entry was sent; ``is_certain``: a refused event is not there.
         """
         attempt = self.attempt
         if sent_ms is not None:
@@ -135,25 +135,25 @@ class Publication:
         return min((it.replicas for it in self.settled.values() if it.replicas is not None), default=None)
 
     def published(self) -> Published:
-        """Return the answer for the caller of an event that every channel has."""
+        """Return the answer for the caller, once every channel has the event."""
         receivers = sum(it.receivers for it in self.settled.values())
         return Published(self.attempt.id, self.positions, receivers, self.replicas)
 
     def refusal(self) -> BusError:
-        """Return the error of an event that some channel refused for good."""
+        """Return the error for the caller, where some channel refused for good."""
         if self.settled:
             return PublishIncomplete(self.positions, self.failed)
         return next(iter(self.failed.values()))
 
     def unreplicated(self, wanted: int) -> PublishUnreplicated | None:
-        """Return the error of an event that fewer than ``wanted`` replicas confirmed, or None."""
+        """Return the error for the caller where fewer than ``wanted`` replicas confirmed, else None."""
         replicas = self.replicas
         if replicas is None or replicas >= wanted:
             return None
         return PublishUnreplicated(self.positions, replicas=replicas, wanted=wanted)
 
     def overdue(self) -> BusError:
-        """Return the error of an event whose time is over."""
+        """Return the error for the caller at the deadline."""
         last = self.last_error or BusTimeout("Redis did not answer before the deadline of the publish")
         if not self.settled:
             return copied(last)
@@ -162,12 +162,12 @@ class Publication:
 
 
 def is_answer(outcome: BusError) -> bool:
-    """Tell whether Redis said by it that the event is not there; else the line was cut before an answer."""
+    """Tell whether the error is an answer of Redis (the event is not there), or the line was cut before an answer."""
     return isinstance(outcome, BusNotReady) or not isinstance(outcome, BusUnavailable)
 
 
 def copied(error: BusError, kind: type[BusError] | None = None) -> BusError:
-    """Return an error for one caller; one that is shared would gather the tracebacks of them all."""
+    """Return an error for a single caller; a shared error would gather the tracebacks of all callers."""
     copy = (kind or type(error))(str(error))
     copy.__cause__ = error.__cause__
     return copy

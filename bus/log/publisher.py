@@ -1,7 +1,7 @@
-"""Attempts to publish, and their repetition: takes from a queue, sends a pipeline, gives everybody an outcome.
+"""Attempts to publish, and repetition: takes from a queue, sends a pipeline, gives every caller an outcome.
 
-What a pipeline did not settle goes back to the front of the queue before anything else is taken: later events do not
-overtake. Whoever runs this owns the log, so a caller that is cancelled leaves nobody a half-read answer.
+Publications without an outcome go back to the front of the queue before later ones are taken: no event overtakes. The
+log belongs to the runner of attempts, so a cancelled caller leaves no half-read answer to others.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PublicationT = TypeVar("PublicationT", bound=Publication)
 
 
 class AppendLog(Protocol):
-    """A log as far as publishing goes; ``bus.log.log.Log`` is one."""
+    """A log as far as publishing goes, such as ``bus.log.log.Log``."""
 
     sent_ms: int | None
 
@@ -43,19 +43,19 @@ class AppendLog(Protocol):
 
 
 class PublicationQueue(Protocol[PublicationT]):
-    """Publications that wait, in order."""
+    """Waiting publications, in order."""
 
     def take(self, limit: int, limit_bytes: int) -> Sequence[PublicationT]:
-        """Take the oldest for one pipeline, at least one, leaving out those that were given up."""
+        """Take the oldest for a pipeline, at least one, leaving out publications without a caller any more."""
 
     def give_back(self, batch: Sequence[PublicationT]) -> None:
-        """Put back in their places those of a batch that were not discharged, nor given up."""
+        """Put a batch back in order, without publications discharged or given up."""
 
     def calls(self) -> Iterable[PublicationT]:
-        """Return those with a caller that wait and are not being sent."""
+        """Return waiting publications with a caller, without the batch under way."""
 
     def discharge(self, item: PublicationT, error: BusError | None = None) -> None:
-        """Let go of one without a caller: it is published, or was given up for ``error``."""
+        """Let go of a publication without a caller: published, or given up for ``error``."""
 
 
 @dataclass(slots=True)
@@ -69,17 +69,17 @@ class Counts:
 
 
 class Publisher(Generic[PublicationT]):
-    """Sends pipelines of what waits in ``queue``, and settles each publication.
+    """Sends the publications of ``queue`` in pipelines, and settles each.
 
     Args:
-        queue: what is to be sent.
+        queue: of publications to be sent.
         name: of the connection, for the log.
         replicas: how many replicas are to confirm each event; 0 asks none.
         logger: is told when Redis goes and comes back.
         now: the clock of deadlines, in seconds.
 
     Attributes:
-        counts: since this was made.
+        counts: since the publisher was made.
         is_away: whether the last attempt to reach Redis failed.
         last_error: of any attempt.
 
@@ -104,7 +104,7 @@ class Publisher(Generic[PublicationT]):
         self._pace = Pace()
 
     async def attempt(self, log: AppendLog) -> bool:
-        """Send one pipeline; return whether all of it is done."""
+        """Send a pipeline; return whether every publication in the pipeline is done."""
         # A Redis that refused is asked with one event: it might take the rest of a pipeline whose beginning it refused.
         limit = 1 if self._is_refused else PIPELINE_EVENTS
         batch = self._queue.take(limit, self._pace.limit_bytes)
@@ -129,7 +129,7 @@ class Publisher(Generic[PublicationT]):
     async def _append(
         self, log: AppendLog, batch: Sequence[PublicationT], entries: Sequence[Entry]
     ) -> tuple[Sequence[Appended | BusError], bool]:
-        """Return an outcome for each entry, and whether it is certain that those that failed are not there."""
+        """Return an outcome for each entry, and whether failed entries are certainly not in the log."""
         if not entries:
             return [], True
         try:
@@ -179,7 +179,7 @@ class Publisher(Generic[PublicationT]):
             self.expire([item])
 
     def answer(self, item: PublicationT) -> None:
-        """Give the outcome of ``item``, of which every channel has answered, to its caller or to the queue."""
+        """Give the outcome of ``item`` to the caller or to the queue, once every channel has answered."""
         if item.failed:
             self.fail(item, item.refusal())
             return
@@ -196,7 +196,7 @@ class Publisher(Generic[PublicationT]):
             item.done.set_result(item.published())
 
     def fail(self, item: PublicationT, error: BusError) -> None:
-        """Give the caller of ``item`` its error; where there is none, the queue lets go of the item for that reason."""
+        """Give ``error`` to the caller of ``item``; without a caller, the queue lets go of the item."""
         if item.done is None:
             self._queue.discharge(item, error)
         elif not item.done.done():
@@ -204,13 +204,13 @@ class Publisher(Generic[PublicationT]):
             item.done.set_exception(error)
 
     def expire(self, items: Iterable[PublicationT]) -> None:
-        """Answer the callers of ``items`` that their time is over; what is being sent now is not recalled."""
+        """Give the callers of ``items`` the error of the deadline; a pipeline under way is not recalled."""
         for item in items:
             if not item.is_given_up and not item.is_settled:
                 self.fail(item, item.overdue())
 
     def give_up(self, waiting: Iterable[PublicationT], text: str) -> None:
-        """Answer whoever waits, of what is being sent and of ``waiting``; those without a caller are left alone."""
+        """Answer the callers of the pipeline under way and of ``waiting``; items without a caller are left alone."""
         for item in [*self._under_way, *waiting]:
             if item.done is not None:
                 self.fail(item, BusError(text))
@@ -255,9 +255,9 @@ async def outcomes_of(
     """Return the outcome of each item: at the deadline at the latest, and at once when cancelled.
 
     Args:
-        items: of one caller.
-        deadline_s: from now; 0 leaves it at one attempt.
-        put: puts items into the queue and wakes whoever sends; a ``BusError`` of it is the outcome of all.
+        items: of a single caller.
+        deadline_s: from now; 0 makes a single attempt.
+        put: puts items into the queue and wakes the sender; a ``BusError`` raised there is the outcome of all.
         expire: is called with the items at the deadline, as ``Publisher.expire``.
 
     """
@@ -289,6 +289,6 @@ async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
 
 
 def _wait_ms(batch: Sequence[Publication], now_s: float) -> int:
-    """Return how long replicas may take, such that the first of the callers has its answer in time."""
+    """Return how long replicas may take, for an answer in time to the first of the callers."""
     left_s = [item.deadline_s - now_s for item in batch if item.deadline_s > now_s]
     return max(1, int(min([_WAIT_MAX_S, *(0.8 * it for it in left_s)]) * 1000))
