@@ -243,7 +243,8 @@ async def test_large_answer_that_is_not_read_gives_its_turn_to_others(monkeypatc
 
     reader.drained = drained  # type: ignore[method-assign]
     saying = asyncio.create_task(pacing.say(100, say))
-    await asyncio.sleep(0.2)
+    for _ in range(20):  # many turns of the loop, in which nothing ends it
+        await asyncio.sleep(0)
     assert not saying.done()
     assert not reader.is_closed
     async with asyncio.timeout(5), turns.turn("b"):
