@@ -222,7 +222,9 @@ class _Checker:
                 case Told(at_s, start, end):
                     after = _next_got(items[index + 1 :])
                     start_n = self._numbers.get((room, start or ""), before)
-                    ranges.append(_Range(at_s, start_n, self._numbers.get((room, end or ""), after), after))
+                    end_n = self._numbers.get((room, end or ""), after)
+                    is_open = end_n is not None and end_n <= start_n  # where the log stood: nothing had followed yet
+                    ranges.append(_Range(at_s, start_n, None if is_open else end_n, after))
                 case Joined(at_s, _, False):
                     ranges.append(_Range(at_s, before, None, _next_got(items[index + 1 :])))
         return ranges

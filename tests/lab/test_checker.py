@@ -140,6 +140,15 @@ def test_told_gap_covers_what_it_names_and_nothing_else() -> None:
     assert (found.told, found.lost) == (1, 1)
 
 
+def test_gap_up_to_where_the_log_stood_covers_what_was_published_until_then() -> None:
+    """A log that had nothing after a client's place ends the range there: what was lost behind it is told."""
+    seen = [joined(), *(frame(n) for n in range(5)), gap(4, 4, 17.0), *(frame(n) for n in range(7, EVENTS))]
+    found = check(evidence(seen))
+    assert (found.told, found.lost) == (2, 0)
+    seen[6] = gap(4, 4, 15.0)
+    assert check(evidence(seen)).lost == 1, "event 6 was published after that was said"
+
+
 def test_recovered_false_covers_what_came_before_it_and_is_gone() -> None:
     """What the log still holds behind the first replayed event is owed even then."""
     resumed = [joined(25.0, recovered=False, reason="limit"), frame(6, at_s=25.1), frame(8, at_s=25.2)]
