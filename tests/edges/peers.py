@@ -176,9 +176,11 @@ class Client:
         return await self.message()
 
     async def subscribe(self, channel: str) -> dict[str, Any]:
-        """Subscribe on a connection that was welcomed; return the reply."""
+        """Subscribe; return the reply. On a busy machine the welcome of a client that was silent may come before."""
         self.request("subscribe", channel=channel)
         reply = await self.message()
+        if reply["event"] == "session.created":
+            reply = await self.message()
         assert reply["type"] == "response", reply
         return reply
 
