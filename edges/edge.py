@@ -42,7 +42,7 @@ from edges.limits.registry import Registry, RegistryStatistics
 from edges.net.addresses import is_loopback
 from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
 from edges.rooms.hub import Hub, HubStatistics, RoomLimits
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
@@ -264,8 +264,8 @@ class _Parts:
             close_timeout_s=settings.close_timeout_s,
         )
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _surroundings(self) -> Context:
+        return Context(
             self.service,
             self.settings,
             self.hub,

@@ -18,7 +18,7 @@ from edges.limits.rates import LimitReached
 from edges.protocol.messages import Ask, Code, Leave, Message, Refusal, Refused, Reply, Subscribe
 from edges.session import replies
 from edges.session.authentication import Admission
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.pacing import Pacing
 from edges.session.subscriptions import Memberships
 
@@ -52,7 +52,7 @@ class Commands:
 
     def __init__(
         self,
-        around: Surroundings,
+        around: Context,
         memberships: Memberships,
         admission: Admission,
         answer: Callable[[Message], None],

@@ -13,11 +13,11 @@ from edges.rooms.hub import Hub
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 
-__all__ = ["Surroundings"]
+__all__ = ["Context"]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Context:
     """An edge, as far as its connections know it.
 
     Attributes:

@@ -48,7 +48,7 @@ from edges.protocol.messages import (
 from edges.session import replies
 from edges.session.authentication import Admission
 from edges.session.commands import Commands
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.inbox import Inbox, Item, Source
 from edges.session.pacing import Pacing
 from edges.session.subscriptions import Memberships, Reader
@@ -100,7 +100,7 @@ class Session:
 
     """
 
-    def __init__(self, speaker: Speaker, around: Surroundings, tokens: Sequence[str] = ()) -> None:
+    def __init__(self, speaker: Speaker, around: Context, tokens: Sequence[str] = ()) -> None:
         self._speaker, self._around = speaker, around
         self._loop = asyncio.get_running_loop()
         self._is_undecided = around.service.dialect != "envelope"

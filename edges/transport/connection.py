@@ -32,7 +32,7 @@ from edges.protocol.messages import (
     Closing,
     Notice,
 )
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.session import Session
 from edges.transport.acknowledged import peer, unacknowledged_bytes
 from edges.transport.backpressure import RESERVE_BYTES, Ebb, patience
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport  # asyncio builds a protocol before its socket, and hands that to `connection_made`
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Context) -> None:
         self._around = around
         self._loop = asyncio.get_running_loop()
         self._websocket = WebSocket(around.settings.max_message_bytes)

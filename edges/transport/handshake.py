@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 
 from edges.limits.registry import Timed
 from edges.net.visitor import Visitor
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.transport import http
 from edges.transport.bearer import shown_tokens
 from edges.transport.framing import WebSocket
@@ -67,7 +67,7 @@ class Handshake:
 
     __slots__ = ("_around", "_connection", "_head", "_peer", "_websocket")
 
-    def __init__(self, around: Surroundings, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
+    def __init__(self, around: Context, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
         self._around, self._websocket, self._connection, self._peer = around, websocket, connection, peer
         self._head = bytearray()
 

@@ -17,7 +17,7 @@ from clients import AuthenticationFailed, Received, Refused, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
 from edges.auth.authenticator import Gate
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.transport.connection import Connection
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
@@ -103,7 +103,7 @@ def came(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
     found: list[Connection] = []
 
     class Noted(Connection):
-        def __init__(self, around: Surroundings) -> None:
+        def __init__(self, around: Context) -> None:
             super().__init__(around)
             found.append(self)
 

@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 
 from edges import EdgeSettings
 from edges.net.visitor import Visitor
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit
 from tests.edges.conftest import OpenClient, StartEdge
@@ -192,7 +192,7 @@ async def test_address_and_secure_through_a_proxy(start_edge: StartEdge, monkeyp
     seen: list[Connection] = []
 
     class Recorded(Connection):
-        def __init__(self, around: Surroundings) -> None:
+        def __init__(self, around: Context) -> None:
             super().__init__(around)
             seen.append(self)
 

@@ -31,7 +31,7 @@ from edges.rooms import recovery as mending
 from edges.rooms.hub import Hub
 from edges.session import session
 from edges.session import subscriptions as memberships
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.session import Session
 from producers.services.mahavishnu import SERVICE
@@ -236,7 +236,7 @@ class Recovery(RuleBasedStateMachine):
         self.failures: list[BaseException] = []
         self.bus = Bus(self.redis, self.spawn)
         self.clients = [Client() for _ in range(3)]
-        self.around = Surroundings(
+        self.around = Context(
             SERVICE,
             EdgeSettings(message_rate_limit=1_000_000),
             self.bus.hub,

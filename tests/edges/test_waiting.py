@@ -12,7 +12,7 @@ from edges.auth.permissions import Access
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
@@ -64,7 +64,7 @@ class Client:
         self.registry, self.transport, self.channel = Registry(1), Transport(), channel
         settings, tell = EdgeSettings(), cast(Any, lambda: None)
         gate, access = Gate(settings), Access(SERVICE)
-        around = Surroundings(
+        around = Context(
             SERVICE, settings, redis.hub, cast(Answers, None), self.registry, tell, tell, tell, gate, access
         )
         self.connection = Connection(around)

@@ -22,7 +22,7 @@ from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
-from edges.session.context import Surroundings
+from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.transport.connection import Connection
 
@@ -133,7 +133,7 @@ class Stage(logging.Handler):
         self._answers = Answers(cast(Log, bus))
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()
-        around = Surroundings(
+        around = Context(
             service,
             self.settings,
             self._hub,
