@@ -1,6 +1,7 @@
 """A client of one edge: keeps a connection, and its subscriptions whole across connections.
 
-What subscriptions say to the edge, and hear from it, is in ``rooms.py``; here is the connection and who the client is.
+What subscriptions say to the edge, and hear from it, is in ``subscriptions.py``; here is the connection, and who the
+client is.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from bus.service import Service
 from bus.tasks import end
 from bus.words import NoticeName
 from clients.comeback import advised_s, delay_s, rarely_s
+from clients.connection import Connection
 from clients.dialing import place
 from clients.errors import (
     AuthenticationFailed,
@@ -29,13 +31,12 @@ from clients.errors import (
     Unsendable,
     WrongAddress,
 )
-from clients.link import Link
 from clients.pace import Terms
 from clients.proxies import without_secrets
 from clients.renewal import Renewal
-from clients.rooms import Rooms, refused
 from clients.settings import ClientSettings
 from clients.subscription import Subscription
+from clients.subscriptions import Subscriptions, refused
 from clients.token import Token, TokenFault, TokenSource
 from clients.typed import Catalogue
 from clients.values import Received
@@ -112,9 +113,9 @@ class Client:
         self._token, self._catalogue, self._retry_first = TokenSource(token), Catalogue(service), retry_first
         self._settings = settings if settings is not None else ClientSettings()
         self._timing = self._settings.timing
-        self._rooms = Rooms(self._settings, self._catalogue)
+        self._subscriptions = Subscriptions(self._settings, self._catalogue)
         self._terms = Terms(self._settings.max_request_bytes)
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._over: Exception | None = ClientClosed("the client is not open: use `async with`")
         self._connections = 0
@@ -135,9 +136,9 @@ class Client:
             Exception: what the caller's ``token`` raised.
 
         """
-        link = None
+        connection = None
         try:
-            link = await self._open()
+            connection = await self._open()
         except TokenFault as error:
             raise error.__cause__ or error from None
         except Unreachable as error:
@@ -148,8 +149,8 @@ class Client:
             if not self._retry_first:
                 raise Unreachable(str(error)) from error
         self._over = None
-        self._link = link
-        self._task = asyncio.create_task(self._run(link), name="client")
+        self._connection = connection
+        self._task = asyncio.create_task(self._run(connection), name="client")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -162,27 +163,27 @@ class Client:
         self._finish(ClientClosed("the client was closed"))
         if task is not None:
             await end([task])
-        if self._link is not None:  # the task had not begun
-            link, self._link = self._link, None
-            await link.close()
+        if self._connection is not None:  # the task had not begun
+            connection, self._connection = self._connection, None
+            await connection.close()
 
     def _finish(self, error: Exception) -> None:
         """End whatever waits on the client. Closing is no error for those who iterate."""
         if self._over is None:
             self._over = error
-        self._rooms.end(None if isinstance(error, ClientClosed) else error)
+        self._subscriptions.end(None if isinstance(error, ClientClosed) else error)
 
     # What callers do.
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection at the moment, as far as one can know."""
-        return self._link is not None
+        return self._connection is not None
 
     def statistics(self) -> ClientStatistics:
         """Return the counters."""
-        rooms = self._rooms
-        return ClientStatistics(self._connections, len(rooms), rooms.waiting, rooms.duplicates)
+        subscriptions = self._subscriptions
+        return ClientStatistics(self._connections, len(subscriptions), subscriptions.waiting, subscriptions.duplicates)
 
     def subscribe(self, channel: str, *, since: str | None = None, last: int | None = None) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
@@ -199,11 +200,11 @@ class Client:
         """
         if self._over is not None:
             raise self._over
-        return self._rooms.subscribe(channel, since=since, last=last)
+        return self._subscriptions.subscribe(channel, since=since, last=last)
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel`` at once; of one that there is not, do nothing."""
-        self._rooms.unsubscribe(channel)
+        self._subscriptions.unsubscribe(channel)
 
     async def request(
         self, verb: str, data: Mapping[str, Any] | None = None, /, *, timeout_s: float | None = None, **fields: Any
@@ -221,11 +222,11 @@ class Client:
             Unsendable: ``data`` holds what JSON cannot carry, or more than the edge takes.
 
         """
-        link = self._connected()
+        connection = self._connected()
         limit_s = self._settings.request_timeout_s if timeout_s is None else timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                answer = await link.exchange(verb, {**(data or {}), **fields})
+                answer = await connection.exchange(verb, {**(data or {}), **fields})
         except TimeoutError:
             raise RequestTimeout(f"{verb}: no answer within {limit_s:g} s") from None
         match answer:
@@ -237,35 +238,35 @@ class Client:
                 raise answer
         raise Disconnected("the connection ended before the answer came")
 
-    def _connected(self) -> Link:
+    def _connected(self) -> Connection:
         if self._over is not None:
             raise self._over
-        if self._link is None:
+        if self._connection is None:
             raise Disconnected("there is no connection at the moment")
-        return self._link
+        return self._connection
 
     # One connection after another.
 
-    async def _run(self, link: Link | None) -> None:
+    async def _run(self, connection: Connection | None) -> None:
         try:
-            await self._stay_connected(link)
+            await self._stay_connected(connection)
         except ClientError as error:
             self._finish(error)
         except Exception as error:
             _logger.exception("the client failed", extra={"url": place(self.url)})
             self._finish(error)
 
-    async def _stay_connected(self, link: Link | None) -> None:
+    async def _stay_connected(self, connection: Connection | None) -> None:
         """Raise what ends the client for good."""
         clock, attempt = self._timing.clock, 0
         while True:
             begun = clock()
-            if link is not None:
-                await self._live(link)
+            if connection is not None:
+                await self._live(connection)
                 attempt = 0 if clock() - begun >= _STEADY_S else attempt
             await self._timing.sleep(self._pause_s(attempt))
             attempt += 1
-            link = await self._reopen()
+            connection = await self._reopen()
 
     def _pause_s(self, attempt: int) -> float:
         """Return how long to wait now: as a leaving edge advised, rarely, or by the dice but for what was asked for."""
@@ -277,7 +278,7 @@ class Client:
         dice = self._timing.dice()
         return max(least_s, rarely_s(dice) if is_rare else delay_s(attempt, dice))
 
-    async def _reopen(self) -> Link | None:
+    async def _reopen(self) -> Connection | None:
         """Open another connection, None where that did not go well; raise what no time will mend."""
         try:
             return await self._open()
@@ -319,35 +320,35 @@ class Client:
         level = logging.WARNING if is_news else logging.DEBUG
         _logger.log(level, "no connection yet", extra={"url": place(self.url), "reason": reason}, exc_info=cause)
 
-    async def _open(self) -> Link:
+    async def _open(self) -> Connection:
         token = await self._token.fresh()
-        link = await Link.open(self.url, self._settings, self._terms)
+        connection = await Connection.open(self.url, self._settings, self._terms)
         is_in = False
         try:
             if token is not None:
-                await link.authenticate(token)
+                await connection.authenticate(token)
             is_in = True
         finally:
             if not is_in:
-                await link.close()
+                await connection.close()
         self._connections += 1
         self._told = None
         self._token.accepted()
-        return link
+        return connection
 
-    async def _live(self, link: Link) -> None:
+    async def _live(self, connection: Connection) -> None:
         """Serve one connection to its end; return if another may follow."""
-        self._link = link
-        renewal = Renewal(link, self._token, self._timing)
-        link.start()
-        self._rooms.link_came(link)
+        self._connection = connection
+        renewal = Renewal(connection, self._token, self._timing)
+        connection.start()
+        self._subscriptions.connection_came(connection)
         reason = "the client is closed"
         try:
             while True:
-                self._take(link, renewal, await link.next())
+                self._take(connection, renewal, await connection.next())
         except Disconnected as error:
             reason = str(error)
-            self._back_at = link.come_back_at
+            self._back_at = connection.come_back_at
         except AuthenticationFailed as error:
             reason = str(error)
             self._took_refusal(error)
@@ -356,34 +357,34 @@ class Client:
             reason = str(error) or type(error).__name__
             raise
         finally:
-            self._link = None
-            self._rooms.link_went()
-            link.give_up()
-            self._rooms.interrupt("link", reason)
-            await link.close()
+            self._connection = None
+            self._subscriptions.connection_went()
+            connection.give_up()
+            self._subscriptions.interrupt("link", reason)
+            await connection.close()
 
     # Messages.
 
-    def _take(self, link: Link, renewal: Renewal, message: Message | None) -> None:
+    def _take(self, connection: Connection, renewal: Renewal, message: Message | None) -> None:
         match message:
             case Received():
-                self._rooms.arrived(message)
+                self._subscriptions.arrived(message)
             case Answer() | Refusal():
-                link.answered(message)
+                connection.answered(message)
             case Notice(channel=None):
-                self._notice(link, renewal, message)
+                self._notice(connection, renewal, message)
             case Notice():
-                self._rooms.notice(message)
+                self._subscriptions.notice(message)
 
-    def _notice(self, link: Link, renewal: Renewal, notice: Notice) -> None:
+    def _notice(self, connection: Connection, renewal: Renewal, notice: Notice) -> None:
         match notice.event:
             case NoticeName.BUS_DEGRADED:
                 (reason,) = NoticeName.BUS_DEGRADED.values(notice.data)
-                self._rooms.interrupt("bus", str(reason or "the edge cannot reach Redis"))
+                self._subscriptions.interrupt("bus", str(reason or "the edge cannot reach Redis"))
             case NoticeName.BUS_RESTORED:
-                self._rooms.restore()
+                self._subscriptions.restore()
             case NoticeName.EDGE_DRAINING:
                 (wait_ms,) = NoticeName.EDGE_DRAINING.values(notice.data)
-                link.come_back_at = self._timing.clock() + advised_s(whole(wait_ms) or 0)
+                connection.come_back_at = self._timing.clock() + advised_s(whole(wait_ms) or 0)
             case NoticeName.AUTH_EXPIRING:
                 renewal.begin(notice)

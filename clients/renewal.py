@@ -5,8 +5,8 @@ from typing import Final
 
 from bus.words import NoticeName, Verb
 from clients.comeback import advised_s
+from clients.connection import Connection
 from clients.errors import AuthenticationFailed, ClientError, Unreachable, Unsendable
-from clients.link import Link
 from clients.settings import Timing
 from clients.token import TokenSource
 from clients.wire import Notice, Refusal, whole
@@ -26,8 +26,8 @@ class Renewal:
     Nothing that goes wrong here ends a connection that is fine; if no token can be had, the edge will close it.
     """
 
-    def __init__(self, link: Link, token: TokenSource, timing: Timing) -> None:
-        self._link, self._token, self._timing = link, token, timing
+    def __init__(self, connection: Connection, token: TokenSource, timing: Timing) -> None:
+        self._connection, self._token, self._timing = connection, token, timing
         self._is_under_way = False
         self._told: str | None = None
 
@@ -39,7 +39,7 @@ class Renewal:
         _, given_ms = NoticeName.AUTH_EXPIRING.values(notice.data)
         left_ms = whole(given_ms)
         until = self._timing.clock() + advised_s(_WITHIN_MS if left_ms is None else left_ms)
-        self._link.spawn(self._renew(until), "client token")
+        self._connection.spawn(self._renew(until), "client token")
 
     async def _renew(self, until: float) -> None:
         wait_s: float | None = 0.0
@@ -52,7 +52,7 @@ class Renewal:
     async def _show(self) -> float | None:
         """Return None when the edge was shown a new token and has judged it, else after how long to try again."""
         try:
-            answer = await self._link.exchange(Verb.AUTH, {"token": await self._token.fresh()})
+            answer = await self._connection.exchange(Verb.AUTH, {"token": await self._token.fresh()})
         except (Unreachable, Unsendable, AuthenticationFailed) as error:
             self._tell(error)
             return _RETRY_S

@@ -396,7 +396,7 @@ async def test_edge_that_does_not_look_at_the_token_is_not_connected(
     async def patient(url: str, settings: ClientSettings) -> Any:
         return await dial(url, replace(settings, open_timeout_s=60))
 
-    monkeypatch.setattr("clients.link.dial", patient)  # the time is for the answer alone
+    monkeypatch.setattr("clients.connection.dial", patient)  # the time is for the answer alone
     async with fake_edge() as edge:
         settings = ClientSettings(open_timeout_s=5 if silence == "refused" else 0.05)
         opening = asyncio.create_task(opened(connect(edge.url, token="t", settings=settings)))

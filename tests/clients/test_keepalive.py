@@ -10,8 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
+from clients.connection import Connection
 from clients.keepalive import HearingConnection
-from clients.link import Link
 from clients.settings import ClientSettings
 
 EVENT: Final = b"x" * 20_000
@@ -103,11 +103,13 @@ async def test_links_hear() -> None:
     """The client's connections are of that kind."""
     trickle = Trickle()
     server = await asyncio.start_server(trickle.serve, "127.0.0.1", 0)
-    link = await Link.open(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", ClientSettings(close_timeout_s=0.1))
+    connection = await Connection.open(
+        f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", ClientSettings(close_timeout_s=0.1)
+    )
     try:
-        assert isinstance(link._websocket, HearingConnection)  # noqa: SLF001
+        assert isinstance(connection._websocket, HearingConnection)  # noqa: SLF001
     finally:
-        await link.close()
+        await connection.close()
         server.close()
         if trickle.writer is not None:
             trickle.writer.transport.abort()

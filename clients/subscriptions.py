@@ -11,22 +11,22 @@ from typing import Final
 
 from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
+from clients.connection import Connection
 from clients.errors import AlreadyFollowed, Refused, Unsendable
 from clients.follower import Follower
-from clients.link import Link
 from clients.settings import ClientSettings
 from clients.subscription import Mailbox, Subscription
 from clients.typed import Catalogue
 from clients.values import Cause, Received
 from clients.wire import Answer, Notice, Refusal, encode
 
-__all__ = ["Rooms", "refused"]
+__all__ = ["Subscriptions", "refused"]
 
 _RETRY_MS: Final = 1_000
 _Heard = Answer | Refusal | Unsendable | None
 
 
-class Rooms:
+class Subscriptions:
     """The subscriptions, by channel.
 
     Args:
@@ -38,7 +38,7 @@ class Rooms:
     def __init__(self, settings: ClientSettings, catalogue: Catalogue) -> None:
         self._settings, self._timing, self._catalogue = settings, settings.timing, catalogue
         self._mailboxes: dict[str, Mailbox] = {}
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._duplicates = 0
 
     def __len__(self) -> int:
@@ -91,8 +91,8 @@ class Rooms:
             return
         self._forget(mailbox)
         mailbox.end(None)
-        if self._link is not None and mailbox.follower.is_known:
-            self._say_leave(self._link, mailbox.follower.channel)
+        if self._connection is not None and mailbox.follower.is_known:
+            self._say_leave(self._connection, mailbox.follower.channel)
 
     def end(self, error: Exception | None) -> None:
         """End every subscription, with None at once, with an error after what waits."""
@@ -103,20 +103,20 @@ class Rooms:
     def _forget(self, mailbox: Mailbox) -> None:
         del self._mailboxes[mailbox.follower.channel]
         self._duplicates += mailbox.follower.duplicates
-        if self._link is not None:
-            self._link.withdraw(mailbox)
+        if self._connection is not None:
+            self._connection.withdraw(mailbox)
 
     # One connection after another.
 
-    def link_came(self, link: Link) -> None:
+    def connection_came(self, connection: Connection) -> None:
         """Say on this connection what there is to say."""
-        self._link = link
+        self._connection = connection
         for mailbox in list(self._mailboxes.values()):
             self._serve(mailbox)
 
-    def link_went(self) -> None:
+    def connection_went(self) -> None:
         """Say nothing any more."""
-        self._link = None
+        self._connection = None
 
     def interrupt(self, cause: Cause, detail: str) -> None:
         """Tell every subscription that nothing comes for now."""
@@ -159,19 +159,19 @@ class Rooms:
 
     def _serve(self, mailbox: Mailbox) -> None:
         """Have said what a subscription has to say to the edge, if anything."""
-        if self._link is not None and mailbox.follower.has_command and not mailbox.is_over:
-            self._link.offer(mailbox, partial(self._say, self._link, mailbox))
+        if self._connection is not None and mailbox.follower.has_command and not mailbox.is_over:
+            self._connection.offer(mailbox, partial(self._say, self._connection, mailbox))
 
-    def _say(self, link: Link, mailbox: Mailbox) -> None:
+    def _say(self, connection: Connection, mailbox: Mailbox) -> None:
         command = None if mailbox.is_over else mailbox.follower.command(self._now_ms())
         if command is None:
             return
         verb, data = command
         if verb == Verb.UNSUBSCRIBE:
-            self._ask_to_leave(link, mailbox.follower.channel)
+            self._ask_to_leave(connection, mailbox.follower.channel)
             return
         try:
-            link.ask(verb, data, partial(self._subscribed, link, mailbox))
+            connection.ask(verb, data, partial(self._subscribed, connection, mailbox))
         except Unsendable as error:  # a channel's name that is longer than a message may be
             self._fail(mailbox, error)
 
@@ -181,31 +181,31 @@ class Rooms:
             self._forget(mailbox)
             mailbox.end(error)
 
-    def _subscribed(self, link: Link, mailbox: Mailbox, answer: _Heard) -> None:
+    def _subscribed(self, connection: Connection, mailbox: Mailbox, answer: _Heard) -> None:
         if mailbox.is_over:
             return
         match answer:
             case Answer(data=data):
                 mailbox.follower.joined(data)
-            case Refusal(code=Code.RATE_LIMIT_EXCEEDED):  # the link is silent for as long as it has to be
+            case Refusal(code=Code.RATE_LIMIT_EXCEEDED):  # the connection is silent for as long as it has to be
                 mailbox.follower.refused()
                 mailbox.follower.retry()
             case Refusal(is_about_the_token=True):
                 pass  # the edge closes, and says more
             case Refusal(is_passing=True):
-                self._pause(link, mailbox, answer)
+                self._pause(connection, mailbox, answer)
             case Refusal():
                 self._fail(mailbox, refused(answer))
             case Unsendable():
                 self._fail(mailbox, answer)
         self._changed(mailbox)
 
-    def _pause(self, link: Link, mailbox: Mailbox, refusal: Refusal) -> None:
+    def _pause(self, connection: Connection, mailbox: Mailbox, refusal: Refusal) -> None:
         mailbox.follower.refused()
         if refusal.code == Code.UNAVAILABLE:
             mailbox.follower.interrupted("bus", refusal.sentence)
         wait_s = self._wait_s(refusal)
-        link.spawn(self._ask_again(mailbox, wait_s), f"client retry {mailbox.follower.channel}")
+        connection.spawn(self._ask_again(mailbox, wait_s), f"client retry {mailbox.follower.channel}")
 
     def _wait_s(self, refusal: Refusal) -> float:
         """Return when to ask again; all rooms of all clients were refused at once."""
@@ -217,18 +217,18 @@ class Rooms:
         mailbox.follower.retry()
         self._serve(mailbox)
 
-    def _say_leave(self, link: Link, channel: str) -> None:
-        link.offer(("leave", channel), partial(self._ask_to_leave, link, channel))
+    def _say_leave(self, connection: Connection, channel: str) -> None:
+        connection.offer(("leave", channel), partial(self._ask_to_leave, connection, channel))
 
-    def _ask_to_leave(self, link: Link, channel: str) -> None:
-        link.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, link, channel))
+    def _ask_to_leave(self, connection: Connection, channel: str) -> None:
+        connection.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, connection, channel))
 
-    def _left(self, link: Link, channel: str, answer: _Heard) -> None:
+    def _left(self, connection: Connection, channel: str, answer: _Heard) -> None:
         """Ask once more when the edge would not hear it: else it went on to send what nobody wants."""
         mailbox = self._mailboxes.get(channel)
         is_unwanted = mailbox is None or mailbox.follower.is_left
-        if is_unwanted and isinstance(answer, Refusal) and answer.is_passing and self._link is link:
-            self._say_leave(link, channel)
+        if is_unwanted and isinstance(answer, Refusal) and answer.is_passing and self._connection is connection:
+            self._say_leave(connection, channel)
 
     def _now_ms(self) -> int:
         return math.floor(self._timing.clock() * 1000)

@@ -23,7 +23,7 @@ from clients.pace import Pace, Terms
 from clients.settings import ClientSettings
 from clients.wire import Answer, Message, Notice, Refusal, decode, encode, whole
 
-__all__ = ["Hear", "Link"]
+__all__ = ["Connection", "Hear"]
 
 Hear: TypeAlias = Callable[[Answer | Refusal | Unsendable | None], None]
 """Takes the answer; or the error, when the edge would not even read it; or None when the connection ended before either
@@ -43,7 +43,7 @@ class _Asked(NamedTuple):
     hear: Hear | None
 
 
-class Link:
+class Connection:
     """One open connection. Whoever opened it calls ``close`` when it is over, however it ended."""
 
     def __init__(self, websocket: ClientConnection, settings: ClientSettings, terms: Terms | None = None) -> None:
