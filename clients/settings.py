@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from clients.follower import LEAST_LIMIT
+from clients.queue import LEAST_LIMIT
 
 __all__ = ["ClientSettings", "Timing"]
 

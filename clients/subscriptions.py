@@ -1,6 +1,6 @@
 """The subscriptions of one client, and what they say to the edge: joining, leaving, and coming back when refused.
 
-What a message means to a subscription is decided in ``follower.py``; here is only who is told, and what is sent. All of
+What a message means to a subscription is decided in ``state.py``; here is only who is told, and what is sent. All of
 it is said at the edge's pace (``pace.py``), since no caller waits for it.
 """
 
@@ -13,9 +13,9 @@ from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
 from clients.connection import Connection
 from clients.errors import AlreadyFollowed, Refused, Unsendable
-from clients.follower import Follower
 from clients.settings import ClientSettings
-from clients.subscription import Mailbox, Subscription
+from clients.state import SubscriptionState
+from clients.subscription import Subscription
 from clients.typed import Catalogue
 from clients.values import Cause, Received
 from clients.wire import Answer, Notice, Refusal, encode
@@ -37,22 +37,22 @@ class Subscriptions:
 
     def __init__(self, settings: ClientSettings, catalogue: Catalogue) -> None:
         self._settings, self._timing, self._catalogue = settings, settings.timing, catalogue
-        self._mailboxes: dict[str, Mailbox] = {}
+        self._states: dict[str, SubscriptionState] = {}
         self._connection: Connection | None = None
         self._duplicates = 0
 
     def __len__(self) -> int:
-        return len(self._mailboxes)
+        return len(self._states)
 
     @property
     def waiting(self) -> int:
         """How many values wait to be taken."""
-        return sum(len(mailbox.follower) for mailbox in self._mailboxes.values())
+        return sum(len(state.queue) for state in self._states.values())
 
     @property
     def duplicates(self) -> int:
         """How many events came again and were dropped."""
-        return self._duplicates + sum(mailbox.follower.duplicates for mailbox in self._mailboxes.values())
+        return self._duplicates + sum(state.sequencer.duplicates for state in self._states.values())
 
     # What callers do.
 
@@ -60,10 +60,10 @@ class Subscriptions:
         """Begin a subscription; see ``Client.subscribe``. Nothing has changed where it raises."""
         if since is not None and last is not None:
             raise ValueError("since, last: give one of them")
-        if channel in self._mailboxes:
+        if channel in self._states:
             raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
         encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last}, "")
-        follower = Follower(
+        state = SubscriptionState(
             channel,
             since=since,
             last=last,
@@ -71,48 +71,49 @@ class Subscriptions:
             limit=self._settings.queue_limit,
             now_ms=self._now_ms(),
         )
-        mailbox = self._mailboxes[channel] = Mailbox(follower, asyncio.get_running_loop())
-        self._serve(mailbox)
-        return Subscription(mailbox, self)
+        subscription = Subscription(state, self, asyncio.get_running_loop())
+        self._states[channel] = state
+        self._serve(state)
+        return subscription
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel``; of one that there is not, do nothing."""
-        mailbox = self._mailboxes.get(channel)
-        if mailbox is not None:
-            self.leave(mailbox)
+        state = self._states.get(channel)
+        if state is not None:
+            self.leave(state)
 
-    def taken(self, mailbox: Mailbox) -> None:
+    def taken(self, state: SubscriptionState) -> None:
         """Take note that a subscription's caller took a value: it may have caught up."""
-        self._serve(mailbox)
+        self._serve(state)
 
-    def leave(self, mailbox: Mailbox) -> None:
+    def leave(self, state: SubscriptionState) -> None:
         """End a subscription that its caller has done with."""
-        if mailbox.is_over:
+        if state.queue.is_over:
             return
-        self._forget(mailbox)
-        mailbox.end(None)
-        if self._connection is not None and mailbox.follower.is_known:
-            self._say_leave(self._connection, mailbox.follower.channel)
+        self._forget(state)
+        state.queue.end(None)
+        if self._connection is not None and state.is_known:
+            self._say_leave(self._connection, state.channel)
 
     def end(self, error: Exception | None) -> None:
         """End every subscription, with None at once, with an error after what waits."""
-        for mailbox in list(self._mailboxes.values()):
-            self._forget(mailbox)
-            mailbox.end(error)
+        for state in list(self._states.values()):
+            self._forget(state)
+            state.queue.end(error)
 
-    def _forget(self, mailbox: Mailbox) -> None:
-        del self._mailboxes[mailbox.follower.channel]
-        self._duplicates += mailbox.follower.duplicates
+    def _forget(self, state: SubscriptionState) -> None:
+        del self._states[state.channel]
+        self._duplicates += state.sequencer.duplicates
         if self._connection is not None:
-            self._connection.withdraw(mailbox)
+            self._connection.withdraw(state)
 
     # One connection after another.
 
     def connection_came(self, connection: Connection) -> None:
         """Say on this connection what there is to say."""
         self._connection = connection
-        for mailbox in list(self._mailboxes.values()):
-            self._serve(mailbox)
+        for state in list(self._states.values()):
+            self._serve(state)
 
     def connection_went(self) -> None:
         """Say nothing any more."""
@@ -120,102 +121,102 @@ class Subscriptions:
 
     def interrupt(self, cause: Cause, detail: str) -> None:
         """Tell every subscription that nothing comes for now."""
-        for mailbox in list(self._mailboxes.values()):
-            mailbox.follower.interrupted(cause, detail)
-            mailbox.wake()
+        for state in list(self._states.values()):
+            state.interrupted(cause, detail)
+            state.queue.wake()
 
     def restore(self) -> None:
         """Tell every subscription that the edge has Redis again."""
-        for mailbox in list(self._mailboxes.values()):
-            mailbox.follower.restored()
-            self._changed(mailbox)
+        for state in list(self._states.values()):
+            state.restored()
+            self._changed(state)
 
     # What the edge says.
 
     def arrived(self, received: Received) -> None:
         """Take an event; one of a channel without a subscription is passed over."""
-        mailbox = self._mailboxes.get(received.channel)
-        if mailbox is not None:
-            mailbox.follower.arrived(self._catalogue.typed(received))
-            self._changed(mailbox)
+        state = self._states.get(received.channel)
+        if state is not None:
+            state.arrived(self._catalogue.typed(received))
+            self._changed(state)
 
     def notice(self, notice: Notice) -> None:
         """Take what the edge says of a room; of one without a subscription nothing is believed."""
-        mailbox = self._mailboxes.get(notice.channel or "")
-        if mailbox is None:
+        state = self._states.get(notice.channel or "")
+        if state is None:
             return
         if notice.event == NoticeName.ROOM_GAP:
-            mailbox.follower.told_gap(notice.data)
-            self._changed(mailbox)
-        elif notice.event == NoticeName.ROOM_LEFT and mailbox.follower.is_known:
-            self._forget(mailbox)
-            mailbox.end(Refused(Code.FORBIDDEN, "the new token does not open this channel"))
+            state.told_gap(notice.data)
+            self._changed(state)
+        elif notice.event == NoticeName.ROOM_LEFT and state.is_known:
+            self._forget(state)
+            state.queue.end(Refused(Code.FORBIDDEN, "the new token does not open this channel"))
 
-    def _changed(self, mailbox: Mailbox) -> None:
-        mailbox.wake()
-        self._serve(mailbox)
+    def _changed(self, state: SubscriptionState) -> None:
+        state.queue.wake()
+        self._serve(state)
 
     # Joining and leaving.
 
-    def _serve(self, mailbox: Mailbox) -> None:
+    def _serve(self, state: SubscriptionState) -> None:
         """Have said what a subscription has to say to the edge, if anything."""
-        if self._connection is not None and mailbox.follower.has_command and not mailbox.is_over:
-            self._connection.offer(mailbox, partial(self._say, self._connection, mailbox))
+        if self._connection is not None and state.has_command and not state.queue.is_over:
+            self._connection.offer(state, partial(self._say, self._connection, state))
 
-    def _say(self, connection: Connection, mailbox: Mailbox) -> None:
-        command = None if mailbox.is_over else mailbox.follower.command(self._now_ms())
+    def _say(self, connection: Connection, state: SubscriptionState) -> None:
+        command = None if state.queue.is_over else state.command(self._now_ms())
         if command is None:
             return
         verb, data = command
         if verb == Verb.UNSUBSCRIBE:
-            self._ask_to_leave(connection, mailbox.follower.channel)
+            self._ask_to_leave(connection, state.channel)
             return
         try:
-            connection.ask(verb, data, partial(self._subscribed, connection, mailbox))
+            connection.ask(verb, data, partial(self._subscribed, connection, state))
         except Unsendable as error:  # a channel's name that is longer than a message may be
-            self._fail(mailbox, error)
+            self._fail(state, error)
 
-    def _fail(self, mailbox: Mailbox, error: Exception) -> None:
+    def _fail(self, state: SubscriptionState, error: Exception) -> None:
         """End one subscription with an error; the others go on."""
-        if not mailbox.is_over:
-            self._forget(mailbox)
-            mailbox.end(error)
+        if not state.queue.is_over:
+            self._forget(state)
+            state.queue.end(error)
 
-    def _subscribed(self, connection: Connection, mailbox: Mailbox, answer: _Heard) -> None:
-        if mailbox.is_over:
+    def _subscribed(self, connection: Connection, state: SubscriptionState, answer: _Heard) -> None:
+        if state.queue.is_over:
             return
         match answer:
             case Answer(data=data):
-                mailbox.follower.joined(data)
+                state.joined(data)
             case Refusal(code=Code.RATE_LIMIT_EXCEEDED):  # the connection is silent for as long as it has to be
-                mailbox.follower.refused()
-                mailbox.follower.retry()
+                state.refused()
+                state.retry()
             case Refusal(is_about_the_token=True):
                 pass  # the edge closes, and says more
             case Refusal(is_passing=True):
-                self._pause(connection, mailbox, answer)
+                self._pause(connection, state, answer)
             case Refusal():
-                self._fail(mailbox, refused(answer))
+                self._fail(state, refused(answer))
             case Unsendable():
-                self._fail(mailbox, answer)
-        self._changed(mailbox)
+                self._fail(state, answer)
+        self._changed(state)
 
-    def _pause(self, connection: Connection, mailbox: Mailbox, refusal: Refusal) -> None:
-        mailbox.follower.refused()
+    def _pause(self, connection: Connection, state: SubscriptionState, refusal: Refusal) -> None:
+        state.refused()
         if refusal.code == Code.UNAVAILABLE:
-            mailbox.follower.interrupted("bus", refusal.sentence)
+            state.interrupted("bus", refusal.sentence)
         wait_s = self._wait_s(refusal)
-        connection.spawn(self._ask_again(mailbox, wait_s), f"client retry {mailbox.follower.channel}")
+        connection.spawn(self._ask_again(state, wait_s), f"client retry {state.channel}")
 
     def _wait_s(self, refusal: Refusal) -> float:
         """Return when to ask again; all rooms of all clients were refused at once."""
         wait_ms = _RETRY_MS if refusal.retry_after_ms is None else refusal.retry_after_ms
         return advised_s(wait_ms) * (1 + self._timing.dice() / 2)
 
-    async def _ask_again(self, mailbox: Mailbox, wait_s: float) -> None:
+    async def _ask_again(self, state: SubscriptionState, wait_s: float) -> None:
         await self._timing.sleep(wait_s)
-        mailbox.follower.retry()
-        self._serve(mailbox)
+        state.retry()
+        self._serve(state)
 
     def _say_leave(self, connection: Connection, channel: str) -> None:
         connection.offer(("leave", channel), partial(self._ask_to_leave, connection, channel))
@@ -225,8 +226,8 @@ class Subscriptions:
 
     def _left(self, connection: Connection, channel: str, answer: _Heard) -> None:
         """Ask once more when the edge would not hear it: else it went on to send what nobody wants."""
-        mailbox = self._mailboxes.get(channel)
-        is_unwanted = mailbox is None or mailbox.follower.is_left
+        state = self._states.get(channel)
+        is_unwanted = state is None or state.is_left
         if is_unwanted and isinstance(answer, Refusal) and answer.is_passing and self._connection is connection:
             self._say_leave(connection, channel)
 

@@ -23,7 +23,7 @@ from bus.position import BEGINNING, Past, Reason, Step, is_position, judge, judg
 from bus.redis.link import Link
 from bus.redis.subscriber import Subscriber
 from clients import wire
-from clients.follower import Follower
+from clients.state import SubscriptionState
 from clients.values import Received
 from edges.protocol.envelope import ENVELOPE, FLAT, decides
 from edges.protocol.messages import Code, Refusal, Refused, decode, parse
@@ -115,20 +115,20 @@ REPLIED: Final = st.dictionaries(
 @given(st.lists(EVENTS | REPLIED, max_size=6), st.none() | POSITIONS, st.none() | st.integers(0, 5))
 def test_client_follows_whatever_it_is_told(told: list[dict[str, Any]], since: str | None, last: int | None) -> None:
     """Whatever an edge replies and sends, a client goes on, and what waits for its caller is bounded."""
-    follower = Follower("workflow:x", since=since, last=last, limit=16)
+    state = SubscriptionState("workflow:x", since=since, last=last, limit=16)
     for data in told:
-        follower.command(0)
+        state.command(0)
         message = wire.decode(orjson.dumps(data))
         match message:
             case Received():
-                follower.arrived(message)
+                state.arrived(message)
             case _ if "from" in data:
-                follower.told_gap(data)
+                state.told_gap(data)
             case _:
-                follower.joined(data)
-        follower.interrupted("link", "")
-        follower.take()
-    assert len(follower) <= 16 + 1
+                state.joined(data)
+        state.interrupted("link", "")
+        state.take()
+    assert len(state.queue) <= 16 + 1
 
 
 # Channels, positions, beginnings.

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from clients.follower import LEAST_LIMIT, Follower, Phase
+from clients.queue import LEAST_LIMIT
+from clients.state import Phase, SubscriptionState
 from clients.values import Gap, Interrupted, Received, Recovered, Value
 
 KEPT = 30
@@ -18,85 +19,85 @@ def received(position: str | None, previous: str | None) -> Received:
     return Received("c", "id", "e", {}, "", position, previous)
 
 
-def joined(follower: Follower, **data: Any) -> None:
-    assert follower.command(0) is not None
-    follower.joined({"position": "9-9", **data})
+def joined(state: SubscriptionState, **data: Any) -> None:
+    assert state.command(0) is not None
+    state.joined({"position": "9-9", **data})
 
 
-def taken(follower: Follower) -> list[Value]:
+def taken(state: SubscriptionState) -> list[Value]:
     values = []
-    while (value := follower.take()) is not None:
+    while (value := state.take()) is not None:
         values.append(value)
     return values
 
 
 def test_latest_channel_is_asked_for_plainly_and_never_has_a_gap() -> None:
     """The edge shows the last value to every newcomer, so nothing is resumed, and values in between are no loss."""
-    follower = Follower("skills", kind="latest")
-    joined(follower, position="5-1")
-    follower.arrived(received("5-1", "4-1"))
-    follower.arrived(received("9-1", "8-1"))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "skills"})
-    follower.joined({"position": "9-1"})
-    follower.arrived(received("9-1", "8-1"))
-    positions = [value.position if isinstance(value, Received) else value for value in taken(follower)]
+    state = SubscriptionState("skills", kind="latest")
+    joined(state, position="5-1")
+    state.arrived(received("5-1", "4-1"))
+    state.arrived(received("9-1", "8-1"))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "skills"})
+    state.joined({"position": "9-1"})
+    state.arrived(received("9-1", "8-1"))
+    positions = [value.position if isinstance(value, Received) else value for value in taken(state)]
     assert positions == ["5-1", "9-1", Interrupted("skills", "link", ""), Recovered("skills", 0)]
 
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_latest_channel_that_went_back_is_handed_over_again(is_known: bool) -> None:
     """The edge says that the event is gone, and shows what there is: no repeat, with a catalogue at hand or without."""
-    follower = Follower("skills", kind="latest" if is_known else None)
-    joined(follower, position="2-2")
-    follower.arrived(received("3-3", "2-2"))
-    follower.arrived(received("4-4", "3-3"))
-    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
-    follower.arrived(received("3-3", "2-2"))
-    follower.arrived(received("3-3", "2-2"))
+    state = SubscriptionState("skills", kind="latest" if is_known else None)
+    joined(state, position="2-2")
+    state.arrived(received("3-3", "2-2"))
+    state.arrived(received("4-4", "3-3"))
+    state.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    state.arrived(received("3-3", "2-2"))
+    state.arrived(received("3-3", "2-2"))
     gap = Gap("skills", "4-4", "3-3", "diverged")
-    assert places(taken(follower)) == ["3-3", "4-4", gap, "3-3"]
-    assert (follower.duplicates, follower.position) == (1, "3-3")
+    assert places(taken(state)) == ["3-3", "4-4", gap, "3-3"]
+    assert (state.sequencer.duplicates, state.queue.position) == (1, "3-3")
 
 
 def test_latest_channel_that_went_back_meanwhile_is_told() -> None:
     """A client that was away is a newcomer to the edge; that it is shown an older event, it finds by itself."""
-    follower = Follower("skills", kind="latest")
-    joined(follower, position="2-2")
-    follower.arrived(received("3-3", "2-2"))
-    follower.arrived(received("4-4", "3-3"))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "skills"})
-    follower.joined({"position": "3-3"})
-    follower.arrived(received("3-3", "2-2"))
-    found = places(taken(follower))
+    state = SubscriptionState("skills", kind="latest")
+    joined(state, position="2-2")
+    state.arrived(received("3-3", "2-2"))
+    state.arrived(received("4-4", "3-3"))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "skills"})
+    state.joined({"position": "3-3"})
+    state.arrived(received("3-3", "2-2"))
+    found = places(taken(state))
     assert found[3:] == [Recovered("skills", 0), Gap("skills", "4-4", "3-3", "diverged"), "3-3"]
 
 
 def test_channel_of_no_known_kind_that_went_back_meanwhile_is_told_once() -> None:
     """Without a catalogue the client asks with ``since``: the reply says it, and the notice before the event too."""
-    follower = Follower("skills")
-    joined(follower, position="2-2")
-    follower.arrived(received("3-3", "2-2"))
-    follower.arrived(received("4-4", "3-3"))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "skills", "since": "4-4"})
-    follower.joined({"position": "3-3", "recovered": False, "reason": "diverged", "replayed": 1})
-    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
-    follower.arrived(received("3-3", "2-2"))
-    assert places(taken(follower))[3:] == [Gap("skills", "4-4", "3-3", "diverged"), "3-3"]
+    state = SubscriptionState("skills")
+    joined(state, position="2-2")
+    state.arrived(received("3-3", "2-2"))
+    state.arrived(received("4-4", "3-3"))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "skills", "since": "4-4"})
+    state.joined({"position": "3-3", "recovered": False, "reason": "diverged", "replayed": 1})
+    state.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    state.arrived(received("3-3", "2-2"))
+    assert places(taken(state))[3:] == [Gap("skills", "4-4", "3-3", "diverged"), "3-3"]
 
 
 def test_history_that_went_back_repeats_nothing() -> None:
     """There the edge tells where the log stands, and goes on with what is new."""
-    follower = Follower("c")
-    joined(follower, position="2-2")
-    follower.arrived(received("3-3", "2-2"))
-    follower.arrived(received("4-4", "3-3"))
-    follower.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
-    follower.arrived(received("9-9", "3-3"))
-    follower.arrived(received("3-3", "2-2"))
-    assert places(taken(follower)) == ["3-3", "4-4", Gap("c", "4-4", "3-3", "diverged"), "9-9"]
+    state = SubscriptionState("c")
+    joined(state, position="2-2")
+    state.arrived(received("3-3", "2-2"))
+    state.arrived(received("4-4", "3-3"))
+    state.told_gap({"from": "4-4", "to": "3-3", "reason": "diverged"})
+    state.arrived(received("9-9", "3-3"))
+    state.arrived(received("3-3", "2-2"))
+    assert places(taken(state)) == ["3-3", "4-4", Gap("c", "4-4", "3-3", "diverged"), "9-9"]
 
 
 def places(values: list[Value]) -> list[object]:
@@ -106,161 +107,161 @@ def places(values: list[Value]) -> list[object]:
 
 def test_event_without_a_position_is_handed_over_and_moves_nothing() -> None:
     """A line that somebody typed into Redis has no place in the log."""
-    follower = Follower("c")
-    joined(follower)
-    follower.arrived(received(None, None))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "9-9"})
-    assert taken(follower)[0] == received(None, None)
-    assert follower.position == "9-9"
+    state = SubscriptionState("c")
+    joined(state)
+    state.arrived(received(None, None))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "c", "since": "9-9"})
+    assert taken(state)[0] == received(None, None)
+    assert state.queue.position == "9-9"
 
 
 def test_events_before_the_confirmation_belong_to_an_earlier_membership() -> None:
     """What arrives between asking and the answer comes again with the replay."""
-    follower = Follower("c", since="1-1")
-    assert follower.command(0) is not None
-    follower.arrived(received("2-1", "1-1"))
-    follower.told_gap({"from": "1-1", "to": "2-1", "reason": "trimmed"})
-    assert len(follower) == 0
+    state = SubscriptionState("c", since="1-1")
+    assert state.command(0) is not None
+    state.arrived(received("2-1", "1-1"))
+    state.told_gap({"from": "1-1", "to": "2-1", "reason": "trimmed"})
+    assert len(state.queue) == 0
 
 
 def test_answers_out_of_turn_change_nothing() -> None:
     """A second confirmation, a pause or its end where none was asked for are passed over."""
-    follower = Follower("c")
-    follower.joined({"position": "1-1"})
-    follower.refused()
-    follower.retry()
-    follower.restored()
-    assert (follower.phase, len(follower), follower.has_joined) == (Phase.AWAY, 0, False)
-    joined(follower)
-    follower.joined({"position": "1-1"})
-    assert follower.position == "9-9"
+    state = SubscriptionState("c")
+    state.joined({"position": "1-1"})
+    state.refused()
+    state.retry()
+    state.restored()
+    assert (state.phase, len(state.queue), state.has_joined) == (Phase.AWAY, 0, False)
+    joined(state)
+    state.joined({"position": "1-1"})
+    assert state.queue.position == "9-9"
 
 
 def test_position_follows_a_replay_that_held_nothing() -> None:
     """A caller that came by a span knows where it stands although nothing happened in it."""
-    follower = Follower("c", since="-1m")
-    joined(follower, recovered=True, replayed=0)
-    assert follower.position is None
-    assert taken(follower) == [Recovered("c", 0)]
-    assert follower.position == "9-9"
+    state = SubscriptionState("c", since="-1m")
+    joined(state, recovered=True, replayed=0)
+    assert state.queue.position is None
+    assert taken(state) == [Recovered("c", 0)]
+    assert state.queue.position == "9-9"
 
 
 def test_span_that_was_asked_for_late_begins_where_it_began() -> None:
     """Time and position stay as they are; a span grows by what went by since the call."""
     for since, asked in (("-2m", "-125s"), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("soon", "soon")):
-        assert Follower("c", since=since).command(4_001) == ("subscribe", {"channel": "c", "since": asked})
+        assert SubscriptionState("c", since=since).command(4_001) == ("subscribe", {"channel": "c", "since": asked})
 
 
-def lost_before_its_replay() -> Follower:
-    """Return a follower that was promised 1 to 3 as the last three, and lost the connection before the first came."""
-    follower = Follower("c", last=3)
-    joined(follower, position="3-1", recovered=True, replayed=3)
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "c", "last": 3})
-    return follower
+def lost_before_its_replay() -> SubscriptionState:
+    """Return a subscription that was promised 1 to 3 as the last three, and lost the connection before they came."""
+    state = SubscriptionState("c", last=3)
+    joined(state, position="3-1", recovered=True, replayed=3)
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "c", "last": 3})
+    return state
 
 
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_replay_that_was_lost_is_asked_for_once_more(first: int) -> None:
     """What it brings reaches back to where the lost one ended: nothing is missing, and no gap is told."""
-    follower = lost_before_its_replay()
-    follower.joined({"position": f"{first + 2}-1", "recovered": True, "replayed": 3})
+    state = lost_before_its_replay()
+    state.joined({"position": f"{first + 2}-1", "recovered": True, "replayed": 3})
     for number in range(first, first + 4):
-        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
-    assert not [value for value in taken(follower) if isinstance(value, Gap)]
+        state.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    assert not [value for value in taken(state) if isinstance(value, Gap)]
 
 
 def test_events_between_a_lost_replay_and_the_next_are_told() -> None:
     """More came meanwhile than was asked for: what lies between is a gap, told when it is known."""
-    follower = lost_before_its_replay()
-    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    state = lost_before_its_replay()
+    state.joined({"position": "9-1", "recovered": True, "replayed": 3})
     for number in range(7, 11):
-        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
-    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+        state.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    gaps = [value for value in taken(state) if isinstance(value, Gap)]
     assert gaps == [Gap("c", "3-1", "7-1", "limit")]
 
 
 def test_events_between_a_lost_replay_and_one_that_broke_off_are_told() -> None:
     """The second replay is lost in the middle: it goes on behind its last event, and the gap before it is told."""
-    follower = lost_before_its_replay()
-    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
-    follower.arrived(received("7-1", "6-1"))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "7-1"})
-    follower.joined({"position": "9-1", "recovered": True, "replayed": 2})
-    follower.arrived(received("8-1", "7-1"))
-    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+    state = lost_before_its_replay()
+    state.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    state.arrived(received("7-1", "6-1"))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "c", "since": "7-1"})
+    state.joined({"position": "9-1", "recovered": True, "replayed": 2})
+    state.arrived(received("8-1", "7-1"))
+    gaps = [value for value in taken(state) if isinstance(value, Gap)]
     assert gaps == [Gap("c", "3-1", "7-1", "limit")]
 
 
 def test_log_that_is_gone_after_a_lost_replay_is_told() -> None:
     """There is nothing left of what was promised."""
-    follower = lost_before_its_replay()
-    follower.joined({"position": "9-0", "recovered": True, "replayed": 0})
-    gaps = [value for value in taken(follower) if isinstance(value, Gap)]
+    state = lost_before_its_replay()
+    state.joined({"position": "9-0", "recovered": True, "replayed": 0})
+    gaps = [value for value in taken(state) if isinstance(value, Gap)]
     assert gaps == [Gap("c", "3-1", "9-0", "limit")]
 
 
 def test_replay_lost_twice_is_owed_from_the_first_on() -> None:
     """Nothing came of the second one either: what lies behind the first is owed still."""
-    follower = lost_before_its_replay()
-    follower.joined({"position": "9-1", "recovered": True, "replayed": 3})
-    follower.interrupted("link", "")
-    joined(follower, position="9-1", recovered=True, replayed=3)
+    state = lost_before_its_replay()
+    state.joined({"position": "9-1", "recovered": True, "replayed": 3})
+    state.interrupted("link", "")
+    joined(state, position="9-1", recovered=True, replayed=3)
     for number in range(7, 10):
-        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
-    assert Gap("c", "3-1", "7-1", "limit") in taken(follower)
+        state.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    assert Gap("c", "3-1", "7-1", "limit") in taken(state)
 
 
 def test_replay_that_broke_off_in_the_middle_owes_nothing() -> None:
     """Its first event says where to go on."""
-    follower = Follower("c", last=3)
-    joined(follower, position="3-1", recovered=True, replayed=3)
-    follower.arrived(received("1-1", "0-1"))
-    follower.interrupted("link", "")
-    assert follower.command(0) == ("subscribe", {"channel": "c", "since": "1-1"})
-    follower.joined({"position": "9-1", "recovered": True, "replayed": 8})
-    follower.arrived(received("2-1", "1-1"))
-    assert not [value for value in taken(follower) if isinstance(value, Gap)]
+    state = SubscriptionState("c", last=3)
+    joined(state, position="3-1", recovered=True, replayed=3)
+    state.arrived(received("1-1", "0-1"))
+    state.interrupted("link", "")
+    assert state.command(0) == ("subscribe", {"channel": "c", "since": "1-1"})
+    state.joined({"position": "9-1", "recovered": True, "replayed": 8})
+    state.arrived(received("2-1", "1-1"))
+    assert not [value for value in taken(state) if isinstance(value, Gap)]
 
 
 def test_gap_of_the_edge_ends_an_interruption() -> None:
     """After ``bus.degraded`` and a gap there is no recovery to tell as well."""
-    follower = Follower("c")
-    joined(follower)
-    follower.interrupted("bus", "")
-    follower.told_gap({"from": None, "to": "12-1"})
-    follower.restored()
-    assert taken(follower) == [Interrupted("c", "bus", ""), Gap("c", None, "12-1", "unknown")]
+    state = SubscriptionState("c")
+    joined(state)
+    state.interrupted("bus", "")
+    state.told_gap({"from": None, "to": "12-1"})
+    state.restored()
+    assert taken(state) == [Interrupted("c", "bus", ""), Gap("c", None, "12-1", "unknown")]
 
 
 def test_skipped_for_being_slow_is_one_gap() -> None:
     """What an edge left out is told as it told it, and the newest event behind it is no second gap."""
-    follower = Follower("c")
-    joined(follower)
-    follower.told_gap({"from": "9-9", "to": "20-1", "reason": "slow"})
+    state = SubscriptionState("c")
+    joined(state)
+    state.told_gap({"from": "9-9", "to": "20-1", "reason": "slow"})
     for position, previous in (("20-1", "19-1"), ("21-1", "20-1")):
-        follower.arrived(received(position, previous))
-    gap, *rest = taken(follower)
+        state.arrived(received(position, previous))
+    gap, *rest = taken(state)
     assert gap == Gap("c", "9-9", "20-1", "slow")
     assert rest == [received("20-1", "19-1"), received("21-1", "20-1")]
 
 
 def test_known_positions_have_a_bound() -> None:
     """What is remembered to drop repetitions does not grow for ever."""
-    follower = Follower("c", limit=100_000)
-    joined(follower, position="0-0")
+    state = SubscriptionState("c", limit=100_000)
+    joined(state, position="0-0")
     for number in range(1, 6_000):
-        follower.arrived(received(f"{number}-1", f"{number - 1}-1"))
-    follower.arrived(received("5999-1", "5998-1"))
-    follower.arrived(received("2500-1", "2499-1"))
-    assert follower.duplicates == 2
-    assert len(follower._recent) <= 4_096  # noqa: SLF001 (the bound itself)
+        state.arrived(received(f"{number}-1", f"{number - 1}-1"))
+    state.arrived(received("5999-1", "5998-1"))
+    state.arrived(received("2500-1", "2499-1"))
+    assert state.sequencer.duplicates == 2
+    assert len(state.sequencer._recent) <= 4_096  # noqa: SLF001 (the bound itself)
 
 
 class Log(RuleBasedStateMachine):
-    """A log that grows, is trimmed and loses its end to a failover; an edge that replays it; one follower."""
+    """A log that grows, is trimmed and loses its end to a failover; an edge that replays it; one subscription."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,7 +274,7 @@ class Log(RuleBasedStateMachine):
 
     @initialize(limit=st.integers(LEAST_LIMIT, 40))
     def begin(self, limit: int) -> None:
-        self.follower = Follower("c", limit=limit)
+        self.state = SubscriptionState("c", limit=limit)
         self.started = False
 
     @rule(count=st.integers(1, 12))
@@ -302,10 +303,10 @@ class Log(RuleBasedStateMachine):
         if self.is_connected:
             self.is_connected = self.is_in = False
             self.sent.clear()
-            self.follower.interrupted("link", "cut")
+            self.state.interrupted("link", "cut")
 
     def serve(self) -> None:
-        command = self.follower.command(0) if self.is_connected else None
+        command = self.state.command(0) if self.is_connected else None
         match command:
             case ("subscribe", {"since": since}):
                 self.resume(since)
@@ -313,7 +314,7 @@ class Log(RuleBasedStateMachine):
                 assert not self.started
                 self.start_at = self.log[-1][0] if self.log else "0-0"
                 self.started = self.is_in = True
-                self.follower.joined({"position": self.start_at})
+                self.state.joined({"position": self.start_at})
             case ("unsubscribe", _):
                 self.is_in = False
                 self.sent.clear()
@@ -328,7 +329,7 @@ class Log(RuleBasedStateMachine):
         else:
             missed, reason = self.log, "trimmed"
         self.sent.clear()
-        self.follower.joined({"position": end, "recovered": reason is None, "reason": reason, "replayed": len(missed)})
+        self.state.joined({"position": end, "recovered": reason is None, "reason": reason, "replayed": len(missed)})
         self.sent.extend(missed)
         self.is_in = True
 
@@ -339,27 +340,27 @@ class Log(RuleBasedStateMachine):
                 return
             entry = self.sent.popleft()
             for _ in range(1 + again):
-                self.follower.arrived(received(*entry))
+                self.state.arrived(received(*entry))
                 self.serve()
 
     @rule(count=st.integers(1, 40))
     def take(self, count: int) -> None:
         for _ in range(count):
-            value = self.follower.take()
+            value = self.state.take()
             if value is not None:
                 self.values.append(value)
                 self.serve()
 
     @invariant()
     def is_bounded(self) -> None:
-        assert not hasattr(self, "follower") or len(self.follower) <= 41
+        assert not hasattr(self, "state") or len(self.state.queue) <= 41
 
     def teardown(self) -> None:
         """Let everything arrive, and judge what the caller was handed."""
-        if not hasattr(self, "follower"):
+        if not hasattr(self, "state"):
             return
         self.connect()
-        while self.sent or len(self.follower):
+        while self.sent or len(self.state.queue):
             self.deliver(1, again=False)
             self.take(40)
         if self.started:

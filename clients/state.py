@@ -1,0 +1,322 @@
+"""One subscription's state: the commands that are due to the edge, and the meaning of the edge's messages. Pure.
+
+The rules:
+
+- A subscription resumes at the last event that came, since all events before either wait or were taken.
+- An event is known by its position (``clients.sequencer``). A repeated event is dropped.
+- When too many values wait, the room is left. Events that come meanwhile are read from the log later, as after any
+  other interruption: nothing grows, no other room and no answer has to wait, and no event is lost unless the log is
+  too short. The caller is told of such a loss.
+- A gap is told once the first event behind the gap is known.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Literal, NamedTuple
+
+from bus.log.replay import SinceTime, parse_since
+from bus.position import Step, is_position
+from bus.words import NoticeName, Verb
+from clients.queue import Entry, Queue
+from clients.sequencer import Sequencer
+from clients.values import Cause, Gap, Received, Recovered, Value
+from clients.wire import milliseconds
+
+__all__ = ["Phase", "SubscriptionState"]
+
+
+class Phase(Enum):
+    """How the subscription and the edge stand."""
+
+    AWAY = auto()
+    """To be subscribed as soon as there is a connection."""
+    ASKED = auto()
+    JOINED = auto()
+    PAUSED = auto()
+    """The edge said: later."""
+    FULL = auto()
+    """To be left, because too many values wait."""
+    LEFT = auto()
+    """Left until the caller has caught up."""
+
+
+class _PendingGap(NamedTuple):
+    """A gap that the edge told, while the first event behind the gap is not known yet."""
+
+    after: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class _LostReplay:
+    """A replay of ``last`` events that was confirmed, and of which no event came before the connection went.
+
+    Attributes:
+        end: the log's end at that time. Events behind are owed to the caller.
+        is_asked_again: whether another replay was asked for.
+        first: the first event of the other replay; None while no event came.
+
+    """
+
+    end: str
+    is_asked_again: bool = False
+    first: str | None = None
+
+
+class SubscriptionState:
+    """The state of a subscription of ``channel``, from its beginning: ``since``, ``last``, or now.
+
+    Args:
+        channel: its name, as clients use it.
+        since: position, ISO time or span; passed on unread.
+        last: a number of events.
+        kind: the channel's retention, None when it is not known.
+        limit: how many values may wait.
+        now_ms: the time of the call. A span that is asked for later still begins there.
+
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        *,
+        since: str | None = None,
+        last: int | None = None,
+        kind: Literal["live", "latest", "history"] | None = None,
+        limit: int = 2_000,
+        now_ms: int = 0,
+    ) -> None:
+        at = since if since is not None and is_position(since) else None
+        self.channel = channel
+        self.phase = Phase.AWAY
+        self.has_joined = False
+        self.queue = Queue(channel, limit=limit, position=at)
+        self.sequencer = Sequencer(at=at, is_latest=kind == "latest")
+        self._since, self._last, self._now_ms = since, last, now_ms
+        self._is_live = self._wants_replay = False
+        self._gap: _PendingGap | None = None
+        self._lost: _LostReplay | None = None
+        self._replaying = 0
+
+    def take(self) -> Value | None:
+        """Hand the next value to the caller, None when none waits; a caller that has caught up joins the room again."""
+        value = self.queue.take()
+        if value is not None and self.phase is Phase.LEFT and not self.queue.is_behind:
+            self.phase = Phase.AWAY
+        return value
+
+    # Commands to the edge.
+
+    @property
+    def has_command(self) -> bool:
+        """Whether ``command`` would return a command."""
+        return self.phase in (Phase.AWAY, Phase.FULL)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the edge may have the client in the room."""
+        return self.phase in (Phase.ASKED, Phase.JOINED, Phase.FULL)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the room was left, and is not to be joined for now."""
+        return self.phase is Phase.LEFT
+
+    def command(self, now_ms: int) -> tuple[Verb, dict[str, Any]] | None:
+        """Return verb and data of the command to send now, None when there is none. Called only while connected."""
+        match self.phase:
+            case Phase.AWAY:
+                self.phase = Phase.ASKED
+                start = self._start(now_ms)
+                self._wants_replay = bool(start)
+                return Verb.SUBSCRIBE, {"channel": self.channel, **start}
+            case Phase.FULL:
+                self.phase = Phase.LEFT
+                return Verb.UNSUBSCRIBE, {"channel": self.channel}
+        return None
+
+    def _start(self, now_ms: int) -> dict[str, Any]:
+        if self.has_joined and (self._is_live or self.sequencer.is_latest):
+            return {}  # no log to resume from, or the edge shows what it holds to every newcomer
+        if self.sequencer.at is not None:
+            return {"since": self.sequencer.at}
+        if self._last is not None:
+            # decisions/0019: the lost replay is asked for again, rather than resumed behind events the log still has.
+            if self._lost is not None:
+                self._lost.is_asked_again = True
+            return {"last": self._last}
+        return {} if self._since is None else {"since": _stretched(self._since, now_ms - self._now_ms)}
+
+    # Answers of the edge.
+
+    def joined(self, data: Mapping[str, Any]) -> None:
+        """Take the reply to a subscribe."""
+        if self.phase is not Phase.ASKED:
+            return
+        given, replayed = data.get("position"), milliseconds(data, "replayed") or 0
+        position = given if isinstance(given, str) else None
+        was_in, self.has_joined = self.has_joined, True
+        self._tell_lost_replay()
+        self.phase, self._is_live = Phase.JOINED, position is None
+        self._replaying, self._gap = replayed, None
+        self.sequencer.confirmed()
+        if position is None:
+            self._joined_live(was_in=was_in)
+        else:
+            self._joined_log(data, replayed, position)
+
+    def _joined_live(self, *, was_in: bool) -> None:
+        if was_in or self._wants_replay:
+            self._go_on(Gap(self.channel, None, None, "live"))
+        elif self.queue.is_interrupted:
+            self._go_on(Recovered(self.channel, 0))
+
+    def _joined_log(self, data: Mapping[str, Any], replayed: int, position: str) -> None:
+        if data.get("recovered", not self._wants_replay) is True or _has_gap_inside(data):
+            self._recovered(replayed, position)
+        else:
+            self._gap = _PendingGap(self.sequencer.at, str(data.get("reason") or "unknown"))
+        if replayed == 0:
+            self._stand(position)
+        elif self.sequencer.at is None and self._last is not None and self._lost is None:
+            self._lost = _LostReplay(position)
+
+    def _recovered(self, replayed: int, position: str) -> None:
+        if self._wants_replay or self.queue.is_interrupted:
+            self._go_on(Recovered(self.channel, replayed), None if replayed else position)
+
+    def _stand(self, position: str) -> None:
+        """Go on from the log's end: no replay follows that a gap could be told behind."""
+        self._follow_lost_replay(position, position)
+        self._tell_lost_replay()
+        self._tell_gap(position)
+        self.sequencer.stand(position)
+        self.queue.stand(position)
+
+    def refused(self) -> None:
+        """Take a refusal that will pass; ``retry`` ends the pause."""
+        if self.phase is Phase.ASKED:
+            self.phase = Phase.PAUSED
+
+    def retry(self) -> None:
+        """End a pause."""
+        if self.phase is Phase.PAUSED:
+            self.phase = Phase.AWAY
+
+    # Events and notices of the edge.
+
+    def arrived(self, received: Received) -> None:
+        """Take an event. An event of an earlier membership of the room is dropped: the replay has that event, too."""
+        if self.phase is not Phase.JOINED:
+            return
+        if received.position is None:
+            self._put(Entry(received))
+            return
+        found = self.sequencer.judge(received.position, received.previous)
+        if found is not Step.DUPLICATE and not self._accept(received, found):
+            return
+        self._follow_lost_replay(received.position, received.previous)
+        self.sequencer.advance(received.position)
+        self._count_replayed()
+
+    def _accept(self, received: Received, found: Step) -> bool:
+        """Have the event wait, after the gap before the event; both, or the room is left before either."""
+        entries = [Entry(received, received.position)]
+        if self._gap is not None:
+            entries.insert(0, Entry(Gap(self.channel, self._gap.after, received.position, self._gap.reason)))
+        elif found is Step.GAP:
+            reason = "diverged" if self.sequencer.is_latest else "skipped"
+            entries.insert(0, Entry(Gap(self.channel, self.sequencer.at, received.position, reason)))
+        if not self._put(*entries):
+            return False
+        if self._gap is not None:
+            self._gap, self.queue.is_interrupted = None, False
+        self.sequencer.remember(received.position)
+        return True
+
+    def _count_replayed(self) -> None:
+        """Tell a gap at the end of the replay at the latest: all events of the replay may have been known already."""
+        if self._replaying > 0:
+            self._replaying -= 1
+            if self._replaying == 0:
+                self._tell_gap(self.sequencer.at)
+                self._tell_lost_replay()
+
+    def told_gap(self, data: Mapping[str, Any]) -> None:
+        """Take a ``room.gap``. Its ``to`` may be the next event's position, so no resume begins there."""
+        if self.phase is not Phase.JOINED:
+            return
+        *places, reason = NoticeName.ROOM_GAP.values(data)
+        after, until = (value if isinstance(value, str) else None for value in places)
+        if self.sequencer.gap_told(after, until, reason):
+            self._gap = None  # the reply may have told of the same gap
+        self._go_on(Gap(self.channel, after, until, str(reason or "unknown")))
+
+    def interrupted(self, cause: Cause, detail: str) -> None:
+        """Take note that nothing comes for now; ``link``: that there is no connection any more."""
+        if cause == "link":
+            self.phase = Phase.LEFT if self.queue.is_behind else Phase.AWAY
+        if cause == "bus" or self.has_joined:
+            self.queue.interrupt(cause, detail)
+
+    def restored(self) -> None:
+        """Take note that the edge has Redis again, and has compared the room with the room's log."""
+        if self.phase is Phase.JOINED and self.queue.is_interrupted:
+            self._go_on(Recovered(self.channel, 0))
+
+    # Gaps that are told later.
+
+    def _tell_gap(self, until: str | None) -> None:
+        gap, self._gap = self._gap, None
+        if gap is not None:
+            self._go_on(Gap(self.channel, gap.after, until, gap.reason), until)
+
+    def _follow_lost_replay(self, position: str, previous: str | None) -> None:
+        """Take an event in the place of a lost replay's: one of the lost replay, or the next one, leaves no gap."""
+        lost = self._lost
+        if lost is None:
+            return
+        lost.first = lost.first or position
+        if not lost.is_asked_again or lost.end in (position, previous):
+            self._lost = None
+
+    def _tell_lost_replay(self) -> None:
+        """Tell the gap between a lost replay and the first event that came instead."""
+        lost = self._lost
+        if lost is not None and lost.first is not None:
+            self._lost = None
+            self._go_on(Gap(self.channel, lost.end, lost.first, "limit"))
+
+    # Values into the queue.
+
+    def _put(self, *entries: Entry) -> bool:
+        """Have values wait; where there are too many, leave the room."""
+        if self.queue.put(*entries):
+            return True
+        self.phase = Phase.FULL
+        return False
+
+    def _go_on(self, value: Recovered | Gap, position: str | None = None) -> None:
+        if not self.queue.go_on(value, position):
+            self.phase = Phase.FULL
+
+
+def _has_gap_inside(data: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is missing before the replay's first events.
+
+    decisions/0055: the gap lies inside the replay, and a ``room.gap`` comes in its place.
+    """
+    return isinstance(data.get("gap_after"), str)
+
+
+def _stretched(since: str, elapsed_ms: int) -> str:
+    """Return a span that still begins where it began ``elapsed_ms`` ago; any other beginning unchanged."""
+    try:
+        start = parse_since(since)
+    except ValueError:
+        return since  # the edge says what is wrong with it
+    if elapsed_ms <= 0 or not isinstance(start, SinceTime) or not start.is_span:
+        return since
+    return f"-{math.ceil((start.ms + elapsed_ms) / 1000)}s"
