@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from bus.log.log import Log
-from bus.log.publisher import AppendLog, Publisher, until_whole
+from bus.log.publisher import AppendLog, Publisher
 from bus.redis.address import without_password
+from bus.retrying import until_true
 from producers.outbox import Item, Outbox
 from producers.statistics import ProducerStatistics
 
@@ -83,7 +84,7 @@ class Sender:
         try:
             async with Log(self._url, name=self._name) as log:
                 while await self._is_wanted():
-                    await until_whole(lambda: self._attempt(log))
+                    await until_true(lambda: self._attempt(log))
         finally:
             self.give_up()
 

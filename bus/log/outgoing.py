@@ -15,7 +15,8 @@ from bus.errors import BusError, OutboxFull
 from bus.event import Attempt
 from bus.log.log import Log
 from bus.log.publication import Publication, Published
-from bus.log.publisher import Counts, Publisher, outcomes_of, until_whole
+from bus.log.publisher import Counts, Publisher, outcomes_of
+from bus.retrying import until_true
 
 __all__ = ["OUTGOING_BYTES", "Outgoing"]
 
@@ -56,7 +57,7 @@ class Outgoing:
         try:
             async with Log(self._url, name=self._name) as log:
                 while await self._queue.filled():
-                    await until_whole(lambda: self._publisher.attempt(log))
+                    await until_true(lambda: self._publisher.attempt(log))
         finally:
             self._is_ended = True
             self._publisher.give_up(self._queue.clear(), _ENDED)

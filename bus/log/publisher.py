@@ -5,14 +5,11 @@ log belongs to the runner of attempts, so a cancelled caller leaves no half-read
 """
 
 import asyncio
-import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
-
-from tenacity import AsyncRetrying, retry_if_result, wait_random_exponential
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
 from bus.log.appending import Appended, Entry, Replicas
@@ -21,11 +18,8 @@ from bus.log.publication import Publication, Published, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
 from bus.redis.connection import now
 
-__all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of", "until_whole"]
+__all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of"]
 
-_PAUSE_S: Final = 0.05
-_PAUSE_MAX_S: Final = 1.0
-"""The pause before attempt n is random between 0 and ``_PAUSE_S * 2**n``, at most this: full jitter."""
 _LATEST_CHANNELS: Final = 4_096
 _WAIT_MAX_S: Final = 0.8 * ANSWER_DEADLINE_S
 """What ``WAIT`` may take, so that its answer comes before the connection is given up."""
@@ -230,19 +224,6 @@ class Publisher(Generic[PublicationT]):
         if self.is_away:
             self.is_away = False
             self._logger.info("redis is back", extra={"producer": self._name})
-
-
-async def until_whole(attempt: Callable[[], Awaitable[bool]]) -> None:
-    """Attempt until an attempt is done whole, each but the first after a pause."""
-    if await attempt():
-        return
-    tries = itertools.count()
-
-    async def again() -> bool:
-        return next(tries) > 0 and await attempt()
-
-    wait = wait_random_exponential(multiplier=_PAUSE_S, max=_PAUSE_MAX_S)
-    await AsyncRetrying(retry=retry_if_result(lambda is_done: not is_done), wait=wait)(again)
 
 
 async def outcomes_of(

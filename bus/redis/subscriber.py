@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, Self
 
 import hiredis
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState
 
 from bus.errors import BusError, BusNotReady, BusUnavailable
 from bus.redis.address import (
@@ -30,12 +30,12 @@ from bus.redis.link import BATCH_CHANNELS, Batch, Link
 from bus.redis.probe import Probe
 from bus.redis.refusals import is_about_command, said
 from bus.redis.role import is_untold, misplaced
+from bus.retrying import attempts_after
 from bus.shortage import is_closed_handle, shortage
 from bus.tasks import end
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
 
-_RECONNECT_MAX_S: Final = 1.0
 _REASONS: Final = 20
 """So many are told per outage: some name a moment, and each would be another one."""
 
@@ -217,11 +217,7 @@ class Subscriber:
         return [asyncio.create_task(watch, name=f"probe of {self._name}")]
 
     async def _connected(self) -> Link:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(BusError),
-            wait=wait_random_exponential(multiplier=0.05, max=_RECONNECT_MAX_S),
-            before_sleep=self._tell,
-        ):
+        async for attempt in attempts_after(BusError, tell=self._tell):
             with attempt:
                 return await self._attempt()
         raise AssertionError("tries without end")
