@@ -112,6 +112,23 @@ class Connection:
         with suppress(ResponseError):
             await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
 
+    async def begin_anew(self) -> None:
+        """Do on the open connection all that each new connection begins with: an epoch, and the script."""
+        await self._begin(self._redis.execute_command)
+
+    def began_ms(self, epoch: Reply, now_ms: int) -> int:
+        """Return when this Redis began, as ``GET`` of the epoch's key says; ``now_ms`` where nobody knows.
+
+        Raises:
+            RedisError: the answer is an error, other than that the key has another type.
+
+        """
+        began_ms = epoch_ms(epoch)
+        if began_ms is None and epoch is not None:
+            self._tell_epoch()
+        # decisions/0049: an unreadable epoch counts as "just now", so whoever comes back is told `unknown`.
+        return now_ms if began_ms is None else began_ms
+
     async def epoch(self) -> str:
         """Return when this Redis began, and which one it is: ``<ms>-<random>``.
 
@@ -122,9 +139,9 @@ class Connection:
             BusError: Redis refused to.
 
         """
-        async with self._connected():
+        async with self.connected() as redis:
             try:
-                epoch = cast(bytes | None, await self._redis.get(EPOCH_KEY))
+                epoch = cast(bytes | None, await redis.get(EPOCH_KEY))
             except ResponseError as error:
                 if epoch_ms(error) is None:
                     self._tell_epoch()
@@ -147,17 +164,23 @@ class Connection:
             BusUnavailable: it did not.
 
         """
-        async with self._connected():
-            await self._redis.ping()  # type: ignore[misc, unused-ignore]
+        async with self.connected() as redis:
+            await redis.ping()  # type: ignore[misc, unused-ignore]
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[None]:
-        """Begin with this Redis if that was not done yet, and convert what goes wrong."""
+    async def connected(self) -> AsyncIterator[Redis]:
+        """Begin with this Redis if that was not done yet, and give the client library's client for commands.
+
+        Raises:
+            BusUnavailable: Redis cannot be reached, or did not answer.
+            BusError: Redis refused.
+
+        """
         with converted(self._url):
             if not self._is_known:
-                await self._begin(self._redis.execute_command)
+                await self.begin_anew()
                 self._is_known = True
-            yield
+            yield self._redis
 
 
 async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:

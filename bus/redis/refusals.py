@@ -4,6 +4,7 @@ Knows texts; knows neither a connection nor where Redis is.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
 
-__all__ = ["is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
+__all__ = ["all_checked", "checked", "is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
 
 _SHOWN: Final = 200
 """Characters of an answer: one about protected mode explains itself on half a page."""
@@ -108,3 +109,16 @@ def _cause(text: str) -> _Cause | None:
 def is_wrong_type(answer: Any) -> bool:
     """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
     return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
+
+
+def checked(answer: Any) -> Any:
+    """Return Redis' answer, or raise an answer that is an error."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def all_checked(answers: Iterable[Any]) -> None:
+    """Raise the first error among answers in Redis' own words: the client library would quote the command in front."""
+    for answer in answers:
+        checked(answer)

@@ -92,9 +92,9 @@ class Revocations(Connection):
             BusError: Redis refused.
 
         """
-        async with self._connected():
-            at_ms = int(redis_ms(*await self._redis.time()))
-            pipeline = self._redis.pipeline(transaction=True)
+        async with self.connected() as redis:
+            at_ms = int(redis_ms(*await redis.time()))
+            pipeline = redis.pipeline(transaction=True)
             pipeline.zadd(REVOKED, {member: at_ms}, gt=True)
             pipeline.zremrangebyscore(REVOKED, 0, at_ms - KEPT_S * 1000)
             pipeline.expire(REVOKED, KEPT_S)
@@ -123,8 +123,8 @@ class Revocations(Connection):
             newest, count = oldest, (_PAGE if oldest < newest else 2 * count)
 
     async def _newest(self, at_most: float, count: int) -> list[tuple[bytes, float]]:
-        async with self._connected():
-            found = await self._redis.zrange(
+        async with self.connected() as redis:
+            found = await redis.zrange(
                 REVOKED, at_most, -math.inf, desc=True, byscore=True, withscores=True, offset=0, num=count
             )
         return cast(list[tuple[bytes, float]], found)

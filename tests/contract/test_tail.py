@@ -2,7 +2,6 @@
 
 import pytest
 
-from bus.log import log as log_module
 from bus.log.log import Log
 from bus.log.replay import REPLAY_EVENTS, Since, SinceTime
 from bus.position import BEGINNING, Reason, milliseconds
@@ -105,15 +104,16 @@ async def test_tail_trimmed_by_its_retention_says_so(log: Log) -> None:
 
 async def test_tail_trimmed_while_it_is_read_says_so(log: Log, redis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes between two pages is not there any more, and whoever stood there is told."""
-    monkeypatch.setattr(log_module, "_PAGE", 3)
+    monkeypatch.setattr("bus.log.tails.PAGE", 3)
     positions = await fill(log, "between", 8)
-    channel, read = WORKFLOW.fill("between"), log._newest  # noqa: SLF001 (the moment between two pages)
+    channel, pages = WORKFLOW.fill("between"), log._pages  # noqa: SLF001 (the moment between two pages)
+    read = pages.newest
 
     async def trim_then_read(*args: object) -> object:
         await redis.xtrim(channel.log_key, maxlen=4, approximate=False)
         return await read(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log, "_newest", trim_then_read)
+    monkeypatch.setattr(pages, "newest", trim_then_read)
     tail = await log.tail(channel)
     assert [line.position for line in tail.lines] == positions[4:]
     assert (tail.first, tail.first_previous) == (positions[4], positions[3])
@@ -124,15 +124,16 @@ async def test_tail_of_a_log_replaced_while_it_is_read_ends_at_the_break(
     log: Log, redis: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two pages of different logs are no chain: a replay never skips what lies between them."""
-    monkeypatch.setattr(log_module, "_PAGE", 3)
+    monkeypatch.setattr("bus.log.tails.PAGE", 3)
     positions = await fill(log, "other", 8)
-    channel, read = WORKFLOW.fill("other"), log._newest  # noqa: SLF001 (the same)
+    channel, pages = WORKFLOW.fill("other"), log._pages  # noqa: SLF001 (the same)
+    read = pages.newest
 
     async def lose_then_read(*args: object) -> object:
         await redis.xdel(channel.log_key, positions[4])
         return await read(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log, "_newest", lose_then_read)
+    monkeypatch.setattr(pages, "newest", lose_then_read)
     tail = await log.tail(channel)
     assert [line.position for line in tail.lines] == positions[5:]
     assert tail.replay(Since(positions[2] or "")).reason is Reason.TRIMMED

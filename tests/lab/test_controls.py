@@ -71,7 +71,7 @@ def without_refusal(patch: Patch) -> None:
     assert len(script) < len(kept) - 50
     digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
     patch.setattr("bus.log.appending.SCRIPT", script)
-    patch.setattr("bus.log.log.SCRIPT", script)
+    patch.setattr("bus.log.appender.SCRIPT", script)
     patch.setattr("bus.log.appending._SHA", digest)
 
 
