@@ -42,6 +42,7 @@ from edges.limits.registry import Registry, RegistryStatistics
 from edges.net.addresses import is_loopback
 from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
 from edges.rooms.hub import Hub, HubStatistics, RoomLimits
+from edges.rooms.log_reads import LogReads
 from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
@@ -235,7 +236,6 @@ class _Parts:
         self.mishaps, self.registry = Mishaps(), _registry(settings)
         self._log = Log(url, name=name, appends=False)
         self._probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
-        self._answers = _answers(self._log, service, settings)
         self._revoked = Revoked(Revocations(url, name=f"{name}-revocations"), self.spawn, self._check_revoked)
         self._gate = Gate(settings, is_revoked=self._revoked.concerns, revoked_ms=self._revoked.revoked_ms)
         probe = Probe(self._probe_log, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
@@ -243,6 +243,7 @@ class _Parts:
             url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
         )
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
+        self._answers = _answers(self.hub.log_reads, service, settings)
         beside = (self._probe_log, self._revoked)
         self._link = RedisLink(self.subscriber, self.hub, self._log, beside, self.spawn, self._notify_all, self.mishaps)
         self.health = Health(
@@ -316,7 +317,7 @@ class _Parts:
         self.listener.close()
         await say_goodbye(self.registry, self._farewell, self.settings.close_timeout_s)
         await self.subscriber.close()  # first: what comes by it may begin new tasks
-        await end([*self._tasks, *self._commands.running, *self._answers.reads, *self.hub.reads])
+        await end([*self._tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)
         await self._log.close()
         await self._probe_log.close()
@@ -389,8 +390,8 @@ def _told_by(sockets: Sequence[socket.socket], settings: EdgeSettings) -> EdgeSe
     return settings.model_copy(update={"host": host, "port": _port(sockets)})
 
 
-def _answers(log: Log, service: Service, settings: EdgeSettings) -> Answers:
-    return Answers(log, model_of=service.event, limit=settings.max_requests, limit_bytes=settings.max_answer_bytes)
+def _answers(reads: LogReads, service: Service, settings: EdgeSettings) -> Answers:
+    return Answers(reads, model_of=service.event, limit=settings.max_requests, limit_bytes=settings.max_answer_bytes)
 
 
 def _room_limits(settings: EdgeSettings) -> RoomLimits:

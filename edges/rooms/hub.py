@@ -16,14 +16,14 @@ from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
 from bus.errors import BusError, BusUnavailable, EventError
 from bus.log.log import Head, Log
-from bus.log.replay import Last, Replay, Since, Start, Tail
+from bus.log.replay import Last, Replay, Since, Start
 from bus.position import BEGINNING, Reason, went_back
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turns
 from edges.rooms.fanout import Fanout
-from edges.rooms.log_reads import Tails
+from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Mending
 from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
 
@@ -96,8 +96,8 @@ class Hub:
         linger_s: float = 1.0,
     ) -> None:
         self._log, self._link = log, link
-        self._tails = Tails(log)
-        self._mending = Mending(log, link, spawn, self._tails, self._write_waiting, self._barrier)
+        self.log_reads = LogReads(log)
+        self._mending = Mending(log, link, spawn, self.log_reads, self._write_waiting, self._barrier)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
@@ -133,7 +133,7 @@ class Hub:
             dropped=self._dropped,
             gaps=self._gaps + sum(room.gaps for room in rooms),
             repaired=self._repaired + sum(room.repaired for room in rooms),
-            reads=self._tails.count,
+            reads=self.log_reads.count,
             skipped=lost["skip"],
             conflated=lost["conflate"],
         )
@@ -241,7 +241,7 @@ class Hub:
 
         None is closed before it was compared: what it had seen before the link went may be in no log.
         """
-        self._tails.forget_stale()
+        self.log_reads.forget_stale()
         if self._mending.owes_comparison:
             return
         now = asyncio.get_running_loop().time()
@@ -268,11 +268,6 @@ class Hub:
                 _logger.debug("unsubscribed by the loss of the link", extra={"channel": room.channel.name})
 
     # Recovery.
-
-    @property
-    def reads(self) -> "list[asyncio.Task[Tail]]":
-        """The reads of logs under way, for whoever ends them."""
-        return self._tails.reads
 
     def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
         """Return what the room of ``channel`` remembers after ``position``; None when it cannot say.
@@ -308,9 +303,9 @@ class Hub:
             if remembered is not None:
                 return Replay(tuple(remembered), None, self._standing(channel))
         if channel.retention.kind == "latest":
-            replay = _newest_only(await self._tails.replay(channel, Last(1)), start)
+            replay = _newest_only(await self.log_reads.replay(channel, Last(1)), start)
         else:
-            replay = await self._tails.replay(channel, start)
+            replay = await self.log_reads.replay(channel, start)
         await self._barrier(channel)
         return replay if room is None else replay.passing(room.passed_forks(position, replay))
 

@@ -1,14 +1,17 @@
-"""Reading the ends of logs for readers that come back; those of one moment share a read."""
+"""Every read of a log that an edge needs; what several callers want in one moment is read once."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from bus.channel import Channel
+from bus.log.history import History
 from bus.log.log import Log
 from bus.log.reading import Reading
 from bus.log.replay import REPLAY_EVENTS, Last, Replay, Since, Start, Tail
+from edges.rooms.histories import Histories
+from edges.rooms.single_flight import SingleFlight
 
-__all__ = ["Tails"]
+__all__ = ["LogReads"]
 
 _FRESH_S: Final = 1.0
 _KEPT: Final = 16
@@ -18,26 +21,35 @@ _READS_AT_ONCE: Final = 16
 """So that others, such as the probe, have their turn on the connection while many rooms are read."""
 
 
-class Tails:
-    """One read per channel and moment, however many readers come.
+class LogReads:
+    """Reads logs, once per channel and moment, however many callers come.
 
-    A tail that was read before a reader came may lack what that reader has already seen elsewhere. So it may say that
-    nothing is missing, and otherwise is read anew before anything is told. Who asks for the newest events gets none
-    that is older than a read under way; no more is read than those, and only readers of as many share that.
+    A tail that was read before a reader came may lack an event that the reader has already seen elsewhere. Such a tail
+    may say that nothing is missing, and otherwise is read anew before a loss is told. A reader of the newest events
+    gets none older than a read under way; no more is read than those, and only readers of as many share the read.
+
+    Args:
+        log: the connection.
+        histories: keeps the histories that were read.
+
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, histories: Histories | None = None) -> None:
         self._log = log
-        self._reads: dict[tuple[str, int], asyncio.Task[Tail]] = {}
+        self._histories = Histories() if histories is None else histories
+        self._tails = SingleFlight[tuple[str, int], Tail]()
+        self._pasts = SingleFlight[str, History]()
         self._done: dict[str, tuple[float, Tail]] = {}
         self._kept: dict[str, tuple[float, Tail]] = {}
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self.count = 0
 
     @property
-    def reads(self) -> "list[asyncio.Task[Tail]]":
-        """The reads under way, for whoever ends them."""
-        return list(self._reads.values())
+    def tasks(self) -> "list[asyncio.Task[Any]]":
+        """The reads under way, for the owner to end."""
+        return [*self._tails.tasks, *self._pasts.tasks]
+
+    # Tails, for readers that come back.
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
         """Return what a reader that begins at ``start`` is given.
@@ -52,25 +64,31 @@ class Tails:
             if replay.reason is None:
                 return replay
         count = min(start.count, REPLAY_EVENTS) if isinstance(start, Last) else REPLAY_EVENTS
-        under_way = self._reads.get((channel.redis, count))
+        under_way = self._tails.under_way((channel.redis, count))
         if under_way is not None:
             replay = (await asyncio.shield(under_way)).replay(start)
             if replay.reason is None:
                 return replay
-        return (await self._read(channel, count, after=under_way)).replay(start)
+        name = f"tail of {channel.redis}"
+        tail = await self._tails.share(
+            (channel.redis, count), lambda: self._newest(channel, count), name, after=under_way
+        )
+        return tail.replay(start)
 
     def _at_hand(self, channel: Channel) -> list[Tail]:
         now, name = asyncio.get_running_loop().time(), channel.redis
         found = ((self._done.get(name), _FRESH_S), (self._kept.get(name), _KEPT_S))
         return [read[1] for read, fresh_s in found if read is not None and now - read[0] < fresh_s]
 
-    def keep(self, channel: Channel, tail: Tail) -> None:
-        """Keep what a room was mended with for those of its members that catch up by themselves; a few rooms' only."""
-        if len(self._kept) < _KEPT or channel.redis in self._kept:
-            self._kept[channel.redis] = (asyncio.get_running_loop().time(), tail)
+    async def _newest(self, channel: Channel, count: int) -> Tail:
+        if count < REPLAY_EVENTS:
+            return await self.read(channel, Reading(limit_events=count))
+        tail = await self.read(channel)
+        self._done[channel.redis] = (asyncio.get_running_loop().time(), tail)
+        return tail
 
     async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
-        """Read the end of a log, and share it with nobody; ``reading`` has what an attempt before had read.
+        """Read the end of a log for one caller alone; ``reading`` has what an attempt before had read.
 
         Raises:
             BusUnavailable: Redis did not answer.
@@ -81,21 +99,10 @@ class Tails:
         async with self._turns:
             return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
-    async def _read(self, channel: Channel, count: int, *, after: "asyncio.Task[Tail] | None") -> Tail:
-        """Read a tail, or share a read that began later than ``after``."""
-        task = self._reads.get((channel.redis, count))
-        if task is None or task is after:
-            reading = None if count == REPLAY_EVENTS else Reading(limit_events=count)
-            task = asyncio.create_task(self.read(channel, reading), name=f"tail of {channel.redis}")
-            self._reads[channel.redis, count] = task
-            task.add_done_callback(lambda done: self._ended(channel.redis, count, done))
-        return await asyncio.shield(task)
-
-    def _ended(self, name: str, count: int, task: "asyncio.Task[Tail]") -> None:
-        if self._reads.get((name, count)) is task:
-            del self._reads[name, count]
-        if count == REPLAY_EVENTS and not task.cancelled() and task.exception() is None:
-            self._done[name] = (asyncio.get_running_loop().time(), task.result())
+    def keep(self, channel: Channel, tail: Tail) -> None:
+        """Keep what a room was mended with for those of its members that catch up by themselves; a few rooms' only."""
+        if len(self._kept) < _KEPT or channel.redis in self._kept:
+            self._kept[channel.redis] = (asyncio.get_running_loop().time(), tail)
 
     def forget(self) -> None:
         """Let go of every tail: Redis may be another one now."""
@@ -107,3 +114,22 @@ class Tails:
         now = asyncio.get_running_loop().time()
         self._done = {name: (at, tail) for name, (at, tail) in self._done.items() if now - at < _FRESH_S}
         self._kept = {name: (at, tail) for name, (at, tail) in self._kept.items() if now - at < _KEPT_S}
+
+    # Histories, for requests.
+
+    async def history(self, channel: Channel) -> History:
+        """Return the past events of a channel; the same object as before where no event came since.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused to.
+
+        """
+        name = f"history of {channel.redis}"
+        return await self._pasts.share(channel.redis, lambda: self._read_history(channel), name)
+
+    async def _read_history(self, channel: Channel) -> History:
+        known = self._histories.of(channel)
+        history = await (self._log.history(channel) if known is None else self._log.history(channel, known))
+        self._histories.keep(channel, history)
+        return history

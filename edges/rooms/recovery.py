@@ -14,7 +14,7 @@ from bus.log.reading import Reading
 from bus.log.replay import Since
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
-from edges.rooms.log_reads import Tails
+from edges.rooms.log_reads import LogReads
 from edges.rooms.room import Room
 
 __all__ = ["Mending"]
@@ -34,7 +34,7 @@ class Mending:
         log: tells where logs end.
         link: tells whether lines come, and since when.
         spawn: runs a task, and owns it.
-        tails: reads them.
+        reads: reads them.
         write: writes what waits in a room to its members; tells whether some of them catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
 
@@ -45,12 +45,12 @@ class Mending:
         log: Log,
         link: Subscriber,
         spawn: Spawn,
-        tails: Tails,
+        reads: LogReads,
         write: Callable[[Room], bool],
         barrier: Callable[[Channel], Awaitable[None]],
     ) -> None:
         self._log, self._link, self._spawn = log, link, spawn
-        self._tails, self._write, self._barrier = tails, write, barrier
+        self._reads, self._write, self._barrier = reads, write, barrier
         self._epoch: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
@@ -102,7 +102,7 @@ class Mending:
         reading = Reading(until=room.known)
         while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
             try:
-                tail = await self._tails.read(room.channel, reading)
+                tail = await self._reads.read(room.channel, reading)
                 await self._barrier(
                     room.channel
                 )  # a line of a log that is gone by now may be on its way, and was first
@@ -112,7 +112,7 @@ class Mending:
             replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
             room.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
-                self._tails.keep(room.channel, tail)
+                self._reads.keep(room.channel, tail)
         with suppress(BusUnavailable):  # the next comparison owes it still
             await self._mark(room)
 
@@ -198,7 +198,7 @@ class Mending:
 
         """
         generation = self._link.statistics().generation
-        self._tails.forget()
+        self._reads.forget()
         epoch = await self._log.epoch()
         self._epoch = self._epoch or epoch
         if self._compared_with != epoch:

@@ -16,13 +16,13 @@ from pydantic import BaseModel, ValidationError
 from bus.channel import Channel
 from bus.errors import ChannelError
 from bus.log.history import History
-from bus.log.log import Log
 from bus.service import PastEvent, Request
 from bus.slices import Slices
 from edges.limits.replay_slots import Turns
 from edges.protocol.messages import Code, Refusal, Refused
+from edges.rooms.log_reads import LogReads
+from edges.rooms.single_flight import SingleFlight
 from edges.session.folding import ModelOf, fold_what_fits
-from edges.session.pasts import Pasts
 
 __all__ = ["Answers", "Check"]
 
@@ -45,7 +45,7 @@ class Answers:
     """Reads the logs and folds them, one answer at a time; equal questions about what has not changed share it.
 
     Args:
-        log: reads logs.
+        reads: reads logs.
         model_of: returns the model of an event; events that do not fit theirs are left out where a fold fails on them.
         limit: how many are read for at once; further ones wait their turn.
         limit_bytes: the largest answer.
@@ -56,22 +56,22 @@ class Answers:
     """
 
     def __init__(
-        self, log: Log, *, model_of: ModelOf = lambda _: None, limit: int = 8, limit_bytes: int = 4_000_000
+        self, reads: LogReads, *, model_of: ModelOf = lambda _: None, limit: int = 8, limit_bytes: int = 4_000_000
     ) -> None:
         self._model_of, self._limit_bytes = model_of, limit_bytes
         self.left_out = 0
         self._told: set[str] = set()
-        self._pasts = Pasts(log)
+        self._reads = reads
         self._turns = Turns("max_requests", limit)
         self._folding = asyncio.Lock()
-        self._under_way: dict[tuple[str, str, str], asyncio.Task[bytes]] = {}
+        self._under_way = SingleFlight[tuple[str, str, str], bytes]()
         self._kept: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
         self._kept_bytes = 0
 
     @property
-    def reads(self) -> "list[asyncio.Task[Any]]":
-        """What is under way, for whoever ends it."""
-        return [*self._under_way.values(), *self._pasts.reads]
+    def tasks(self) -> "list[asyncio.Task[bytes]]":
+        """The answers under way, for the owner to end."""
+        return self._under_way.tasks
 
     async def answer(
         self,
@@ -116,23 +116,15 @@ class Answers:
     ) -> bytes:
         """Answer, or share what is under way for an equal question from the same network."""
         key = network, request.name, question.model_dump_json()
-        task = self._under_way.get(key)
-        if task is None:
-            work = self._in_turn(request, question, channels, network)
-            task = self._under_way[key] = asyncio.create_task(work, name=f"answer to {request.name}")
-            task.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(task)
-
-    def _ended(self, key: tuple[str, str, str], task: "asyncio.Task[bytes]") -> None:
-        del self._under_way[key]
-        if not task.cancelled():
-            task.exception()  # nobody may be waiting any more
+        return await self._under_way.share(
+            key, lambda: self._in_turn(request, question, channels, network), f"answer to {request.name}"
+        )
 
     async def _in_turn(
         self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
     ) -> bytes:
         async with self._turns.turn(network):
-            histories = await asyncio.gather(*map(self._pasts.of, channels))
+            histories = await asyncio.gather(*map(self._reads.history, channels))
             return await self._answered(request, question, tuple(histories))
 
     async def _answered(self, request: Request[Any, Any], question: BaseModel, histories: tuple[History, ...]) -> bytes:

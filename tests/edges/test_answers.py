@@ -13,6 +13,7 @@ from bus.log.history import History, Known
 from bus.log.log import Log
 from bus.service import PastEvent, Request
 from edges.protocol.messages import Code, Refused
+from edges.rooms.log_reads import LogReads
 from edges.session.requests import Answers
 
 THINGS = Family("things:{thing}")
@@ -73,7 +74,7 @@ class Asked:
 @pytest.fixture
 def answers(log: FakeLog) -> Asked:
     """Return what is tested, on that log."""
-    return Asked(Answers(cast(Log, log)))
+    return Asked(Answers(LogReads(cast(Log, log))))
 
 
 def anybody(_: Sequence[Channel]) -> None:
@@ -194,7 +195,7 @@ class GoingOn(FakeLog):
 async def test_answer_is_kept_until_something_comes() -> None:
     """Equal questions are folded once, for as long as the log stands still; another question is another answer."""
     log, counting = GoingOn(), Counting()
-    answers, request = Asked(Answers(cast(Log, log))), counting.request()
+    answers, request = Asked(Answers(LogReads(cast(Log, log)))), counting.request()
     for name in ("a", "b"):
         log.histories[f"things:{name}"] = known(event("one", "T1"))
     for _ in range(3):
@@ -210,19 +211,19 @@ async def test_answer_is_kept_until_something_comes() -> None:
 async def test_answer_too_large_is_an_error_that_names_the_setting(log: FakeLog) -> None:
     """What would be larger than the bound is refused with a code, and kept like any other answer."""
     log.histories["things:a"] = History([event("x" * 100, "T1")], truncated=False)
-    answers = Answers(cast(Log, log), limit_bytes=100)
+    answers = Answers(LogReads(cast(Log, log)), limit_bytes=100)
     with pytest.raises(Refused) as caught:
         await answers.answer(ASK, {"thing": "a"}, "r", anybody)
     refusal = caught.value.refusal
     assert (refusal.code, refusal.verb, refusal.reply_to) == (Code.ANSWER_TOO_LARGE, "ask", "r")
     assert "max_answer_bytes is 100" in refusal.sentence
-    assert await Asked(Answers(cast(Log, log), limit_bytes=120)).answer(ASK, {"thing": "a"}, None, anybody)
+    assert await Asked(Answers(LogReads(cast(Log, log)), limit_bytes=120)).answer(ASK, {"thing": "a"}, None, anybody)
 
 
 async def test_network_with_few_questions_waits_for_no_other(log: FakeLog) -> None:
     """Of those that wait, the one from a network without a turn is next, however many came before it."""
     log.may_answer.clear()
-    answers = Asked(Answers(cast(Log, log), limit=2))
+    answers = Asked(Answers(LogReads(cast(Log, log)), limit=2))
     order = list[str]()
 
     async def ask(network: str, thing: str) -> None:
@@ -250,7 +251,7 @@ async def test_fold_lets_others_go_on_for_as_long_as_it_took(log: FakeLog, monke
 
     monkeypatch.setattr("bus.slices.time.perf_counter", lambda: float(next(clock)))
     monkeypatch.setattr("bus.slices.asyncio.sleep", sleep)
-    answers = Answers(cast(Log, log))
+    answers = Answers(LogReads(cast(Log, log)))
     for thing in ("a", "b"):
         await answers.answer(ASK, {"thing": thing}, None, anybody)
     assert slept == [5.0, 5.0]

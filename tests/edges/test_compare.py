@@ -225,7 +225,7 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
             return asyncio.create_task(careless(self, room))
 
         async def careless(self: Mending, room: Room) -> None:
-            tail = await self._tails.read(room.channel)
+            tail = await self._reads.read(room.channel)
             room.ask()
             room.mend(tail.replay(Since(room.newest or "")))
             self._write(room)

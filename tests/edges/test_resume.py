@@ -430,6 +430,6 @@ async def test_stop_in_the_middle_of_a_read_leaves_nothing(
 
     monkeypatch.setattr(hub._log, "tail", hang)  # noqa: SLF001
     client.request("subscribe", channel="workflow:x", last=1)
-    await eventually(lambda: hub.reads)
+    await eventually(lambda: hub.log_reads.tasks)
     await edge.stop()
-    assert hub.reads == []
+    assert hub.log_reads.tasks == []

@@ -130,7 +130,7 @@ class Stage(logging.Handler):
         )
         bus = Bus(is_up=is_up)
         self._hub = Hub(cast(Log, bus), cast(Subscriber, bus), self._spawn)
-        self._answers = Answers(cast(Log, bus))
+        self._answers = Answers(self._hub.log_reads)
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()
         around = Context(
@@ -165,7 +165,7 @@ class Stage(logging.Handler):
     async def __aexit__(self, *exc_info: object) -> None:
         assert self.close_code() is None or self.transport.reads or self.transport.is_gone, "deaf to the client's close"
         self.connection.connection_lost(None)
-        await end([*self._tasks, *self._answers.reads, *self._hub.reads])
+        await end([*self._tasks, *self._answers.tasks, *self._hub.log_reads.tasks])
         logging.getLogger("edgebus").removeHandler(self)
         assert [record.getMessage() for record in self.faults] == []
         assert (len(self._registry), self._hub.statistics().rooms) == (0, 0)

@@ -11,7 +11,8 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
 from bus.log.history import History, Known
 from bus.log.log import Log
-from edges.session.pasts import Pasts
+from edges.rooms.histories import Histories
+from edges.rooms.log_reads import LogReads
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
@@ -109,23 +110,24 @@ class Fake:
         return known or History([], truncated=False, known=Known("1-1", "0-0", (), 10, is_cut=False))
 
 
-async def test_pasts_are_kept_for_as_long_as_there_is_place() -> None:
+async def test_histories_are_kept_for_as_long_as_there_is_place() -> None:
     """The ones that were asked for last are; a bound in number, and one in bytes."""
     for bounds in ({"limit": 2}, {"limit_bytes": 20}):
         fake = Fake()
-        pasts = Pasts(cast(Log, fake), **bounds)
+        histories = Histories(**bounds)
+        reads = LogReads(cast(Log, fake), histories=histories)
         for name in ("a", "b", "a", "c", "a", "b"):
-            await pasts.of(WORKFLOW.fill(name))
+            await reads.history(WORKFLOW.fill(name))
         known = [is_known for _, is_known in fake.reads]
         assert known == [False, False, True, False, True, False]
-        assert (len(pasts), pasts.kept_bytes) == (2, 20)
+        assert (len(histories), histories.kept_bytes) == (2, 20)
 
 
-async def test_pasts_of_one_moment_share_a_read() -> None:
+async def test_histories_of_one_moment_share_a_read() -> None:
     """Whoever asks for a channel while it is read waits for that."""
     fake = Fake()
-    pasts = Pasts(cast(Log, fake))
-    one, other = await asyncio.gather(pasts.of(X), pasts.of(X))
+    reads = LogReads(cast(Log, fake))
+    one, other = await asyncio.gather(reads.history(X), reads.history(X))
     assert one is other
     assert fake.reads == [("workflow:x", False)]
-    assert pasts.reads == []
+    assert reads.tasks == []

@@ -10,7 +10,7 @@ from bus.log.log import Log
 from bus.log.reading import Reading
 from bus.log.replay import Last, Since, SinceTime, Tail
 from bus.position import BEGINNING, Reason
-from edges.rooms.log_reads import Tails
+from edges.rooms.log_reads import LogReads
 
 X, Y = Channel("workflow:x", "workflow:x"), Channel("workflow:y", "workflow:y")
 
@@ -44,57 +44,57 @@ def store() -> Store:
 
 
 @pytest.fixture
-def tails(store: Store) -> Tails:
+def reads(store: Store) -> LogReads:
     """Return what reads it."""
-    return Tails(cast(Log, store))
+    return LogReads(cast(Log, store))
 
 
-async def test_thousand_at_once_share_a_read(tails: Tails, store: Store) -> None:
+async def test_thousand_at_once_share_a_read(reads: LogReads, store: Store) -> None:
     """However many come back at one moment, to however many places, a channel is read once."""
     starts = [Since(f"{1 + number % 3}-1") for number in range(1_000)]
-    replays = await asyncio.gather(*(tails.replay(X, start) for start in starts))
+    replays = await asyncio.gather(*(reads.replay(X, start) for start in starts))
     assert [len(replay.lines) for replay in replays] == [2 - number % 3 for number in range(1_000)]
     assert store.read == ["workflow:x"]
-    assert tails.count == 1
+    assert reads.count == 1
 
 
-async def test_thousand_that_missed_something_share_two_reads(tails: Tails, store: Store) -> None:
+async def test_thousand_that_missed_something_share_two_reads(reads: LogReads, store: Store) -> None:
     """Who is told of a loss is told by a read that began after it came; those share one, too."""
-    replays = await asyncio.gather(*(tails.replay(X, Since("2-9")) for _ in range(1_000)))
+    replays = await asyncio.gather(*(reads.replay(X, Since("2-9")) for _ in range(1_000)))
     assert {replay.reason for replay in replays} == {Reason.DIVERGED}
     assert len(store.read) == 2
 
 
-async def test_each_channel_has_a_read_of_its_own(tails: Tails, store: Store) -> None:
+async def test_each_channel_has_a_read_of_its_own(reads: LogReads, store: Store) -> None:
     """Only readers of one channel share."""
-    await asyncio.gather(*(tails.replay(channel, Since("1-1")) for channel in (X, Y, X, Y)))
+    await asyncio.gather(*(reads.replay(channel, Since("1-1")) for channel in (X, Y, X, Y)))
     assert sorted(store.read) == ["workflow:x", "workflow:y"]
 
 
-async def test_fresh_tail_serves_who_comes_a_little_later(tails: Tails, store: Store) -> None:
+async def test_fresh_tail_serves_who_comes_a_little_later(reads: LogReads, store: Store) -> None:
     """Within a second of a read nobody asks Redis again to learn that nothing is missing."""
-    await tails.replay(X, Since("1-1"))
-    assert len((await tails.replay(X, Since("2-1"))).lines) == 1
+    await reads.replay(X, Since("1-1"))
+    assert len((await reads.replay(X, Since("2-1"))).lines) == 1
     assert len(store.read) == 1
 
 
-async def test_stale_tail_tells_no_loss_to_who_is_ahead_of_it(tails: Tails, store: Store) -> None:
+async def test_stale_tail_tells_no_loss_to_who_is_ahead_of_it(reads: LogReads, store: Store) -> None:
     """Who has seen more elsewhere than the remembered tail holds is judged by a new one."""
-    await tails.replay(X, Since("1-1"))
+    await reads.replay(X, Since("1-1"))
     store.count = 5
-    replay = await tails.replay(X, Since("4-1"))
+    replay = await reads.replay(X, Since("4-1"))
     assert (replay.reason, [line.position for line in replay.lines]) == (None, ["5-1"])
     assert len(store.read) == 2
 
 
-async def test_read_under_way_tells_no_loss_to_who_came_later(tails: Tails, store: Store) -> None:
+async def test_read_under_way_tells_no_loss_to_who_came_later(reads: LogReads, store: Store) -> None:
     """The same where that tail is still on its way."""
     store.may_answer.clear()
-    first = asyncio.create_task(tails.replay(X, Since("1-1")))
+    first = asyncio.create_task(reads.replay(X, Since("1-1")))
     while not store.read:
         await asyncio.sleep(0)
     store.count = 5
-    ahead = [asyncio.create_task(tails.replay(X, Since("4-1"))) for _ in range(100)]
+    ahead = [asyncio.create_task(reads.replay(X, Since("4-1"))) for _ in range(100)]
     await asyncio.sleep(0)
     store.may_answer.set()
     assert len((await first).lines) == 2
@@ -103,59 +103,59 @@ async def test_read_under_way_tells_no_loss_to_who_came_later(tails: Tails, stor
 
 
 @pytest.mark.parametrize("start", [Last(2), SinceTime(5_000, is_span=True), SinceTime(0)])
-async def test_newest_events_come_from_no_old_tail(tails: Tails, store: Store, start: Last | SinceTime) -> None:
+async def test_newest_events_come_from_no_old_tail(reads: LogReads, store: Store, start: Last | SinceTime) -> None:
     """Who asks for the newest events, or for those since a time, is not answered with what was read before it came."""
-    await tails.replay(X, start)
+    await reads.replay(X, start)
     store.count = 5
-    replay = await tails.replay(X, start)
+    replay = await reads.replay(X, start)
     assert replay.position == "5-1"
     assert len(store.read) == 2
 
 
-async def test_read_that_fails_fails_for_all_and_is_begun_anew(tails: Tails, store: Store) -> None:
+async def test_read_that_fails_fails_for_all_and_is_begun_anew(reads: LogReads, store: Store) -> None:
     """Everybody who waits is told; the next one asks Redis again."""
     store.fails = True
-    outcomes = await asyncio.gather(*(tails.replay(X, Since("1-1")) for _ in range(10)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(reads.replay(X, Since("1-1")) for _ in range(10)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {BusUnavailable}
     assert len(store.read) == 1
     store.fails = False
-    assert (await tails.replay(X, Since("1-1"))).reason is None
+    assert (await reads.replay(X, Since("1-1"))).reason is None
 
 
-async def test_reader_that_gives_up_takes_the_read_from_nobody(tails: Tails, store: Store) -> None:
+async def test_reader_that_gives_up_takes_the_read_from_nobody(reads: LogReads, store: Store) -> None:
     """A read goes on for the others when the one who began it leaves."""
     store.may_answer.clear()
-    first, second = (asyncio.create_task(tails.replay(X, Since("1-1"))) for _ in range(2))
+    first, second = (asyncio.create_task(reads.replay(X, Since("1-1"))) for _ in range(2))
     while not store.read:
         await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait([first])
-    assert len(tails.reads) == 1
+    assert len(reads.tasks) == 1
     store.may_answer.set()
     assert len((await second).lines) == 2
-    assert tails.reads == []
+    assert reads.tasks == []
 
 
-async def test_forgotten_tail_is_read_anew(tails: Tails, store: Store) -> None:
+async def test_forgotten_tail_is_read_anew(reads: LogReads, store: Store) -> None:
     """After the link was away nothing is answered from before."""
-    await tails.replay(X, Since("1-1"))
-    tails.forget()
-    await tails.replay(X, Since("1-1"))
-    tails.forget_stale()
+    await reads.replay(X, Since("1-1"))
+    reads.forget()
+    await reads.replay(X, Since("1-1"))
+    reads.forget_stale()
     assert len(store.read) == 2
 
 
-async def test_kept_tail_serves_members_that_catch_up(tails: Tails, store: Store) -> None:
+async def test_kept_tail_serves_members_that_catch_up(reads: LogReads, store: Store) -> None:
     """What a room was mended with is not read again for each of its members; of a few rooms that is kept."""
-    tail = await tails.read(X)
-    tails.keep(X, tail)
+    tail = await reads.read(X)
+    reads.keep(X, tail)
     for channel in (Channel(f"workflow:{number}", f"workflow:{number}") for number in range(15)):
-        tails.keep(channel, tail)
-    tails.keep(Y, tail)
-    assert len((await tails.replay(X, Since("1-1"))).lines) == 2
+        reads.keep(channel, tail)
+    reads.keep(Y, tail)
+    assert len((await reads.replay(X, Since("1-1"))).lines) == 2
     assert store.read == ["workflow:x"]
-    await tails.replay(Y, Since("1-1"))
+    await reads.replay(Y, Since("1-1"))
     assert store.read == ["workflow:x", "workflow:y"]
-    tails.forget()
-    await tails.replay(X, Since("1-1"))
+    reads.forget()
+    await reads.replay(X, Since("1-1"))
     assert store.read == ["workflow:x", "workflow:y", "workflow:x"]
