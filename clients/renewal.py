@@ -52,7 +52,7 @@ class Renewal:
     async def _show(self) -> float | None:
         """Return None when the edge was shown a new token and has judged it, else after how long to try again."""
         try:
-            answer = await self._connection.exchange(Verb.AUTH, {"token": await self._token.fresh()})
+            answer = await self._connection.requests.exchange(Verb.AUTH, {"token": await self._token.fresh()})
         except (Unreachable, Unsendable, AuthenticationFailed) as error:
             self._tell(error)
             return _RETRY_S

@@ -1,7 +1,7 @@
-"""The subscriptions of one client, and what they say to the edge: joining, leaving, and coming back when refused.
+"""The subscriptions of one client, and their requests to the edge: joining, leaving, and coming back when refused.
 
-What a message means to a subscription is decided in ``state.py``; here is only who is told, and what is sent. All of
-it is said at the edge's pace (``pace.py``), since no caller waits for it.
+The meaning of a message to a subscription is decided in ``state.py``; here is which subscription hears a message, and
+which request goes out. All requests go at the edge's pace (``pace.py``), since no caller waits for one.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
 from clients.connection import Connection
 from clients.errors import AlreadyFollowed, Refused, Unsendable
+from clients.requests import Heard
 from clients.settings import ClientSettings
 from clients.state import SubscriptionState
 from clients.subscription import Subscription
@@ -23,15 +24,15 @@ from clients.wire import Answer, Notice, Refusal, encode
 __all__ = ["Subscriptions", "refused"]
 
 _RETRY_MS: Final = 1_000
-_Heard = Answer | Refusal | Unsendable | None
+"""Before another try, where the edge's refusal names no time."""
 
 
 class Subscriptions:
     """The subscriptions, by channel.
 
     Args:
-        settings: bound what may wait in one.
-        catalogue: says what is kept of a channel.
+        settings: bound how many values may wait in a subscription.
+        catalogue: knows the retention of a channel.
 
     """
 
@@ -51,17 +52,19 @@ class Subscriptions:
 
     @property
     def duplicates(self) -> int:
-        """How many events came again and were dropped."""
+        """How many events came again and were dropped, in subscriptions that have ended, too."""
         return self._duplicates + sum(state.sequencer.duplicates for state in self._states.values())
 
-    # What callers do.
+    # The caller's side.
 
     def subscribe(self, channel: str, *, since: str | None, last: int | None) -> Subscription:
-        """Begin a subscription; see ``Client.subscribe``. Nothing has changed where it raises."""
+        """Begin a subscription; see ``Client.subscribe``. Nothing has changed after an error."""
         if since is not None and last is not None:
             raise ValueError("since, last: give one of them")
         if channel in self._states:
             raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
+        # The request goes out later, in the connection's task. An argument that JSON cannot carry fails here instead,
+        # where the caller learns of the mistake.
         encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last}, "")
         state = SubscriptionState(
             channel,
@@ -77,46 +80,48 @@ class Subscriptions:
         return subscription
 
     def unsubscribe(self, channel: str) -> None:
-        """End the subscription of ``channel``; of one that there is not, do nothing."""
+        """End the subscription of ``channel``; without one, do nothing."""
         state = self._states.get(channel)
         if state is not None:
             self.leave(state)
 
     def taken(self, state: SubscriptionState) -> None:
-        """Take note that a subscription's caller took a value: it may have caught up."""
+        """Take note that a subscription's caller took a value: the caller may have caught up."""
         self._serve(state)
 
     def leave(self, state: SubscriptionState) -> None:
         """End a subscription that its caller has done with."""
         if state.queue.is_over:
             return
-        self._forget(state)
-        state.queue.end(None)
+        self._end(state, None)
         if self._connection is not None and state.is_known:
-            self._say_leave(self._connection, state.channel)
+            self._offer_leave(self._connection, state.channel)
 
     def end(self, error: Exception | None) -> None:
-        """End every subscription, with None at once, with an error after what waits."""
+        """End every subscription, with None at once, with an error after the values that wait."""
         for state in list(self._states.values()):
-            self._forget(state)
-            state.queue.end(error)
+            self._end(state, error)
 
-    def _forget(self, state: SubscriptionState) -> None:
+    def _end(self, state: SubscriptionState, error: Exception | None) -> None:
+        """End one subscription; the others go on. The one place that drops a state, so no duplicate goes uncounted."""
+        if state.queue.is_over:
+            return
         del self._states[state.channel]
         self._duplicates += state.sequencer.duplicates
         if self._connection is not None:
-            self._connection.withdraw(state)
+            self._connection.requests.withdraw(state)
+        state.queue.end(error)
 
     # One connection after another.
 
     def connection_came(self, connection: Connection) -> None:
-        """Say on this connection what there is to say."""
+        """Send on this connection the requests that are due."""
         self._connection = connection
         for state in list(self._states.values()):
             self._serve(state)
 
     def connection_went(self) -> None:
-        """Say nothing any more."""
+        """Send nothing any more."""
         self._connection = None
 
     def interrupt(self, cause: Cause, detail: str) -> None:
@@ -131,17 +136,17 @@ class Subscriptions:
             state.restored()
             self._changed(state)
 
-    # What the edge says.
+    # Messages of the edge.
 
     def arrived(self, received: Received) -> None:
-        """Take an event; one of a channel without a subscription is passed over."""
+        """Take an event; an event of a channel without a subscription is passed over."""
         state = self._states.get(received.channel)
         if state is not None:
             state.arrived(self._catalogue.typed(received))
             self._changed(state)
 
     def notice(self, notice: Notice) -> None:
-        """Take what the edge says of a room; of one without a subscription nothing is believed."""
+        """Take the edge's notice of a room; a notice of a room without a subscription is passed over."""
         state = self._states.get(notice.channel or "")
         if state is None:
             return
@@ -149,8 +154,7 @@ class Subscriptions:
             state.told_gap(notice.data)
             self._changed(state)
         elif notice.event == NoticeName.ROOM_LEFT and state.is_known:
-            self._forget(state)
-            state.queue.end(Refused(Code.FORBIDDEN, "the new token does not open this channel"))
+            self._end(state, Refused(Code.FORBIDDEN, "the new token does not open this channel"))
 
     def _changed(self, state: SubscriptionState) -> None:
         state.queue.wake()
@@ -159,9 +163,9 @@ class Subscriptions:
     # Joining and leaving.
 
     def _serve(self, state: SubscriptionState) -> None:
-        """Have said what a subscription has to say to the edge, if anything."""
+        """Offer the request that a subscription has for the edge, if there is one."""
         if self._connection is not None and state.has_command and not state.queue.is_over:
-            self._connection.offer(state, partial(self._say, self._connection, state))
+            self._connection.requests.offer(state, partial(self._say, self._connection, state))
 
     def _say(self, connection: Connection, state: SubscriptionState) -> None:
         command = None if state.queue.is_over else state.command(self._now_ms())
@@ -172,17 +176,11 @@ class Subscriptions:
             self._ask_to_leave(connection, state.channel)
             return
         try:
-            connection.ask(verb, data, partial(self._subscribed, connection, state))
+            connection.requests.ask(verb, data, partial(self._subscribed, connection, state))
         except Unsendable as error:  # a channel's name that is longer than a message may be
-            self._fail(state, error)
+            self._end(state, error)
 
-    def _fail(self, state: SubscriptionState, error: Exception) -> None:
-        """End one subscription with an error; the others go on."""
-        if not state.queue.is_over:
-            self._forget(state)
-            state.queue.end(error)
-
-    def _subscribed(self, connection: Connection, state: SubscriptionState, answer: _Heard) -> None:
+    def _subscribed(self, connection: Connection, state: SubscriptionState, answer: Heard) -> None:
         if state.queue.is_over:
             return
         match answer:
@@ -196,9 +194,9 @@ class Subscriptions:
             case Refusal(is_passing=True):
                 self._pause(connection, state, answer)
             case Refusal():
-                self._fail(state, refused(answer))
+                self._end(state, refused(answer))
             case Unsendable():
-                self._fail(state, answer)
+                self._end(state, answer)
         self._changed(state)
 
     def _pause(self, connection: Connection, state: SubscriptionState, refusal: Refusal) -> None:
@@ -209,7 +207,7 @@ class Subscriptions:
         connection.spawn(self._ask_again(state, wait_s), f"client retry {state.channel}")
 
     def _wait_s(self, refusal: Refusal) -> float:
-        """Return when to ask again; all rooms of all clients were refused at once."""
+        # All rooms of all clients were refused in one moment, and told the same time: the dice spread their return.
         wait_ms = _RETRY_MS if refusal.retry_after_ms is None else refusal.retry_after_ms
         return advised_s(wait_ms) * (1 + self._timing.dice() / 2)
 
@@ -218,18 +216,18 @@ class Subscriptions:
         state.retry()
         self._serve(state)
 
-    def _say_leave(self, connection: Connection, channel: str) -> None:
-        connection.offer(("leave", channel), partial(self._ask_to_leave, connection, channel))
+    def _offer_leave(self, connection: Connection, channel: str) -> None:
+        connection.requests.offer(("leave", channel), partial(self._ask_to_leave, connection, channel))
 
     def _ask_to_leave(self, connection: Connection, channel: str) -> None:
-        connection.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, connection, channel))
+        connection.requests.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, connection, channel))
 
-    def _left(self, connection: Connection, channel: str, answer: _Heard) -> None:
-        """Ask once more when the edge would not hear it: else it went on to send what nobody wants."""
+    def _left(self, connection: Connection, channel: str, answer: Heard) -> None:
+        """Ask once more when the edge refused the unsubscribe: the edge would go on to send unwanted events."""
         state = self._states.get(channel)
         is_unwanted = state is None or state.is_left
         if is_unwanted and isinstance(answer, Refusal) and answer.is_passing and self._connection is connection:
-            self._say_leave(connection, channel)
+            self._offer_leave(connection, channel)
 
     def _now_ms(self) -> int:
         return math.floor(self._timing.clock() * 1000)

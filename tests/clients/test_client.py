@@ -217,7 +217,7 @@ async def test_fault_of_the_client_itself_is_raised_to_its_callers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bug ends the iterators with its own error and stands in the log once."""
-    monkeypatch.setattr("clients.follower.Follower.arrived", lambda *_: 1 / 0)
+    monkeypatch.setattr("clients.state.SubscriptionState.arrived", lambda *_: 1 / 0)
     async with fake_edge() as edge, connect(edge.url) as client:
         talk = await edge.accept()
         events = client.subscribe(CHANNEL)

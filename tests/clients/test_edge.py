@@ -205,7 +205,7 @@ async def test_latest_value_that_is_gone_is_replaced(
         newer = await metrics(producer)
         assert positions(await take(events, 2)) == [older, newer]
         if is_away:
-            client._connection._websocket.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001 (as a network would)
+            client._connections.current._websocket.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001 (as a network would)
             sleeper = await waiting.sleeper()
         await lose(redis, skills, dump)
         await eventually(lambda: edge._parts.subscriber.statistics().generation == 2)  # noqa: SLF001 (nothing else tells)
