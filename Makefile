@@ -3,8 +3,6 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Two workers, each with servers and ports of its own; a file's tests stay with one worker, in their order.
-IN_PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 # Two workers, each with servers and ports of its own; a file's tests stay with one worker, in their order.
 IN_PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
