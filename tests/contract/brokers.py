@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 from unittest import mock
 
+import pytest
 from fakeredis import TcpFakeServer
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
@@ -17,6 +18,9 @@ from bus.redis.subscriber import Subscriber
 
 DEADLINE_S: Final = 10.0
 EMBEDDED, DEBIAN, FAKE = "embedded", "redis-server", "fakeredis"
+REAL: Final = (EMBEDDED, DEBIAN)
+also_fake: Final = pytest.mark.parametrize("broker", [*REAL, FAKE], indirect=True)
+"""A test of the smoke row: fakeredis runs these, the real servers run all (decisions/0083)."""
 Cli: TypeAlias = Any
 """A client of redis-py, as a person with redis-cli: its types allow for every option at once, so they are of no use."""
 

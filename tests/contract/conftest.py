@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.log.log import Log
-from tests.contract.brokers import DEBIAN, EMBEDDED, FAKE, Broker, Receiver, fake_server
+from tests.contract.brokers import DEBIAN, EMBEDDED, FAKE, REAL, Broker, Receiver, fake_server
 
 
 def need(kind: str) -> str | None:
@@ -27,13 +27,13 @@ def serve(kind: str) -> Iterator[Broker]:
         yield Broker(kind, server.url, server.pid)
 
 
-@pytest.fixture(params=[EMBEDDED, DEBIAN, FAKE])
+@pytest.fixture(params=REAL)
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """Lend a server of each kind."""
+    """Lend a server of each kind: the real ones, and fakeredis where a test is marked ``also_fake``."""
     yield from serve(request.param)
 
 
-@pytest.fixture(params=[EMBEDDED, DEBIAN])
+@pytest.fixture(params=REAL)
 def binary(request: pytest.FixtureRequest) -> str | None:
     """Name the program of each kind of real server, None for the embedded one."""
     return need(request.param)

@@ -6,7 +6,7 @@ from bus.log.forks import FORKS, Fork
 from bus.log.log import Log
 from bus.log.replay import Last, Since
 from bus.position import Reason
-from tests.contract.brokers import Cli
+from tests.contract.brokers import Cli, also_fake
 from tests.contract.events import SHORT, TICK, WORKFLOW
 from tests.contract.test_read import fill
 
@@ -14,6 +14,7 @@ CHANNEL = WORKFLOW.fill("forked")
 KEY = "bus:forks:{workflow:forked}"
 
 
+@also_fake
 async def test_mark_is_read_with_the_log(log: Log) -> None:
     """Whoever reads the end of a log learns in the same round trip where it lost events, and a reader is told."""
     positions = await fill(log, "forked", 3)

@@ -17,7 +17,7 @@ from bus.log.appending import Appended, Entry, Replicas
 from bus.log.log import Log
 from bus.log.memory import MemoryLog
 from bus.log.publisher import AppendLog
-from tests.contract.brokers import DEBIAN, EMBEDDED, FAKE, Broker, Receiver
+from tests.contract.brokers import FAKE, REAL, Broker, Receiver
 from tests.contract.conftest import serve
 from tests.contract.events import SHORT, SKILL, TICK, WORKFLOW, Many, Short, Skill, Stage, Tick, entries, front, parts
 
@@ -35,7 +35,7 @@ class Place:
     watch: Callable[[Channel], Awaitable[Lines]]
 
 
-@pytest.fixture(params=[EMBEDDED, DEBIAN, FAKE, MEMORY])
+@pytest.fixture(params=[*REAL, MEMORY])
 def server(request: pytest.FixtureRequest) -> Iterator[Broker | None]:
     """Lend a server of each kind, and None for the log that needs none."""
     if request.param == MEMORY:
@@ -105,6 +105,7 @@ async def test_each_kind_of_channel_has_its_position(place: Place) -> None:
     assert [position is None for position in positions] == [False, False, True]
 
 
+@pytest.mark.parametrize("server", [*REAL, FAKE, MEMORY], indirect=True)
 async def test_repetition_is_found_and_not_sent_again(place: Place) -> None:
     """What is there keeps its position, has no further receiver, and stands once in the lines."""
     channel = WORKFLOW.fill(place.id)
@@ -173,7 +174,6 @@ async def test_repetition_on_a_live_channel_is_seen_twice(place: Place) -> None:
     assert await lines(channel, 2) == [splice(tick.line, None, None)] * 2
 
 
-@pytest.mark.parametrize("server", [EMBEDDED, DEBIAN, MEMORY], indirect=True)  # fakeredis knows no WAIT
 async def test_replicas_that_are_not_there_confirm_nothing(place: Place) -> None:
     """Asked for replicas, a log without any answers that none has the event."""
     [outcome] = await place.log.append(entries(Stage(workflow_id=place.id)), replicas=Replicas(1, 1))

@@ -13,7 +13,7 @@ from bus.envelope import LINE_LIMIT_BYTES, splice
 from bus.errors import BusError, PublishError, PublishIncomplete
 from bus.log.log import Appended, Entry, Log
 from producers import Producer
-from tests.contract.brokers import Broker, Cli, Receiver
+from tests.contract.brokers import Broker, Cli, Receiver, also_fake
 from tests.contract.events import (
     GLOBAL,
     SHORT,
@@ -56,6 +56,7 @@ async def published(log: Log, receiver: Receiver, channel: Channel, *events: Sta
     return (await receiver.of(channel.redis, before + len(events)))[before:]
 
 
+@also_fake
 async def test_line_arrives_byte_for_byte(log: Log, receiver: Receiver) -> None:
     """A subscriber gets the stored line with position and previous spliced in at its front, and nothing re-encoded."""
     await receiver.subscribe("workflow:bytes")
@@ -77,6 +78,7 @@ async def test_lines_arrive_in_the_order_of_the_log(log: Log, receiver: Receiver
     assert [front(line)[0] for line in lines] == [entry_id.decode() for entry_id, _ in stored]
 
 
+@also_fake
 async def test_positions_are_a_chain_from_the_beginning(log: Log, receiver: Receiver) -> None:
     """The first event's previous is 0-0 and each later one's the position before it; positions grow strictly."""
     await receiver.subscribe("workflow:chain")
@@ -204,6 +206,7 @@ async def test_log_deleted_by_hand_begins_anew(log: Log, receiver: Receiver, red
     assert front(line)[1] == "0-0"
 
 
+@also_fake
 async def test_entry_has_the_documented_fields(log: Log, redis: Cli) -> None:
     """A person with redis-cli finds previous, id, event and line, in this order, and the line is the envelope."""
     (entry,) = entries(Stage(workflow_id="fields", number=7))
@@ -214,6 +217,7 @@ async def test_entry_has_the_documented_fields(log: Log, redis: Cli) -> None:
     assert fields[b"id"].decode() == entry.id == json.loads(entry.line)["id"]
 
 
+@also_fake
 async def test_latest_keeps_exactly_one(log: Log, redis: Cli) -> None:
     """Of a `latest` channel Redis keeps the last event only, with positions chained like any other's."""
     appended = await append(log, *(Skill(workflow_id="one", number=number) for number in range(30)))
@@ -294,6 +298,7 @@ async def test_event_on_some_of_its_channels_is_incomplete(broker: Broker, redis
     assert published.positions["tick:whole"] is None
 
 
+@also_fake
 async def test_script_that_redis_forgot_is_loaded_again(log: Log, receiver: Receiver, redis: Cli) -> None:
     """After SCRIPT FLUSH the next pipeline is carried out once, whole and in order."""
     await receiver.subscribe("workflow:noscript", "tick:noscript")

@@ -8,7 +8,7 @@ import pytest
 from bus.log.appending import SCRIPT
 from bus.log.log import Appended, Head, Log
 from bus.position import is_position
-from tests.contract.brokers import Broker, Cli, Receiver
+from tests.contract.brokers import Broker, Cli, Receiver, also_fake
 from tests.contract.events import SHORT, SKILL, TICK, WORKFLOW, Short, Skill, Stage, Tick, entries, front
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -25,6 +25,7 @@ async def fill(log: Log, name: str, count: int, text: str = "") -> list[str | No
     return positions
 
 
+@also_fake
 async def test_head_is_the_last_line_as_it_was_published(log: Log, receiver: Receiver) -> None:
     """The head of a log is its newest position, and the very bytes that subscribers got."""
     await receiver.subscribe("workflow:head", "skill:head")
@@ -63,6 +64,7 @@ async def test_heads_come_in_the_order_they_were_asked_for(log: Log) -> None:
     assert await log.heads([]) == []
 
 
+@also_fake
 async def test_history_is_oldest_first(log: Log) -> None:
     """Past events come oldest first with name, data, time and position; a whole log is not truncated."""
     positions = await fill(log, "past", 3)
@@ -168,6 +170,7 @@ async def test_log_that_only_reads_asks_for_less(broker: Broker, redis: Cli) -> 
     assert await redis.script_exists(sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()) == [False]
 
 
+@also_fake
 async def test_epoch_is_set_once(broker: Broker) -> None:
     """Whoever connects later leaves the epoch as it is."""
     async with Log(broker.url, name="edgebus-one") as one, Log(broker.url, name="edgebus-other") as other:

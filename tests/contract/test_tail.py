@@ -5,7 +5,7 @@ import pytest
 from bus.log.log import Log
 from bus.log.replay import REPLAY_EVENTS, Since, SinceTime
 from bus.position import BEGINNING, Reason, milliseconds
-from tests.contract.brokers import Cli, Receiver
+from tests.contract.brokers import Cli, Receiver, also_fake
 from tests.contract.events import SHORT, WORKFLOW, Short, entries
 from tests.contract.test_read import fill
 
@@ -20,6 +20,7 @@ async def test_tail_longer_than_a_page_is_whole(log: Log, count: int) -> None:
     assert (tail.first, tail.first_previous, tail.last, tail.is_cut) == (positions[0], BEGINNING, positions[-1], False)
 
 
+@also_fake
 async def test_tail_has_the_bytes_that_were_published(log: Log, receiver: Receiver) -> None:
     """Who comes back is given the very bytes that others were given live."""
     await receiver.subscribe("workflow:bytes")
