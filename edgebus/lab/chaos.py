@@ -1,7 +1,7 @@
-"""Faults drawn from a seed and composed: edges, a primary and its replica, and whatever happens to them at once.
+"""Faults drawn from a seed and composed: edges, a primary and a replica, and several faults at once.
 
-A schedule is a value, made by the seed alone: which faults, when, for how long, against what. Time itself is not
-repeated, so a seed that broke a promise is run again some times before anything is concluded from it.
+A schedule is a value, made by the seed alone: names of faults, their times, durations and targets. Time is not
+repeated: a seed with a broken promise is run again some times before a conclusion is drawn.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ QUIET: Final = "lab:quiet"
 EDGES: Final = 3
 _CLIENTS: Final = 9
 _WHOLE_S: Final = 10.0
-"""After all of it is over: the longest of what may have to end first (a probe, a deadline of one command, a return)."""
+"""After the last fault: the longest of a probe, a deadline of one command and a client's return."""
 _SYNC_S: Final = 10.0
-_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
+_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")  # by default a primary waits 5 s for more replicas to come
 _ANSWERS: Final = (b"EVALSHA", b"XREVRANGE", b"XRANGE", b"SUBSCRIBE", b"GET")
 
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One fault of a schedule: when it begins and for how long, seconds; ``at`` chooses which of several it hits."""
+    """One fault of a schedule: its begin and duration in seconds; ``at`` chooses one of several targets."""
 
     fault: str
     begins_s: float
@@ -40,12 +40,12 @@ class Stroke:
     at: int
 
     def __str__(self) -> str:
-        """Return it as a line of a schedule."""
+        """Return the line of a schedule."""
         return f"{self.begins_s:5.1f} s  {self.fault} ({self.at}) for {self.lasts_s:.1f} s"
 
 
 def draw(seed: int, seconds: float) -> list[Stroke]:
-    """Return the schedule of a seed: faults every second or two, each for up to three, so that some meet."""
+    """Return the schedule of a seed: a fault every second or two, each for up to three seconds: some meet."""
     dice = random.Random(seed)  # noqa: S311 (a schedule, no secret)
     strokes: list[Stroke] = []
     begins_s = dice.uniform(0.3, 1.0)
@@ -57,7 +57,7 @@ def draw(seed: int, seconds: float) -> list[Stroke]:
 
 
 async def run_schedule(site: Site, strokes: Sequence[Stroke]) -> None:
-    """Let faults happen while events flow, then heal all of it, and see that nothing was lost in silence."""
+    """Let faults happen while events flow, heal all of them, and let a last event close each room's line."""
     site.demands = Demands(whole_within_s=_WHOLE_S)
     async with asyncio.TaskGroup() as group:
         chaos = await _Chaos.make(site)
@@ -81,7 +81,7 @@ async def run_schedule(site: Site, strokes: Sequence[Stroke]) -> None:
 
 
 class _Chaos:
-    """What faults happen to: which server is the primary now, and the way of everybody to it."""
+    """The targets of faults: the primary of the moment, and the path of each edge and producer to the primary."""
 
     def __init__(
         self, site: Site, primary: RedisServer, replica: RedisServer, replication: Proxy, to_producers: Proxy
@@ -99,7 +99,7 @@ class _Chaos:
 
     @classmethod
     async def make(cls, site: Site) -> "_Chaos":
-        """Start a primary, a replica behind a path of its own, and edges, each on a path of its own."""
+        """Start a primary, a replica and some edges; replication and each edge have a separate path."""
         primary = await site.redis(extra=_AT_ONCE)
         replication = await site.proxy(primary.port)
         replica = await site.redis(extra=(*_AT_ONCE, "--replicaof", "127.0.0.1", str(replication.port)))
@@ -112,7 +112,7 @@ class _Chaos:
         return chaos
 
     async def linked(self) -> bool:
-        """Wait until the replica is in step with its primary; tell whether it is."""
+        """Wait until the replica is in step with the primary; False when the deadline was first."""
 
         async def is_up() -> bool:
             return bool((await self.replica.ask("INFO", "replication")).get("master_link_status") == "up")
@@ -120,13 +120,13 @@ class _Chaos:
         return await self.site.until_true(is_up, _SYNC_S)
 
     async def publish_quietly(self, publisher: Publisher) -> None:
-        """Publish where nothing follows, so that only a comparison finds it; whether Redis is there or not."""
+        """Publish in the quiet room, whether Redis is there or not: only a comparison can find such an event."""
         self.quiet = [task for task in self.quiet if not task.done()]
         self.quiet.append(asyncio.create_task(publisher.publish(QUIET), name="quiet publish"))
         await asyncio.sleep(0)
 
     async def heal(self, after_s: float) -> None:
-        """Wait until every fault is over, and make every way harmless; note when that was."""
+        """Wait until every fault is over, make every path harmless, and note the time."""
         await asyncio.sleep(after_s - self.site.now_s)
         await self.site.until(lambda: self.under_way == 0, 60.0)
         for path in self.paths:
@@ -138,23 +138,23 @@ class _Chaos:
 
     @property
     def paths(self) -> list[Proxy]:
-        """Every way to a server but that of replication."""
+        """Every path to a server but replication's."""
         return [*self.to_edges, self.to_producers]
 
     def path(self, stroke: Stroke) -> Proxy:
-        """Return the way that a fault is about: an edge's, or the producers'."""
+        """Return the path of a fault: an edge's, or the producers'."""
         return self.paths[stroke.at % len(self.paths)]
 
     async def hand_over(self, *, keeps_old: bool) -> None:
-        """Make the replica the primary, lead everybody new to it, and have the old one follow it."""
+        """Make the replica the primary, lead new connections there, and have the old primary follow."""
         old, new = self.primary, self.replica
         self._reigns += 1
         await self.site.record(old, f"primary {self._reigns - 1}", from_s=self.reigns_since_s, until_s=self.site.now_s)
         if not keeps_old:
-            for path in self.paths:
+            for path in self.paths:  # first the paths: an answer of a primary that is dying would not be in its record
                 path.cut()
             await old.kill()
-        self.site.takeovers.append(self.site.now_s)
+        self.site.takeovers.append(self.site.now_s)  # a publish across this moment may be stored twice: decisions/0059
         await new.ask("REPLICAOF", "NO", "ONE")
         for path in self.paths:
             path.lead_to(new.port)
@@ -165,6 +165,7 @@ class _Chaos:
         if not keeps_old:
             await old.start_again()
         await old.ask("REPLICAOF", "127.0.0.1", self.replication.port)
+        # A demoted primary lives on, and acknowledges to producers until their connection notices (decisions/0050).
         self.reigns_since_s = self.site.now_s + _SYNC_S / 5 if keeps_old else self.site.now_s
         await self.linked()
 
@@ -174,13 +175,13 @@ Run = Callable[[_Chaos, Stroke], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault: what it does, and how often it is drawn beside the others."""
+    """One kind of fault: an action, and a weight in the draw."""
 
     act: Run
     weight: int = 2
 
     async def run(self, chaos: _Chaos, stroke: Stroke) -> None:
-        """Let it happen, from its begin to its end."""
+        """Let the fault happen, from begin to end."""
         chaos.under_way += 1
         try:
             await self.act(chaos, stroke)
@@ -190,7 +191,7 @@ class Fault:
 
 async def _kill_edge(chaos: _Chaos, stroke: Stroke) -> None:
     number = stroke.at % EDGES
-    async with chaos.edge_turns[number]:
+    async with chaos.edge_turns[number]:  # a second fault of the same edge waits: a dead process cannot be killed
         await chaos.edges[number].kill()
         await asyncio.sleep(stroke.lasts_s)
         await chaos.edges[number].start()

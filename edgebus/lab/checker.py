@@ -1,8 +1,8 @@
 """The independent checker: recorded logs against the promises P1 to P7 of delivery.md.
 
-It shares no code with what it judges, and asks nothing of anybody: it reads what a run left behind. Events are told
-apart by room and number, both of the laboratory's making; the order of two events is that of the logs, and for what
-no log holds any more that of publishing.
+Shares no code with the bus, and asks no server: the records of a run are all there is. Events are told apart by room
+and number, both of the laboratory's making; two events have the order of the logs, or of publishing where no log has
+both.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from edgebus.lab.transcript import Closed, Got, Item, Joined, Told, read, read_l
 __all__ = ["Broken", "Findings", "check"]
 
 LATE_S: Final = 0.1
-"""A delivery that comes later than this after publish returned was made up for, or is about to be."""
+"""A delivery later than this after publish returned came from a repair, not live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class Broken:
 
 @dataclass(slots=True)
 class Findings:
-    """What the checker counted.
+    """The checker's counts.
 
     Attributes:
         published: calls of publish that returned.
-        delivered: events that came, over all clients; ``repaired``: those of them that came late.
-        told: deliveries that did not come and were told as missing; ``lost``: the same, in silence.
-        with_primary: events that nobody but their producer knows any more (the limit of P3).
-        doubled: what came twice, at a client or in a log.
-        refused: attempts of clients to connect that failed; ``retries``: the same of a balancer.
-        returned: times that a client came back; ``returned_per_s``: in the busiest second.
-        closed: connections that an edge ended.
-        prompt_s: what 99 of 100 events took to those clients that nobody may delay.
-        whole_s: from the end of the fault until no client lacked anything.
+        delivered: events received, over all clients; ``repaired``: the late ones among the delivered.
+        told: deliveries missing and reported as a gap; ``lost``: the same, in silence.
+        with_primary: events known to the producer alone, after the primary's death (the limit of P3).
+        doubled: events received or stored twice.
+        refused: failed attempts of clients to connect; ``retries``: the same of a balancer.
+        returned: second and later connections; ``returned_per_s``: in the busiest second.
+        closed: connections ended by an edge.
+        prompt_s: the delay of 99 of 100 events, for clients in ``Demands.prompt``.
+        whole_s: from the end of the fault until the last owed event or gap had arrived.
         broken: promises that did not hold.
 
     """
@@ -115,7 +115,7 @@ class _Checker:
         self._examples.setdefault(promise, example)
 
     def _numbers_by_position(self) -> dict[tuple[str, str], int]:
-        """Return which event stands at a position, as far as anybody said."""
+        """Return the event at each position, as far as producers and logs know."""
         numbers: dict[tuple[str, str], int] = {}
         for one in self._evidence.attempts:
             if one.position is not None:
@@ -130,7 +130,7 @@ class _Checker:
     # Clients: P1, P2, P3, P6.
 
     def _check_client(self, who: str, room: str, items: Sequence[Item]) -> None:
-        for part in _subscriptions(items):
+        for part in _subscriptions(items):  # a client that begins anew without a position may be shown events again
             self._check_order(who, room, part)
             self._check_doubles(who, room, part)
         for item in items:
@@ -139,6 +139,7 @@ class _Checker:
         self._check_losses(who, room, items)
 
     def _check_doubles(self, who: str, room: str, part: Sequence[Got]) -> None:
+        # Copies of a publish across a takeover have one id and two positions: decisions/0059. From one position, never.
         times = Counter((it.n, it.id, it.position if self._is_ambiguous(room, it.n) else None) for it in part)
         for (n, *_), count in times.items():
             if count > 1:
@@ -155,7 +156,7 @@ class _Checker:
     def _check_order(self, who: str, room: str, part: Sequence[Got]) -> None:
         for snapshot in self._evidence.snapshots:
             if snapshot.channel != room:
-                continue
+                continue  # each log for itself: ids of two servers' logs have no common order (decisions/0055)
             places = {entry.position: place for place, entry in enumerate(snapshot.entries)}
             order = [(places[it.position], it.n) for it in part if it.position in places]
             for (one, n), (two, m) in itertools.pairwise(order):
@@ -167,7 +168,7 @@ class _Checker:
         attempt = self._attempts.get((room, got.n if got.n is not None else -1))
         if attempt is None:
             self._break("P2", f"{who}: nobody published event {got.n}")
-        elif attempt.outcome == "refused":
+        elif attempt.outcome == "refused":  # stored and published, or neither: decisions/0060
             self._break("P4", f"{who}: event {got.n} came, and publish had said that Redis refused it")
         elif attempt.id not in {None, got.id}:
             self._break("P2", f"{who}: event {got.n} has another id than publish returned")
@@ -177,11 +178,12 @@ class _Checker:
             self._found.repaired += 1
 
     def _check_losses(self, who: str, room: str, items: Sequence[Item]) -> None:
-        """Look for each event that the client had a right to: it came, or it was told as missing."""
+        """Look for each event owed to the client: received, or reported as missing."""
         joined_s = next((it.at_s for it in items if isinstance(it, Joined)), None)
-        if joined_s is None:
+        if joined_s is None:  # would make every loss below invisible: a client outside is owed no event
             self._break("P3", f"{who}: no edge ever let it in")
             return
+        # Reversed, so that the first of several deliveries stands: the later ones are P2's, and were not waited for.
         came = {it.n: it.at_s for it in reversed(items) if isinstance(it, Got)}
         told = self._told_ranges(room, items)
         for attempt in self._evidence.attempts:
@@ -195,20 +197,21 @@ class _Checker:
                 self._late_until_s = max(self._late_until_s, at_s)
 
     def _is_owed(self, attempt: Attempt) -> bool:
+        # A publish with an unknown outcome is owed where a log has the event: stored events are announced.
         return attempt.outcome == "acknowledged" or (attempt.channel, attempt.n) in self._stored
 
     def _missing(self, who: str, attempt: Attempt, *, is_told: bool) -> None:
         key = (attempt.channel, attempt.n)
-        if is_told:
+        if is_told:  # P3 has two halves: whole, or told; a gap is no loss in silence
             self._found.told += 1
-        elif key not in self._lasting and key not in self._seen:  # what a dead primary alone had, its producer knows
+        elif key not in self._lasting and key not in self._seen:  # a dead primary's alone: decisions/0059
             self._found.with_primary += 1
         else:
             self._found.lost += 1
             self._break("P3", f"{who}: event {attempt.n} is missing, and nobody said so")
 
     def _logs_at(self, room: str, at_s: float) -> "list[dict[int, int]]":
-        """Return the logs of a room that an edge could read at some time; one of a dead primary is none."""
+        """Return the logs of a room within an edge's reach at some time; a dead primary's log is out of reach."""
         pairs = zip(self._evidence.snapshots, self._ranks, strict=True)
         return [ranks for snapshot, ranks in pairs if snapshot.channel == room and at_s <= snapshot.until_s]
 
@@ -225,7 +228,7 @@ class _Checker:
                     end_n = self._numbers.get((room, end or ""), after)
                     is_open = end_n is not None and end_n <= start_n  # where the log stood: nothing had followed yet
                     ranges.append(_Range(at_s, start_n, None if is_open else end_n, after))
-                case Joined(at_s, _, False):
+                case Joined(at_s, _, False):  # without a place: any event since the last may be gone
                     ranges.append(_Range(at_s, before, None, _next_got(items[index + 1 :])))
         return ranges
 
@@ -244,13 +247,14 @@ class _Checker:
             if attempt.channel == snapshot.channel:
                 self._check_stored(where, snapshot, attempt, ranks)
         self._check_sequence(where, snapshot)
-        for one, two in itertools.pairwise(snapshot.entries):
+        for one, two in itertools.pairwise(snapshot.entries):  # the chain by which clients notice a gap
             if two.previous != one.position:
                 self._break("P4", f"{where}: {two.position} names {two.previous} before it, and {one.position} is")
 
     def _check_stored(self, where: str, snapshot: Snapshot, attempt: Attempt, ranks: dict[int, int]) -> None:
         if attempt.outcome == "refused" and attempt.n in ranks:
             self._break("P4", f"{where}: event {attempt.n} was refused, and is stored")
+        # A server answers for the time of its reign only: a new primary may lack what the old one acknowledged.
         due = snapshot.from_s <= attempt.began_s and attempt.ended_s <= snapshot.until_s
         if attempt.outcome == "acknowledged" and due:
             if attempt.n not in ranks:
@@ -259,7 +263,8 @@ class _Checker:
                 self._break("P4", f"{where}: event {attempt.n} stands elsewhere than publish returned")
 
     def _check_sequence(self, where: str, snapshot: Snapshot) -> None:
-        """See that an event whose publish had returned stands before those published after that."""
+        """See that the log has publishes that did not overlap in the order of time."""
+        # Backwards: the earliest return among all later entries is then one number, and the log is read once.
         earliest_end = float("inf")
         for entry in reversed(snapshot.entries):
             attempt = self._attempts.get((snapshot.channel, read_line(entry.line) or 0))
@@ -277,7 +282,7 @@ class _Checker:
                 if away.from_s <= sample.at_s <= away.until_s and sample.path == "/healthz" and sample.status != 200:
                     self._break("P7", f"{sample.edge}: down while Redis is away ({sample.status})")
                 if sample.path != "/readyz":
-                    continue
+                    continue  # health stays green while Redis is away: a restart of the edge would mend nothing
                 if away.from_s + away.notice_s < sample.at_s <= away.until_s and sample.status == 200:
                     late_s = sample.at_s - away.from_s
                     self._break("P7", f"{sample.edge}: said to be ready {late_s:.2f} s after Redis went away")
@@ -288,7 +293,7 @@ class _Checker:
         later = [it for it in self._evidence.samples if it.path == "/readyz" and it.at_s > from_s]
         edges = {it.edge for it in later}
         ready = {it.edge for it in later if it.status == 200 and it.at_s <= from_s + within_s}
-        return bool(edges) and ready == edges
+        return bool(edges) and ready == edges  # without any sample nobody looked: silence is no readiness
 
     def _check_comings(self) -> None:
         demands, found = self._evidence.demands, comings(self._evidence.clients)
@@ -305,7 +310,7 @@ class _Checker:
             self._break("leaving", f"{found.busiest} clients came back within one second")
 
     def _check_promptness(self, transcripts: Iterable[tuple[str, str, Sequence[Item]]]) -> None:
-        """See that what one client is slow at costs others no time: 99 of 100 of their events come soon."""
+        """See that a slow client costs others no time: 99 of 100 events come soon."""
         demands = self._evidence.demands
         delays = [
             item.at_s - attempt.ended_s
@@ -315,6 +320,7 @@ class _Checker:
         ]
         if not delays:
             return
+        # One of a hundred may be late: a run shares its machine, and a promise of the maximum would judge that.
         self._found.prompt_s = max(0.0, sorted(delays)[len(delays) * 99 // 100])
         if self._found.prompt_s > demands.prompt_s:
             self._break("P5", f"one of 100 events took others {self._found.prompt_s:.3f} s and more")
@@ -345,13 +351,13 @@ class _Checker:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    """What a client was told is missing: events after ``start``, up to ``end`` (None: up to the moment)."""
+    """A gap that was reported to a client: events after ``start``, up to ``end`` (None: up to the moment)."""
 
     at_s: float
     start: int
     end: int | None
     resumed: int | None
-    """The first event that came after; what stands behind it in a log is owed all the same."""
+    """The first event after the gap; events behind that one in a log are owed all the same."""
 
     def covers(self, attempt: Attempt, logs: "Iterable[dict[int, int]]") -> bool:
         if not self.start < attempt.n <= (self.end if self.end is not None else attempt.n):
@@ -364,7 +370,7 @@ class _Range:
 
 
 def _ranks(snapshot: Snapshot) -> dict[int, int]:
-    """Return at which place of a log each event stands first."""
+    """Return the first place of each event in a log."""
     ranks: dict[int, int] = {}
     for index, entry in enumerate(snapshot.entries):
         n = read_line(entry.line)
@@ -374,7 +380,7 @@ def _ranks(snapshot: Snapshot) -> dict[int, int]:
 
 
 def _subscriptions(items: Sequence[Item]) -> list[list[Got]]:
-    """Cut what a client saw where it began anew: it did not say where it stood, or was told that this is not known."""
+    """Cut a client's record where the client began anew: without a position, or from a position unknown to the edge."""
     parts: list[list[Got]] = [[]]
     for item in items:
         if isinstance(item, Joined) and item.recovered is not True:

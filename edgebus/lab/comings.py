@@ -1,4 +1,4 @@
-"""How clients came and went: who was refused, and how many came back at once. Part of the checker, without the bus."""
+"""How clients came and went: refusals, and returns within a second. Part of the checker, without the bus."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ __all__ = ["Comings", "comings"]
 
 @dataclass(frozen=True, slots=True)
 class Comings:
-    """What a run's clients met at the door.
+    """The connections of a run's clients, counted.
 
     Attributes:
-        refusals: attempts to connect that failed, each with whose it was and why.
-        returned: connections that were not a client's first.
-        busiest: the most of those within any second.
-        closes: connections that the client did not end itself, each with whose it was and what the edge said.
+        refusals: failed attempts to connect, each with the client and the reason.
+        returned: connections but a client's first.
+        busiest: the most returns within any second.
+        closes: connections ended by an edge, each with the client, the code and the reason.
 
     """
 
@@ -39,7 +39,7 @@ def comings(clients: Iterable[ClientLog]) -> Comings:
 
 
 def _closes(log: ClientLog) -> Iterator[str]:
-    """Return what was said at the end of each connection that was opened, and that the client did not leave."""
+    """Return code and reason of each connection that an edge ended after letting the client in."""
     is_open = False
     for mark in log.marks:
         if mark.kind == "closed" and is_open:
@@ -48,8 +48,8 @@ def _closes(log: ClientLog) -> Iterator[str]:
 
 
 def _busiest(times: Sequence[float]) -> int:
-    """Return the most of ``times``, which are sorted, within any second."""
-    most = start = 0
+    """Return the most of ``times``, a sorted list, within any second."""
+    most = start = 0  # a window that slides, not seconds of the clock: a rush across a full second counts whole
     for index, at_s in enumerate(times):
         while at_s - times[start] >= 1.0:
             start += 1

@@ -1,4 +1,4 @@
-"""A real balancer in front of edges: haproxy, with the lines of deploy/haproxy.cfg that decide who gets a client."""
+"""A real balancer in front of edges: haproxy, with the lines of deploy/haproxy.cfg for the choice of an edge."""
 
 import asyncio
 import csv
@@ -41,7 +41,7 @@ listen edges
 
 
 def find_haproxy() -> Path | None:
-    """Return where haproxy is; Debian keeps it where a user's PATH does not look."""
+    """Return the path of haproxy, also from Debian's folders beside a user's PATH; None: not installed."""
     found = shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
     return None if found is None else Path(found)
 
@@ -53,7 +53,7 @@ class Haproxy:
         binary: the program.
         directory: for its configuration.
         edges: the ports of the edges.
-        checks: how it asks them whether they are ready, as ``default-server`` has it.
+        checks: the times of readiness checks, as after ``default-server check``.
         connections: the most at once.
 
     """
@@ -65,7 +65,7 @@ class Haproxy:
         self._child: Child | None = None
 
     async def __aenter__(self) -> Self:
-        """Start it; it has not asked the edges yet."""
+        """Start haproxy, before its first check of any edge."""
         file = self._directory / "haproxy.cfg"
         await asyncio.to_thread(file.write_text, self._config())
         self._child = await asyncio.to_thread(
@@ -74,13 +74,13 @@ class Haproxy:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """End it."""
+        """End haproxy."""
         if self._child is not None:
             await self._child.stop()
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The address for clients."""
         return f"ws://127.0.0.1:{self._port}/"
 
     def _config(self) -> str:
@@ -96,7 +96,7 @@ class Haproxy:
         )
 
     async def has_all(self) -> bool:
-        """Tell whether it takes every edge for ready."""
+        """Tell whether haproxy takes every edge for ready."""
         try:
             async with asyncio.timeout(_ANSWER_DEADLINE_S):
                 table = await self._ask()
@@ -106,11 +106,11 @@ class Haproxy:
         return len(states) == len(self._edges) and set(states) == {"UP"}
 
     async def retries(self) -> int:
-        """Return how often it found an edge that it took for ready not there, and had to try again or elsewhere."""
+        """Return how often an edge was taken for ready and was gone: haproxy tried again, there or elsewhere."""
         return sum(int(row["wretr"] or 0) + int(row["wredis"] or 0) for row in _rows(await self._ask()))
 
     async def _ask(self) -> list[str]:
-        """Return its figures, a table of comma-separated values whose first line begins with ``# ``."""
+        """Return haproxy's figures: comma-separated values; the first line begins with ``# ``."""
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(b"show stat\n")
@@ -125,6 +125,6 @@ def _rows(table: list[str]) -> list[dict[str, str]]:
 
 
 def _free_port() -> int:
-    """Return a port on which nobody listens at the moment."""
+    """Return a port without a listener at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Running scenarios, one after another, and what each run says in the end."""
+"""Running a scenario, and the verdict of a run."""
 
 import asyncio
 from dataclasses import asdict, dataclass, field
@@ -17,10 +17,10 @@ _DEADLINE_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one run says.
+    """The outcome of one run.
 
     Attributes:
-        verdict: ``kept``; ``broken``, a promise did not hold; ``void``, a precondition did not, so nothing is said.
+        verdict: ``kept``; ``broken``, a promise did not hold; ``void``, a precondition did not: no promise is judged.
 
     """
 
@@ -32,7 +32,7 @@ class Result:
     took_s: float = 0.0
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as data for JSON."""
+        """Return the outcome as data for JSON."""
         data = asdict(self)
         return {**{key: data[key] for key in ("scenario", "size", "verdict", "took_s")}, **_shown(data)}
 
@@ -62,7 +62,7 @@ async def run_scenario(scenario: Scenario, size: Size, *, deadline_s: float = _D
     """Run one scenario and judge it.
 
     Raises:
-        TimeoutError: it did not end.
+        TimeoutError: the run did not end within ``deadline_s``.
 
     """
     began_s = asyncio.get_running_loop().time()
@@ -71,7 +71,7 @@ async def run_scenario(scenario: Scenario, size: Size, *, deadline_s: float = _D
             await scenario.run(site)
             is_void = False
         except PreconditionFailed:
-            is_void = True
+            is_void = True  # the fault was another one than meant, so neither kept nor broken would be true
     took_s = asyncio.get_running_loop().time() - began_s
     findings = Findings() if is_void else check(site.evidence())
     verdict = "void" if is_void else "broken" if findings.broken else "kept"

@@ -1,4 +1,7 @@
-"""The laboratory's own client: joins rooms, comes back when a connection ends, resumes by position, records all."""
+"""The laboratory's own client: joins rooms, comes back after a lost connection, resumes by position, records all.
+
+Independent of the package ``clients``: a fault that client and edge share would hide from both.
+"""
 
 import asyncio
 import json
@@ -14,7 +17,7 @@ __all__ = ["Listener"]
 
 _OPEN_DEADLINE_S: Final = 3.0
 _COME_BACK_S: Final = 0.5
-"""Upper end of a random wait before the next attempt."""
+"""Upper end of a random wait before the next attempt; shorter than a real client's, for runs are short."""
 
 
 class Listener:
@@ -26,10 +29,10 @@ class Listener:
         rooms: to be in.
 
     Attributes:
-        log: what it saw.
-        have: numbers of the events that came, by room; ``told``: rooms in which something was told as missing.
-        since_s: when it was first in a room; what is published after that is owed to it.
-        bytes_per_s: how fast connections that are opened from now on are read; None: as fast as bytes come.
+        log: the client's record.
+        have: numbers of the events received, by room; ``told``: rooms with a gap that the edge reported.
+        since_s: the time of the first confirmation in a room; later events are owed to the client.
+        bytes_per_s: the speed of reading, for connections from now on; None: as fast as bytes come.
 
     """
 
@@ -50,7 +53,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
-        """Start; returns without waiting for a connection."""
+        """Start, without waiting for a connection."""
         self._task = asyncio.create_task(self._stay(), name=f"listener {self.log.name}")
         return self
 
@@ -70,7 +73,7 @@ class Listener:
         self._is_resting.clear()
         if self._wire is not None:
             self._mark("left")
-            self._wire.abort()
+            self._wire.abort()  # no closing handshake: a phone that loses its network has none either
 
     def hurry(self) -> None:
         """Read as fast as bytes come, from now on."""
@@ -79,7 +82,7 @@ class Listener:
             self._wire.hurry()
 
     def come_back(self) -> None:
-        """Connect again, and resume where it left off."""
+        """Connect again, and resume from the last position."""
         self._is_resting.set()
 
     async def _stay(self) -> None:
@@ -96,7 +99,7 @@ class Listener:
             await asyncio.sleep(self._rest_s())
 
     def _rest_s(self) -> float:
-        """Return how long to stay away: until the time that the edge advised, else for a random while."""
+        """Return the time until the next attempt: as the edge advised, else at random."""
         advised_s, self._back_at_s = self._back_at_s, None
         if advised_s is None:
             return random.uniform(0, _COME_BACK_S)  # noqa: S311 (not for secrets)
@@ -127,7 +130,7 @@ class Listener:
             self._wire.send(text)
 
     def take(self, text: bytes) -> None:
-        """Record a frame, and move on by what it says."""
+        """Record a frame, and keep positions and rooms up to date."""
         self._mark("frame", text)
         frame: dict[str, Any] = json.loads(text)
         data, room = frame.get("data") or {}, frame.get("room")

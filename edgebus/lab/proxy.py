@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to misbehave: cut, reset, swallow, delay, narrow, lose one answer, lead elsewhere."""
+"""A TCP proxy with faults on demand: cut, reset, swallow, delay, narrow, lose one answer, lead elsewhere."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ _WINDOW_BYTES: Final = 64 * 1024
 
 @dataclass(slots=True)
 class Faults:
-    """What the proxy does to bytes; ``up`` is from the client to the server."""
+    """Faults of the bytes on their way; ``up`` is from the client to the server."""
 
     delay_up_s: float = 0.0
     delay_down_s: float = 0.0
@@ -27,7 +27,7 @@ class Faults:
 
 
 class Narrowness:
-    """A path that carries so many bytes a second, one after another, whosever they are."""
+    """A path with a capacity in bytes a second, shared by all connections."""
 
     def __init__(self, bytes_per_s: float) -> None:
         self._bytes_per_s = bytes_per_s
@@ -35,17 +35,17 @@ class Narrowness:
         self.carried = 0
 
     def takes_until(self, size: int, now_s: float) -> float:
-        """Return when ``size`` bytes more are through, behind all that are under way."""
+        """Return the time at which ``size`` bytes more are through, behind all bytes under way."""
         self.carried += size
         self._free_s = max(self._free_s, now_s) + size / self._bytes_per_s
         return self._free_s
 
 
 class Proxy:
-    """Forwards one port of 127.0.0.1 to another, and applies faults to what passes.
+    """Forwards one port of 127.0.0.1 to another, and applies faults to the bytes between.
 
     Args:
-        port: of the server behind it; ``lead_to`` changes it for new connections.
+        port: of the server behind the proxy; ``lead_to`` names another one for new connections.
 
     """
 
@@ -63,6 +63,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
         loop = asyncio.get_running_loop()
+        # Room for all clients at once: only the edge behind may turn a client away.
         self._server = await loop.create_server(lambda: _Side(self._met), "127.0.0.1", 0, backlog=1024)
         return self
 
@@ -85,7 +86,7 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """The number of open connections."""
         return len(self._pairs)
 
     def lead_to(self, port: int) -> None:
@@ -93,14 +94,14 @@ class Proxy:
         self._target = port
 
     def cut(self) -> int:
-        """Drop every connection; return how many there were."""
+        """Drop every connection; return their number."""
         pairs = list(self._pairs)
         for pair in pairs:
             pair.cut()
         return len(pairs)
 
     def refuse(self) -> None:
-        """Drop each new connection at once; those that are open stay."""
+        """Drop each new connection at once; open connections stay."""
         self._refuses = True
 
     def accept(self) -> None:
@@ -112,13 +113,13 @@ class Proxy:
         self.faults = Faults(swallows_up=up, swallows_down=down)
 
     def heal(self) -> None:
-        """Be harmless again to new connections; those that were open when bytes were lost stay as they are: dead."""
-        for pair in self._pairs:
+        """Be harmless to new connections; the open ones have lost bytes, and stay dead."""
+        for pair in self._pairs:  # bytes from the middle of a stream would be no answers: Redis' protocol has no resync
             pair.faults = self.faults
         self.faults = Faults()
 
     def stall(self) -> None:
-        """Read nothing more from the server on connections of now, as a client does that is too busy."""
+        """Stop reading from the server on the open connections, as a client without time does."""
         for pair in self._pairs:
             pair.stall()
 
@@ -132,15 +133,15 @@ class Proxy:
         self.faults = Faults(delay_up_s=seconds, delay_down_s=seconds)
 
     def narrow(self, bytes_per_s: float | None) -> None:
-        """Let so many bytes a second down to the clients, over all connections together; None: as many as come."""
+        """Limit the bytes a second down to clients, over all connections together; None: no limit."""
         self.narrowness = None if bytes_per_s is None else Narrowness(bytes_per_s)
 
     def lose_answer(self, to: bytes) -> None:
-        """Let the next command that holds ``to`` through, and cut its connection when the answer comes."""
+        """Let the next command with ``to`` through, and cut the connection when the answer comes."""
         self._loses_answer_to = to
 
     def reset_behind(self, to: bytes, *, times: int = 1) -> None:
-        """Reset the connection right behind the answer to the next ``times`` commands that hold ``to``."""
+        """Reset the connection right behind the answer to each of the next ``times`` commands with ``to``."""
         self._resets_behind[to] = times
 
     def _met(self, client: "_Side") -> None:
@@ -156,7 +157,7 @@ class Proxy:
         self._pairs.discard(pair)
 
     def wants_lost(self, data: bytes) -> bool:
-        """Tell whether the answer to ``data`` is the one to lose; it is lost once."""
+        """Tell whether to lose the answer to ``data``, which happens once."""
         if self._loses_answer_to is None or self._loses_answer_to not in data:
             return False
         self._loses_answer_to = None
@@ -164,7 +165,7 @@ class Proxy:
         return True
 
     def wants_reset(self, data: bytes) -> bool:
-        """Tell whether the answer to ``data`` is one to reset behind; each is counted."""
+        """Tell whether to reset behind the answer to ``data``, and count the reset."""
         for to, times in self._resets_behind.items():
             if times and to in data:
                 self._resets_behind[to] -= 1
@@ -174,12 +175,12 @@ class Proxy:
 
 
 class _Side(asyncio.Protocol):
-    """One of the two sockets of a pair."""
+    """A socket of a pair."""
 
     def __init__(self, met: "Callable[[_Side], None] | None" = None) -> None:
         self._met = met
         self._transport: asyncio.Transport | None = None
-        self._early = bytearray()
+        self._early = bytearray()  # a client speaks first, and the server's socket may not be there yet
         self._take: Callable[[bytes], None] = self._early.extend
         self._over: Callable[[], None] = lambda: None
 
@@ -195,7 +196,7 @@ class _Side(asyncio.Protocol):
         self._over()
 
     def follow(self, take: Callable[[bytes], None], over: Callable[[], None]) -> None:
-        """Hand on what came and what comes."""
+        """Hand on the bytes received so far, and all later ones."""
         self._take, self._over = take, over
         if self._early:
             take(bytes(self._early))
@@ -217,15 +218,16 @@ class _Side(asyncio.Protocol):
             self._transport.abort()
 
     def reset(self) -> None:
-        """Send what was written, and a reset behind it."""
+        """Send the bytes written so far, and a reset behind them."""
         if self._transport is not None and not self._transport.is_closing():
             plain: socket.socket = self._transport.get_extra_info("socket")
+            # Without a linger, abort() is a FIN, which a peer may take for a half-closed connection that still hears.
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
 
 class _Pair:
-    """A client's socket and the one to the server."""
+    """A client's socket and the socket to the server."""
 
     def __init__(self, client: _Side, proxy: Proxy) -> None:
         self._client, self._proxy = client, proxy
@@ -239,7 +241,7 @@ class _Pair:
         client.follow(self._client_says, self.cut)
 
     async def connect(self, port: int) -> None:
-        """Connect to the server, and hand on what the client has said meanwhile."""
+        """Connect to the server, and hand on the client's bytes of the meantime."""
         try:
             async with asyncio.timeout(_CONNECT_DEADLINE_S):
                 await self._loop.create_connection(lambda: self._server, sock=await self._socket(port))
@@ -290,13 +292,13 @@ class _Pair:
 
     def _server_says(self, data: bytes) -> None:
         faults = self.faults or self._proxy.faults
-        if self._loses_next_answer:
+        if self._loses_next_answer:  # the server has done the work, and the caller cannot know: decisions/0020
             self.cut()
         elif self._proxy.narrowness is not None:
             self._through(self._proxy.narrowness, data)
         elif not faults.swallows_down:
             self._later(faults.delay_down_s, self._client.write, data)
-            if self._resets_next_answer:
+            if self._resets_next_answer:  # the client reads the answer, and learns of the reset with its next read
                 self._client.reset()
                 self.cut()
 

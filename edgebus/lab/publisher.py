@@ -1,4 +1,4 @@
-"""Publishing that is written down: every call, and what came of it."""
+"""Publishing on the record: every call, and the outcome."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ class Publisher:
 
     Args:
         url: of Redis.
-        attempts: where calls are recorded; shared by all publishers of a run, with ``numbers``.
+        attempts: the record of calls; shared by all publishers of a run, as ``numbers`` are.
 
     """
 
@@ -42,7 +42,7 @@ class Publisher:
         await self._producer.close()
 
     async def publish(self, room: str, count: int = 1, *, padding: int = 0) -> list[Attempt]:
-        """Publish ``count`` events on a channel, in order, under way together; never raises for Redis' sake."""
+        """Publish ``count`` events on a channel, in order, under way together; refusals are recorded, not raised."""
         events = [self._next(room, "x" * padding) for _ in range(count)]
         return list(await asyncio.gather(*(self._publish(room, n, event) for n, event in events)))
 
@@ -66,7 +66,7 @@ class Publisher:
 
     @asynccontextmanager
     async def steadily(self, rooms: Sequence[str], rate: int) -> AsyncIterator[None]:
-        """Publish ``rate`` events a second over ``rooms`` while the block lasts, each tick waiting for the last one."""
+        """Publish ``rate`` events a second over ``rooms`` while the block lasts; each tick waits for the one before."""
         task = asyncio.create_task(self._flow(rooms, rate), name="lab flow")
         try:
             yield
@@ -83,6 +83,7 @@ class Publisher:
         while not self.is_resting:
             await asyncio.sleep(_TICK_S)
             now = self._loop.time()
+            # No more than a fifth of a second is made up for: a flood after an outage would be a fault of its own.
             owed, last_s = min(owed + (now - last_s) * rate, rate * 0.2), now
             count = int(owed)
             owed -= count

@@ -1,6 +1,6 @@
-"""What a run leaves behind: what publish returned, what came over each WebSocket, what Redis held. Values only.
+"""The evidence of a run: results of publish, frames of each WebSocket, logs of Redis. Values only.
 
-All times are seconds of one monotonic clock, that of the process of the laboratory.
+All times are seconds of one monotonic clock: of the laboratory's process.
 """
 
 from dataclasses import dataclass, field
@@ -11,15 +11,16 @@ __all__ = ["Attempt", "Away", "ClientLog", "Demands", "Evidence", "Mark", "Sampl
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of ``publish`` and what came of it.
+    """One call of ``publish`` and the result.
 
     Attributes:
-        channel: where the event goes.
-        n: its number there; it stands in the event's data, so a delivered event can be told from every other.
-        began_s: when ``publish`` was called; ``ended_s``: when it returned or raised.
-        outcome: ``acknowledged`` (it returned), ``refused`` (Redis was asked and did not take it), ``unknown``.
-        id: of the event, where it is known; ``position``: what publish returned.
-        error: what it raised.
+        channel: the event's channel.
+        n: the event's number there, also in the event's data: a delivered event can be told from every other.
+        began_s: the time of the call; ``ended_s``: of the return or exception.
+        outcome: ``acknowledged`` (publish returned), ``refused`` (Redis was asked and did not take the event),
+            ``unknown``.
+        id: of the event, where known; ``position``: from the result of publish.
+        error: the exception.
 
     """
 
@@ -35,10 +36,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One thing that happened at a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` come.
+    """One moment of a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` received.
 
-    ``refused`` is an attempt to connect that failed, with what it failed with. ``left`` is told before a connection is
-    ``closed`` that the client ended itself; of another one the text is what the edge said.
+    ``refused`` is a failed attempt to connect, with the error. ``left`` precedes ``closed`` where the client ended the
+    connection; elsewhere the text of ``closed`` is the edge's code and reason.
     """
 
     at_s: float
@@ -48,7 +49,7 @@ class Mark:
 
 @dataclass(slots=True)
 class ClientLog:
-    """Everything that one client saw, in order."""
+    """The record of one client, in order."""
 
     name: str
     marks: list[Mark] = field(default_factory=list)
@@ -69,8 +70,8 @@ class Snapshot:
     """The log of one channel on one server.
 
     Attributes:
-        server: whose it is.
-        from_s: every event that was acknowledged from then on must be in it, up to ``until_s``.
+        server: the server's name.
+        from_s: the log must hold every event acknowledged between this time and ``until_s``.
 
     """
 
@@ -83,7 +84,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What an edge answered to a GET; status 0 when it did not answer."""
+    """An edge's answer to a GET; status 0: no answer."""
 
     at_s: float
     edge: str
@@ -93,7 +94,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """A time in which Redis could not be reached by an edge; ``notice_s`` is how soon it must say so."""
+    """A time without Redis for an edge; within ``notice_s`` the edge must not be ready, and must be again after it."""
 
     from_s: float
     until_s: float
@@ -103,17 +104,17 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What one scenario asks beside the promises that hold always.
+    """The demands of one scenario, beside the promises for all.
 
     Attributes:
         whole_within_s: after ``Evidence.healed_s``.
-        no_gaps: nothing was lost, so nobody may be told that something was.
+        no_gaps: no event was lost, so no gap may be reported.
         all_acknowledged: no call of publish may fail.
         keeps_connections: clients stay connected while Redis is away.
         no_refusals: no attempt to connect may fail, neither a client's nor a balancer's.
-        returns_per_s: at most so many clients may come back within any second; None: as many as like.
-        no_closes: no edge may end a connection; a client may leave by itself.
-        prompt: names of clients that nobody may delay; ``prompt_s`` is what 99 of 100 events for them may take.
+        returns_per_s: at most so many clients may come back within any second; None: any number.
+        no_closes: no edge may end a connection; clients may.
+        prompt: names of clients without delay; ``prompt_s`` is the longest way of 99 of 100 events to them.
 
     """
 
@@ -130,12 +131,13 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of one run.
+    """All records of one run.
 
     Attributes:
-        retries: how often a balancer that took an edge for ready found its door closed.
-        takeovers: when another server became the primary. A publish that was under way then may have been stored by
-            both, one after the other, as the producer repeats what was not answered; its event comes twice with one id.
+        retries: how often a balancer was refused by an edge taken for ready.
+        takeovers: when another server became the primary. A publish under way at such a time may have been stored by
+            both servers, one after the other, because a producer repeats a publish without an answer; the event comes
+            twice with one id.
 
     """
 

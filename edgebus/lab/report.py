@@ -1,4 +1,4 @@
-"""``edgebus lab``: running what was named, and showing it as a table or as JSON lines."""
+"""``edgebus lab``: running scenarios by name, and showing results as a table or as JSON lines."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ __all__ = ["run_chaos", "run_named", "show_scenarios"]
 
 _WIDTH: Final = 124
 _CHAOS_MORE_S: Final = 120.0
-"""What a schedule may take beside its seconds: servers that start, faults that end, clients that become whole."""
+"""The time of a schedule beside its seconds: servers start, faults end, clients recover."""
 _COLUMNS: Final = (
     "scenario",
     "published",
@@ -72,7 +72,7 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool, times: in
 
 
 async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> Exit:
-    """Run the schedules of seeds; one that broke a promise is told, with the line that repeats it."""
+    """Run the schedules of seeds; show a schedule with a broken promise, and the line that repeats the run."""
     results = []
     for seed in seeds:
         strokes = draw(seed, seconds)
@@ -95,7 +95,7 @@ async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> E
 
 
 def _show_sums(results: Sequence[Result]) -> None:
-    """Print for each scenario how many runs said what."""
+    """Print for each scenario the number of runs by verdict."""
     for name in dict.fromkeys(result.scenario for result in results):
         said = Counter(result.verdict for result in results if result.scenario == name)
         kept = f"{said['kept']} of {said.total()} kept every promise"
@@ -120,7 +120,7 @@ def _show_table(results: Sequence[Result]) -> None:
 
 
 def _complaints(result: Result) -> list[str]:
-    """Return what did not hold in a run, a sentence each."""
+    """Return a sentence for each precondition and promise that did not hold in a run."""
     name = result.scenario
     void = [it.text for it in result.preconditions if not it.holds]
     return [f"{name}: nothing can be said, for this does not hold: {text}" for text in void] + [

@@ -1,4 +1,4 @@
-"""What a scenario runs on: Redis servers that can be paused and killed, sentinels, edges here and in processes."""
+"""The processes of a scenario: Redis servers to pause and kill, sentinels, edges here and in processes of their own."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from edges import Edge, EdgeSettings
 __all__ = ["PROBE_INTERVAL_S", "EdgeProcess", "RedisServer", "Sentinel", "edge_here", "get_status"]
 
 PROBE_INTERVAL_S: Final = 0.5
-"""Of the laboratory's edges; ten times as often as by default, so that a run need not wait for it."""
+"""Of the laboratory's edges: a tenth of the default, so that a run need not wait for a probe."""
 EDGE_COMMAND: Final = [sys.executable, "-m", "edgebus"]
 _CONNECTIONS: Final = 5_000
 _START_DEADLINE_S: Final = 20.0
@@ -37,10 +37,10 @@ _STATUS_DEADLINE_S: Final = 0.5
 
 
 class RedisServer:
-    """One server process, which keeps its port when it is started again.
+    """One server process; a restart keeps the port.
 
     Args:
-        directory: where data are kept; None: nowhere.
+        directory: for data; None: no data are kept.
         binary: the program; None: the embedded server.
         extra: more arguments.
 
@@ -54,20 +54,20 @@ class RedisServer:
         return EmbeddedBroker(port, self._directory, binary=self._binary, extra=self._extra)
 
     async def __aenter__(self) -> Self:
-        """Start it."""
+        """Start the server."""
         await self._broker.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, whatever state it is in."""
-        self.resume()
+        """End the server, in any state."""
+        self.resume()  # a stopped process does not see SIGTERM
         await self._broker.stop()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The server's port."""
         return self._broker.port
 
     @property
@@ -80,24 +80,24 @@ class RedisServer:
         os.kill(self._broker.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let the process go on (SIGCONT)."""
         _signal(self._broker.pid, signal.SIGCONT)
 
     async def kill(self) -> None:
-        """End it by SIGKILL, as a crash would."""
+        """End the process by SIGKILL, as a crash would."""
         _signal(self._broker.pid, signal.SIGKILL)
         await self._broker.wait()
         await self._broker.stop()
 
     async def start_again(self) -> None:
-        """Start it on the same port, with the data it kept."""
+        """Start a process on the same port, with the data of the directory."""
         self._broker = self._made(self._broker.port)
         await self._broker.start()
 
     async def ask(self, *command: str | int) -> Any:
-        """Return what it answers to a command, texts as ``str``; a connection that is lost meanwhile is made anew.
+        """Return the answer to a command, texts as ``str``; a lost connection is made anew.
 
-        (A server that is promoted by a sentinel drops its clients.)
+        (A server promoted by a sentinel drops all clients.)
         """
         for _ in range(_ASK_TRIES - 1):
             with suppress(RedisConnectionError):
@@ -111,7 +111,7 @@ class RedisServer:
             decode_responses=True,
             protocol=2,
             socket_timeout=_ANSWER_DEADLINE_S,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 0),  # a question to a dead server must fail, not wait
         )
         try:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
@@ -119,7 +119,7 @@ class RedisServer:
             await client.aclose()
 
     async def clock_ms(self) -> int:
-        """Return its clock."""
+        """Return the server's clock."""
         seconds, micros = await self.ask("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
@@ -129,7 +129,7 @@ class RedisServer:
         return Snapshot(name, channel, tuple(_stored(*entry) for entry in entries), from_s, until_s)
 
     async def links(self) -> set[str]:
-        """Return the ids of the connections that are subscribed to something."""
+        """Return the ids of the connections with a subscription."""
         clients = await self.ask("CLIENT LIST", "TYPE", "PUBSUB")
         rows = clients if isinstance(clients, list) else []
         return {str(row["id"]) for row in rows}
@@ -148,12 +148,12 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 class Sentinel:
-    """A sentinel process that watches one primary, alone (quorum 1).
+    """A sentinel process, alone at one primary (quorum 1).
 
     Args:
         primary: the port of the primary.
-        port: its own.
-        directory: for its configuration, which it writes itself.
+        port: the sentinel's port.
+        directory: for the configuration, rewritten by the sentinel.
 
     """
 
@@ -163,14 +163,14 @@ class Sentinel:
         self._child: Child | None = None
 
     async def __aenter__(self) -> Self:
-        """Start it."""
+        """Start the sentinel."""
         config = self._directory / "sentinel.conf"
         lines = (
             f"port {self.port}",
             "bind 127.0.0.1",
             "protected-mode no",
             f"sentinel monitor lab 127.0.0.1 {self._primary} 1",
-            "sentinel down-after-milliseconds lab 500",
+            "sentinel down-after-milliseconds lab 500",  # 30 s by default: longer than a whole run
             "sentinel failover-timeout lab 3000",
         )
         await asyncio.to_thread(config.write_text, "\n".join(lines) + "\n")
@@ -180,17 +180,17 @@ class Sentinel:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """End it."""
+        """End the sentinel."""
         if self._child is not None:
             await self._child.stop()
 
 
 class EdgeProcess:
-    """An edge in a process of its own, which can be killed or drained, and started again on its port.
+    """An edge in a process of its own, to kill or drain, and to start again on the same port.
 
     Args:
-        redis_url: where its Redis is.
-        settings: those that differ from the laboratory's.
+        redis_url: of the edge's Redis.
+        settings: beside the laboratory's usual ones.
 
     """
 
@@ -201,26 +201,26 @@ class EdgeProcess:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        """Start it; it listens when this returns."""
+        """Start the edge, until it listens."""
         await self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Kill it: what a scenario wanted of an orderly end it has done itself."""
+        """Kill the edge: an orderly end is a scenario's own matter."""
         await self.kill()
 
     @property
     def pid(self) -> int:
-        """The process that runs at present; 0 before it was started."""
+        """The id of the process; 0 before the first start."""
         return 0 if self._child is None else self._child.pid
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The address for clients."""
         return f"ws://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        """Start it, on the port that it had before if it had one."""
+        """Start a process, on the port of the one before if there was one."""
         words = [*EDGE_COMMAND, "edge", "edgebus.lab.service:SERVICE", "--port", str(self.port)]
         words += ["--redis", self._redis_url, "--max-connections", str(_CONNECTIONS), "--log-level", "error"]
         words += [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
@@ -228,6 +228,7 @@ class EdgeProcess:
         output = self._child.process.stdout
         if output is None:
             raise OSError("the edge has no standard output")
+        # The line comes behind the bind, so the port is that of a listener: no second guess, no race for a free one.
         async with asyncio.timeout(_START_DEADLINE_S):
             line = (await asyncio.to_thread(output.readline)).decode()
         if "ws://" not in line:
@@ -235,14 +236,14 @@ class EdgeProcess:
         self.port = int(line.partition("ws://127.0.0.1:")[2].partition(",")[0])
 
     async def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End the process by SIGKILL."""
         await self._end(signal.SIGKILL)
 
     async def drain(self) -> None:
-        """End it by SIGTERM, as who restarts it does, and wait until it has ended.
+        """End the process by SIGTERM, as a restart does, and wait for the end.
 
         Raises:
-            TimeoutError: it did not end.
+            TimeoutError: the process did not end.
 
         """
         await self._end(signal.SIGTERM)
@@ -270,7 +271,7 @@ def edge_here(redis_url: str, **settings: Any) -> Edge:
 
 
 async def get_status(port: int, path: str, at_s: float) -> Sample:
-    """Return what an edge answers to a GET."""
+    """Return an edge's answer to a GET."""
     name, status = f"edge {port}", 0
     try:
         async with asyncio.timeout(_STATUS_DEADLINE_S):
@@ -280,6 +281,6 @@ async def get_status(port: int, path: str, at_s: float) -> Sample:
                 status = int((await reader.readline()).split()[1])
             finally:
                 writer.close()
-    except (OSError, IndexError, ValueError):  # TimeoutError is an OSError: it did not answer
+    except (OSError, IndexError, ValueError):  # TimeoutError is an OSError: no answer
         status = 0
     return Sample(at_s, name, path, status)

@@ -1,4 +1,4 @@
-"""The laboratory's own service: rooms that keep everything, and rooms whose log lives for two seconds."""
+"""The laboratory's own service: rooms with a whole history, and rooms with a log that lives for two seconds."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ _BRIEF: Final = Family("brief:{room}", Retention("history", max_events=100_000, 
 
 
 class LabEvent(Event, event="lab.event", channels=(_ROOM,)):
-    """One numbered event of a room; ``padding`` makes it as large as a scenario wants."""
+    """One numbered event of a room; ``padding`` gives the size."""
 
     room: str
     n: int

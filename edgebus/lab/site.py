@@ -1,4 +1,4 @@
-"""The site of one run: what was started, what was asserted beforehand, and what will be judged."""
+"""The site of one run: processes started, preconditions asserted, and records for the judge."""
 
 import asyncio
 import tempfile
@@ -25,13 +25,13 @@ _POLL_S: Final = 0.02
 _SAMPLE_S: Final = 0.1
 _JOIN_DEADLINE_S: Final = 20.0
 NOTICE_S: Final = 2 * PROBE_INTERVAL_S + 0.4
-"""How soon an edge must be red: two probe intervals (delivery.md), and what a loaded machine takes."""
+"""How soon an edge must be red: two probe intervals (delivery.md), and some time for a loaded machine."""
 READY_AGAIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a run does: ``small`` fits into the tests, ``full`` is what a promise is judged by."""
+    """The amount of work of a run: ``small`` fits into the tests, ``full`` is the measure of a promise."""
 
     name: Literal["small", "full"]
     settle_s: float
@@ -43,18 +43,18 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What had to be true for a run to mean something, with what was measured."""
+    """A fact without which a run means nothing, with the measurement."""
 
     text: str
     holds: bool
 
 
 class PreconditionFailed(Exception):
-    """The fault was not what it was meant to be, so that nothing can be concluded."""
+    """The fault was another one than meant: the run allows no conclusion."""
 
 
 class Site:
-    """Everything that one run starts; it all ends with the ``async with``."""
+    """All processes, clients and records of one run; ended with the ``async with``."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -75,14 +75,14 @@ class Site:
         self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
-        """Return itself; nothing runs yet."""
+        """Return the site, with no process yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End everything, in the opposite order of its start."""
-        await end(self._tasks)
+        """End everything, last started first."""
+        await end(self._tasks)  # first: a sample of an edge that is being ended would read as an outage
         await self._stack.aclose()
 
     @property
@@ -104,7 +104,7 @@ class Site:
         return await self._stack.enter_async_context(server)
 
     async def start(self, thing: AbstractAsyncContextManager[T]) -> T:
-        """Start anything else that ends with the run."""
+        """Start another part of the run."""
         return await self._stack.enter_async_context(thing)
 
     async def proxy(self, port: int) -> Proxy:
@@ -112,7 +112,7 @@ class Site:
         return await self._stack.enter_async_context(Proxy(port))
 
     async def edge(self, redis_url: str, **settings: object) -> str:
-        """Start an edge in this process; return where clients connect."""
+        """Start an edge in this process; return the address for clients."""
         edge = edge_here(redis_url, **settings)
         await self._stack.enter_async_context(edge)
         self._edges.append(edge)
@@ -122,7 +122,7 @@ class Site:
         return f"ws://127.0.0.1:{edge.port}/"
 
     async def _watch(self, edge: Edge) -> None:
-        """Note that a part of an edge failed: ``edgebus edge`` would have ended then."""
+        """Record the failure of a part of an edge: ``edgebus edge`` would end with that."""
         try:
             await edge.wait()
         except Exception as error:  # noqa: BLE001 (whatever it was is the finding)
@@ -130,9 +130,9 @@ class Site:
             self._away.append(Away(self.now_s - 1, self.now_s + 1, 1e9, 1e9))
 
     async def edge_processes(self, redis_url: str, count: int, **settings: object) -> list[EdgeProcess]:
-        """Start edges, each in its own process."""
+        """Start edges, one process each."""
         made = [EdgeProcess(redis_url, settings) for _ in range(count)]
-        for edge in made:
+        for edge in made:  # before the start: of several that start at once, one may fail, and the others run
             self._stack.push_async_exit(edge)
         await asyncio.gather(*(edge.start() for edge in made))
         self._edges += made
@@ -150,7 +150,7 @@ class Site:
         return await self._stack.enter_async_context(Publisher(redis_url, self.attempts, self._numbers))
 
     async def listen(self, count: int, urls: Sequence[str], rooms: Sequence[str], *, each: int = 0) -> list[Listener]:
-        """Start clients and wait until each has joined its rooms: all of ``rooms``, or ``each`` of them in turn."""
+        """Start clients and wait until all have joined: all of ``rooms``, or ``each`` of them in turn."""
         made = await self.listen_soon(count, urls, rooms, each=each)
         joined = await self.until(lambda: all(it.is_joined for it in made), _JOIN_DEADLINE_S)
         self.require(f"{count} clients are in their rooms", joined)
@@ -159,9 +159,10 @@ class Site:
     async def listen_soon(
         self, count: int, urls: Sequence[str], rooms: Sequence[str], *, each: int = 0
     ) -> list[Listener]:
-        """Start clients, without waiting for an edge to let them in."""
+        """Start clients, without waiting for an edge."""
         made = []
         for index in range(count):
+            # Each client begins with another edge, and has all of them to go to: as behind a balancer, evenly.
             turned = [*urls[index % len(urls) :], *urls[: index % len(urls)]]
             some = [rooms[(index + it) % len(rooms)] for it in range(each or len(rooms))]
             made.append(Listener(f"client {len(self.listeners) + index}", turned, some))
@@ -173,10 +174,10 @@ class Site:
     # Watching.
 
     def require(self, text: str, holds: bool, *, is_worth_telling: bool = True) -> None:
-        """Note a precondition.
+        """Record a precondition.
 
         Raises:
-            PreconditionFailed: it does not hold.
+            PreconditionFailed: the precondition does not hold.
 
         """
         if is_worth_telling or not holds:
@@ -185,7 +186,7 @@ class Site:
             raise PreconditionFailed(text)
 
     async def until(self, condition: Callable[[], bool], within_s: float) -> bool:
-        """Wait for a fact; tell whether it came about in time."""
+        """Wait for a fact; False when the deadline was first."""
         deadline_s = self.now_s + within_s
         while not condition():
             if self.now_s >= deadline_s:
@@ -194,7 +195,7 @@ class Site:
         return True
 
     async def until_true(self, ask: Callable[[], Awaitable[bool]], within_s: float) -> bool:
-        """Ask until the answer is yes; tell whether it was in time."""
+        """Ask until the answer is yes; False when the deadline was first."""
         deadline_s = self.now_s + within_s
         while not await ask():
             if self.now_s >= deadline_s:
@@ -203,15 +204,15 @@ class Site:
         return True
 
     async def last(self, seconds: float) -> None:
-        """Let a fault last, or a flow flow: the one place where time itself is wanted."""
+        """Let a fault last, or a flow flow: the only wait for time itself, not for a fact."""
         await asyncio.sleep(seconds)
 
     def count(self, room: str) -> int:
-        """Return how many events were published in a room so far."""
+        """Return the number of events published in a room so far."""
         return self._numbers.get(room, 0)
 
     def all_have(self, room: str, listeners: Sequence[Listener] | None = None) -> bool:
-        """Tell whether clients have everything that was acknowledged in a room since they came."""
+        """Tell whether clients have every event acknowledged in a room since their coming."""
         owed = self._owed().get(room, [])
         return all(_missing(it, room, owed) == 0 for it in listeners or self.listeners)
 
@@ -224,7 +225,7 @@ class Site:
 
     @asynccontextmanager
     async def away(self, notice_s: float = NOTICE_S) -> AsyncIterator[None]:
-        """Record that Redis is away from the edges during the block; it ends with the fault."""
+        """Record an outage of Redis for the edges, as long as the block."""
         began_s = self.now_s
         yield
         self._away.append(Away(began_s, self.now_s, notice_s, READY_AGAIN_S))
@@ -240,17 +241,17 @@ class Site:
             await asyncio.sleep(_SAMPLE_S)
 
     def require_ready(self, from_s: float, within_s: float) -> None:
-        """Demand that every edge is ready within a time, and nothing of how edges looked before."""
+        """Demand that every edge is ready within a time, whatever edges said before."""
         self._away.append(Away(from_s, from_s, 0.0, within_s))
 
     def heal(self) -> None:
-        """Note that the fault is over, and everything can be reached again."""
+        """Record the end of the fault: all servers can be reached again."""
         self.healed_s = self.now_s
 
     # The end.
 
     async def settle(self) -> None:
-        """Wait until clients have what they are owed or were told that it is missing, and edges are ready again."""
+        """Wait until clients have every owed event or a gap for it, and edges are ready again."""
         await self.until(self._is_settled, self.size.settle_s)
 
     def _is_settled(self) -> bool:
@@ -259,24 +260,24 @@ class Site:
 
     def _is_ready(self) -> bool:
         newest = {it.edge: it for it in self._samples if it.path == "/readyz"}
-        after_s = self.healed_s or 0.0
+        after_s = self.healed_s or 0.0  # an answer from before the end of the fault proves no return
         return not self._samples or all(it.status == 200 and it.at_s > after_s for it in newest.values())
 
     async def record(
         self, server: RedisServer, name: str, *, from_s: float = 0.0, until_s: float = float("inf")
     ) -> dict[str, Snapshot]:
-        """Record what a server holds of every room that was published in."""
+        """Record a server's log of every room with events."""
         taken = [await server.snapshot(name, room, from_s, until_s) for room in self._numbers]
         self._snapshots += taken
         return {snapshot.channel: snapshot for snapshot in taken}
 
     async def conclude(self, server: RedisServer, *, from_s: float = 0.0) -> None:
-        """Settle, and record what Redis holds in the end."""
+        """Settle, and record the logs of Redis in the end."""
         await self.settle()
         await self.record(server, "redis", from_s=from_s)
 
     def evidence(self) -> Evidence:
-        """Return everything that was recorded."""
+        """Return all records."""
         return Evidence(
             tuple(self.attempts),
             tuple(listener.log for listener in self.listeners),
@@ -291,7 +292,7 @@ class Site:
 
 
 def _has_all(listener: Listener, owed: Mapping[str, Sequence[Attempt]]) -> bool:
-    """Tell whether a client has what it is owed; one that was told of a gap need have the newest only."""
+    """Tell whether a client has every owed event; after a gap was reported, the newest is enough."""
     for room, have in listener.have.items():
         newest = max((it.n for it in owed.get(room, ())), default=None)
         is_told = room in listener.told and (newest is None or newest in have)
@@ -301,6 +302,6 @@ def _has_all(listener: Listener, owed: Mapping[str, Sequence[Attempt]]) -> bool:
 
 
 def _missing(listener: Listener, room: str, owed: Sequence[Attempt]) -> int:
-    """Return how many events a client lacks of those that were published since it came."""
+    """Return the number of events a client lacks, of all published since the client came."""
     have, since_s = listener.have[room], listener.since_s.get(room, 0.0)
     return sum(1 for it in owed if it.n not in have and it.began_s > since_s)

@@ -1,4 +1,4 @@
-"""Reading a client's recorded frames: what they say about one room, in order. Part of the checker, without the bus."""
+"""A client's recorded frames as the story of each room, in order. Part of the checker, without the bus."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ __all__ = ["Closed", "Got", "Item", "Joined", "Told", "read", "read_line"]
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """An edge confirmed a subscription; ``recovered`` is None where the client did not say where it stood."""
+    """An edge confirmed a subscription; ``recovered`` is None where the client asked without a position."""
 
     at_s: float
     position: str | None
@@ -32,7 +32,7 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The edge said that events between two positions are missing."""
+    """The edge reported that events between two positions are missing."""
 
     at_s: float
     start: str | None
@@ -50,13 +50,14 @@ Item: TypeAlias = Joined | Got | Told | Closed
 
 
 def read(log: ClientLog) -> dict[str, list[Item]]:
-    """Return what a client saw, by every room it asked for; the end of a connection is seen by all of them."""
+    """Return a client's record by room, for every room that was asked for; the end of a connection stands in all."""
     rooms: dict[str, list[Item]] = {}
     for mark in log.marks:
         if mark.kind == "closed":
             for items in rooms.values():
                 items.append(Closed(mark.at_s))
         elif mark.kind == "sent":
+            # From the request on: a client whose room was never confirmed must be found to lack everything.
             rooms.setdefault(_parsed(mark.text)["data"]["channel"], [])
         elif mark.kind == "frame":
             for room, item in _items(mark.at_s, _parsed(mark.text)):
@@ -64,7 +65,7 @@ def read(log: ClientLog) -> dict[str, list[Item]]:
     return rooms
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # one event's frame is the same bytes for every client of its room
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
@@ -85,6 +86,6 @@ def _items(at_s: float, frame: dict[str, Any]) -> Iterator[tuple[str, Item]]:
 
 
 def read_line(line: bytes) -> int | None:
-    """Return the number of the event in a line that Redis holds."""
+    """Return the number of the event in a line of Redis; None: no event of the laboratory."""
     number = (_parsed(line).get("data") or {}).get("n")
     return number if isinstance(number, int) else None

@@ -1,4 +1,4 @@
-"""One WebSocket connection of the laboratory's own client, read as fast as bytes come, or as slowly as it is told."""
+"""One WebSocket connection of the laboratory's own client, read as fast as bytes come, or at a given speed."""
 
 import asyncio
 import socket
@@ -14,24 +14,25 @@ __all__ = ["Wire", "dial"]
 
 _SLOW_BUFFER_BYTES: Final = 4 * 1024
 _ROOM_BYTES: Final = 256 * 1024
-"""Of the kernel: what it keeps for a slow client, and for one that hurries from now on."""
+"""The kernel's receive buffer of a slow client from the moment on at which the client hurries."""
 _MADE_UP_S: Final = 1.0
 _PIECE_BYTES: Final = 256
-"""What a slow client reads at a time: so little that it hardly ever pauses."""
+"""One read of a slow client: small, so that pauses are short and the connection never looks stalled."""
 
 
 async def dial(url: str, take: Callable[[bytes], None], *, bytes_per_s: float | None = None) -> "Wire":
     """Connect to an edge.
 
     Args:
-        url: where it listens, on this machine.
-        take: is given each text that comes.
-        bytes_per_s: how fast to read; None: as fast as bytes come.
+        url: an edge of this machine.
+        take: called with each text.
+        bytes_per_s: the speed of reading; None: as fast as bytes come.
 
     """
     loop, address = asyncio.get_running_loop(), ("127.0.0.1", urlsplit(url).port or 0)
     if bytes_per_s is None:
         return (await loop.create_connection(lambda: _FastWire(url, take), *address))[1]
+    # Before it connects: the kernel fixes the scale of its window then, and a buffer of later would count for nothing.
     plain, wire = _short_of_room(), _SlowWire(url, take, bytes_per_s)
     try:
         await loop.sock_connect(plain, address)
@@ -51,7 +52,7 @@ class Wire(asyncio.BaseProtocol):
     """
 
     def __init__(self, url: str, take: Callable[[bytes], None]) -> None:
-        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)  # bounds are the edge's to keep
         self._take_text = take
         self._transport: asyncio.Transport | None = None
         loop = asyncio.get_running_loop()
@@ -65,7 +66,7 @@ class Wire(asyncio.BaseProtocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and hand on the texts that are whole."""
+        """Take bytes, and hand on complete texts."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
@@ -83,11 +84,11 @@ class Wire(asyncio.BaseProtocol):
             self.opened.set_exception(ConnectionRefusedError(str(refused)))
 
     def eof_received(self) -> bool:
-        """Let the transport close itself."""
+        """Let the transport close."""
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits that the socket is gone."""
+        """Wake the waiters: the socket is gone."""
         if not self.opened.done():
             self.opened.set_exception(ConnectionResetError("the edge dropped the connection"))
         if not self.closed.done():
@@ -105,7 +106,7 @@ class Wire(asyncio.BaseProtocol):
 
     @property
     def farewell(self) -> bytes:
-        """What the edge said when it closed; nothing when it did not."""
+        """The edge's close code and reason; empty without a close frame."""
         said = self._protocol.close_rcvd
         return b"" if said is None else f"{said.code} {said.reason}".encode()
 
@@ -121,11 +122,11 @@ class Wire(asyncio.BaseProtocol):
 
 
 class _FastWire(Wire, asyncio.Protocol):
-    """One that is read as fast as bytes come."""
+    """A connection that is read as fast as bytes come."""
 
 
 class _SlowWire(Wire, asyncio.BufferedProtocol):
-    """One that is read so many bytes a second, in small pieces and without a pause, as a narrow line lets them in."""
+    """A connection that is read at ``bytes_per_s``, in small pieces without a pause, as over a narrow line."""
 
     def __init__(self, url: str, take: Callable[[bytes], None], bytes_per_s: float) -> None:
         super().__init__(url, take)
@@ -145,7 +146,7 @@ class _SlowWire(Wire, asyncio.BufferedProtocol):
         self.data_received(data)
 
     def _rest(self, seconds: float) -> None:
-        """Read the next piece when it is due: what a busy machine held up is made up for, of the last second."""
+        """Read the next piece when due; what a busy machine held up within the last second is made up for."""
         loop = asyncio.get_running_loop()
         self._due_s = max(self._due_s, loop.time() - _MADE_UP_S) + seconds
         loop.call_at(self._due_s, self._go_on)
@@ -155,7 +156,7 @@ class _SlowWire(Wire, asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def hurry(self) -> None:
-        """Read all there is from now on, with room for it."""
+        """Read as fast as bytes come from now on, with a usual receive buffer."""
         self._bytes_per_s, self._piece = None, bytearray(_ROOM_BYTES)
         if self._transport is not None and not self._transport.is_closing():
             plain: socket.socket = self._transport.get_extra_info("socket")
@@ -163,7 +164,7 @@ class _SlowWire(Wire, asyncio.BufferedProtocol):
 
 
 def _short_of_room() -> socket.socket:
-    """Return a socket whose kernel keeps hardly anything for its program."""
+    """Return a socket with the smallest receive buffer of the kernel."""
     plain = socket.socket()
     plain.setblocking(False)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_BUFFER_BYTES)

@@ -1,4 +1,4 @@
-"""The scenarios by name: each starts what it needs, applies one fault, and names what it demands."""
+"""The scenarios by name: each starts servers and clients, applies one fault, and states demands."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Scenario:
 
     @property
     def sentence(self) -> str:
-        """What happens."""
+        """The story of the fault, for people."""
         return (self.run.__doc__ or "").partition("\n")[0]
 
 

@@ -33,7 +33,7 @@ async def redis_restart_aof(site: Site) -> None:
 
 
 async def _restart(site: Site, redis: RedisServer) -> float:
-    """Crash and start; the edge comes back after three events of a room in which nothing happens later."""
+    """Crash and start; the edge comes back after three events of the quiet room, the last of that room."""
     proxy = await site.proxy(redis.port)
     edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}")
     publisher = await site.publisher(redis.url)
@@ -44,7 +44,7 @@ async def _restart(site: Site, redis: RedisServer) -> float:
     async with publisher.steadily(BUSY, site.size.of(200, 500)):
         await site.last(0.4)
         async with site.away():
-            proxy.refuse()
+            proxy.refuse()  # or the edge could be back before the quiet room's events, and hear them live
             await redis.kill()
             await site.last(_OUTAGE_S)
             began_s = site.now_s
@@ -54,12 +54,13 @@ async def _restart(site: Site, redis: RedisServer) -> float:
         site.heal()
         await site.last(0.8)
     is_another = epoch != await redis.ask("GET", "bus:epoch")
+    # A kept epoch is the promise that positions still mean the same: decisions/0067.
     site.require(f"the server is {'another' if is_another else 'the same'} one", is_another or site.demands.no_gaps)
     return began_s
 
 
 async def _publish_quietly(site: Site, publisher: Publisher) -> None:
-    """Publish what only a comparison can find: it comes while the edge is away, and nothing follows it."""
+    """Publish while the edge is away, and no event later: only a comparison can find such events."""
     taken = await publisher.publish(QUIET, 3)
     good = sum(it.outcome == "acknowledged" for it in taken)
     site.require(f"{good} events were published while the edge was away", good > 0)
@@ -97,7 +98,7 @@ async def out_of_memory(site: Site) -> None:
     used = (await redis.ask("INFO", "memory"))["used_memory"]
     await redis.ask("CONFIG", "SET", "maxmemory", int(used) + 2 * 1024 * 1024)
     site.sample()
-    for _ in range(6):
+    for _ in range(6):  # three times the room there is: the limit is met by publishing itself, as in life
         await publisher.publish(BUSY[0], 10, padding=100_000)
     await redis.ask("CONFIG", "SET", "maxmemory", 1)
     site.require("Redis refuses what takes memory", await _is_full(redis))
@@ -132,7 +133,7 @@ async def slow_redis(site: Site) -> None:
         before_s = site.now_s
         await publisher.publish(BUSY[0])
         took_ms = (site.now_s - before_s) * 1000
-        site.require(f"a publish takes {took_ms:.0f} ms", took_ms > 290)
+        site.require(f"a publish takes {took_ms:.0f} ms", took_ms > 290)  # there and back, 150 ms each
         for listener in listeners[::2]:
             listener.leave()
             await site.last(0.8)  # at this pace some publishes' worth
@@ -163,7 +164,7 @@ async def idle_expiry(site: Site) -> None:
     life_ms = await redis.ask("PTTL", f"bus:log:{{{room}}}")
     site.require(f"the log has {life_ms} ms to live", 0 < life_ms <= 2_000)
     listeners[0].leave()
-    await site.last(life_ms / 1000 + 1.0)
+    await site.last(life_ms / 1000 + 1.0)  # Redis' own clock: an expiry cannot be hurried
     listeners[0].come_back()
     site.heal()
     await site.until(lambda: listeners[0].is_joined, 5.0)

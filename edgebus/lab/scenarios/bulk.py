@@ -21,7 +21,7 @@ _PATIENT_S: Final = 5.0
 _REPLAYED_EVENTS: Final = 150
 _REPLAYED_BYTES: Final = 4_000
 _SHARES: Final = (LONG[0], *[BUSY] * 29)
-"""Who is replayed to for half a minute lacks less than a thousand events all the time: one replay holds no more."""
+"""A replay of half a minute stays below a thousand events of the long room: one replay holds no more."""
 _BYTES_PER_S: Final = (6_000, 2_000, 500)
 _SEND_BUFFER_BYTES: Final = 64 * 1024
 """Of the kernel; a third of its double leaves before asyncio's buffer gets less: seven seconds at 6,000 bytes/s."""
@@ -42,7 +42,7 @@ async def large_repair(site: Site) -> None:
     async with publisher.steadily([BUSY], site.size.of(100, 300)):
         await site.last(0.3)
         proxy.refuse()
-        cut = proxy.cut()
+        cut = proxy.cut()  # 3 MB to repair at once: more than may wait for a client, so written at its pace
         for room in rooms:
             await publisher.publish(room, _LARGE_EVENTS, padding=_LARGE_BYTES)
         await site.last(1.0)
@@ -67,7 +67,7 @@ async def slow_reader(site: Site) -> None:
     await publisher.publish(LONG[0], 2)
     for reader, bytes_per_s in zip(readers, _BYTES_PER_S, strict=False):
         reader.leave()
-        reader.bytes_per_s = bytes_per_s
+        reader.bytes_per_s = bytes_per_s  # slow, and never still: progress is what keeps a client (decisions/0046)
     await publisher.publish(LONG[0], site.size.of(1, 4) * _REPLAYED_EVENTS, padding=_REPLAYED_BYTES)
     async with publisher.steadily(_SHARES, site.size.of(60, 300)):
         for reader in readers:
@@ -84,7 +84,7 @@ async def slow_reader(site: Site) -> None:
 
 
 def _demands(site: Site, neighbours: Sequence[Listener]) -> Demands:
-    """Return what is asked beside the promises; a small run is no measurement, so others may take longer there."""
+    """Return the demands beside the promises; a small run is no measurement, and allows others more time."""
     return Demands(
         whole_within_s=10.0,
         no_gaps=True,

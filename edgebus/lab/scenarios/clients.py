@@ -22,7 +22,7 @@ async def edge_kill(site: Site) -> None:
     async with publisher.steadily(BUSY, site.size.of(200, 500)):
         await site.last(0.3)
         await first.kill()
-        site.heal()
+        site.heal()  # at once: the other edge is there all the time
         lost = [listener for listener in listeners if not listener.is_joined]
         await publisher.publish(QUIET, 3)
         site.require(f"{len(listeners) // 2} clients were on it", await site.until(lambda: _any_away(lost, site), 0.5))

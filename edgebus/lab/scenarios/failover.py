@@ -24,7 +24,7 @@ LIVE_EVENTS: Final = 100
 LAG_EVENTS: Final = 10
 NEW_EVENTS: Final = 15
 BEHIND_MS: Final = 30_000
-"""More than a run takes, however busy the machine is: the clock is behind the log until the end."""
+"""Longer than a run on a busy machine: the clock is behind the log until the end."""
 _SYNC_DEADLINE_S: Final = 10.0
 _AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
@@ -88,7 +88,7 @@ def _ahead(directory: Path) -> Path | None:
 
 
 async def _write_ahead(site: Site, primary: RedisServer) -> None:
-    """Without libfaketime: begin the log with an entry from a clock that was ahead, as one of that time would have."""
+    """Without libfaketime: begin the log with an entry from a clock that was ahead."""
     publisher = await site.publisher(primary.url)
     for room in (ROOM, QUIET):
         (attempt,) = await publisher.publish(room)
@@ -102,7 +102,7 @@ async def _write_ahead(site: Site, primary: RedisServer) -> None:
 
 
 async def _failover(site: Site, pair: _Pair, *, is_behind: bool = False) -> None:
-    """Fail over while some clients are there, and others come back that stood before, in and behind the lost ten."""
+    """Fail over while some clients are there, and others come back from before, within and behind the lost ten."""
     site.demands = Demands(all_acknowledged=True)
     edge_url = await site.edge(f"redis://127.0.0.1:{pair.to_edges.port}")
     publisher = await site.publisher(f"redis://127.0.0.1:{pair.to_producers.port}")
@@ -112,7 +112,7 @@ async def _failover(site: Site, pair: _Pair, *, is_behind: bool = False) -> None
     await _promote(site, pair, is_behind=is_behind)
     promoted_s = site.now_s
     pair.to_producers.lead_to(pair.replica.port)
-    pair.to_producers.accept()
+    pair.to_producers.accept()  # producers first: the new log goes on before any edge has compared rooms with it
     await _publish_anew(site, publisher)
     pair.to_edges.lead_to(pair.replica.port)
     pair.to_edges.accept()
@@ -136,7 +136,7 @@ async def _lag(site: Site, pair: _Pair, publisher: Publisher, listeners: Sequenc
     await _rest(site, late)
     await publisher.publish(ROOM, 5)
     await _in_sync(site, pair)
-    pair.replication.swallow()
+    pair.replication.swallow()  # a cut would be seen, and mended by a new replication link
     await publisher.publish(ROOM, LAG_EVENTS // 2)
     await _rest(site, within)
     await publisher.publish(ROOM, LAG_EVENTS - LAG_EVENTS // 2)
@@ -145,7 +145,7 @@ async def _lag(site: Site, pair: _Pair, publisher: Publisher, listeners: Sequenc
 
 
 async def _rest(site: Site, listener: Listener) -> None:
-    """Let a client go once it has everything."""
+    """Let a client go once all events have come."""
     await site.until(lambda: site.all_have(ROOM, [listener]), 2.0)
     listener.leave()
 
@@ -159,10 +159,10 @@ async def _in_sync(site: Site, pair: _Pair) -> None:
 
 
 async def _promote(site: Site, pair: _Pair, *, is_behind: bool) -> None:
-    """Kill the primary and promote the replica, after a look at what each of them holds."""
+    """Kill the primary and promote the replica, after a look at both logs."""
     old = (await site.record(pair.primary, "old primary", until_s=site.now_s))[ROOM]
     ahead_ms = int(old.entries[-1].position.partition("-")[0]) - await pair.replica.clock_ms()
-    for proxy in (pair.to_edges, pair.to_producers):
+    for proxy in (pair.to_edges, pair.to_producers):  # the time of a takeover, in which no server can be reached
         proxy.refuse()
         proxy.cut()
     await pair.primary.kill()
@@ -212,6 +212,7 @@ async def sentinel_failover(site: Site) -> None:
         await site.last(2.0)
     await publisher.publish(QUIET, 3)
     await site.settle()
+    # A sentinel needs a while to lead clients over; what the old primary took before that is with it (decisions/0059).
     await site.record(replica, "new primary", from_s=promoted_s + 5)
 
 

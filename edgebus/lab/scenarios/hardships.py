@@ -15,7 +15,7 @@ __all__ = ["descriptors", "odd_redis"]
 BUSY: Final = ("lab:one", "lab:two")
 QUIET: Final = "lab:quiet"
 FOREIGN: Final = "lab:foreign"
-"""A room in which nobody publishes; its log holds what the bus did not write."""
+"""A room without a publisher; the log has entries that the bus did not write."""
 HEARTBEATS_S: Final = 3.3
 """An edge writes its heartbeat every 3 s."""
 LINES: Final = (
@@ -45,7 +45,7 @@ async def odd_redis(site: Site) -> None:
         await site.last(0.3)
         heard = await _type_lines(redis)
         await _spoil(redis)
-        proxy.cut()  # whoever compares rooms now reads all of that
+        proxy.cut()  # an edge that compares its rooms reads all of them: decisions/0049
         await publisher.publish(QUIET, 2)
         await site.last(0.5)
         await _type_lines(redis)
@@ -57,12 +57,12 @@ async def odd_redis(site: Site) -> None:
 
 
 async def _type_lines(redis: RedisServer) -> int:
-    """Publish what no producer would; return how many links heard it."""
+    """Publish lines that no producer writes; return the number of links that heard them."""
     return sum([await redis.ask("PUBLISH", room, line) for room in (*BUSY, QUIET, FOREIGN) for line in LINES])
 
 
 async def _spoil(redis: RedisServer) -> None:
-    """Write beside the logs, and into a log of nobody, what cannot be read."""
+    """Write unreadable values beside the logs, and unreadable entries into the foreign room's log."""
     await redis.ask("ZADD", "bus:revoked", "+inf", "user:eve")
     for room in (*BUSY, QUIET):
         await redis.ask("ZADD", f"bus:forks:{{{room}}}", "+inf", "no position", "-inf", "1-1")
@@ -95,9 +95,10 @@ async def descriptors(site: Site) -> None:
 
 
 def _exhaust(edge: EdgeProcess) -> tuple[int, int]:
-    """Set the limit of open files to what the process has open; return the limit of before."""
+    """Set the limit of open files to the number in use; return the limit of before."""
     before = resource.prlimit(edge.pid, resource.RLIMIT_NOFILE)
     used = {int(name) for name in os.listdir(Path(f"/proc/{edge.pid}/fd"))}
+    # The limit is on the number of a descriptor, not on how many there are: gaps below it could still be filled.
     free = next(number for number in range(len(used) + 1) if number not in used)
     resource.prlimit(edge.pid, resource.RLIMIT_NOFILE, (free, before[1]))
     return before

@@ -49,7 +49,7 @@ async def black_hole(site: Site) -> None:
         await site.last(0.3)
         async with site.away():
             open_before = proxy.connections
-            proxy.swallow()
+            proxy.swallow()  # no FIN, no RST: only a probe that does not come back can tell
             await site.last(0.2)
             site.require(f"{proxy.connections} connections stay open, and deaf", proxy.connections == open_before)
             await site.last(NOTICE_S + 0.2)
@@ -73,6 +73,7 @@ async def big_message(site: Site) -> None:
     before = await redis.links()
     proxy.stall()
     sent = 0
+    # Redis counts its own buffer, behind those of two kernels and the proxy: how many events fit is not known before.
     while sent < _LARGE_EVENTS and before <= await redis.links():
         await publisher.publish(BUSY[sent % 2], padding=200_000)  # by turns: one replay holds 4 MiB of a room
         sent += 1

@@ -19,7 +19,7 @@ async def reply_lost(site: Site) -> None:
     await publisher.publish(ROOM, 10)
     losses = site.size.of(5, 30)
     for _ in range(losses):
-        proxy.lose_answer(b'"room":')
+        proxy.lose_answer(b'"room":')  # an event's line, not the producer's questions about time and role
         await publisher.publish(ROOM)
         await publisher.publish(ROOM, 5)
     site.heal()
@@ -37,7 +37,7 @@ async def producer_partition(site: Site) -> None:
     await site.listen(5, [edge_url], [ROOM])
     async with publisher.steadily([ROOM], 100):
         await site.last(0.3)
-        proxy.swallow(up=False)
+        proxy.swallow(up=False)  # commands are carried out: a repetition must find its event (decisions/0020)
         await site.last(0.5)
         stored, known = await redis.ask("XLEN", f"bus:log:{{{ROOM}}}"), len(site.attempts)
         site.require(f"{stored - known} stored events are unknown to their producer", stored > known)

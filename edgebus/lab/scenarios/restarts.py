@@ -1,4 +1,4 @@
-"""What is no fault at all, and happens most often: a new version, one replica after another."""
+"""No fault at all, and the most frequent event: a new version, one replica after another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _REPLICAS: Final = 3
 _UP_DEADLINE_S: Final = 10.0
 _JOIN_S: Final = 10.0
 _UNEVEN: Final = 1.5
-"""So much busier than the average may the busiest second be."""
+"""The busiest second may have so many times the average."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """How often the balancer looks, and how long edges take; ``notice_s`` is longer than the balancer needs."""
+    """The balancer's checks, and an edge's times of leaving; ``notice_s`` outlasts the checks (decisions/0027)."""
 
     checks: str
     notice_s: float
@@ -54,7 +54,7 @@ async def rolling_restart(site: Site) -> None:
         await site.last(0.3)
         for edge in edges:
             await edge.drain()
-            await edge.start()
+            await edge.start()  # the next one waits for it: two replicas away would double every count below
             site.require(
                 "haproxy takes the restarted one back", await _is_whole(site, balancer), is_worth_telling=False
             )
