@@ -6,7 +6,7 @@
         async for value in client.subscribe("workflow:42", since="-15m"):
             print(value)
 
-Rests on edges' answers, never on Redis. What a subscription yields stands in ``clients.values``.
+The client rests on edges' answers, never on Redis. The values of a subscription stand in ``clients.values``.
 """
 
 import os

@@ -122,7 +122,7 @@ class Connections:
             reason = str(error)
             self._retries.advised(connection.come_back_at)
         except AuthenticationFailed as error:
-            reason = str(error)
+            reason = str(error)  # what subscriptions hear where the next line raises
             self._retries.took_refusal(error)
             reason = f"the edge does not take the token any more ({error.reason}); another one is shown"
         except Exception as error:

@@ -1,6 +1,6 @@
-"""The way to an edge: from a URL to a connection that has shaken hands, or to an error that names what is in the way.
+"""The way to an edge: from a URL to a connection after its handshake, or to an error that names the obstacle.
 
-It knows neither tokens nor messages; but nothing that a caller gave for one origin goes to another.
+The way knows neither tokens nor messages. Headers and query of one origin never go to another origin.
 """
 
 import logging
@@ -20,7 +20,7 @@ from clients.settings import ClientSettings
 __all__ = ["dial", "place"]
 
 _quiet: Final = logging.getLogger("edgebus.clients.websockets")
-"""The library's own log: every frame at debug level, tokens included, so it stays above that."""
+"""The library's own log. Debug level would show every frame, tokens included, so the level stays above."""
 _quiet.setLevel(logging.WARNING)
 
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
@@ -35,9 +35,9 @@ async def dial(url: str, settings: ClientSettings) -> ClientConnection:
     """Connect and shake hands.
 
     Raises:
-        Unreachable: it did not go well; another attempt may. ``Untrusted`` when it is for the certificate,
-            ``Redirected`` when another address is to be taken.
-        Dismissed: the handshake was refused in a way that says it never will.
+        Unreachable: the attempt failed; another attempt may go well. ``Untrusted`` when the certificate is the reason,
+            ``Redirected`` when the edge points to another address.
+        Dismissed: the handshake was refused for good.
 
     """
     at = place(url) + by_way(url)
@@ -71,13 +71,13 @@ async def dial(url: str, settings: ClientSettings) -> ClientConnection:
 
 
 def place(url: str) -> str:
-    """Return a URL for people, without what it may hold of secrets: a user with a password, a query."""
+    """Return a URL for people, without its secrets: a user with a password, a query."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _refused(at: str, error: InvalidStatus) -> Exception:
-    """Return what an HTTP answer to the handshake means."""
+    """Return the error for an HTTP answer to the handshake."""
     response = error.response
     for_good = refused_for_good(response.status_code)
     if for_good is not None:
@@ -94,11 +94,13 @@ def _untrusted(at: str, error: ssl.SSLCertVerificationError) -> str:
 
 
 class _Within(connect):
-    """Follows a redirect within the origin that the caller named, and no other.
+    """Follows a redirect within the caller's origin, and no other.
 
-    A token, a header or a query was given for that origin; and the edge that another address leads to, nobody chose.
-    Browsers follow no redirect of a WebSocket at all.
+    Token, headers and query belong to the caller's origin. Browsers follow no redirect of a WebSocket at all.
     """
+
+    # decisions/0054: the library would follow with all headers but `Authorization`, and the client would show its token
+    # in the first message. To follow without the token was rejected: the caller should know of the other address.
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Return where to go on, or the error."""
@@ -116,7 +118,7 @@ class _Within(connect):
 
 
 def _target(uri: str, exc: Exception) -> str | None:
-    """Return where an HTTP answer points to, None for one that does not."""
+    """Return the target of an HTTP redirect, None for any other answer."""
     if not isinstance(exc, InvalidStatus) or exc.response.status_code not in _REDIRECTS:
         return None
     given = exc.response.headers.get_all("Location")
@@ -127,7 +129,7 @@ def _target(uri: str, exc: Exception) -> str | None:
 
 
 def _split(target: str) -> SplitResult | None:
-    """Return a redirect's target as a WebSocket URL, None where it is none."""
+    """Return a redirect's target as a WebSocket URL, None where the target is no such URL."""
     try:
         parts = urlsplit(target)
         parts = parts._replace(scheme=_SCHEMES.get(parts.scheme, parts.scheme))
@@ -140,12 +142,12 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port (RFC 6454).
 
     Raises:
-        ValueError: the port is none.
+        ValueError: the port is no number.
 
     """
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def _shown(text: str) -> str:
-    """Return what a stranger wrote as one line that a terminal may have."""
+    """Return a stranger's text as one line, safe for a terminal."""
     return ascii(text)[1:-1][:_SHOWN]

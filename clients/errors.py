@@ -5,17 +5,17 @@
     BusError
     └── ClientError
         ├── WrongAddress       the URL is no WebSocket URL (a ValueError)
-        ├── AlreadyFollowed    this client follows the channel already (a ValueError)
+        ├── AlreadyFollowed    the client follows the channel already (a ValueError)
         ├── Unsendable         no JSON, or longer than the edge takes; nothing was sent (a ValueError and a TypeError)
-        ├── Unreachable        no edge answers; raised for a first connection only, later ones are tried again for ever
-        │   ├── Untrusted              one does, and its certificate is not trusted
-        │   └── Redirected             it points to another address, which the caller did not name
-        ├── Disconnected       the connection went while a request was under way, or there is none at the moment
-        ├── RequestTimeout     the edge did not answer a request in time; it may have carried it out
+        ├── Unreachable        no edge answers; raised for a first connection only, later attempts go on for ever
+        │   ├── Untrusted              the certificate of the edge is not trusted
+        │   └── Redirected             the edge points to another address, not named by the caller
+        ├── Disconnected       the connection went while a request was under way, or there is no connection
+        ├── RequestTimeout     the edge did not answer a request in time; the request may have been carried out
         ├── WrongAnswer        an edge's answer does not fit the service's model
         ├── Refused            the edge answered with an error; the connection goes on
-        ├── Dismissed          the edge closed with a code that says not to come back
-        │   └── AuthenticationFailed   it wants a token, or another one
+        ├── Dismissed          the edge closed with a code without a return
+        │   └── AuthenticationFailed   the edge wants a token, or another token
         └── ClientClosed       the client was closed
 """
 
@@ -45,7 +45,7 @@ _LEAST_CLOSE_CODE: Final = 1000
 
 
 class ClientError(BusError):
-    """Root of every error that the client raises on purpose."""
+    """Root of every error raised by the client on purpose."""
 
 
 class WrongAddress(ClientError, ValueError):
@@ -53,18 +53,18 @@ class WrongAddress(ClientError, ValueError):
 
 
 class AlreadyFollowed(ClientError, ValueError):
-    """The client has a subscription of this channel; one connection is in a room once."""
+    """The client has a subscription of the channel; a connection is in a room once."""
 
 
 class Unsendable(ClientError, ValueError, TypeError):
-    """What was to be sent is nothing that JSON can carry, or longer than an edge takes. Nothing else is affected."""
+    """JSON cannot carry the message, or the message is longer than an edge takes. Other messages are not affected."""
 
 
 class Unreachable(ClientError):
     """No edge answers at the URL.
 
     Attributes:
-        retry_after_s: for how long whoever answers wants to be left alone; None where nothing was said.
+        retry_after_s: for how long the answering machine wants to be left alone; None without a ``Retry-After``.
 
     """
 
@@ -74,15 +74,15 @@ class Unreachable(ClientError):
 
 
 class Untrusted(Unreachable):
-    """What answers shows a certificate that is not trusted: its issuer is unknown, its name another, its time over."""
+    """The certificate shown is not trusted: unknown issuer, another name, or out of date."""
 
 
 class Redirected(Unreachable):
-    """The URL leads to another origin. No token goes there unless the caller names that address."""
+    """The URL leads to another origin. No token goes there unless the caller names the address."""
 
 
 class Disconnected(ClientError):
-    """There is no connection, or it went before the answer came: whether the edge acted is not known."""
+    """There is no connection, or the connection went before the answer: whether the edge acted is not known."""
 
 
 class RequestTimeout(ClientError):
@@ -97,9 +97,9 @@ class Refused(ClientError):
     """The edge answered with an error.
 
     Attributes:
-        code: stable, such as ``INVALID_CHANNEL`` (protocol.md lists them).
+        code: stable, such as ``INVALID_CHANNEL`` (docs/wire.md lists all codes).
         sentence: for people.
-        retry_after_ms: after which the same may go well, None when repeating it is no use.
+        retry_after_ms: after which the same request may go well, None when a repetition is no use.
 
     """
 
@@ -113,7 +113,7 @@ class Dismissed(ClientError):
 
     Attributes:
         code: the close code, or the HTTP status when the handshake was refused.
-        reason: what the edge said, may be empty.
+        reason: the edge's, may be empty.
         retry_after_ms: from when on another token may be taken; None where the edge did not say.
 
     """
@@ -124,7 +124,7 @@ class Dismissed(ClientError):
 
     @property
     def is_handshake(self) -> bool:
-        """Whether an HTTP answer says so: an edge's, or that of anything on the way."""
+        """Whether an HTTP answer is the reason: an edge's, or a proxy's on the way."""
         return self.code < _LEAST_CLOSE_CODE
 
 

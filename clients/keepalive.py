@@ -1,7 +1,7 @@
-"""Whether the edge is there: bytes that arrive are life, and not answers to pings alone.
+"""Whether the edge is there: any bytes that arrive are life, not only answers to pings.
 
-A pong comes behind what was sent before it. On a line of 5 KB/s an event of 250 KB takes fifty seconds, all the while
-bytes arrive, and the library's own keepalive would give the connection up after twenty.
+A pong comes behind the edge's earlier messages. On a line of 5 KB/s an event of 250 KB takes fifty seconds. Bytes
+arrive all the while, and the library's own keepalive would give the connection up after twenty seconds.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ __all__ = ["HearingConnection"]
 
 
 class HearingConnection(ClientConnection):
-    """A connection that fails when nothing at all has come for ``ping_timeout`` seconds after a ping."""
+    """A connection that fails when no byte has come for ``ping_timeout`` seconds after a ping."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._heard = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and note when they came."""
+        """Take bytes, and note the time."""
         self._heard = self.loop.time()
         super().data_received(data)
 
     async def keepalive(self) -> None:
-        """Ping at every interval; the library starts it after the handshake, and cancels it with the connection."""
+        """Ping at every interval; the library starts this task after the handshake, and ends it with the connection."""
         while self.ping_interval is not None:
             await asyncio.sleep(self.ping_interval)
             pong = await self.ping()
@@ -38,7 +38,7 @@ class HearingConnection(ClientConnection):
                 return
 
     async def _is_heard(self, pong: Awaitable[float], timeout_s: float) -> bool:
-        """Wait for ``pong`` for as long as bytes come; tell whether it came."""
+        """Wait for ``pong`` for as long as bytes come; tell whether the pong came."""
         since = self.loop.time()
         while True:
             try:
@@ -46,6 +46,7 @@ class HearingConnection(ClientConnection):
                     await asyncio.shield(asyncio.ensure_future(pong))
                     return True
             except TimeoutError:
+                # Bytes came after the deadline's beginning: the deadline begins anew at the last of them.
                 if self._heard <= since:
                     return False
                 since = self._heard

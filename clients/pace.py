@@ -1,9 +1,12 @@
-"""How fast a client may say what it says by itself, and how much at once, so that the edge need never refuse it. Pure.
+"""How fast a client sends its own messages, so that the edge need never refuse one for its rate. Pure.
 
-An edge counts messages with a bucket: it holds twice the rate that the welcome names, and fills at that rate
-(protocol.md). The client keeps to half of that bucket: the other half is the caller's, and the road's, for what is sent
-over a second may arrive in one moment.
+An edge counts messages with a bucket. The bucket holds twice the welcome's rate, and fills at the welcome's rate
+(docs/limits.md). The client's own messages keep to half of the bucket.
 """
+
+# decisions/0053: the other half is for callers' requests, which never wait, and for the road: messages of one second
+# may arrive in one moment. To wait for the welcome before the first message was rejected: a silent client gets its
+# welcome after 100 ms only, and an edge of another make may send none.
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,21 +14,21 @@ from typing import Final
 __all__ = ["Pace", "Terms"]
 
 _RATE: Final = 100.0
-"""An edge's usual one, until it has said its own."""
+"""An edge's usual rate, until the edge has named its own."""
 _BEFORE_WELCOME: Final = 8.0
 _REMEMBERED: Final = 50.0
-"""So many messages at once, before the edge said its rate: where nothing is known of it, and where another connection's
-welcome was heard. Fewer than an edge's patience either way."""
+"""Messages at once before the welcome: of an unknown edge, and after another connection's welcome. Fewer than an edge's
+patience either way; a rolling restart may bring an edge with another rate."""
 _ROOM_S: Final = 1.0
 _LEAST_S: Final = 1e-6
 
 
 @dataclass(slots=True)
 class Terms:
-    """What the edge grants, as far as is known; outlives a connection.
+    """The edge's limits, as far as known; outlives a connection.
 
     Attributes:
-        request_bytes: the longest message that it takes.
+        request_bytes: the longest message that the edge takes.
         rate: messages per second, None while no welcome was heard.
 
     """
@@ -38,7 +41,7 @@ class Pace:
     """A bucket on the client's side, of one connection.
 
     Args:
-        rate: what an earlier welcome named, None for a first connection.
+        rate: an earlier welcome's, None for a first connection.
         now: seconds of a monotonic clock; ``now`` is an argument below, too.
 
     """
@@ -55,24 +58,25 @@ class Pace:
         self._updated = now
 
     def spend(self, now: float) -> None:
-        """Count a message, whoever wanted it said; the caller's own are counted and never wait."""
+        """Count a message, the client's own or a caller's; callers' messages are counted and never wait."""
         self._fill(now)
         self._tokens -= 1
         self._said += 1
 
     def wait_s(self, now: float) -> float:
-        """Return for how long the client's own messages have to wait; 0 where one may go."""
+        """Return the wait of the client's own messages; 0 where a message may go now."""
         self._fill(now)
         wait_s = (1 - self._tokens) / self._rate
         return wait_s if wait_s > _LEAST_S else 0.0
 
     def welcomed(self, rate: float, now: float) -> None:
-        """Go by the edge's own rate from here on; what was said already came out of its bucket."""
+        """Go by the edge's own rate from here on; the messages sent so far came out of the edge's bucket."""
         self._fill(now)
         self._rate = self._burst = rate
         self._tokens = rate - self._said
 
     def refused(self, wait_s: float, now: float) -> None:
-        """Be silent for as long as the edge said, and until its bucket holds a second's worth again."""
+        """Be silent for ``wait_s``, the edge's advice, and one second more."""
+        # The edge's bucket has one message's room then, so refused rooms would be refused again, one after another.
         self._fill(now)
         self._tokens = min(self._tokens, 1 - self._rate * (wait_s + _ROOM_S))

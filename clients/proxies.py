@@ -1,4 +1,4 @@
-"""The proxy on the way to an edge, where the environment names one: a program's user may have forgotten of it."""
+"""The proxy on the way to an edge, where the environment names a proxy. A program's user may have forgotten."""
 
 import os
 import re
@@ -15,19 +15,20 @@ _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL, or what somebody took for one, without a user and what is behind the path."""
+    """Return a URL, or a text taken for a URL, without user, query and fragment."""
+    # No parser: the text of an error message is shown, and a text that is no URL may hold a password, too.
     scheme, separator, rest = _BEHIND.split(url, maxsplit=1)[0].rpartition("://")
     _, at, host = rest.rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{host}"
 
 
 def is_past_proxies(url: str) -> bool:
-    """Tell whether no proxy is asked, whatever the environment says: one is named for the world outside."""
+    """Tell whether the host is this machine: a proxy is named for the world outside, so none is asked."""
     return urlsplit(url).hostname in _THIS_MACHINE
 
 
 def by_way(url: str) -> str:
-    """Return what an error adds to an address: the proxy, its variable, and how to go past it; or nothing."""
+    """Return an error's addition to an address: proxy, variable, and the way past the proxy; empty without a proxy."""
     uri = parse_uri(url)
     proxy = None if is_past_proxies(url) else get_proxy(uri)
     if proxy is None:

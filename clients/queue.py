@@ -16,14 +16,14 @@ LEAST_LIMIT: Final = 16
 
 
 class Entry(NamedTuple):
-    """A value, and the position at which the caller stands after taking the value; None leaves the caller's place."""
+    """A value, and the caller's position after taking the value; None leaves the caller's position as it was."""
 
     value: Value
     position: str | None = None
 
 
 class Queue:
-    """Shared by the client, which puts values in, and the subscription, which takes them out.
+    """Shared by the client, on whose side values come in, and the subscription, on whose side values go out.
 
     After an ``Interrupted`` comes exactly one ``Recovered`` or ``Gap``.
 
@@ -84,7 +84,7 @@ class Queue:
         return True
 
     def interrupt(self, cause: Cause, detail: str) -> None:
-        """Tell the caller once that nothing comes for now; no limit applies."""
+        """Tell the caller once that no event comes for now; no limit applies."""
         if not self.is_interrupted:
             self.is_interrupted = True
             self._waiting.append(Entry(Interrupted(self.channel, cause, detail)))

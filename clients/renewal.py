@@ -1,4 +1,4 @@
-"""The token of a connection that is open: another one is shown before it ends."""
+"""The token of an open connection: another token is shown before the first one ends."""
 
 import logging
 from typing import Final
@@ -14,16 +14,16 @@ from clients.wire import Notice, Refusal, whole
 __all__ = ["Renewal"]
 
 _WITHIN_MS: Final = 30_000
-"""For how long a new token is tried to be had, where the edge does not say when the old one ends."""
+"""For how long a new token is asked for, where the edge does not say when the old token ends."""
 _RETRY_S: Final = 0.5
 
 _logger = logging.getLogger("edgebus.clients")
 
 
 class Renewal:
-    """Renews the token of one connection, one at a time, however often the edge says that the old one ends.
+    """Renews the token of one connection: one renewal at a time, however often the edge says that the old token ends.
 
-    Nothing that goes wrong here ends a connection that is fine; if no token can be had, the edge will close it.
+    No error here ends the connection. Without a new token the edge will close the connection in time.
     """
 
     def __init__(self, connection: Connection, token: TokenSource, timing: Timing) -> None:
@@ -32,7 +32,7 @@ class Renewal:
         self._told: str | None = None
 
     def begin(self, notice: Notice) -> None:
-        """Take note that the edge says that the token ends."""
+        """Take the edge's notice that the token ends."""
         if not self._token.can_renew or self._is_under_way:
             return
         self._is_under_way = True
@@ -50,18 +50,19 @@ class Renewal:
         self._is_under_way = False
 
     async def _show(self) -> float | None:
-        """Return None when the edge was shown a new token and has judged it, else after how long to try again."""
+        """Show a new token. Return None when the edge has judged the token, else the seconds until another try."""
         try:
             answer = await self._connection.requests.exchange(Verb.AUTH, {"token": await self._token.fresh()})
         except (Unreachable, Unsendable, AuthenticationFailed) as error:
             self._tell(error)
             return _RETRY_S
+        # decisions/0023: only a refusal like UNAVAILABLE leaves the connection as it was; a refused token closes it.
         if isinstance(answer, Refusal) and answer.is_passing and not answer.is_about_the_token:
             return max(_RETRY_S, advised_s(answer.retry_after_ms or 0))
         return None
 
     def _tell(self, error: ClientError) -> None:
-        """Log why there is no new token, once for each reason; what the caller's function raised, as it was raised."""
+        """Log why there is no new token, once for each reason, with the traceback of the caller's function."""
         reason = str(error)
         if reason != self._told:
             _logger.warning("no new token yet", extra={"reason": reason}, exc_info=error.__cause__)

@@ -65,6 +65,7 @@ class Sequencer:
             return Step.GAP
         if position in self._recent:
             return Step.DUPLICATE
+        # A `latest` event stands for all before, so its `previous` may well be missing here and no gap.
         if self._trusts_next or self.is_latest or self.at is None or previous is None:
             return Step.NEXT
         return step(self.at, position, previous, ())

@@ -1,4 +1,4 @@
-"""What a client can be told, beside the address, the token and the service."""
+"""A client's settings, beside the address, the token and the service."""
 
 import asyncio
 import random
@@ -33,20 +33,20 @@ class ClientSettings:
     """How a client behaves.
 
     Attributes:
-        queue_limit: how many values may wait in one subscription, at least 16; above that the client leaves the room
-            until half of them are taken, and goes on from the log. Below 2,000 a full replay does not fit.
+        queue_limit: how many values may wait in one subscription, at least 16. Above, the client leaves the room until
+            half of the values are taken, and goes on from the log. Below 2,000 a full replay does not fit.
         open_timeout_s: for the connection, its opening handshake and the answer to the token, each.
         request_timeout_s: for the answer to a request, unless the call says otherwise.
         ping_interval_s: of silence after which the edge is pinged.
         ping_timeout_s: for the answer to a ping; then the connection counts as broken.
         close_timeout_s: for the closing handshake.
-        max_message_bytes: largest message taken; a larger one ends the client with ``Dismissed`` (1009), since it would
-            come again. None for no limit.
-        max_request_bytes: the longest message that is sent; one beyond that fails by itself. As an edge's
-            ``max_message_bytes``; an edge that takes less is believed.
+        max_message_bytes: largest message taken. A larger message ends the client with ``Dismissed`` (1009), since the
+            replay would bring the same message again. None for no limit.
+        max_request_bytes: the longest message sent. A longer message fails alone. As an edge's ``max_message_bytes``;
+            the client learns the limit of an edge that takes less.
         headers: added to the opening handshake.
         tls: for ``wss``; None for the system's authorities.
-        timing: None of the caller's business, except in tests.
+        timing: for tests.
 
     """
 
@@ -63,6 +63,6 @@ class ClientSettings:
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
-        """Refuse a queue that a subscription cannot get on with."""
+        """Refuse a queue that is too short for a subscription."""
         if self.queue_limit < LEAST_LIMIT:
             raise ValueError(f"queue_limit: expected {LEAST_LIMIT} or more, got {self.queue_limit}")

@@ -49,6 +49,7 @@ class _PendingGap(NamedTuple):
     reason: str
 
 
+# decisions/0019: going on behind a lost replay would lose events that the log still has.
 @dataclass(slots=True)
 class _LostReplay:
     """A replay of ``last`` events that was confirmed, and of which no event came before the connection went.
@@ -143,7 +144,7 @@ class SubscriptionState:
         if self.sequencer.at is not None:
             return {"since": self.sequencer.at}
         if self._last is not None:
-            # decisions/0019: the lost replay is asked for again, rather than resumed behind events the log still has.
+            # decisions/0019: the same number of events again, which may no longer reach back to the lost replay's end.
             if self._lost is not None:
                 self._lost.is_asked_again = True
             return {"last": self._last}
@@ -155,6 +156,7 @@ class SubscriptionState:
         """Take the reply to a subscribe."""
         if self.phase is not Phase.ASKED:
             return
+        # The reply is input: an edge of another make, or of another version, may leave any of the keys out.
         given, replayed = data.get("position"), milliseconds(data, "replayed") or 0
         position = given if isinstance(given, str) else None
         was_in, self.has_joined = self.has_joined, True
@@ -188,7 +190,7 @@ class SubscriptionState:
             self._go_on(Recovered(self.channel, replayed), None if replayed else position)
 
     def _stand(self, position: str) -> None:
-        """Go on from the log's end: no replay follows that a gap could be told behind."""
+        """Go on from the log's end: no event of a replay follows, before which a gap could be told."""
         self._follow_lost_replay(position, position)
         self._tell_lost_replay()
         self._tell_gap(position)
@@ -211,7 +213,7 @@ class SubscriptionState:
         """Take an event. An event of an earlier membership of the room is dropped: the replay has that event, too."""
         if self.phase is not Phase.JOINED:
             return
-        if received.position is None:
+        if received.position is None:  # a line typed into Redis by hand, or of a live channel
             self._put(Entry(received))
             return
         found = self.sequencer.judge(received.position, received.previous)
@@ -223,6 +225,7 @@ class SubscriptionState:
 
     def _accept(self, received: Received, found: Step) -> bool:
         """Have the event wait, after the gap before the event; both, or the room is left before either."""
+        # A gap alone in the queue would be told again after the return: the resume begins before the gap then.
         entries = [Entry(received, received.position)]
         if self._gap is not None:
             entries.insert(0, Entry(Gap(self.channel, self._gap.after, received.position, self._gap.reason)))
@@ -255,8 +258,9 @@ class SubscriptionState:
         self._go_on(Gap(self.channel, after, until, str(reason or "unknown")))
 
     def interrupted(self, cause: Cause, detail: str) -> None:
-        """Take note that nothing comes for now; ``link``: that there is no connection any more."""
+        """Take note that no event comes for now; with ``link``, that there is no connection any more."""
         if cause == "link":
+            # A caller that is behind has the new connection wait: a resume would fill the queue at once again.
             self.phase = Phase.LEFT if self.queue.is_behind else Phase.AWAY
         if cause == "bus" or self.has_joined:
             self.queue.interrupt(cause, detail)

@@ -201,6 +201,7 @@ class Subscriptions:
 
     def _pause(self, connection: Connection, state: SubscriptionState, refusal: Refusal) -> None:
         state.refused()
+        # decisions/0018: an edge waits 5 s for its comparison after Redis is back, then answers UNAVAILABLE.
         if refusal.code == Code.UNAVAILABLE:
             state.interrupted("bus", refusal.sentence)
         wait_s = self._wait_s(refusal)

@@ -1,4 +1,4 @@
-"""The token that a client shows: where it comes from, and which one an edge did not take."""
+"""A client's token: its source, and the memory of a token that an edge did not take."""
 
 import asyncio
 import inspect
@@ -10,18 +10,18 @@ from clients.errors import AuthenticationFailed, Unreachable
 __all__ = ["Token", "TokenFault", "TokenSource"]
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""A token, or what returns one: it is called before every connection and when the edge says that the token expires."""
+"""A token, or a function that returns a token: called before every connection, and when the token is to expire."""
 
 
 class TokenFault(Unreachable):
-    """The caller's function failed with something else than a network's error, which is the cause."""
+    """The caller's function failed with another error than a network's; that error is the cause."""
 
 
 class TokenSource:
-    """Gives the token to show next. One that was not taken is not shown again.
+    """Gives the token to show next. A token that an edge did not take is not shown again.
 
     Args:
-        token: as the caller gave it; None for an edge that wants none.
+        token: the caller's; None for an edge that wants no token.
 
     """
 
@@ -32,15 +32,15 @@ class TokenSource:
 
     @property
     def can_renew(self) -> bool:
-        """Whether there may be another token than the one that was shown."""
+        """Whether there may be another token than the last."""
         return callable(self._token)
 
     async def fresh(self) -> str | None:
         """Return the token to show now.
 
         Raises:
-            AuthenticationFailed: it is the one that the edge did not take.
-            Unreachable: it cannot be had at the moment; ``TokenFault`` where the caller's function has a bug, maybe.
+            AuthenticationFailed: the edge did not take this token before.
+            Unreachable: no token can be had at the moment; ``TokenFault`` where the caller's function may have a bug.
 
         """
         try:
@@ -50,6 +50,7 @@ class TokenSource:
         except Exception as error:
             raise TokenFault(f"no token: the function that returns one raised {type(error).__name__}") from error
         except asyncio.CancelledError as error:
+            # The caller's function may cancel its own work; only a cancellation of this task is meant for the client.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise TokenFault("no token: the function that returns one was cancelled") from error
@@ -59,7 +60,7 @@ class TokenSource:
         return self._shown
 
     async def _called(self) -> str | None:
-        """Return the token itself; what returns one may be a function or a coroutine function."""
+        """Return the token itself; the caller's function may be a coroutine function."""
         if not callable(self._token):
             return self._token
         found = self._token()
@@ -69,11 +70,11 @@ class TokenSource:
         return token
 
     def accepted(self) -> None:
-        """Take note that the edge took the token that was shown."""
+        """Take note that the edge took the token."""
         self._rejected = None
 
     def rejected(self, error: AuthenticationFailed) -> None:
-        """Remember that the token that was shown is no good; raise ``error`` if there will be no other."""
+        """Remember that the edge did not take the token; raise ``error`` if there will be no other token."""
         if not self.can_renew or (self._rejected is not None and self._rejected[1] is error):
             raise error
         self._rejected = (self._shown, error)

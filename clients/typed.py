@@ -1,4 +1,4 @@
-"""A service's models, as a client uses them: what an event, an answer or a channel is by the catalogue. Pure."""
+"""A service's models, as a client uses them: events, answers and channels by the catalogue. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ __all__ = ["Catalogue"]
 
 
 class Catalogue:
-    """The models of ``service``; with None it knows nothing, and leaves everything as it came."""
+    """The models of ``service``; without a service, events and answers stay as they came."""
 
     def __init__(self, service: Service | None) -> None:
         self._service = service
@@ -27,7 +27,7 @@ class Catalogue:
             self._models[model.event_name].append(model)
 
     def kind(self, channel: str) -> Literal["live", "latest", "history"] | None:
-        """Return what is kept of a channel, None when the catalogue does not say."""
+        """Return a channel's retention, None when the catalogue does not know the channel."""
         if self._service is None:
             return None
         try:
@@ -36,7 +36,7 @@ class Catalogue:
             return None
 
     def typed(self, received: Received) -> Received:
-        """Return the event with its model; one that fits no model of its name stays as it is."""
+        """Return the event with its model; an event that fits no model of its name stays as it is."""
         for model in self._models.get(received.event, ()):
             found = _fitted(model, received.data)
             if found is not None:
@@ -44,10 +44,10 @@ class Catalogue:
         return received
 
     def answer(self, verb: str, data: Mapping[str, Any]) -> Any:
-        """Return an answer as its model where the catalogue has one, else as it came.
+        """Return an answer as its model where the catalogue has a model, else unchanged.
 
         Raises:
-            WrongAnswer: it does not fit.
+            WrongAnswer: the answer does not fit its model.
 
         """
         request = self._service.request(verb) if self._service is not None else None
@@ -61,7 +61,11 @@ class Catalogue:
 
 
 def _fitted(model: type[Event], data: Mapping[str, Any]) -> Event | None:
-    """Return what was sent as a model; ``timestamp`` is the bus's addition. Read as JSON: a list may be a tuple."""
+    """Return an event's data as ``model``, None where the data does not fit.
+
+    ``timestamp`` is the bus's addition and no field of the model's.
+    """
+    # decisions/0064: validated as JSON, where a strict model takes a list for a tuple and a text for a time.
     sent = {key: value for key, value in data.items() if key != "timestamp"}
     try:
         return model.model_validate_json(orjson.dumps(sent))

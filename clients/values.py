@@ -1,16 +1,16 @@
-"""What a subscription hands to its caller, in order: events, and what became of the stream between them.
+"""The values of a subscription, in order: events, and the state of the stream between events.
 
-Four kinds, so that a caller who matches them all has seen everything::
+There are four kinds; a caller that matches all four has seen everything::
 
     async for value in client.subscribe("workflow:42"):
         match value:
             case Received():    value.event, value.data
-            case Interrupted(): nothing arrives for now; the client sees to it
-            case Recovered():   it goes on, and nothing was missed
-            case Gap():         it goes on, and something was missed
+            case Interrupted(): no event arrives for now; the client sees to it
+            case Recovered():   the stream goes on, and no event was missed
+            case Gap():         the stream goes on, and events may be missing
 
 After an ``Interrupted`` comes no event before a ``Recovered`` or a ``Gap``, except that events may still come when
-``cause`` is ``bus``. A ``Gap`` can also come by itself, when the edge found a hole that it could not fill.
+``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found events missing that no log has.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ class Received:
     """One event.
 
     Attributes:
-        channel: the room it came by.
+        channel: the room by which the event came.
         id: the producer's; the same on every channel of the event.
-        event: its name.
-        data: as it was sent, with the bus's ``timestamp`` in it.
+        event: the event's name.
+        data: as sent, with the bus's ``timestamp``.
         timestamp: ISO 8601, UTC.
-        position: its place in the channel's log, None on a channel without one.
-        previous: the position of the event before it.
+        position: the event's place in the channel's log, None on a channel without a log.
+        previous: the position of the event before.
         model: the event as its model, None without a service, for an unknown name, or where the data does not fit.
 
     """
@@ -56,11 +56,11 @@ class Gap:
 
     Attributes:
         channel: where.
-        after: position of the last event before the hole, None when it is not known.
-        until: position of the first event after it, or where the log stood when nothing followed; None when not known.
-        reason: the edge's ``trimmed``, ``diverged``, ``unknown``, ``limit`` or ``slow`` (``bus.position.Reason`` has
-            them), or the client's own: ``live``, the channel keeps no log and the connection was away; ``skipped``,
-            the edge left something out and did not say so.
+        after: position of the last event before the gap, None when not known.
+        until: position of the first event behind the gap, or the log's end when no event followed; None when not known.
+        reason: the edge's ``trimmed``, ``diverged``, ``unknown``, ``limit`` or ``slow`` (``bus.position.Reason``), or
+            the client's own: ``live``, the channel keeps no log and the connection was away; ``skipped``, the edge left
+            events out without a notice.
 
     """
 
@@ -72,9 +72,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The stream goes on here and nothing was missed; ``replayed`` events from the log follow, then live ones.
+    """The stream goes on here and no event was missed; ``replayed`` events from the log follow, then live events.
 
-    A ``Gap`` may stand among them, behind which events are lost to everybody.
+    A ``Gap`` may stand among the replayed events, where events are lost to every reader (a failover with lag).
     """
 
     channel: str
@@ -86,9 +86,9 @@ class Interrupted:
     """The stream stops for now.
 
     Attributes:
-        channel: which.
+        channel: the interrupted channel.
         cause: ``link``, the connection to the edge went; ``bus``, the edge cannot reach Redis; ``slow``, the caller did
-            not take events as fast as they came, and the client left the room until it has.
+            not take events as fast as events came, and the client left the room until the caller has caught up.
         detail: for people.
 
     """

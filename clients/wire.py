@@ -1,4 +1,4 @@
-"""What goes over the connection, as values: requests to text, text to what it means. Pure."""
+"""Messages of the connection as values: requests to text, text to messages. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ __all__ = [
 
 ROOM_NOTICES: Final = frozenset(name for name in NoticeName if name.is_of_a_room)
 CONNECTION_NOTICES: Final = frozenset(NoticeName) - ROOM_NOTICES
-"""What an edge says of a room. Neither kind ever has a position; a line of the log does."""
+"""Notices of the connection, and of rooms. Neither kind ever has a position; a line of the log has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The reply to what was asked under ``asked``."""
+    """The reply to the request with the id ``asked``."""
 
     asked: str
     data: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error; ``asked`` is None where the edge could not tell what it answers."""
+    """An error; ``asked`` is the request's id, None where the edge could not read the id."""
 
     asked: str | None
     code: str
@@ -47,18 +47,18 @@ class Refusal:
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same may go well later."""
+        """Whether the same request may go well later."""
         return self.code in PASSING or self.retry_after_ms is not None
 
     @property
     def is_about_the_token(self) -> bool:
-        """Whether the edge wants a token, or another one; it closes after that."""
+        """Whether the edge wants a token, or another token; the edge closes after such a refusal."""
         return self.code in ABOUT_THE_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What the edge says of itself or of a room, unasked; ``channel`` is None when it concerns the connection."""
+    """The edge's word of itself or of a room, unasked; ``channel`` is None for a notice of the connection."""
 
     event: str
     channel: str | None
@@ -72,7 +72,7 @@ def encode(verb: str, data: Mapping[str, Any], asked: str) -> str:
     """Return the text of a request.
 
     Raises:
-        Unsendable: ``data`` holds what JSON cannot carry, such as half of a surrogate pair.
+        Unsendable: JSON cannot carry ``data``, such as half of a surrogate pair.
 
     """
     try:
@@ -82,18 +82,22 @@ def encode(verb: str, data: Mapping[str, Any], asked: str) -> str:
 
 
 def _shown(verb: str) -> str:
-    return ascii(str(verb))[1:-1][:40]  # str: a verb of the table would show as its member
+    # The verb may be the caller's mistake itself, of any type and length. `str`: a verb of the table would show as its
+    # member.
+    return ascii(str(verb))[1:-1][:40]
 
 
 def decode(text: str | bytes) -> Message | None:
-    """Return what a message means, None when it means nothing to a client: unknown, malformed, of another dialect."""
+    """Return a message, None when the text is no message to a client: unknown, malformed, of another dialect."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("data", {}), dict):
         return None
-    is_line = "position" in value or value.get("room") is not None  # of a channel: it answers nothing
+    # decisions/0048: a line of a channel may be typed by hand, with any type and any id. Only a message without a room
+    # and without a position can answer a request; else `redis-cli PUBLISH` could forge a reply.
+    is_line = "position" in value or value.get("room") is not None
     match value.get("type"):
         case "event":
             return _event(value)
@@ -119,7 +123,8 @@ def _refusal(value: dict[str, Any]) -> Refusal:
 
 
 def _event(value: dict[str, Any]) -> Notice | Received | None:
-    """Tell the edge's own word from a line of a channel: anybody may type one with ``redis-cli PUBLISH``."""
+    """Tell the edge's notices from lines of a channel: a line may be typed by hand with ``redis-cli PUBLISH``."""
+    # decisions/0048: the edge vouches for a line's room, so a notice of the connection is one without a room.
     event, room, position = _text(value, "event"), _text(value, "room"), _text(value, "position")
     if event is None:
         return None
@@ -140,12 +145,12 @@ def _event(value: dict[str, Any]) -> Notice | Received | None:
 
 
 def milliseconds(data: Mapping[str, Any], key: str) -> int | None:
-    """Return a time span out of an edge's data, None when there is none that makes sense."""
+    """Return a time span out of an edge's data, None without a sensible number."""
     return whole(data.get(key))
 
 
 def whole(value: Any) -> int | None:
-    """Return a number that counts something, such as milliseconds; None for any other value."""
+    """Return a number that counts, such as milliseconds; None for any other value."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
