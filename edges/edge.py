@@ -59,8 +59,8 @@ class Edge:
     """One WebSocket server for one service.
 
     ``async with Edge(service, settings) as edge`` listens when it returns; Redis need not be there yet. Leaving closes
-    in order: stop accepting, tell clients (1001), wait for them up to ``close_timeout_s``, close Redis. An edge among
-    replicas is left by ``drain`` before that.
+    in order: stop accepting, tell clients (1001), wait up to ``close_timeout_s`` for them and until rooms were
+    compared with their logs, close Redis. An edge among replicas is left by ``drain`` before that.
 
     Args:
         service: the catalogue to serve.
@@ -164,7 +164,8 @@ class Edge:
 
         Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send nobody new; then tells
         every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
-        the window ends, or when nobody is connected any more. May be cancelled: ``stop`` does the rest.
+        the window ends, or when nobody is connected any more and its rooms agree with their logs: another Redis may
+        just have taken over, without events that only this edge had. May be cancelled: ``stop`` does the rest.
         """
         await self._parts.drain()
 
@@ -309,13 +310,17 @@ class _Parts:
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self.registry)})
         self.spawn(announce_once(self._log, self._id, self._facts(), self.mishaps), "edge presence")
         await asyncio.sleep(self.settings.drain_notice_s)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self.settings.drain_window_s
         await send_away(self.registry, self.settings.drain_window_s)
+        await self._link.settle(ends_at - loop.time())
 
     async def close(self) -> None:
         """Close every part, in order."""
         self.health.leave()
         self.listener.close()
-        await say_goodbye(self.registry, self._farewell, self.settings.close_timeout_s)
+        goodbye = say_goodbye(self.registry, self._farewell, self.settings.close_timeout_s)
+        await asyncio.gather(goodbye, self._link.leave(self.settings.close_timeout_s))
         await self.subscriber.close()  # first: what comes by it may begin new tasks
         await end([*self._tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)

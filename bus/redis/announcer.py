@@ -33,6 +33,21 @@ class Announcer(Connection):
             checked(sent)
         return self._misplaced(role[0]) if role else None
 
+    async def misplaced(self) -> str | None:
+        """Return the objection to this server as a primary; None where there is none, or no right to ask for the role.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+
+        """
+        if not self._asks_role:
+            return None
+        async with self.connected() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.execute_command("ROLE")
+            (role,) = await pipeline.execute(raise_on_error=False)
+        return self._misplaced(role)
+
     def _misplaced(self, role: Reply) -> str | None:
         """Return the objection to a server of this role; a user without ``ROLE`` is not asked for once more."""
         if isinstance(role, Exception):

@@ -1,8 +1,9 @@
 """The link to Redis as an edge lives with it: what is done when the link comes, what when it is lost, what is told."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from bus.errors import BusError
@@ -92,11 +93,34 @@ class RedisLink:
             self._spawn(connection.drop(), _DROP)
         self._notify_all(_OUTAGE)
 
+    async def settle(self, within_s: float) -> bool:
+        """Have each fork marked that this edge alone can find; tell whether Redis was there for that in time.
+
+        The edge may not have noticed yet that another Redis took over, so the logs are asked even where all looks well.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._settled()
+                return True
+        return False
+
+    async def _settled(self) -> None:
+        while True:
+            if await self._attempt(self._hub.settle):
+                return
+            await asyncio.sleep(_COMPARE_RETRY_S)
+
+    async def leave(self, within_s: float) -> None:
+        """Settle for good, and say so where that cannot be done: nobody else can tell clients then (decisions/0085)."""
+        if not await self.settle(within_s):
+            fields = {"rooms": self._hub.heard, "reason": self.trouble() or "Redis did not answer in time"}
+            _logger.warning("left before its rooms were compared with their logs", extra=fields)
+
     async def _compare(self) -> None:
         """Make up for what was missed while the link was away; try again for as long as the link is up."""
         generation = self.generation
         while self._is_link(generation):
-            if not await self._has_compared():
+            if not await self._attempt(self._hub.compare):
                 await asyncio.sleep(_COMPARE_RETRY_S)
                 continue
             if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
@@ -105,10 +129,10 @@ class RedisLink:
             await self._look_again(generation)
             return
 
-    async def _has_compared(self) -> bool:
+    async def _attempt(self, compare: Callable[[], Awaitable[bool | None]]) -> bool:
         """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""
         try:
-            await self._hub.compare()
+            is_done = await compare()
         except BusError as error:
             _logger.debug("rooms were not compared", extra={"reason": str(error)})
             return False
@@ -118,7 +142,7 @@ class RedisLink:
             self._has_failed = True
             return False
         self._has_failed = False
-        return True
+        return is_done is not False
 
     async def _look_again(self, generation: int) -> None:
         """Look for what edges found that compared later than this one."""

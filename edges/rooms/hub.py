@@ -239,7 +239,13 @@ class Hub:
     async def close_empty(self) -> None:
         """Close the rooms that have lingered long enough. Called now and then by the edge.
 
-        None is closed before it was compared: what it had seen before the link went may be in no log.
+        None is closed before it was compared: what it had seen before the link went may be in no log. That the link
+        went may not be known yet, so the logs are asked once more (decisions/0085).
+
+        Raises:
+            BusUnavailable: Redis is away; the rooms that had events stay open.
+            BusError: Redis refused; likewise.
+
         """
         self.log_reads.forget_stale()
         if self._mending.owes_comparison:
@@ -250,11 +256,14 @@ class Hub:
             for key, room in self._empty.items()
             if room.empty_since is not None and not len(room) and now - room.empty_since >= self._linger_s
         ]
-        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due))
+        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if not room.has_heard))
+        heard = [room for _, room in due if room.has_heard]
+        settled = set(await self._mending.settle(heard)) if heard else set()
+        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if room in settled))
 
     async def _close_if_empty(self, key: bytes, room: Room) -> None:
         async with room.lock:
-            if len(room) or self._rooms.get(key) is not room or not room.is_open:
+            if len(room) or self._rooms.get(key) is not room or not room.is_open or self._mending.owes_comparison:
                 return
             room.is_open = False
             del self._rooms[key], self._empty[key]
@@ -346,6 +355,28 @@ class Hub:
 
         """
         await self._mending.look(self._logged_rooms())
+
+    async def settle(self) -> bool:
+        """Have each fork marked that only rooms of this edge know of; tell whether that is done for all of them.
+
+        Raises:
+            BusUnavailable: Redis is away.
+            BusError: Redis refused.
+
+        """
+        heard = self._heard_rooms()
+        if not heard:
+            return True
+        await self._mending.compared()
+        return len(await self._mending.settle(heard)) == len(heard)
+
+    @property
+    def heard(self) -> int:
+        """How many rooms stand at an event: that one may be in no log after a failover."""
+        return len(self._heard_rooms())
+
+    def _heard_rooms(self) -> list[Room]:
+        return [room for room in self._logged_rooms() if room.has_heard]
 
     def link_went(self) -> None:
         """Take note that the link is down: nobody is told that nothing is missing before rooms were compared again."""

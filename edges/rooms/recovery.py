@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
 from bus.log.forks import Fork
-from bus.log.log import Log
+from bus.log.log import Head, Log
 from bus.log.reading import Reading
 from bus.log.replay import Since
 from bus.redis.subscriber import Subscriber
@@ -92,7 +91,7 @@ class Mending:
             _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
 
     def _begin_again(self, room: Room) -> None:
-        if room.is_open and not room.is_whole and self._link.is_up:
+        if room.is_open and (room.unmarked or not room.is_whole) and self._link.is_up:
             self.begin(room)
         else:
             self._failed.discard(room)
@@ -113,8 +112,10 @@ class Mending:
             room.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
-        with suppress(BusUnavailable):  # the next comparison owes it still
+        try:
             await self._mark(room)
+        except BusUnavailable:  # a comparison owes the mark only where the link went, too
+            asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
 
     async def _mark(self, room: Room) -> None:
         """Let other edges know of the forks that a room found.
@@ -221,6 +222,14 @@ class Mending:
 
     async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
         heads = await self._log.heads([room.channel for room in rooms])
+        await asyncio.gather(*self._begin_differing(rooms, heads, is_another=is_another))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
+        self._learn(rooms, [head.forks for head in heads])
+
+    def _begin_differing(
+        self, rooms: Sequence[Room], heads: Sequence[Head], *, is_another: bool = False
+    ) -> "list[asyncio.Task[None]]":
+        """Have those of ``rooms`` mended that do not stand where their logs end; of another Redis, all."""
         differing = [
             room
             for room, head in zip(rooms, heads, strict=True)
@@ -228,9 +237,33 @@ class Mending:
         ]
         for room in differing:
             room.suspect()
-        await asyncio.gather(*(self.begin(room) for room in differing))
+        return [self.begin(room) for room in differing]
+
+    async def settle(self, rooms: Sequence[Room]) -> list[Room]:
+        """Have each fork marked that ``rooms`` alone know of, before the rooms are forgotten (decisions/0085).
+
+        Return the rooms whose logs have what the rooms heard, or carry the mark; what the others miss is read still.
+
+        Raises:
+            BusUnavailable: Redis is away, or another server is the primary by now; the next call asks that one.
+            BusError: Redis refused.
+
+        """
+        if (where := await self._log.misplaced()) is not None:
+            await self._log.drop()
+            raise BusUnavailable(where)
+        settled: list[Room] = []
+        for start in range(0, len(rooms), _COMPARE_ROOMS):
+            settled += await self._settle_some(rooms[start : start + _COMPARE_ROOMS])
+        return settled
+
+    async def _settle_some(self, rooms: Sequence[Room]) -> list[Room]:
+        heads = await self._log.heads([room.channel for room in rooms])
+        mends = self._begin_differing(rooms, heads)
+        if mends:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
+            await asyncio.wait(mends, timeout=_COMPARED_S)
         await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
-        self._learn(rooms, [head.forks for head in heads])
+        return [room for room in rooms if room.is_whole]
 
     async def look(self, rooms: Sequence[Room]) -> None:
         """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.

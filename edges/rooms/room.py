@@ -105,6 +105,11 @@ class Room:
         return self._positions
 
     @property
+    def has_heard(self) -> bool:
+        """Whether the room stands at an event: one that a log may lack after a failover."""
+        return self._newest is not None and not self._newest.endswith("-0")
+
+    @property
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a member that joins now, unless one waits to be given anyway."""
         return None if self._waiting else self._latest

@@ -48,6 +48,8 @@ class Redis:
         self.after_reading: list[int] = []
         self.marks: list[Fork] = []
         self.fails_to_mark: BusError | None = None
+        self.misplacement: str | None = None
+        self.drops = 0
 
     def publish(self, *numbers: int, retention: Retention = HISTORY) -> None:
         for number in numbers:
@@ -84,6 +86,12 @@ class Redis:
         return SubscriberStatistics(self.is_up, self.generation, len(self.subscribed), 0, 0)
 
     async def keep(self, channels: list[Channel]) -> None: ...
+
+    async def misplaced(self) -> str | None:
+        return self.misplacement
+
+    async def drop(self) -> None:
+        self.drops += 1
 
     async def epoch(self) -> str:
         return self.born

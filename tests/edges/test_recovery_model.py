@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -80,6 +81,10 @@ class Bus:
         head = self.redis.head()
         await self._answered()
         return [head]
+
+    async def misplaced(self) -> str | None:
+        await self._answered()
+        return None
 
     async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
         await self._answered()
@@ -392,7 +397,14 @@ class Recovery(RuleBasedStateMachine):
     @rule()
     def linger(self) -> None:
         """Let rooms close that nobody is in."""
-        self.loop.run_until_complete(self.bus.hub.close_empty())
+        self.pump(self.begin_closing)
+
+    def begin_closing(self) -> None:
+        self.spawn(self.close_empty(), "close rooms")
+
+    async def close_empty(self) -> None:
+        with suppress(BusError):
+            await self.bus.hub.close_empty()
 
     # What must hold.
 
