@@ -5,16 +5,27 @@ One tail, read once, answers every reader of its channel: nobody is given more t
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
 from bus.log.forks import Fork, passed, passed_since
-from bus.position import BEGINNING, Past, Reason, judge, judge_time, no_log, order
+from bus.position import BEGINNING, Past, Reason, judge, judge_time, milliseconds, no_log, order
 
-__all__ = ["REPLAY_BYTES", "REPLAY_EVENTS", "Last", "Replay", "Since", "SinceTime", "Start", "Tail", "parse_since"]
+__all__ = [
+    "REPLAY_BYTES",
+    "REPLAY_EVENTS",
+    "Last",
+    "Replay",
+    "Since",
+    "SinceTime",
+    "Start",
+    "Tail",
+    "parse_since",
+    "unseen",
+]
 
 REPLAY_EVENTS: Final = 1_000
 REPLAY_BYTES: Final = 4 * 1024 * 1024
@@ -159,6 +170,20 @@ class Tail:
     def _index(self, position: str) -> int:
         """Return where the first line stands that is not before ``position`` in this log's order."""
         return bisect_left(self.lines, order(position), key=lambda line: order(line.position or BEGINNING))
+
+
+def unseen(lines: Sequence[Arrived], at: str | None, reason: Reason | None, known: Container[str]) -> Sequence[Arrived]:
+    """Return those of the ``lines`` of a replay that a subscriber lacks who followed the channel live.
+
+    A log that diverged is replayed from its start. A subscriber has had the part before the takeover: all up to the
+    newest line at a ``known`` position, or, where the log kept none of them, all before the millisecond of ``at``.
+    """
+    for index in range(len(lines) - 1, -1, -1):
+        if (lines[index].position or BEGINNING) in known:
+            return lines[index + 1 :]
+    if reason is Reason.DIVERGED and at is not None:
+        return [line for line in lines if milliseconds(line.position or BEGINNING) >= milliseconds(at)]
+    return lines
 
 
 def parse_since(text: str) -> Since | SinceTime:

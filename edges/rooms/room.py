@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.envelope import Arrived, end_of
 from bus.log.forks import FORKS, Fork, crosses, passed
 from bus.log.log import Head
-from bus.log.replay import REPLAY_BYTES, Replay
+from bus.log.replay import REPLAY_BYTES, Replay, unseen
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.envelope import Dialect
 from edges.protocol.messages import Notice, gap
@@ -328,12 +328,7 @@ class Room:
         """Return what members lack of a replay: where that goes back too far, what follows the newest line they had."""
         if self._keeps_latest:
             return [line for line in lines[-1:] if line.position != self._newest]
-        for index in range(len(lines) - 1, -1, -1):
-            if lines[index].position in self._positions:
-                return lines[index + 1 :]
-        if reason is Reason.DIVERGED and self._newest is not None:
-            return [line for line in lines if milliseconds(line.position or BEGINNING) >= milliseconds(self._newest)]
-        return lines
+        return unseen(lines, self._newest, reason, self._positions)
 
     def _give_orphans(self, orphans: Sequence[Arrived]) -> str | None:
         """Give lines that the log lacks though it has later ones; return where members stand then."""

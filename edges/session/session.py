@@ -343,7 +343,7 @@ class Session:
             try:
                 if channel in self._memberships:
                     say = functools.partial(self._tell_gap, channel, position)
-                    await self._memberships.resume(channel, Since(position), say)
+                    await self._memberships.resume(channel, Since(position), say, has_followed=True)
             except BusError:
                 await asyncio.sleep(_ENTER_RETRY_S)
                 continue

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusError
-from bus.log.replay import Replay, Since, Start
+from bus.log.replay import Replay, Since, Start, unseen
 from bus.position import Reason
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turn
@@ -45,7 +45,7 @@ class _Given:
         self._positions = deque[str | None](maxlen=_GIVEN_LINES)
         self.forks: set[str | None] = set()
 
-    def __contains__(self, position: str | None) -> bool:
+    def __contains__(self, position: object) -> bool:
         return position in self._positions
 
     def note(self, lines: Sequence[Arrived]) -> None:
@@ -205,10 +205,13 @@ class Memberships:
         self.leave_all(but=channel)
         self.join(channel, answer)
 
-    async def resume(self, channel: Channel, start: Start, answer: Callable[[Replay], None]) -> None:
+    async def resume(
+        self, channel: Channel, start: Start, answer: Callable[[Replay], None], *, has_followed: bool = False
+    ) -> None:
         """Join anew where the client left off: answer, what it missed, live events, in this order, without a hole.
 
-        From the answer on, leaving the room ends it.
+        From the answer on, leaving the room ends it. ``has_followed``: the subscription is the same one, and of a log
+        that diverged the client is given only what came after the takeover.
 
         Raises:
             LimitReached: too many others do so; the client is in no other rooms than before.
@@ -220,6 +223,8 @@ class Memberships:
             async with self._hub.turns.turn(self.network) as turn:
                 await self._hub.open(channel)
                 replay = await self._hub.replay(channel, start)
+                if has_followed and isinstance(start, Since):
+                    replay = _followed(replay, start.position, given)
                 self._leave(channel)
                 self._replayed = channel
                 answer(replay)
@@ -279,12 +284,11 @@ class Memberships:
         except BusError:
             await asyncio.sleep(_RETRY_S)
             return Replay((), None, at)
-        known = next((index for index, line in enumerate(reversed(replay.lines)) if line.position in given), None)
-        lines = replay.lines if known is None else replay.lines[len(replay.lines) - known :]
+        replay = _followed(replay, at, given)
         if replay.reason is not None and replay.gap_after is None and at not in given.forks:
-            end = lines[0].position if lines else replay.position
+            end = replay.lines[0].position if replay.lines else replay.position
             self._reader.write(self._gap(channel, at, end, replay.reason))
-        return replace(replay, lines=lines)
+        return replay
 
     def _gap(self, channel: Channel, start: str, end: str | None, reason: Reason) -> bytes:
         return text_frame(self._reader.dialect.write(gap(channel.name, start, end, reason)))
@@ -339,3 +343,8 @@ class Memberships:
         if self._goes_on and self._hub.join_now(channel, self._reader) is not None:
             self.rooms[channel.name] = channel
             self._lag(channel)
+
+
+def _followed(replay: Replay, at: str, given: _Given) -> Replay:
+    """Return a replay for a client that has followed the channel up to ``at``."""
+    return replace(replay, lines=tuple(unseen(replay.lines, at, replay.reason, given)))

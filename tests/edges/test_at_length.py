@@ -154,6 +154,24 @@ async def test_repair_over_the_bound_reaches_members_that_read(
     assert edge.statistics()[1].rooms == 1
 
 
+async def test_repair_after_a_takeover_begins_where_members_stood(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: "Redis"
+) -> None:
+    """What a new primary lacks is told, and what it has since comes at length; nothing from before comes again."""
+    for number in range(-5, -1):
+        await producer.publish(Step(number=number))
+    edge = await start_edge(broker, SERVICE)
+    client = await open_client(edge)
+    await client.welcomed()
+    await client.subscribe("workflow:x")
+    lost = await producer.publish(Step(number=-1))
+    assert (await client.message())["data"]["number"] == -1
+    await redis.xdel(WORKFLOW.fill("x").log_key, lost.positions["workflow:x"] or "")
+    await lose(redis, producer, MANY)
+    assert (await client.message())["data"]["reason"] == "diverged"
+    assert await steps(client, MANY) == list(range(MANY + 1))
+
+
 async def test_repair_ends_with_leaving_the_room(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: "Redis"
 ) -> None:
