@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -88,6 +89,11 @@ class Proxy:
     def connections(self) -> int:
         """The number of open connections."""
         return len(self._pairs)
+
+    @property
+    def under_way(self) -> int:
+        """How many pieces are held up on the ways of all connections."""
+        return sum(len(pair.up) + len(pair.down) for pair in self._pairs)
 
     def lead_to(self, port: int) -> None:
         """Take new connections to another server."""
@@ -226,6 +232,35 @@ class _Side(asyncio.Protocol):
             self._transport.abort()
 
 
+class _Way:
+    """One direction of a connection: bytes may be held up, and leave in the order in which they came, as TCP has it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pieces = deque[tuple[float, Callable[[bytes], None], bytes]]()
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def carry(self, data: bytes, due_s: float, act: Callable[[bytes], None]) -> None:
+        """Hand ``data`` to ``act`` at a time of the loop's clock, and not before the pieces on the way."""
+        if not self._pieces and due_s <= self._loop.time():
+            act(data)
+            return
+        self._pieces.append((due_s, act, data))
+        if len(self._pieces) == 1:
+            self._loop.call_at(due_s, self._arrive)
+
+    def _arrive(self) -> None:
+        """Hand on the first piece, and those behind it that are due."""
+        now_s = self._pieces[0][0]  # the loop calls a timer up to its clock's resolution too early
+        while self._pieces and self._pieces[0][0] <= max(now_s, self._loop.time()):
+            _, act, data = self._pieces.popleft()
+            act(data)
+        if self._pieces:
+            self._loop.call_at(self._pieces[0][0], self._arrive)
+
+
 class _Pair:
     """A client's socket and the socket to the server."""
 
@@ -233,6 +268,7 @@ class _Pair:
         self._client, self._proxy = client, proxy
         self._server = _Side()
         self._loop = asyncio.get_running_loop()
+        self.up, self.down = _Way(), _Way()
         self._loses_next_answer = self._resets_next_answer = self._is_connected = False
         self._waiting: list[bytes] = []
         self._in_narrows = 0
@@ -282,9 +318,9 @@ class _Pair:
         self._loses_next_answer |= self._proxy.wants_lost(data)
         self._resets_next_answer |= self._proxy.wants_reset(data)
         if not faults.swallows_up:
-            self._later(faults.delay_up_s, self._up, data)
+            self.up.carry(data, self._loop.time() + faults.delay_up_s, self._to_server)
 
-    def _up(self, data: bytes) -> None:
+    def _to_server(self, data: bytes) -> None:
         if self._is_connected:
             self._server.write(data)
         else:
@@ -297,8 +333,8 @@ class _Pair:
         elif self._proxy.narrowness is not None:
             self._through(self._proxy.narrowness, data)
         elif not faults.swallows_down:
-            self._later(faults.delay_down_s, self._client.write, data)
-            if self._resets_next_answer:  # the client reads the answer, and learns of the reset with its next read
+            self.down.carry(data, self._loop.time() + faults.delay_down_s, self._client.write)
+            if self._resets_next_answer:
                 self._client.reset()
                 self.cut()
 
@@ -307,8 +343,7 @@ class _Pair:
         for start in range(0, len(data), _PIECE_BYTES):
             piece = data[start : start + _PIECE_BYTES]
             self._in_narrows += len(piece)
-            at_s = narrowness.takes_until(len(piece), self._loop.time())
-            self._loop.call_at(at_s, self._came_through, piece)
+            self.down.carry(piece, narrowness.takes_until(len(piece), self._loop.time()), self._came_through)
         if self._in_narrows > _WINDOW_BYTES:
             self._server.stall()
 
@@ -318,9 +353,3 @@ class _Pair:
             self._client.write(piece)
         if self._in_narrows < _WINDOW_BYTES // 2:
             self._server.go_on()
-
-    def _later(self, delay_s: float, act: Callable[[bytes], None], data: bytes) -> None:
-        if delay_s:
-            self._loop.call_later(delay_s, act, data)
-        else:
-            act(data)

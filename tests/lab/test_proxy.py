@@ -1,0 +1,64 @@
+"""The proxy's paths are TCP: bytes come late, or not at all, and never in another order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from edgebus.lab.proxy import Proxy
+
+PIECES = 40
+
+
+@asynccontextmanager
+async def path(server: list[asyncio.StreamWriter]) -> AsyncIterator[tuple[Proxy, asyncio.StreamReader]]:
+    """Yield a proxy and a client's end of a connection through it; the server's end is put into ``server``."""
+    met = asyncio.Event()
+
+    def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.append(writer)
+        met.set()
+
+    async with (
+        await asyncio.start_server(meet, "127.0.0.1", 0) as listener,
+        Proxy(listener.sockets[0].getsockname()[1]) as proxy,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        await met.wait()
+        yield proxy, reader
+        writer.close()
+        server[0].close()
+
+
+@pytest.mark.parametrize("fault", ["delayed", "narrow"])
+async def test_path_that_heals_keeps_the_order(fault: str) -> None:
+    """What was held up comes before what is not, once the path is harmless again."""
+    server = list[asyncio.StreamWriter]()
+    async with path(server) as (proxy, reader):
+        if fault == "delayed":
+            proxy.delay(0.2)
+        else:
+            proxy.narrow(100.0)
+        server[0].write(b"first ")
+        async with asyncio.timeout(10):
+            while proxy.under_way == 0:
+                await asyncio.sleep(0)
+        proxy.delay(0)
+        proxy.narrow(None)
+        server[0].write(b"second ")
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(13) == b"first second "
+
+
+async def test_pieces_that_are_due_together_keep_their_order() -> None:
+    """A timer's time alone does not order two of them."""
+    server = list[asyncio.StreamWriter]()
+    async with path(server) as (proxy, reader):
+        proxy.delay(0.05)
+        for number in range(PIECES):
+            server[0].write(b"%03d" % number)
+            await server[0].drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(3 * PIECES) == b"".join(b"%03d" % number for number in range(PIECES))
