@@ -18,7 +18,7 @@ from bus.log.log import Log
 from bus.redis.address import client, open_link
 from bus.redis.failures import failure
 from bus.redis.link import Link
-from bus.redis.subscriber import _log_in
+from bus.redis.opening import log_in
 from edgebus.commands.certificates import Pair, issue, make_authority
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
@@ -50,7 +50,7 @@ async def _linked(url: str) -> None:
     link = await open_link(url, lambda: Link(lambda _: None))
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await _log_in(link, url, "test")
+            await log_in(link, url, "test")
     finally:
         link.abort()
 

@@ -293,7 +293,7 @@ async def test_hanging_server_fails_a_publish_within_its_deadline(
 
 async def test_silent_peer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that accepts and never answers is no Redis: the link keeps trying and stays down."""
-    monkeypatch.setattr(subscriber, "ATTEMPT_DEADLINE_S", 0.05)
+    monkeypatch.setattr("bus.redis.opening.ATTEMPT_DEADLINE_S", 0.05)
     async with black_hole() as port, Receiver(f"redis://127.0.0.1:{port}") as receiver:
         await until_refused(receiver, "does not answer")
         assert receiver.ups == receiver.downs == 0
