@@ -1,1 +1,1 @@
-"""A real server from a wheel, and the processes that end with this one. Knows nothing of what a server keeps."""
+"""A real server from a wheel, and child processes that end with their parent. Knows nothing of a server's data."""

