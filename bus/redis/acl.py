@@ -1,6 +1,6 @@
-"""Who may do what in Redis: the least that a producer, an edge and an operator need, as lines of Redis' own ACL.
+"""Users of Redis: the least rights for a producer, an edge and an operator, as lines of Redis' own ACL.
 
-Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/); nothing here asks a server.
+Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/); no server is asked.
 """
 
 import re
@@ -20,10 +20,12 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _EPOCH: Final = "(+setnx %W~bus:epoch) (+get %R~bus:birth)"
-"""``SETNX`` alone sets the epoch once and can never set it anew; its value may be that of an older version's key."""
+"""``SETNX`` alone sets the epoch once and never anew; the value may come from an older version's key."""
 
 _REVOKED: Final = "bus:revoked"
 
+# decisions/0028: commands by name, never by category. @read holds KEYS, @pubsub holds PSUBSCRIBE, and a category's
+# members change with the server. CLIENT SETINFO is in no list, since Redis 7.0 does not know the command.
 _SCRIPTED: Final = "+script|load +evalsha"
 _CALLING: Final = "+fcall"
 _PRODUCER: Final = (
@@ -42,12 +44,12 @@ _OPERATOR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user of Redis.
+    """A user of Redis.
 
     Attributes:
-        role: what it is for.
-        name: its name there: ``edgebus-<role>``, and ``-<service>`` where it is one service's.
-        rules: what it may do, without its password.
+        role: the part of the bus that logs in.
+        name: ``edgebus-<role>``, and ``-<service>`` for the user of a single service.
+        rules: all rights, without the password.
 
     """
 
@@ -56,11 +58,11 @@ class User:
     rules: str
 
     def command(self, password_hash: str) -> str:
-        """Return the line for ``redis-cli``; it replaces a user of this name. The hash is SHA-256, 64 hex digits."""
+        """Return the line for ``redis-cli``, which replaces a user of this name. The hash is SHA-256, 64 hex digits."""
         return f"ACL SETUSER {self.name} reset on #{password_hash} {self.rules}"
 
     def entry(self, password_hash: str) -> str:
-        """Return the line for the file that ``aclfile`` names."""
+        """Return the line for the file of ``aclfile``."""
         return f"user {self.name} on #{password_hash} {self.rules}"
 
 
@@ -68,9 +70,9 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     """Return a producer, an edge and an operator for ``services``.
 
     Args:
-        services: whose channels and logs they reach; others stay closed to them.
-        by_function: producers bring no script of their own, and call the function that an administrator loaded.
-        narrowed: there is one service, and the users carry its name and see no other one's edges.
+        services: whose channels and logs the users reach; all others stay closed.
+        by_function: producers bring no script of their own, and call a function loaded by an administrator.
+        narrowed: there is a single service; the users carry its name and see no edge of another service.
 
     """
     only = services[0].name if narrowed else None
@@ -88,7 +90,7 @@ def parse_hash(text: str) -> tuple[Role, str]:
     """Return role and hash of ``ROLE=SHA256``.
 
     Raises:
-        AclError: it has another form.
+        AclError: the text has another form.
 
     """
     name, _, digits = text.partition("=")
@@ -106,19 +108,23 @@ def _producer(names: Iterable[str], publishing: str) -> str:
 
 
 def _edge(names: Iterable[str], own: str) -> str:
-    """Return the rules of an edge, which publishes nothing but its probes and appends to no log.
+    """Return the rules of an edge, which publishes probes alone and appends to no log.
 
-    ``PEXPIRE`` on logs keeps watched ones from expiring; it is what an edge could do harm with.
+    ``PEXPIRE`` on logs keeps watched logs from expiring; ``PEXPIRE`` is also the harm that an edge could do.
     """
+    # decisions/0056: PEXPIRE deletes, too, and Redis checks no arguments. Nothing else keeps a log alive: PERSIST would
+    # leave unwatched logs for ever, and a function is checked like its caller.
     channels = (*_channels(names), f"&bus:probe:{own}", f"&{_REVOKED}")
     reads = ("(+get %R~bus:epoch)", f"(+zrange %R~{_REVOKED})")
     marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
+    # decisions/0028: selectors (Redis 7), since an edge subscribes to channels and publishes on its probe's alone, and
+    # may DEL its entry and no log.
     own_only = (f"(+hset +pexpire +del ~bus:edge:{own})", f"(resetchannels +publish &bus:probe:{own})")
     return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only))
 
 
 def _operator(names: Iterable[str], own: str) -> str:
-    """Return the rules of an operator, who reads all, publishes by hand, and revokes tokens (of any service)."""
+    """Return the rules of an operator: reads all, publishes by hand, and revokes tokens (of any service)."""
     keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:epoch", f"%R~{_REVOKED}")
     revokes = f"(+zadd +zremrangebyscore +expire ~{_REVOKED})"
     return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _EPOCH, revokes))
@@ -129,7 +135,7 @@ def _logs(permission: str, names: Iterable[str]) -> list[str]:
 
 
 def _forks(permission: str, names: Iterable[str]) -> list[str]:
-    """Return the rules for the marks that edges leave where a log lost events: beside the log, and never in it."""
+    """Return the rules for the marks of lost events, which edges leave beside a log."""
     return [f"{permission}bus:forks:{{{name}}}" for name in names]
 
 
@@ -138,13 +144,13 @@ def _channels(names: Iterable[str]) -> list[str]:
 
 
 def is_shared(one: Family, other: Family) -> bool:
-    """Tell whether two families have channels of one name in Redis, and so one log."""
+    """Tell whether two families have channels of the same name in Redis, and so a shared log."""
     names = [_pattern(family) for family in (one, other)]
     filled = [name.replace("*", "x") for name in names]
     return fnmatchcase(filled[0], names[1]) or fnmatchcase(filled[1], names[0])
 
 
 def _pattern(family: Family) -> str:
-    """Return what the channels of ``family`` are called in Redis, as a glob; names hold nothing that globs treat."""
+    """Return the names of the channels of ``family`` in Redis, as a glob; names hold no special character of globs."""
     name = family.head if family.field is None else f"{family.head}:*"
     return f"{name}:{family.shared_by}" if family.shared_by else name

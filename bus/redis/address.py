@@ -1,4 +1,4 @@
-"""Where Redis is: one URL, checked, and the client made from it."""
+"""Where Redis is: a URL, checked, and the connections made from the URL."""
 
 import asyncio
 import functools
@@ -55,22 +55,24 @@ ANSWER_DEADLINE_S: Final = 5.0
 _PORT: Final = 6379
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 ATTEMPT_DEADLINE_S: Final = 2.0
-"""For each step of opening a link. An attempt that a black hole swallowed would else go on after the path is healed."""
+"""For each step of opening a link. An attempt swallowed by a black hole would else go on after the path is healed."""
 
 
 def default_url() -> str:
-    """Return ``EDGEBUS_REDIS_URL``, else the port that ``edgebus broker`` listens on."""
+    """Return ``EDGEBUS_REDIS_URL``, else the URL of ``edgebus broker``."""
     return os.environ.get("EDGEBUS_REDIS_URL") or DEFAULT_URL
 
 
 def check_url(url: str) -> dict[str, Any]:
-    """Return the connection arguments in ``url``, whose files are looked into.
+    """Return the connection arguments in ``url``, after a look into the URL's files.
 
     Raises:
         AddressError: the URL is malformed, or names a database other than 0 (pub/sub ignores the number, so two
-            databases would share channels and not logs), or files that hold no certificate.
+            databases would share channels and not logs), or files without a certificate.
 
     """
+    # decisions/0065: certificates are loaded once here, so that a mistake is told at construction and not by a task in
+    # the background; each connection reads the files anew, so that certificates may be renewed.
     arguments = read_url(url)
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
         if name in arguments and not Path(arguments[name]).exists():
@@ -84,7 +86,7 @@ def check_url(url: str) -> dict[str, Any]:
 
 
 def read_url(url: str) -> dict[str, Any]:
-    """Return the connection arguments in ``url``; files that it names are not looked at.
+    """Return the connection arguments in ``url``, without a look at files.
 
     Raises:
         AddressError: as ``check_url`` does, but for files.
@@ -127,10 +129,13 @@ def _tls_options(parts: RedisUrl) -> dict[str, Any]:
 
 
 def client(url: str, name: str) -> Redis:
-    """Return a client of one connection called ``name``, which never repeats a command on its own.
+    """Return a client with a single connection called ``name``, which never repeats a command on its own.
 
-    A repeated publish would write twice; what may be repeated is decided where that is known.
+    Raises:
+        AddressError: as ``check_url`` does.
+
     """
+    # decisions/0020: the library's retries would write a publish twice; the publisher repeats, with a check.
     arguments = check_url(url)
     pool = BlockingConnectionPool(
         **{
@@ -144,7 +149,7 @@ def client(url: str, name: str) -> Redis:
             "socket_connect_timeout": ANSWER_DEADLINE_S,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
-            "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 has none, so no ACL that also works there can allow it
+            "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 has none, so no ACL for all servers can allow SETINFO
             "decode_responses": False,
         }
     )
@@ -159,7 +164,7 @@ def _connection_class(arguments: Mapping[str, Any]) -> Any:
 
 
 async def begin(connection: AbstractConnection, *, name: str) -> None:
-    """Log in, and give ``connection`` its name; a Redis that names no connections is used without."""
+    """Log in, and give ``connection`` its name; a Redis without names for connections is used all the same."""
     await connection.on_connect()
     await connection.send_command("CLIENT", "SETNAME", fit_name(name))
     try:
@@ -170,19 +175,19 @@ async def begin(connection: AbstractConnection, *, name: str) -> None:
 
 
 def fit_name(name: str) -> str:
-    """Return ``name`` as ``CLIENT SETNAME`` takes it: visible ASCII, anything else as %XX."""
+    """Return ``name`` in the form of ``CLIENT SETNAME``: visible ASCII, all else as %XX."""
     return quote(name, safe=_VISIBLE, errors="surrogatepass")
 
 
 async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
-    """Open a connection of our own to Redis, past the client library; it is not logged in.
+    """Open a connection of our own to Redis, past the client library, without a log-in.
 
     Raises:
-        OSError: nothing answers there, or not within ``ATTEMPT_DEADLINE_S``; with Sentinel, no primary is known.
+        OSError: no answer came within ``ATTEMPT_DEADLINE_S``; with Sentinel, no primary is known.
 
     """
     loop, arguments = asyncio.get_running_loop(), read_url(url)
-    if "sentinels" in arguments:  # they have deadlines of their own, one each
+    if "sentinels" in arguments:  # outside of the deadline below: each sentinel has a deadline of its own
         host, port = await arguments["sentinels"].primary()
     else:
         host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
@@ -193,7 +198,7 @@ async def open_link(url: str, factory: Callable[[], ProtocolT]) -> ProtocolT:
 
 
 async def _open(factory: Callable[[], ProtocolT], host: str, port: int, tls: ssl.SSLContext | None) -> ProtocolT:
-    """Connect to the first address of ``host`` that takes the connection."""
+    """Connect to the first address of ``host`` that takes the connection; the last address' error is raised."""
     loop, name = asyncio.get_running_loop(), host if tls else None
     *others, last = await resolve(host, port)
     for address in others:
@@ -205,8 +210,10 @@ async def _open(factory: Callable[[], ProtocolT], host: str, port: int, tls: ssl
 def login(url: str) -> tuple[str, ...]:
     """Return the words of ``AUTH``, none when the URL names neither user nor password.
 
-    A user alone is one whose password Redis does not ask for (``nopass``); ``AUTH`` wants a word for it all the same.
+    A user alone is logged in with an empty password: Redis has users without (``nopass``), and ``AUTH`` wants a word.
     """
+    # decisions/0065: the producer's connection and the edge's link read a lone user alike; taken for a password, as
+    # redis-cli does, the word would log in another user.
     arguments = read_url(url)
     user, password = arguments["username"], arguments["password"]
     if user:
@@ -215,7 +222,7 @@ def login(url: str) -> tuple[str, ...]:
 
 
 def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """Return the TLS that a ``rediss`` URL asks for, by the options that the client library takes too."""
+    """Return the TLS context for a ``rediss`` URL, by the client library's own options; None for other URLs."""
     kind = arguments.get("connection_class")
     if kind is None or not issubclass(kind, SSLConnection):
         return None
@@ -232,7 +239,7 @@ def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
 
 
 async def redis_cli(url: str) -> str:
-    """Return how an administrator starts ``redis-cli`` where ``url`` leads; no password is in it, it asks for one.
+    """Return an administrator's ``redis-cli`` command line for ``url``, without a password: redis-cli asks for it.
 
     Raises:
         OSError: with Sentinel, no primary is known.
@@ -257,27 +264,27 @@ def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def start_line(url: str, reason: str = "") -> str:
-    """Return the sentence that helps when nothing answers at ``url``, for a ``reason`` in small letters."""
+    """Return the sentence with the remedy when no Redis answers at ``url``, for a ``reason`` in small letters."""
     shown, why = without_password(url), f" ({reason})" if reason else ""
     remedy = "start one with: edgebus broker" if _is_here(url) else "is it up, and does it listen on that address?"
     return f"no Redis answers at {shown}{why}; {remedy}   (or name yours: --redis URL)"
 
 
 def _is_here(url: str) -> bool:
-    """Tell whether ``url`` leads to this machine, so that a broker started here would be found."""
+    """Tell whether ``url`` leads to this machine, where a broker could be started."""
     host = read_url(url).get("host", "localhost") if url.startswith(("redis:", "rediss:")) else ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def without_password(url: str) -> str:
-    """Return ``url`` as it may be shown and logged."""
+    """Return ``url`` without log-in and options, to be shown and logged."""
     scheme, separator, rest = url.partition("://")
     _, at, host = rest.partition("?")[0].rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{host}"
 
 
 def with_login(url: str, user: str, password: str) -> str:
-    """Return ``url`` with another user, where it named one or none; both need no escaping, and options are kept."""
+    """Return ``url`` with another log-in, or with a first; ``user`` and ``password`` need no escaping, options stay."""
     scheme, separator, rest = url.partition("://")
     place, mark, options = rest.partition("?")
     return f"{scheme}{separator}{user}:{password}@{place.rpartition('@')[2]}{mark}{options}"

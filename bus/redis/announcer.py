@@ -1,4 +1,4 @@
-"""What an edge says of itself in Redis: its entry, which expires, and the tokens of its probe."""
+"""An edge's words about itself in Redis: an entry, which expires, and the tokens of the edge's probe."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,11 @@ class Announcer(Connection):
     _asks_role = True
 
     async def send_probe(self, channel: str, token: str) -> str | None:
-        """Publish ``token`` on an edge's own channel, past every log; return why the server is none to publish to.
+        """Publish ``token`` on an edge's own channel, past every log; return the objection to this server, or None.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         async with self.connected() as redis:
@@ -57,12 +57,12 @@ class Announcer(Connection):
         return where and f"Redis at {without_password(self._url)} {where}"
 
     def forget(self) -> None:
-        """Take note that Redis may be another one now."""
+        """Take note that another Redis may answer now, which may permit ``ROLE``."""
         super().forget()
         self._asks_role = True
 
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
-        """Write the hash ``key`` anew and let it expire; how an edge says that the edge is there."""
+        """Write the hash ``key`` anew, with a new life of ``expires_s``: an edge's sign that the edge is there."""
         async with self.connected() as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.hset(key, items=[text for pair in fields.items() for text in pair])

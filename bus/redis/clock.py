@@ -1,19 +1,22 @@
-"""What Redis' clock says at least, by answers to ``TIME`` and our own clock. Pure."""
+"""Redis' clock, estimated from answers to ``TIME`` and from our own clock. Pure."""
 
 from typing import Final
 
 __all__ = ["Clock"]
 
 _DRIFT: Final = 0.0005
-"""What a second of our clock may differ from one of Redis': the most that NTP corrects."""
+"""How far a second of our clock and a second of Redis' may differ: the most that NTP corrects."""
 _FRESH_S: Final = 1.0
 
 
 class Clock:
-    """What Redis' clock says at least, from an answer to ``TIME`` on this connection and our own clock.
+    """A lower bound of Redis' clock, from an answer to ``TIME`` on this connection and our own clock.
 
-    The estimate is low by the time the answer took, and by what the two clocks may have drifted apart since.
+    The estimate is low by the time of the answer's way, and by the drift between the two clocks since.
     """
+
+    # decisions/0020: low, since a repetition searches a log from that time on. A bound too high would miss the event
+    # and store a second copy; a bound too low costs a longer search.
 
     def __init__(self) -> None:
         self._redis_ms = 0.0
@@ -24,15 +27,15 @@ class Clock:
         self._redis_ms, self._taken_s = redis_ms, now_s
 
     def forget(self) -> None:
-        """Forget the answer: another server may be asked from now on."""
+        """Forget the answer: another server, with another clock, may be asked from now on."""
         self._taken_s = None
 
     def is_stale(self, now_s: float) -> bool:
-        """Tell whether ``TIME`` is worth asking for along with something else."""
+        """Tell whether to ask for ``TIME`` along with the next pipeline."""
         return self._taken_s is None or now_s - self._taken_s > _FRESH_S
 
     def floor_ms(self, now_s: float) -> int:
-        """Return a time that Redis' clock has reached; 0 when nothing is known of it."""
+        """Return a time that Redis' clock has reached, in milliseconds since 1970; 0 before any answer."""
         if self._taken_s is None:
             return 0
         return int(self._redis_ms + (now_s - self._taken_s) * 1000 * (1 - _DRIFT))

@@ -1,6 +1,6 @@
-"""A connection to Redis for commands: how it begins with each server.
+"""A connection to Redis for commands, and the first commands on each new connection.
 
-Errors of the client library end here: what leaves is a ``BusError``.
+Errors of the client library end here: callers see a ``BusError``.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ from bus.redis.failures import converted
 __all__ = ["Connection", "Reply", "now", "redis_ms"]
 
 Reply: TypeAlias = Any
-"""What the client library hands back for one command: typed here, because it cannot be typed there."""
+"""The client library's answer to a command, which has no type there."""
 
 _logger = logging.getLogger("edgebus.bus")
 
 
 class Connection:
-    """One connection to Redis.
+    """A single connection to Redis.
 
     Connects at the first call and again after a failure. Methods may be called from many tasks of one event loop;
-    they take turns on the connection. A cancelled call leaves the connection usable for the next one.
+    the tasks take turns on the connection. A cancelled call leaves the connection usable for the next call.
 
     Args:
         url: of database 0, see ``bus.redis.address``.
-        name: what ``CLIENT LIST`` shows.
-        script: what each new connection loads before anything else; None for one that only reads, probes and
-            announces: Redis is asked for fewer permissions (``acl``).
+        name: for ``CLIENT LIST``.
+        script: loaded on each new connection before any other command; None for a connection that only reads, probes
+            and announces: Redis is asked for fewer permissions (``acl``).
 
     """
 
@@ -52,7 +52,7 @@ class Connection:
         self._calls_function = False
 
     async def __aenter__(self) -> Self:
-        """Return itself; nothing is connected yet."""
+        """Return the object; no connection is made yet."""
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -60,39 +60,36 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calling it twice is harmless."""
+        """Close the connection; a second call is harmless."""
         await self._redis.aclose()
 
     def forget(self) -> None:
-        """Take note that Redis may be another one now: its epoch is looked after again before the next call."""
+        """Take note that another Redis may answer now: the epoch is seen to again before the next call."""
         self._is_known = False
 
     async def drop(self) -> None:
-        """Give up the connection, and what waits on it: it may lead nowhere. The next call opens a new one."""
+        """Give up a connection that may lead nowhere, with all waiting calls; the next call opens another."""
         self.forget()
         with suppress(RedisError, OSError):
             await self._redis.connection_pool.disconnect()
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Begin on each new connection before anything else: after a restart it leads to a Redis that has nothing.
-
-        Noticed half way through a pipeline, a missing script would cost the order: what was refused comes last then.
-        """
+        """Begin on each new connection, before any other command: a restarted Redis has neither script nor epoch."""
         await address.begin(connection, name=self._name)
         self._clock.forget()
         ask = functools.partial(_ask, connection)
         if self._script is not None:
             await self._replace(ask)
-        with suppress(ResponseError):  # what follows says what is wrong
+        # A script found missing half way through a pipeline would cost the order: refused events would come last.
+        with suppress(ResponseError):  # the caller's own command will tell of the refusal
             await self._begin(ask)
 
     async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """End the connection before this one at its other end too, by its id and its address there.
-
-        What it still carries (in a proxy, a stopped Redis, asyncio's buffers) would else come after its own repetition.
-        """
+        """End the connection before ours at Redis' end, too, by id and address there."""
+        # decisions/0020: commands still under way on the old connection (in a proxy, a stopped Redis, asyncio's
+        # buffers) would be carried out after their repetition, without the check that only repetitions make.
         if self._predecessor is not None:
-            with suppress(ResponseError):  # a user without CLIENT KILL has to trust its network
+            with suppress(ResponseError):  # a user without CLIENT KILL has to trust the network
                 await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
         self._predecessor = None
         with suppress(ResponseError):
@@ -100,20 +97,18 @@ class Connection:
             self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the script, and set the epoch of this Redis if nobody has.
-
-        ``SETNX``, not ``SET … NX``: who is permitted no more than that can never set the epoch anew. A Redis that is
-        full, or cannot save, refuses it and can be read all the same; a publish says what is wrong.
-        """
+        """Ask for the time, load the script, and set the epoch of this Redis if no process has."""
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
         if self._script is not None:
             self._calls_function = not await _may_load(ask, self._script)
+        # decisions/0051: a Redis that is full, or cannot save, refuses SETNX, and can be read all the same.
         with suppress(ResponseError):
+            # decisions/0028: SETNX, and not SET … NX. A user permitted no more than SETNX can never set the epoch anew.
             await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
 
     async def begin_anew(self) -> None:
-        """Do on the open connection all that each new connection begins with: an epoch, and the script."""
+        """Ask for the time, load the script and see to the epoch on the open connection, as on a new connection."""
         await self._begin(self._redis.execute_command)
 
     def began_ms(self, epoch: Reply, now_ms: int) -> int:
@@ -126,17 +121,17 @@ class Connection:
         began_ms = epoch_ms(epoch)
         if began_ms is None and epoch is not None:
             self._tell_epoch()
-        # decisions/0049: an unreadable epoch counts as "just now", so whoever comes back is told `unknown`.
+        # decisions/0049: an unreadable epoch counts as "just now", so that clients who come back are told `unknown`.
         return now_ms if began_ms is None else began_ms
 
     async def epoch(self) -> str:
-        """Return when this Redis began, and which one it is: ``<ms>-<random>``.
+        """Return the identity of this Redis, in front the time of the beginning: ``<ms>-<random>``.
 
-        What somebody wrote there by hand tells no two apart, and is told in a warning.
+        A value typed by hand tells no two servers apart; a warning says so.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         async with self.connected() as redis:
@@ -151,7 +146,8 @@ class Connection:
         return epoch.decode(errors="replace") if epoch else ""
 
     def _tell_epoch(self) -> None:
-        """Say once what is wrong with the key, and what mends it."""
+        """Warn once of an unreadable key, with the command that mends the key."""
+        # decisions/0049: no edge overwrites the key, since an edge's user may not, by design.
         level = logging.DEBUG if self._has_told_epoch else logging.WARNING
         self._has_told_epoch = True
         fields = {"key": EPOCH_KEY, "run": f"redis-cli DEL {EPOCH_KEY}"}
@@ -161,7 +157,7 @@ class Connection:
         """Return when Redis answered.
 
         Raises:
-            BusUnavailable: it did not.
+            BusUnavailable: no answer came.
 
         """
         async with self.connected() as redis:
@@ -169,7 +165,7 @@ class Connection:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Redis]:
-        """Begin with this Redis if that was not done yet, and give the client library's client for commands.
+        """Begin with this Redis on the first call, and give the client library's client for commands.
 
         Raises:
             BusUnavailable: Redis cannot be reached, or did not answer.
@@ -184,7 +180,8 @@ class Connection:
 
 
 async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:
-    """Load a script; tell whether this user may, for one who may not calls a function (docs/acl.md)."""
+    """Load a script; tell whether this user may: a user who may not calls a function (docs/acl.md)."""
+    # decisions/0056: learned from the refusal; a setting for "calls the function" could contradict the user's rules.
     try:
         await ask("SCRIPT LOAD", script)
     except NoPermissionError:
@@ -193,11 +190,14 @@ async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:
 
 
 async def _former(ask: Callable[..., Awaitable[Reply]]) -> bytes | None:
-    """Return the epoch as an older version keeps it; None where none did, or nobody can read what stands there.
+    """Return the epoch under the key of older versions; None where no readable value stands.
 
-    Asked before each ``SETNX``, not after one that found nothing: an epoch that is set is never set anew. A refusal is
-    raised: a user who may not look must not make another Redis of an old one.
+    Raises:
+        ResponseError: this user may not look, and so must not set a new epoch over an old.
+
     """
+    # decisions/0067: asked before each SETNX, and not after a GET of the new key found no value. An epoch, once set, is
+    # never set anew, so clients that come back over an upgrade are answered from the same logs.
     try:
         answer = await ask("GET", FORMER_KEY)
     except ResponseError as error:
@@ -211,7 +211,7 @@ async def _ask(connection: AbstractConnection, *command: str) -> Reply:
 
 
 def redis_ms(seconds: int | bytes, micros: int | bytes) -> float:
-    """Return what ``TIME`` answered, in milliseconds since 1970."""
+    """Return the answer to ``TIME`` in milliseconds since 1970."""
     return int(seconds) * 1000 + int(micros) / 1000
 
 

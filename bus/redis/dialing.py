@@ -1,4 +1,4 @@
-"""Connections of the client library that find the address of a name by ``bus.redis.resolving``."""
+"""Connections of the client library, with addresses of names found by ``bus.redis.resolving``."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ __all__ = ["NamedConnection", "NamedTlsConnection"]
 
 
 class NamedConnection(Connection):
-    """A connection to the first address of ``host`` that takes it, all within the time for one connect."""
+    """A connection to the first address of ``host`` that answers, within the time for a single connect."""
 
     _at: str | None = None
 
@@ -36,4 +36,4 @@ class NamedConnection(Connection):
 
 
 class NamedTlsConnection(NamedConnection, SSLConnection):
-    """The same with TLS; certificates are for the name."""
+    """The same with TLS; certificates are checked against the name, not the address."""

@@ -1,4 +1,4 @@
-"""When a Redis began, and which one it is: the key that says so, and what stands there. Pure."""
+"""The epoch: when a Redis began, and its identity. The keys, and the form of the value. Pure."""
 
 import re
 from typing import Any, Final
@@ -15,7 +15,7 @@ _EPOCH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
 
 
 def epoch_ms(answer: Any) -> int | None:
-    """Return when this Redis began, as ``GET`` of its key says; None where nobody wrote that there, or not in the form.
+    """Return when this Redis began, from the answer to ``GET``; None where the key holds no epoch.
 
     Raises:
         Exception: Redis refused for another reason than the key's type.

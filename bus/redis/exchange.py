@@ -1,8 +1,8 @@
-"""One round of commands on a connection of the client library: all sent, and every answer that came kept.
+"""A round of commands on a connection of the client library: all sent, and every answer kept, also of a cut line.
 
-The library's pipeline hands out all answers or none. Over a line that is cut, what was answered would be asked again
-with all the rest, and a line that never carries a whole pipeline would never get on. The library's deadline counts
-here for each answer, not for all that is sent: a slow line that moves is not given up.
+The library's pipeline hands out all answers or none. After a cut, answered commands would be sent again with all the
+rest, and a line too poor for a whole pipeline would never get on. The library's deadline counts here for each answer,
+not for the whole round: a slow line is not given up while answers come.
 """
 
 import asyncio
@@ -20,18 +20,20 @@ __all__ = ["Command", "exchange"]
 Command: TypeAlias = tuple[Any, ...]
 
 _SLICE_BYTES: Final = 64 * 1024
-"""What is handed to the connection at once: asyncio's own bound for what waits in a transport."""
+"""Bytes handed to the connection at once: asyncio's own bound for the buffer of a transport."""
 
 
 async def exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    """Send ``commands`` and return their answers, an error of Redis' as a value.
+    """Send ``commands`` and return an answer for each, an error of Redis' as a value.
 
-    Where the line is cut, what has no answer yet has the error that cut it; the connection is closed then.
+    After a cut of the line, commands without an answer have the error of the cut; the connection is closed then.
 
     Raises:
         RedisError: the line was cut before the first answer.
 
     """
+    # decisions/0063: sent while answers are read, so that a deadline is from answer to answer: on a slow line the last
+    # command of a pipeline may leave long after the first answer came.
     slices = list(_slices(connection.pack_commands([command]) for command in commands))
     if len(slices) == 1:
         await connection.send_packed_command(slices[0])
@@ -41,12 +43,12 @@ async def exchange(connection: AbstractConnection, commands: Sequence[Command]) 
         return await _answers(connection, len(commands))
     finally:
         sending.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # it broke with the line, and the answers say so
+        with suppress(asyncio.CancelledError, Exception):  # sending broke with the line, and the answers say so
             await sending
 
 
 def _slices(packed: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
-    """Put whole commands together, such that each lot is small or one command."""
+    """Put whole commands together; each lot is small, or a single command."""
     lot: list[bytes] = []
     size = 0
     for pieces in packed:
@@ -60,9 +62,9 @@ def _slices(packed: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 async def _send(connection: AbstractConnection, slices: Iterable[list[bytes]]) -> None:
-    """Send while answers are read. A connection that was closed meanwhile would open itself again: it is left."""
+    """Send while answers are read."""
     for lot in slices:
-        if not connection.is_connected:
+        if not connection.is_connected:  # closed by the reader; sending would open the connection again
             return
         await connection.send_packed_command(lot, check_health=False)
 
@@ -76,10 +78,10 @@ async def _answers(connection: AbstractConnection, count: int) -> list[Any]:
         await connection.disconnect(nowait=True)
         if not answers:
             raise
-        answers.append(error)  # LOADING is one of the library's connection errors, and speaks for one command only
+        answers.append(error)  # LOADING is a connection error of the library's, and speaks for a single command only
         answers += [RedisConnectionError("the connection was closed")] * (count - len(answers))
     except BaseException:
-        await connection.disconnect(nowait=True)  # answers that nobody read would be taken for the next commands'
+        await connection.disconnect(nowait=True)  # unread answers would be taken for those of the next commands
         raise
     return answers
 

@@ -1,6 +1,6 @@
-"""What ends or prevents a conversation with Redis, turned into the errors of the bus: one sentence for each cause.
+"""Failures to reach or to hear Redis, turned into errors of the bus: a sentence for each cause.
 
-Whatever raises it (the client library, asyncio, OpenSSL, a link of our own) comes through ``failure``; the cause is
+Errors of the client library, of asyncio, of OpenSSL and of a link of our own all come through ``failure``; the cause is
 kept, in the text and as ``__cause__``.
 """
 
@@ -26,13 +26,18 @@ from bus.shortage import is_closed_handle, shortage
 __all__ = ["converted", "failure"]
 
 _EXPIRED, _NOT_YET, _OTHER_NAMES, _REVOKED = 10, 9, (62, 63, 64), 23
-"""OpenSSL's X509_V_ERR numbers; every other one means that nobody who is trusted vouches for the certificate."""
+"""OpenSSL's X509_V_ERR numbers; every other number means a certificate without a trusted authority."""
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
 def converted(url: str) -> Iterator[None]:
-    """Convert what goes wrong between us and the Redis at ``url``; the cause is kept."""
+    """Convert errors between us and the Redis at ``url``; the cause is kept.
+
+    Raises:
+        BusError: as ``failure`` makes of the error.
+
+    """
     try:
         yield
     except (RedisError, OSError, TimeoutError, hiredis.HiredisError) as error:
@@ -44,9 +49,9 @@ def converted(url: str) -> Iterator[None]:
 
 
 def failure(error: BaseException, url: str) -> BusError:
-    """Return the error of the bus for ``error``, which ended or prevented a conversation with the Redis at ``url``.
+    """Return the error of the bus for ``error``, after which a conversation with the Redis at ``url`` was over.
 
-    An error of the bus that tells its cause already is returned as it is. No password is in the sentence.
+    An error of the bus with a cause already told is returned unchanged. No password is in the sentence.
     """
     causes = list(_causes(error))
     told = next((told for cause in causes if (told := _explained(cause, url)) is not None), None)
@@ -58,7 +63,7 @@ def failure(error: BaseException, url: str) -> BusError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error`` and what it came from, the outermost first: the client library raises its own in place of it."""
+    """Yield ``error`` and its causes, the outermost first: the client library hides the system's error in its own."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -115,7 +120,7 @@ def _unreachable(error: OSError, url: str) -> BusError | None:  # noqa: PLR0911 
 
 
 def _reason(error: OSError) -> str:
-    """Return the operating system's words for an error, without what asyncio puts around them."""
+    """Return the operating system's words for an error, without asyncio's around them."""
     return os.strerror(error.errno).lower() if error.errno else " ".join(str(error).split())
 
 
@@ -125,7 +130,9 @@ def _silent(url: str) -> str:
 
 
 def _hung_up(url: str, reason: str) -> str:
-    """A server of TLS hangs up on who speaks plain, and one that wants a certificate on who shows none."""
+    """Return the sentence for a hang-up, with the likely remedy."""
+    # A server of TLS hangs up on plain text, and a server that wants a certificate on a client that shows none. Neither
+    # says so, hence "if it always does".
     hint = ""
     if url.startswith("redis:"):
         hint = "; if it always does, it may want TLS: write rediss://"

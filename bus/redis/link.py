@@ -1,7 +1,7 @@
-"""One connection to Redis that subscribes: commands out, answers and lines in.
+"""A connection to Redis for subscriptions: commands out, answers and lines in.
 
-Lines are read with ``hiredis`` straight from the socket and handed on in batches, one per read. How a link is opened
-and kept up is ``bus.redis.subscriber``'s.
+Lines are read with ``hiredis`` straight from the socket and handed on in batches, one per read. Links are opened by
+``bus.redis.opening``, and kept up by ``bus.redis.subscriber``.
 """
 
 import asyncio
@@ -19,22 +19,25 @@ from bus.redis.refusals import refusal, said
 __all__ = ["BATCH_CHANNELS", "Batch", "Link"]
 
 Batch: TypeAlias = Sequence[tuple[bytes, bytes]]
-"""Channel and line, as they came, in order."""
+"""Channel and line of each message, in the order of arrival."""
 
 BATCH_CHANNELS: Final = 500
-"""The most that one command names."""
+"""The most channels that a command names."""
 _SLICE_BYTES: Final = 16 * 1024
-"""``hiredis.Reader`` moves what it holds on every reply, so large feeds cost the square of their size."""
+"""``hiredis.Reader`` moves its whole buffer on every reply, so large feeds cost the square of their size."""
 
 
 class Link(asyncio.Protocol):
-    """One connection in RESP2: plain commands first, then subscriptions and what they deliver.
+    """A connection in RESP2: plain commands first, then subscriptions and their messages.
+
+    Args:
+        deliver: gets the messages of each read, on the event loop; must not wait.
 
     Attributes:
-        cause: what ended it; None while it is there, and when it was dropped from here.
-        refused: Redis' words, when its last answer to a plain command was an error.
+        cause: the error at the end of the link; None before the end, and when the link was dropped from here.
+        refused: Redis' words, when the last answer to a plain command was an error.
         reads: how often bytes came.
-        closed: done when it is over; with the error that `deliver` raised.
+        closed: done when the link is over; with the error of ``deliver``, if that ended the link.
 
     """
 
@@ -55,7 +58,7 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; what `deliver` raises is what the link ends with."""
+        """Take bytes; an error of ``deliver`` ends the link."""
         batch: list[tuple[bytes, bytes]] = []
         self.reads += 1
         try:
@@ -64,14 +67,15 @@ class Link(asyncio.Protocol):
                 self._read(batch)
             if batch:
                 self._deliver(batch)
-        except hiredis.ProtocolError as error:  # no Redis, or one out of step with us: the link is of no use any more
+        except hiredis.ProtocolError as error:  # no Redis, or a Redis out of step with us: the link is of no use now
             self._end(None, error)
-        except MemoryError as error:  # it passes: what this read brought is made up for on the next link
+        except MemoryError as error:  # a shortage passes: the lines of this read are made up for on the next link
             self._end(None, error)
         except Exception as error:  # noqa: BLE001 (handed on: the supervisor ends with it)
             self._end(error)
 
     def _read(self, batch: list[tuple[bytes, bytes]]) -> None:
+        # The hot path: no function is called per message, and a message is told by its shape alone.
         gets, append = self._reader.gets, batch.append
         try:
             while (reply := gets()) is not False:
@@ -95,16 +99,17 @@ class Link(asyncio.Protocol):
             self._asked.popleft().settle(None)
 
     def command(self, *words: bytes) -> Awaitable[Any]:
-        """Send a command that has one reply."""
+        """Send a command with a single reply."""
         future = asyncio.get_running_loop().create_future()
         self._replies.append(future)
         self._write(words)
-        if self.closed.done():  # nothing comes any more; uvloop would not even take the words
+        if self.closed.done():  # no reply comes any more; uvloop would not even take the words
             self._settle_all()
         return future
 
     def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
-        """Subscribe or unsubscribe; requests of one tick with the same verb go out as one command."""
+        """Subscribe or unsubscribe; requests of a tick with the same verb share a command."""
+        # A thousand rooms that open in one tick cost Redis two commands and the edge two writes.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if not self._unsent:
@@ -121,11 +126,12 @@ class Link(asyncio.Protocol):
         """Wait for an answer for as long as bytes come.
 
         Raises:
-            TimeoutError: nothing came for so long.
+            TimeoutError: no byte came for ``standstill_s``.
             BusUnavailable: the link was lost, or Redis refused.
 
         """
         try:
+            # decisions/0052: a deadline from the last byte, since over a narrow path an answer comes behind long lines.
             while not asked.done():
                 reads = self.reads
                 await asyncio.wait([asked], timeout=standstill_s)
@@ -164,7 +170,7 @@ class Link(asyncio.Protocol):
         self._settle_all()
 
     def _settle_all(self) -> None:
-        """Tell all who wait that nothing comes any more."""
+        """Give all waiting callers the error that ended the link."""
         lost = BusUnavailable("the link to Redis was lost")
         lost.__cause__ = self.cause
         replies, asked = [*self._replies], [*self._asked, *self._unsent]
@@ -179,7 +185,7 @@ class Link(asyncio.Protocol):
 
 @dataclass(slots=True)
 class _Subscription:
-    """One command on its way: which channels Redis has still to confirm, and who waits for it."""
+    """A command on its way: the channels that Redis has still to confirm, and the waiting callers."""
 
     verb: bytes
     channels: set[bytes] = field(default_factory=set)

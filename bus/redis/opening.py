@@ -1,4 +1,4 @@
-"""Opening a link to Redis: connect, log in, subscribe, and once more until Redis lets us; every reason is told once."""
+"""Opening a link to Redis: connect, log in, subscribe, and again until Redis agrees; each reason is told once."""
 
 import asyncio
 import logging

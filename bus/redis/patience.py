@@ -1,6 +1,6 @@
-"""Connections of the client library that wait for an answer for as long as it comes: a deadline for each piece of it.
+"""Connections of the client library with a deadline for each piece of an answer, not for the whole.
 
-The library's own is one for a whole answer. Over a narrow path a long one takes longer than a dead peer may.
+Over a narrow path a long answer takes longer than a dead peer may (decision 0052).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class PatientParser(DefaultParser):  # type: ignore[misc, valid-type]  # one of 
         """Read a piece.
 
         Raises:
-            RedisTimeoutError: none came in time.
+            RedisTimeoutError: no byte came in time.
 
         """
         try:
@@ -49,5 +49,5 @@ class _Patient:
 
 @functools.cache
 def patient(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Return a kind of connection without a deadline for a whole answer; to be used with the ``PatientParser``."""
+    """Return a kind of connection without a deadline for a whole answer, for use with the ``PatientParser``."""
     return type(f"Patient{kind.__name__}", (_Patient, kind), {})

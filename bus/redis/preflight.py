@@ -1,6 +1,6 @@
-"""A look at how a Redis is set up: what could cost the bus events is told, each with the line that mends it.
+"""A look at the settings of a Redis: each setting that could cost the bus events is told, with the line that mends it.
 
-Never more than a warning: whoever runs that Redis may know better, or not let us look.
+Never more than a warning: the owner of that Redis may know better, or not let us look.
 """
 
 import logging
@@ -18,21 +18,21 @@ __all__ = ["Facts", "Finding", "inspect", "judge"]
 OLDEST_MAJOR: Final = 7
 _LIMIT: Final = "client-output-buffer-limit"
 _IN_FLIGHT: Final = 32
-"""Events of the largest size that may wait in Redis for an edge that is busy: what the default limit has room for."""
+"""Events of the largest size that may wait in Redis for a busy edge: Redis' own limit of 8 MiB has room for 32."""
 
 _logger = logging.getLogger("edgebus.bus")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What Redis said of itself; None: it did not, or we may not ask.
+    """The settings of a Redis; None: no answer, or we may not ask.
 
     Attributes:
-        version: as Redis counts; Valkey says which Redis it is compatible with.
+        version: as Redis counts; Valkey gives the version of a compatible Redis.
         maxmemory_bytes: 0 is no bound.
-        policy: what goes when memory is full.
+        policy: which keys go when memory is full.
         pubsub_limit: of a subscriber's output, bytes: at once, and for how many seconds how much. 0 is no bound.
-        has_file: whether it was started with a configuration file, which ``CONFIG REWRITE`` can write to.
+        has_file: whether Redis was started with a configuration file, for ``CONFIG REWRITE`` to write to.
 
     """
 
@@ -45,7 +45,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is not as it should be, the line to run, what was found, and what keeps the change over a restart."""
+    """A setting that could cost events.
+
+    Attributes:
+        text: the sentence of the warning.
+        run: the command line that mends the setting.
+        facts: the values found.
+        keep: the command line that keeps the change over a restart; None where there is no file to write to.
+
+    """
 
     text: str
     run: str
@@ -54,7 +62,7 @@ class Finding:
 
 
 def judge(facts: Facts, *, line_limit_bytes: int, cli: str = "redis-cli") -> list[Finding]:
-    """Return what could cost events of up to ``line_limit_bytes``; ``cli`` begins the lines to run. Pure."""
+    """Return the findings for lines of up to ``line_limit_bytes``; ``cli`` begins the lines to run. Pure."""
     found = [_version(facts), _eviction(facts, cli), _output(facts, cli, line_limit_bytes * _IN_FLIGHT)]
     return [finding for finding in found if finding is not None]
 
@@ -72,7 +80,7 @@ def _version(facts: Facts) -> Finding | None:
 
 
 def _eviction(facts: Facts, cli: str) -> Finding | None:
-    """Look for a policy other than ``noeviction``: every log has a time to live, so the volatile ones take logs too."""
+    """Look for a policy other than ``noeviction``: every log has a time to live, so volatile policies take logs."""
     if facts.policy in (None, "noeviction") or facts.maxmemory_bytes == 0:
         return None
     text = "this Redis drops logs when its memory is full, and with them what clients come back to"
@@ -80,7 +88,7 @@ def _eviction(facts: Facts, cli: str) -> Finding | None:
 
 
 def _output(facts: Facts, cli: str, wanted_bytes: int) -> Finding | None:
-    """Look for a bound at which Redis would cut off an edge that has only a few large events to read."""
+    """Look for a bound at which Redis would cut off an edge with only a few large events to read."""
     hard, soft, soft_s = facts.pubsub_limit or (0, 0, 0)
     if all(bound == 0 or bound >= wanted_bytes for bound in (hard, soft if soft_s else 0)):
         return None
@@ -90,14 +98,16 @@ def _output(facts: Facts, cli: str, wanted_bytes: int) -> Finding | None:
 
 
 async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
-    """Look once, and warn of each finding; a Redis that does not answer or does not let us look is no matter.
+    """Look once, and warn of each finding; without an answer, or without the right to look, no warning.
 
     Args:
         url: of Redis, see ``bus.redis.address``.
-        name: what ``CLIENT LIST`` shows meanwhile.
+        name: for ``CLIENT LIST``.
         line_limit_bytes: the largest event as a line.
 
     """
+    # decisions/0029: edges look, producers do not. There are many producers, some live for a single event, and all
+    # would say the same.
     try:
         async with address.client(url, name) as redis:
             facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
@@ -114,7 +124,9 @@ async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
 
 
 async def _read(redis: Redis, *, may_configure: bool) -> Facts:
-    """Ask; a named user is spared ``CONFIG GET``, which shows passwords: who may not ask would stand in ACL LOG."""
+    """Ask Redis for its settings, for ``CONFIG GET`` only where this user ``may_configure``."""
+    # decisions/0029: CONFIG GET shows passwords as well, so `edgebus acl` grants it to no user. A named user does not
+    # ask: a refusal at each start would fill ACL LOG, where every entry should mean trouble.
     info = await _asked(redis, "INFO")
     config = await _asked(redis, "CONFIG GET", _LIMIT) if may_configure else {}
     return Facts(
@@ -127,7 +139,7 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
 
 
 async def _asked(redis: Redis, *command: str) -> Mapping[str, Any]:
-    """Return what a command says, nothing if this user may not ask (https://redis.io/commands/config-get)."""
+    """Return the answer to a command, empty if this user may not ask (https://redis.io/commands/config-get)."""
     try:
         said: Any = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
     except ResponseError as error:
@@ -152,5 +164,5 @@ def _pubsub(limits: Any) -> tuple[int, int, int] | None:
 
 
 def _bytes(said: Any) -> int:
-    """Return a number of bytes, 0 where a Redis behind a proxy says anything else."""
+    """Return a number of bytes, 0 for any other text, as from a proxy in front of Redis."""
     return int(said) if str(said).isdecimal() else 0

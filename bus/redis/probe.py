@@ -1,7 +1,7 @@
-"""Whether a link hears what producers publish: a token published at the primary must come back by the link itself.
+"""Whether a link hears the events of producers: a token published at the primary must come back by the link itself.
 
-An open connection proves nothing: a path that swallows what is sent stays open, and deaf. And a loop through a server
-that has become a replica proves nothing of the primary: so each token's server is asked for its role.
+An open connection proves little: a path may swallow all bytes and stay open, deaf. And a loop through a demoted server
+proves nothing of the primary: so each token's server is asked for its role.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ __all__ = ["Probe", "Prober"]
 _logger = logging.getLogger("edgebus.bus")
 
 _ON_THE_WAY = 16
-"""A token that comes late, behind much else on a narrow path, proves as much as one that comes at once."""
+"""Tokens remembered: a late token, behind long lines on a narrow path, proves as much as a prompt token."""
 _PATIENCE = 6
-"""So many intervals a link may bring other bytes and no token: on a narrow path a long line takes its time."""
+"""Intervals in which a link may bring other bytes and no token: on a narrow path a long line takes its time."""
 
 
 class Prober(Protocol):
-    """What publishes tokens: another connection than the link's."""
+    """A publisher of tokens, on another connection than the link's."""
 
     async def send_probe(self, channel: str, token: str) -> str | None:
-        """Publish ``token``; return why this server is not the one that producers publish at, None if it is.
+        """Publish ``token``; return why this server is not the producers' primary, None if it is.
 
         Raises:
-            BusError: Redis did not take it.
+            BusError: Redis did not take the token.
 
         """
 
 
 class Probe:
-    """Sends tokens on an edge's own channel, and knows when the last one came back.
+    """Sends tokens on an edge's own channel, and knows when the last token came back.
 
     Args:
         prober: publishes the tokens.
         channel: of this probe alone.
-        interval_s: between two tokens. A link that brought nothing for two intervals is deaf.
+        interval_s: between two tokens. A link without a byte for two intervals is deaf.
 
     """
 
@@ -57,16 +57,16 @@ class Probe:
 
     @property
     def is_heard(self) -> bool:
-        """Whether the link that is watched now brought something lately, and a token not long ago."""
+        """Whether the watched link brought bytes lately, and a token not long ago."""
         return self._heard_s is not None and not self._is_overdue()
 
     def take(self, token: bytes) -> None:
-        """Take what came on the probe's channel."""
+        """Take a message of the probe's channel; other messages than this probe's tokens are passed over."""
         if token in self._tokens:
             self._heard_s = _now()
 
     async def watch(self, give_up: Callable[[], None], *, progress: Callable[[], object] = lambda: None) -> None:
-        """Probe one link from its beginning until it is found deaf or misplaced, and call ``give_up`` then.
+        """Probe a link from its beginning until the link is found deaf or misplaced, and call ``give_up`` then.
 
         ``progress`` returns another value whenever bytes came by the link.
         """
@@ -79,6 +79,8 @@ class Probe:
             if self.trouble is not None:
                 break
             await asyncio.sleep(next_s - _now())
+            # decisions/0052: bytes count only where no token came in this interval; for six intervals, then a link that
+            # hears others and not its own token is deaf all the same.
             at, before = progress(), at
             if at != before and not self._was_heard_since(next_s - self._interval_s):
                 self._moved_s = _now()
@@ -94,7 +96,7 @@ class Probe:
                 self.trouble = await self._prober.send_probe(self.channel, token)
         except (BusError, TimeoutError) as error:
             self._failure = f" ({error})" if str(error) else ""
-        except Exception as error:  # nobody else would find a deaf link
+        except Exception as error:  # the probe goes on after a bug: nothing else would find a deaf link
             level = logging.DEBUG if self._has_failed else logging.ERROR
             _logger.log(level, "a probe could not be sent", exc_info=error)
             self._has_failed, self._failure = True, " (a bug of ours: see the log)"

@@ -1,4 +1,4 @@
-"""What Redis' own refusals mean: a sentence with the remedy that fits, and Redis' words whole behind it.
+"""The meaning of Redis' own refusals: a sentence with the remedy, and Redis' words whole behind.
 
 Knows texts; knows neither a connection nor where Redis is.
 """
@@ -15,13 +15,14 @@ from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
 __all__ = ["all_checked", "checked", "is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
 
 _SHOWN: Final = 200
-"""Characters of an answer: one about protected mode explains itself on half a page."""
+"""Characters of an answer: the answer about protected mode fills half a page."""
 _PASSING: Final = frozenset(
-    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"}  # see docs/decisions/0020
+    # decisions/0020: such a state passes by itself, so the event is repeated. OOM and MISCONF stay until a person acts.
+    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"}
 )
 
 _WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
-"""The client library puts the command in front of what a whole pipeline fails with."""
+"""The client library puts the command in front of the error of a whole pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +72,31 @@ _CAUSES: Final = {
 
 
 def said(error: Exception) -> str:
-    """Return what Redis answered, its first word included, which the client library keeps apart."""
+    """Return Redis' answer with its first word, which the client library keeps apart."""
     code, text = getattr(error, "status_code", None), " ".join(str(error).split())
     whole = f"{code} {text}" if code and not text.startswith(code) else text
     return whole if len(whole) <= _SHOWN else f"{whole[:_SHOWN]}…"
 
 
 def meaning(text: str) -> str:
-    """Return the sentence for an answer, with the answer itself behind it; an unknown one speaks for itself."""
+    """Return the sentence for an answer, with the answer behind the sentence; an unknown answer stands alone."""
     cause = _cause(text)
     return f"{cause.sentence} ({text})" if cause else f"Redis answered with an error: {text}"
 
 
 def refusal(text: str) -> BusError:
-    """Return the error for an answer that ended a conversation, or prevented one."""
+    """Return the error for an answer after which a conversation was over."""
     cause = _cause(text)
     return (cause.kind if cause else BusError)(meaning(text))
 
 
 def is_about_command(text: str) -> bool:
-    """Tell whether an answer is about one command (unknown, not allowed), and not about the whole conversation."""
+    """Tell whether an answer is about a single command (unknown, not allowed), and not about the conversation."""
     return _cause(text) is None or text.startswith("NOPERM")
 
 
 def is_passing(error: RedisError) -> bool:
-    """Tell whether Redis refused for a reason that passes without anybody's doing."""
+    """Tell whether Redis refused for a reason that passes by itself."""
     return (error.status_code or str(error).partition(" ")[0]) in _PASSING
 
 
@@ -107,18 +108,28 @@ def _cause(text: str) -> _Cause | None:
 
 
 def is_wrong_type(answer: Any) -> bool:
-    """Tell whether Redis answered that the key holds something of another type: somebody wrote it by hand."""
+    """Tell whether Redis found a value of another type under the key: a person's, typed by hand."""
     return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
 
 
 def checked(answer: Any) -> Any:
-    """Return Redis' answer, or raise an answer that is an error."""
+    """Return Redis' answer.
+
+    Raises:
+        Exception: the answer, if the answer is an error.
+
+    """
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def all_checked(answers: Iterable[Any]) -> None:
-    """Raise the first error among answers in Redis' own words: the client library would quote the command in front."""
+    """Look through the answers of a pipeline.
+
+    Raises:
+        Exception: the first error among the answers, in Redis' own words; the client library would quote the command.
+
+    """
     for answer in answers:
         checked(answer)

@@ -1,8 +1,8 @@
-"""Addresses of a name, asked for in a thread that nobody has to wait for.
+"""Addresses of a name, asked for in a thread of our own, for which the interpreter's exit does not wait.
 
-asyncio asks in an executor, whose threads the interpreter joins when it exits: a resolver that hangs for half a minute
-would hold the exit for that long. And the executor takes nothing any more once the exit has begun, when what was
-emitted is still to be sent.
+asyncio asks in an executor, whose threads the interpreter joins at its exit: a resolver that hangs for half a minute
+would hold the exit for as long. And an executor takes no work once the exit has begun, when emitted events are still
+to be sent.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from bus.shortage import shortage
 __all__ = ["resolve"]
 
 _under_way: Final[dict[tuple[str, int], "Future[list[str]]"]] = {}
-"""One thread per name, however often it is asked for while the resolver hangs."""
+"""A single thread per name, for any number of callers while the resolver hangs."""
 os.register_at_fork(after_in_child=_under_way.clear)
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of ``host``, the preferred one first; a literal address is its own. May be cancelled.
+    """Return the addresses of ``host``, the preferred first; a literal address is returned alone. May be cancelled.
 
     Raises:
-        OSError: there is none.
+        OSError: the name has no address.
         RuntimeError: there is no thread to ask in, see ``bus.shortage``.
 
     """
@@ -48,12 +48,12 @@ def _asked(host: str, port: int) -> "Future[list[str]]":
     if known is not None:
         return known
     answer: Future[list[str]] = Future()
-    answer.set_running_or_notify_cancel()  # from here on no cancelled waiter can cancel it for the others
+    answer.set_running_or_notify_cancel()  # from here on no cancelled waiter can cancel the answer for other waiters
     _under_way[host, port] = answer
     try:
         threading.Thread(target=_ask, args=(host, port, answer), name="edgebus-resolver", daemon=True).start()
     except RuntimeError as error:
-        if shortage(error) is not None:  # asked for here, a resolver that hangs would hold up all else
+        if shortage(error) is not None:  # asked on the event loop, a resolver that hangs would hold up all else
             del _under_way[host, port]
             raise
         _ask(host, port, answer)  # Python 3.12 starts no thread any more when it exits
@@ -63,7 +63,7 @@ def _asked(host: str, port: int) -> "Future[list[str]]":
 def _ask(host: str, port: int, answer: "Future[list[str]]") -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except Exception as error:  # noqa: BLE001 -- not lost: whoever waits gets it
+    except Exception as error:  # noqa: BLE001 -- not lost: the waiting callers get the error
         _under_way.pop((host, port), None)
         answer.set_exception(error)
     else:

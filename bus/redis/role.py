@@ -1,7 +1,7 @@
-"""What a server says of itself when asked for its ``ROLE``. Pure.
+"""A server's answer to ``ROLE``, and the objection to an edge there. Pure.
 
-An edge belongs to the primary: a replica hears what producers publish late, or not at all once nothing is replicated
-any more, and a loop through it proves nothing about producers (https://redis.io/docs/latest/commands/role/).
+An edge belongs to the primary: a replica hears events late, or never once replication has ended, and a loop through a
+replica proves nothing about producers (https://redis.io/docs/latest/commands/role/).
 """
 
 from typing import Any
@@ -10,7 +10,9 @@ __all__ = ["is_untold", "misplaced"]
 
 
 def misplaced(answer: Any) -> str | None:
-    """Return why a server that answered so is none for an edge; None: it is a primary, or its answer says nothing."""
+    """Return the objection to a server with this answer; None for a primary, and for an unknown answer."""
+    # decisions/0050: a read replica is refused, too. An edge there could write neither its entry nor marks of forks,
+    # and would tell clients that nothing is missing by a log that lags.
     match answer:
         case [b"slave", bytes(host), int(port), *_]:
             primary = f"{host.decode(errors='replace')}:{port}"
@@ -24,5 +26,5 @@ def misplaced(answer: Any) -> str | None:
 
 
 def is_untold(answer: str) -> bool:
-    """Tell whether an error says that this user, or this server, has no ``ROLE`` to ask for."""
+    """Tell whether an error means that this user, or this server, has no ``ROLE``."""
     return answer.startswith("NOPERM") or "unknown command" in answer.lower()

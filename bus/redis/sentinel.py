@@ -1,4 +1,4 @@
-"""Where the primary is, when Redis Sentinel decides it: asked anew for every connection."""
+"""Where the primary is, by the word of Redis Sentinel: asked anew for every connection."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ SENTINEL_SCHEME: Final = "redis+sentinel"
 _FORM: Final = "write it like redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary"
 _PORT: Final = 26379
 _ANSWER_DEADLINE_S: Final = 1.0
-"""For one sentinel; the next one is asked then."""
+"""For one sentinel; the next is asked then."""
 
 Trouble: TypeAlias = tuple[str, int, Exception]
-"""Host and port of a sentinel, and why it did not tell."""
+"""Host and port of a sentinel, and why no answer came."""
 
 
 class NoPrimary(OSError):
-    """No sentinel said where the primary is, and why. ``is_login``: it wants a log-in other than the URL gives."""
+    """No sentinel said where the primary is, and why. ``is_login``: a sentinel wants another log-in than the URL's."""
 
     def __init__(self, text: str, *, is_login: bool = False) -> None:
         super().__init__(text)
@@ -40,7 +40,9 @@ class NoPrimary(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Who knows where the primary called ``service`` is, how to log in there, and how with the sentinels themselves."""
+    """The sentinels of the primary called ``service``, with the log-in of the primary and the sentinels' own."""
+
+    # decisions/0065: two log-ins. To try the primary's on the sentinels would show one server's password to another.
 
     places: tuple[tuple[str, int], ...]
     service: str
@@ -50,7 +52,7 @@ class Sentinels:
     own_password: str | None = field(default=None, repr=False)
 
     async def primary(self) -> tuple[str, int]:
-        """Return host and port of the primary, as the first sentinel that knows it says.
+        """Return host and port of the primary, by the first sentinel with an answer.
 
         Raises:
             OSError: no sentinel answers, or none knows a healthy primary of that name.
@@ -102,7 +104,7 @@ class Sentinels:
 
 
 class PrimaryConnection(NamedConnection):
-    """A connection to whatever is the primary when it is opened; one that was demoted is given up."""
+    """A connection to the primary of the moment of opening, given up once that server is demoted."""
 
     def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -113,7 +115,12 @@ class PrimaryConnection(NamedConnection):
         await super()._connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read one reply; ``READONLY`` means that another server is the primary now."""
+        """Read a reply; ``READONLY`` means that another server is the primary now.
+
+        Raises:
+            RedisConnectionError: this server was demoted; the next connection asks the sentinels anew.
+
+        """
         try:
             return await super().read_response(*arguments, **options)
         except ReadOnlyError as error:
@@ -122,7 +129,7 @@ class PrimaryConnection(NamedConnection):
 
 
 def parse_sentinel_url(url: str) -> Sentinels | None:
-    """Return what a ``redis+sentinel`` URL names, None for a URL of another scheme.
+    """Return the sentinels in a ``redis+sentinel`` URL, None for a URL of another scheme.
 
     Raises:
         AddressError: the URL is malformed.
@@ -133,7 +140,7 @@ def parse_sentinel_url(url: str) -> Sentinels | None:
 
 
 def sentinels(parts: RedisUrl) -> Sentinels:
-    """Return the sentinels that the parts of a URL name.
+    """Return the sentinels in the parts of a URL.
 
     Raises:
         AddressError: no sentinel or no primary is named; the message shows the form.

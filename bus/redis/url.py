@@ -1,6 +1,6 @@
-"""A Redis URL, taken apart by the one parser that everybody uses, and refused with the part that is wrong.
+"""A Redis URL, taken apart by a single parser for the whole bus, and refused with the name of the wrong part.
 
-A part is named and never shown: a password that was not escaped may stand in any of them.
+A part is named and never shown: a password without escapes may stand in any part.
 """
 
 import re
@@ -48,7 +48,17 @@ _PORT_LIMIT: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """What a URL names: None for no user and no password; ``place`` is what stands behind them."""
+    """The parts of a URL.
+
+    Attributes:
+        scheme: such as ``redis``.
+        user: None for no user.
+        password: None for no password.
+        place: host and port, or hosts and ports, behind the log-in.
+        path: with its ``/``, or empty.
+        options: by name, decoded.
+
+    """
 
     scheme: str
     user: str | None
@@ -62,7 +72,7 @@ def parse(url: str) -> RedisUrl:
     """Return the parts of ``url``, decoded.
 
     Raises:
-        AddressError: it is of no known form; the message names the part.
+        AddressError: the URL is of no known form; the message names the part.
 
     """
     if not isinstance(url, str):
@@ -81,10 +91,10 @@ def parse(url: str) -> RedisUrl:
 
 
 def place(text: str, default_port: int) -> tuple[str, int]:
-    """Return host and port of ``text``; a host that is not named is this machine.
+    """Return host and port of ``text``; without a host, this machine.
 
     Raises:
-        AddressError: there is no host and port in it.
+        AddressError: the text is no host and port.
 
     """
     found = _PLACE.fullmatch(text)
@@ -97,7 +107,14 @@ def place(text: str, default_port: int) -> tuple[str, int]:
 
 
 def _check_characters(url: str, found: "re.Match[str]") -> None:
-    """Refuse what would end the log-in early, or be left out by a parser, so that another server were asked."""
+    """Refuse characters that end the log-in early, or that a parser leaves out.
+
+    Raises:
+        AddressError: the message has the escape to write.
+
+    """
+    # decisions/0065: RFC 3986 has a meaning for some of these characters, under which redis://:57#pw@host is
+    # localhost:57, and a piece of the password goes to another server.
     for char, escape in (("#", "%23"), (" ", "%20")):
         if char in url:
             raise AddressError(f"the Redis URL cannot be used, {char!r} stands in it: in a password write {escape}")
@@ -111,6 +128,8 @@ def _check_characters(url: str, found: "re.Match[str]") -> None:
 
 
 def _options(scheme: str, text: str | None) -> dict[str, str]:
+    # decisions/0065: a short list for each scheme. An option of the client library's that the bus overrides, such as
+    # socket_timeout, would be taken and have no effect.
     options: dict[str, str] = {}
     for pair in (text or "").split("&") if text else ():
         name, _, value = pair.partition("=")
