@@ -1,4 +1,4 @@
-"""The built-in services, one file each; nothing of them is imported before it is asked for."""
+"""The built-in services, one file each. A service is imported when a caller loads it, and not before."""
 
 from importlib import import_module
 from typing import Final
@@ -19,8 +19,8 @@ def load(name: str) -> Service:
     """Return the service called ``name``: a built-in one, or ``package.module:ATTRIBUTE``.
 
     Raises:
-        ServiceNotFound: ``name`` is neither; the message lists the built-in names and shows the form.
-        Exception: whatever the module raises when it is imported, as it is.
+        ServiceNotFound: ``name`` has neither form; the message lists the built-in names and shows the other form.
+        Exception: any error that the module raises on import, unchanged.
 
     """
     module_name, attribute = _locate(name)
@@ -28,7 +28,7 @@ def load(name: str) -> Service:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it needs is not
+            raise  # the module is there, and a module that it imports is not
         raise ServiceNotFound(f"{name!r}: there is no module {error.name!r} on the path; {_FORMS}") from error
     service = getattr(module, attribute, None)
     if not isinstance(service, Service):

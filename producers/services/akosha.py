@@ -22,7 +22,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 class PatternDetected(
     Event, event="pattern.detected", channels=(PATTERNS_OF.by("pattern_type"), PATTERNS), extra="allow"
 ):
-    """Published when a pattern was found; its type is the category whose channel carries it."""
+    """Published when a pattern was found; the pattern's type is the category, and the category has the channel."""
 
     pattern_id: str
     pattern_type: str
@@ -31,7 +31,7 @@ class PatternDetected(
 
 
 class AnomalyDetected(Event, event="anomaly.detected", channels=(ANOMALIES,)):
-    """Published when something is not as it was."""
+    """Published when a figure is out of the ordinary."""
 
     anomaly_id: str
     anomaly_type: str
@@ -60,7 +60,7 @@ class AggregationCompleted(Event, event="aggregation.completed", channels=(METRI
 
 
 class PatternsQuestion(BaseModel):
-    """Asks for the newest patterns, of one category or of all."""
+    """Asks for the newest patterns, of a category or of all."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -69,7 +69,7 @@ class PatternsQuestion(BaseModel):
 
 
 class Patterns(BaseModel):
-    """The newest patterns, oldest first, each as its event's data."""
+    """The newest patterns, oldest first, each as the event's data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ def fold_patterns(question: PatternsQuestion, past: Sequence[PastEvent]) -> Patt
 
 
 class AnomaliesQuestion(BaseModel):
-    """Asks for the newest anomalies, of one severity or of all."""
+    """Asks for the newest anomalies, of a severity or of all."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -99,7 +99,7 @@ class AnomaliesQuestion(BaseModel):
 
 
 class Anomalies(BaseModel):
-    """The newest anomalies, oldest first, each as its event's data."""
+    """The newest anomalies, oldest first, each as the event's data."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -108,7 +108,8 @@ class Anomalies(BaseModel):
 
 
 def fold_anomalies(question: AnomaliesQuestion, past: Sequence[PastEvent]) -> Anomalies:
-    """Answer get_anomalies: the last ``limit`` of the log that are of the severity asked for."""
+    """Answer get_anomalies: the log's last ``limit`` of the severity in question."""
+    # decisions/0012: lists in answers hold the newest `limit` entries, oldest first.
     anomalies = [
         dict(it.data)
         for it in past
@@ -148,7 +149,7 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_pattern_detected(
         self, pattern_id: str, pattern_type: str, description: str, confidence: float, metadata: dict[str, Any]
     ) -> OneT:
-        """Tell of a pattern; ``confidence`` is 0 to 1, keys of ``metadata`` become keys of the event."""
+        """Announce a pattern; ``confidence`` is 0 to 1, keys of ``metadata`` become keys of the event."""
         return self._producer.publish(
             with_metadata(
                 PatternDetected,
@@ -163,7 +164,7 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_anomaly_detected(
         self, anomaly_id: str, anomaly_type: str, severity: Severity, description: str, metrics: dict[str, Any]
     ) -> OneT:
-        """Tell of an anomaly."""
+        """Announce an anomaly."""
         return self._producer.publish(
             AnomalyDetected(
                 anomaly_id=anomaly_id,
@@ -177,7 +178,7 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_insight_generated(
         self, insight_id: str, insight_type: str, title: str, description: str, data: dict[str, Any]
     ) -> OneT:
-        """Tell of an insight."""
+        """Announce an insight."""
         return self._producer.publish(
             InsightGenerated(
                 insight_id=insight_id, insight_type=insight_type, title=title, description=description, data=data
@@ -187,7 +188,7 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_aggregation_completed(
         self, aggregation_id: str, aggregation_type: str, record_count: int, summary: dict[str, Any]
     ) -> OneT:
-        """Tell that records were summed up."""
+        """Announce the summing up of records."""
         return self._producer.publish(
             AggregationCompleted(
                 aggregation_id=aggregation_id,

@@ -21,7 +21,7 @@ _PASSING: Final = frozenset({"passed", "pass", "ok", "success"})
 
 
 class RunEvent(Event):
-    """What the events of one test run share."""
+    """The fields common to the events of a test run."""
 
     __test__: ClassVar[bool] = False  # or pytest would collect the classes whose names begin with Test
 
@@ -44,7 +44,7 @@ class TestCompleted(RunEvent, event="test.completed", channels=(TEST, GLOBAL)):
 
 
 class TestFailed(RunEvent, event="test.failed", channels=(TEST,)):
-    """Published when one test failed, with its traceback."""
+    """Published when a test failed, with the traceback."""
 
     test_name: str
     error: str
@@ -52,7 +52,7 @@ class TestFailed(RunEvent, event="test.failed", channels=(TEST,)):
 
 
 class TestCaseCompleted(RunEvent, event="test.case_completed", channels=(TEST,)):
-    """Published when one test is over, whatever its outcome."""
+    """Published when a test is over, with any outcome."""
 
     test_name: str
     outcome: Outcome
@@ -60,7 +60,7 @@ class TestCaseCompleted(RunEvent, event="test.case_completed", channels=(TEST,))
 
 
 class QualityGateChecked(Event, event="quality_gate.checked", channels=(QUALITY, GLOBAL)):
-    """Published when one gate of a project was checked."""
+    """Published when a gate of a project was checked."""
 
     project: str
     gate_name: str
@@ -80,7 +80,7 @@ class CoverageUpdated(Event, event="coverage.updated", channels=(COVERAGE, QUALI
 
 
 class RunQuestion(BaseModel):
-    """Asks after one test run."""
+    """Asks after a test run."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -88,7 +88,7 @@ class RunQuestion(BaseModel):
 
 
 class Failure(BaseModel):
-    """One report of a failed test."""
+    """The report of a failed test."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -97,7 +97,7 @@ class Failure(BaseModel):
 
 
 class RunStatus(BaseModel):
-    """What is known of one run; suite and total are None when its start was not seen, duration until its end."""
+    """The state of a run; suite and total are None when the log lacks the start, duration until the end."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -114,8 +114,9 @@ class RunStatus(BaseModel):
 def fold_run(question: RunQuestion, past: Sequence[PastEvent]) -> RunStatus:
     """Answer get_test_status.
 
-    A run is running until test.completed, which then states both numbers; before that they are counted from the tests
-    seen. It failed when that number of failures is not 0, or when any failure was reported. test.started begins anew.
+    A run is running until test.completed, whose numbers count then. Before test.completed, the tests in the log are
+    counted. A run failed when the number of failures is not 0, or when any failure was reported. test.started begins
+    anew.
     """
     if not past:
         return RunStatus(run_id=question.run_id, status="not_found")
@@ -133,6 +134,7 @@ def fold_run(question: RunQuestion, past: Sequence[PastEvent]) -> RunStatus:
         Failure(test_name=it.data["test_name"], error=it.data["error"]) for it in run if it.event == "test.failed"
     ]
     numbers = _count(run) | start | end
+    # decisions/0012: a reported failure fails the run even where test.completed counts no failure.
     ended = "failed" if failures or numbers["tests_failed"] else "passed"
     return RunStatus.model_validate(
         {**numbers, "run_id": question.run_id, "status": ended if end else "running", "failures": failures}
@@ -140,15 +142,16 @@ def fold_run(question: RunQuestion, past: Sequence[PastEvent]) -> RunStatus:
 
 
 def _count(run: Sequence[PastEvent]) -> dict[str, Any]:
-    """Return how many tests of a run were seen, and how many of them failed, each name once."""
+    """Return how many tests of a run were seen, and how many failed, each name once."""
     cases = [it.data for it in run if it.event == "test.case_completed"]
+    # A failed test has test.failed as well; sets, so that each name counts once.
     failed = {case["test_name"] for case in cases if case["outcome"] == "failed"}
     failed |= {it.data["test_name"] for it in run if it.event == "test.failed"}
     return {"tests_completed": len(cases), "tests_failed": len(failed)}
 
 
 class QualityQuestion(BaseModel):
-    """Asks after the gates of one project."""
+    """Asks after the gates of a project."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -156,7 +159,7 @@ class QualityQuestion(BaseModel):
 
 
 class Gate(BaseModel):
-    """The newest check of one gate."""
+    """The newest check of a gate."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -167,7 +170,7 @@ class Gate(BaseModel):
 
 
 class QualityStatus(BaseModel):
-    """The gates of one project, the newest check of each, in the order in which they first appeared."""
+    """The gates of a project, the newest check of each, in the order of first appearance."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -179,8 +182,8 @@ class QualityStatus(BaseModel):
 def fold_quality(question: QualityQuestion, past: Sequence[PastEvent]) -> QualityStatus:
     """Answer get_quality_gate.
 
-    A project passed when every gate did: its status is passed, pass, ok or success, in any case of letters. A gate of
-    any other status has not passed. A project of which only coverage is known has no gates and is not found.
+    A project passed when every gate passed. A gate passed when the gate's status is passed, pass, ok or success, in any
+    case of letters. A project with coverage alone has no gates and is not found.
     """
     gates = {
         it.data["gate_name"]: Gate.model_validate({key: it.data[key] for key in Gate.model_fields})
@@ -222,23 +225,23 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
     """The broadcast methods of crackerjack."""
 
     def broadcast_test_started(self, run_id: str, test_suite: str, total_tests: int) -> OneT:
-        """Tell that a run begins."""
+        """Announce the beginning of a run."""
         return self._producer.publish(TestStarted(run_id=run_id, test_suite=test_suite, total_tests=total_tests))
 
     def broadcast_test_completed(self, run_id: str, completed: int, failed: int, duration: float) -> OneT:
-        """Tell that a run is over; ``duration`` is in seconds."""
+        """Announce the end of a run; ``duration`` is in seconds."""
         return self._producer.publish(
             TestCompleted(run_id=run_id, tests_completed=completed, tests_failed=failed, duration_seconds=duration)
         )
 
     def broadcast_test_failed(self, run_id: str, test_name: str, error: str, traceback: str) -> OneT:
-        """Tell that one test failed."""
+        """Announce a failed test."""
         return self._producer.publish(TestFailed(run_id=run_id, test_name=test_name, error=error, traceback=traceback))
 
     def broadcast_test_case_completed(
         self, run_id: str, test_name: str, outcome: Outcome, duration_seconds: float
     ) -> OneT:
-        """Tell the outcome of one test."""
+        """Announce the outcome of a test."""
         return self._producer.publish(
             TestCaseCompleted(run_id=run_id, test_name=test_name, outcome=outcome, duration_seconds=duration_seconds)
         )
@@ -252,7 +255,7 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
         threshold: float,
         quality_gate_report: dict[str, Any] | None = None,
     ) -> OneT:
-        """Tell how a project did at one gate."""
+        """Announce a project's result at a gate."""
         return self._producer.publish(
             QualityGateChecked(
                 project=project,
@@ -267,7 +270,7 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_coverage_updated(
         self, project: str, line_coverage: float, branch_coverage: float, path_coverage: float
     ) -> OneT:
-        """Tell a project's coverage."""
+        """Announce a project's coverage."""
         return self._producer.publish(
             CoverageUpdated(
                 project=project,

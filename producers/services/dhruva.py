@@ -1,4 +1,4 @@
-"""The catalogue of dhruva, distribution of adapters: what is stored, active, and sent where."""
+"""The catalogue of dhruva, distribution of adapters: stored, active, and sent to repositories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
@@ -41,7 +41,7 @@ class AdapterDistributed(
 
 
 class StorageEvent(Event, event="storage.event", channels=(STORAGE,), extra="allow"):
-    """Published by a storage of one type, with keys of its own."""
+    """Published by a storage of one type, with keys of the storage's own."""
 
     storage_type: str
 
@@ -73,19 +73,20 @@ class AdapterSwapped(
         REGISTRY,
     ),
 ):
-    """Published when one adapter took the place of another."""
+    """Published when an adapter took the place of another."""
 
     old_adapter: str
     new_adapter: str
     repo: str
 
     def channels(self) -> tuple[Channel, ...]:
-        """Return each channel once, also when an adapter takes the place of itself."""
+        """Return each channel once, also when old and new adapter are the same."""
+        # Two appends to one log for one event would show the event twice to the log's readers.
         return tuple(dict.fromkeys(super().channels()))
 
 
 class DistributionCompleted(Event, event="distribution.completed", channels=(DISTRIBUTION_OF, DISTRIBUTION)):
-    """Published when a repository has all of its adapters."""
+    """Published when a repository has all adapters."""
 
     repo: str
     adapters: list[Json]
@@ -101,7 +102,7 @@ class RegistryUpdated(Event, event="registry.updated", channels=(REGISTRY, GLOBA
 
 
 class LifecycleChanged(Event, event="lifecycle.changed", channels=(LIFECYCLE,)):
-    """Published when anything with a life cycle went from one state to the next."""
+    """Published when a part with a life cycle went from state to state."""
 
     entity_type: str
     entity_id: str
@@ -110,7 +111,7 @@ class LifecycleChanged(Event, event="lifecycle.changed", channels=(LIFECYCLE,)):
 
 
 class AdapterQuestion(BaseModel):
-    """Asks after one adapter."""
+    """Asks after an adapter."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -118,7 +119,7 @@ class AdapterQuestion(BaseModel):
 
 
 class AdapterStatus(BaseModel):
-    """What is known of one adapter; ``adapter`` is what callers said of it, newer keys over older ones."""
+    """The state of an adapter; ``adapter`` is the callers' description, newer keys over older."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -136,7 +137,7 @@ class AdaptersQuestion(BaseModel):
 
 
 class Adapters(BaseModel):
-    """The adapters that changed last, the newest at the end."""
+    """The adapters with the latest changes, the newest at the end."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -157,9 +158,9 @@ def fold_adapters(question: AdaptersQuestion, past: Sequence[PastEvent]) -> Adap
 
 
 def _adapters(past: Sequence[PastEvent]) -> dict[str, AdapterStatus]:
-    """Return what is known of every adapter, the one that changed last at the end.
+    """Return the state of every adapter, the latest change at the end.
 
-    Activation and deactivation decide the status, and a swap does both; an adapter that saw neither is stored. Storing
+    Activation and deactivation decide the status, and a swap does both; an adapter without either is stored. Storing
     describes an adapter anew; updating, distributing and activating add to the description.
     """
     known: dict[str, AdapterStatus] = {}
@@ -187,6 +188,7 @@ def _note(
     description: Mapping[str, Any] | None = None,
     added: Mapping[str, Any] | None = None,
 ) -> None:
+    # Popped and put back: the order of the dict is the order of the last changes.
     before = known.pop(adapter_id, None) or AdapterStatus(adapter_id=adapter_id, status="stored")
     adapter = {**(before.adapter if description is None else description), **(added or {})}
     known[adapter_id] = AdapterStatus(adapter_id=adapter_id, status=status or before.status, adapter=adapter)
@@ -197,7 +199,7 @@ def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class DistributionQuestion(BaseModel):
-    """Asks after the distribution to one repository."""
+    """Asks after the distribution to a repository."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -205,7 +207,7 @@ class DistributionQuestion(BaseModel):
 
 
 class DistributionStatus(BaseModel):
-    """The distribution to one repository that is under way or, when it is completed, was the last."""
+    """The distribution to a repository: the current, or else the last completed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -229,6 +231,7 @@ def fold_distribution(question: DistributionQuestion, past: Sequence[PastEvent])
     for it in past:
         match it.event:
             case "adapter.distributed":
+                # An adapter sent again is no second adapter; its place is the last.
                 adapters = [] if status == "completed" else adapters
                 adapters = [*(one for one in adapters if one != it.data["adapter_id"]), it.data["adapter_id"]]
                 status = "distributing"
@@ -286,50 +289,50 @@ class Dhruva(Broadcaster[OneT, ManyT, EndlessT]):
     """The broadcast methods of dhruva."""
 
     def broadcast_adapter_stored(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that an adapter was stored; keys of ``metadata`` become keys of the event."""
+        """Announce a stored adapter; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(AdapterStored, metadata, adapter_id=adapter_id))
 
     def broadcast_adapter_updated(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell what changed of an adapter; keys of ``metadata`` become keys of the event."""
+        """Announce the changes of an adapter; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(AdapterUpdated, metadata, adapter_id=adapter_id))
 
     def broadcast_adapter_distributed(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that an adapter was sent; keys of ``metadata`` become keys of the event."""
+        """Announce the sending of an adapter; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(AdapterDistributed, metadata, adapter_id=adapter_id, repo=repo))
 
     def broadcast_storage_event(self, storage_type: str, event_data: dict[str, Any]) -> OneT:
-        """Tell what happened in a storage; keys of ``event_data`` become keys of the event."""
+        """Announce an event of a storage; keys of ``event_data`` become keys of the event."""
         return self._producer.publish(with_metadata(StorageEvent, event_data, storage_type=storage_type))
 
     def broadcast_adapter_activated(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that an adapter is in use; keys of ``metadata`` become keys of the event."""
+        """Announce an adapter in use; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(AdapterActivated, metadata, adapter_id=adapter_id, repo=repo))
 
     def broadcast_adapter_deactivated(self, adapter_id: str, repo: str, reason: str) -> OneT:
-        """Tell that an adapter is out of use, and why."""
+        """Announce an adapter out of use, and the reason."""
         return self._producer.publish(AdapterDeactivated(adapter_id=adapter_id, repo=repo, reason=reason))
 
     def broadcast_adapter_swapped(self, old_adapter: str, new_adapter: str, repo: str) -> OneT:
-        """Tell that one adapter took the place of another."""
+        """Announce an adapter in the place of another."""
         return self._producer.publish(AdapterSwapped(old_adapter=old_adapter, new_adapter=new_adapter, repo=repo))
 
     def broadcast_distribution_completed(self, repo: str, adapters: list[Any], duration: float) -> OneT:
-        """Tell that a repository has all of ``adapters``; they are counted here. ``duration`` is in seconds."""
+        """Announce a repository with all of ``adapters``, with their number. ``duration`` is in seconds."""
         return self._producer.publish(
             DistributionCompleted(repo=repo, adapters=adapters, adapters_count=_count(adapters), duration=duration)
         )
 
     def broadcast_registry_updated(self, registry_version: str, changes: dict[str, Any]) -> OneT:
-        """Tell the registry's new version."""
+        """Announce the registry's new version."""
         return self._producer.publish(RegistryUpdated(registry_version=registry_version, changes=changes))
 
     def broadcast_lifecycle_changed(self, entity_type: str, entity_id: str, old_state: str, new_state: str) -> OneT:
-        """Tell that something went from one state to the next."""
+        """Announce the change from state to state."""
         return self._producer.publish(
             LifecycleChanged(entity_type=entity_type, entity_id=entity_id, old_state=old_state, new_state=new_state)
         )
 
 
 def _count(adapters: Any) -> int:
-    """Return the length of a list; what is no list is left for the model to refuse by name."""
+    """Return the length of a list; any other value is left for the model to refuse by name."""
     return len(adapters) if isinstance(adapters, list) else 0

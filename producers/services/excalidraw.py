@@ -1,4 +1,4 @@
-"""The catalogue of excalidraw, drawing together: diagrams, their elements, and who is at them."""
+"""The catalogue of excalidraw, drawing together: diagrams, elements, and the users at a diagram."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
@@ -12,6 +12,8 @@ from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metad
 
 DIAGRAM: Final = Family("diagram:{diagram_id}")
 ELEMENT: Final = Family("element:{element_id}")
+# decisions/0032: only a live channel may conflate. With positions each event names the one before, and every event left
+# out would look like a loss. A client that is slow gets each user's last cursor.
 CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 PRESENCE: Final = Family("presence:{diagram_id}")
 COLLABORATION: Final = Family("collaboration:{diagram_id}")
@@ -26,13 +28,13 @@ class DiagramCreated(Event, event="diagram.created", channels=(DIAGRAM, GLOBAL),
 
 
 class DiagramUpdated(Event, event="diagram.updated", channels=(DIAGRAM,), extra="allow"):
-    """Published when something of a diagram as a whole changed."""
+    """Published when a diagram as a whole changed."""
 
     diagram_id: str
 
 
 class ElementAdded(Event, event="element.added", channels=(DIAGRAM,)):
-    """Published when somebody drew an element."""
+    """Published when a user drew an element."""
 
     diagram_id: str
     element: JsonObject
@@ -40,7 +42,7 @@ class ElementAdded(Event, event="element.added", channels=(DIAGRAM,)):
 
 
 class ElementUpdated(Event, event="element.updated", channels=(DIAGRAM, ELEMENT)):
-    """Published when somebody changed an element."""
+    """Published when a user changed an element."""
 
     diagram_id: str
     element_id: str
@@ -49,7 +51,7 @@ class ElementUpdated(Event, event="element.updated", channels=(DIAGRAM, ELEMENT)
 
 
 class ElementDeleted(Event, event="element.deleted", channels=(DIAGRAM, ELEMENT)):
-    """Published when somebody deleted an element."""
+    """Published when a user deleted an element."""
 
     diagram_id: str
     element_id: str
@@ -57,7 +59,7 @@ class ElementDeleted(Event, event="element.deleted", channels=(DIAGRAM, ELEMENT)
 
 
 class CursorMoved(Event, event="cursor.moved", channels=(CURSOR,)):
-    """Published as somebody's cursor moves; nothing of it is kept."""
+    """Published as a user's cursor moves; no log keeps cursors."""
 
     diagram_id: str
     user_id: str
@@ -65,7 +67,7 @@ class CursorMoved(Event, event="cursor.moved", channels=(CURSOR,)):
 
 
 class SelectionChanged(Event, event="selection.changed", channels=(SELECTION,)):
-    """Published when somebody selected other elements; nothing of it is kept."""
+    """Published when a user selected other elements; no log keeps selections."""
 
     diagram_id: str
     user_id: str
@@ -73,7 +75,7 @@ class SelectionChanged(Event, event="selection.changed", channels=(SELECTION,)):
 
 
 class UserJoined(Event, event="user.joined", channels=(PRESENCE, COLLABORATION)):
-    """Published when somebody came to a diagram."""
+    """Published when a user came to a diagram."""
 
     diagram_id: str
     user_id: str
@@ -81,7 +83,7 @@ class UserJoined(Event, event="user.joined", channels=(PRESENCE, COLLABORATION))
 
 
 class UserLeft(Event, event="user.left", channels=(PRESENCE, COLLABORATION)):
-    """Published when somebody left a diagram."""
+    """Published when a user left a diagram."""
 
     diagram_id: str
     user_id: str
@@ -95,7 +97,7 @@ class DiagramSaved(Event, event="diagram.saved", channels=(DIAGRAM,)):
 
 
 class DiagramLocked(Event, event="diagram.locked", channels=(DIAGRAM,)):
-    """Published when somebody took a diagram for themselves."""
+    """Published when a user took a diagram alone."""
 
     diagram_id: str
     user_id: str
@@ -110,7 +112,7 @@ class DiagramUnlocked(Event, event="diagram.unlocked", channels=(DIAGRAM,)):
 
 
 class DiagramQuestion(BaseModel):
-    """Asks after one diagram."""
+    """Asks after a diagram."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -118,7 +120,7 @@ class DiagramQuestion(BaseModel):
 
 
 class DiagramStatus(BaseModel):
-    """What is known of one diagram; ``diagram`` is what callers said of it, newer keys over older ones."""
+    """The state of a diagram; ``diagram`` is the callers' description, newer keys over older."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -134,6 +136,7 @@ def fold_diagram(question: DiagramQuestion, past: Sequence[PastEvent]) -> Diagra
         return DiagramStatus(diagram_id=question.diagram_id, status="not_found")
     diagram: dict[str, Any] = {}
     locked_by: str | None = None
+    # An unlock by any user frees the diagram: whether the user may unlock is the service's to judge.
     for it in past:
         match it.event:
             case "diagram.created":
@@ -186,55 +189,55 @@ class Excalidraw(Broadcaster[OneT, ManyT, EndlessT]):
     """The broadcast methods of excalidraw."""
 
     def broadcast_diagram_created(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell of a new diagram; keys of ``metadata`` become keys of the event."""
+        """Announce a new diagram; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(DiagramCreated, metadata, diagram_id=diagram_id))
 
     def broadcast_diagram_updated(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell what changed of a diagram; keys of ``metadata`` become keys of the event."""
+        """Announce the changes of a diagram; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(DiagramUpdated, metadata, diagram_id=diagram_id))
 
     def broadcast_element_added(self, diagram_id: str, element: dict[str, Any], user_id: str) -> OneT:
-        """Tell that ``user_id`` drew an element."""
+        """Announce an element drawn by ``user_id``."""
         return self._producer.publish(ElementAdded(diagram_id=diagram_id, element=element, user_id=user_id))
 
     def broadcast_element_updated(
         self, diagram_id: str, element_id: str, changes: dict[str, Any], user_id: str
     ) -> OneT:
-        """Tell that ``user_id`` changed an element."""
+        """Announce an element changed by ``user_id``."""
         return self._producer.publish(
             ElementUpdated(diagram_id=diagram_id, element_id=element_id, changes=changes, user_id=user_id)
         )
 
     def broadcast_element_deleted(self, diagram_id: str, element_id: str, user_id: str) -> OneT:
-        """Tell that ``user_id`` deleted an element."""
+        """Announce an element deleted by ``user_id``."""
         return self._producer.publish(ElementDeleted(diagram_id=diagram_id, element_id=element_id, user_id=user_id))
 
     def broadcast_cursor_moved(self, diagram_id: str, user_id: str, position: dict[str, Any]) -> OneT:
-        """Tell where somebody's cursor is."""
+        """Announce a user's cursor."""
         return self._producer.publish(CursorMoved(diagram_id=diagram_id, user_id=user_id, position=position))
 
     def broadcast_selection_changed(self, diagram_id: str, user_id: str, selected_elements: list[Any]) -> OneT:
-        """Tell what somebody has selected."""
+        """Announce a user's selection."""
         return self._producer.publish(
             SelectionChanged(diagram_id=diagram_id, user_id=user_id, selected_elements=selected_elements)
         )
 
     def broadcast_user_joined(self, diagram_id: str, user_id: str, user_info: dict[str, Any]) -> OneT:
-        """Tell that somebody came to a diagram."""
+        """Announce a user's coming to a diagram."""
         return self._producer.publish(UserJoined(diagram_id=diagram_id, user_id=user_id, user_info=user_info))
 
     def broadcast_user_left(self, diagram_id: str, user_id: str) -> OneT:
-        """Tell that somebody left a diagram."""
+        """Announce a user's leaving of a diagram."""
         return self._producer.publish(UserLeft(diagram_id=diagram_id, user_id=user_id))
 
     def broadcast_diagram_saved(self, diagram_id: str, storage_key: str) -> OneT:
-        """Tell under which key a diagram was saved."""
+        """Announce a saved diagram, with the key."""
         return self._producer.publish(DiagramSaved(diagram_id=diagram_id, storage_key=storage_key))
 
     def broadcast_diagram_locked(self, diagram_id: str, user_id: str, reason: str) -> OneT:
-        """Tell that ``user_id`` has a diagram for themselves, and why."""
+        """Announce a diagram locked by ``user_id``, and the reason."""
         return self._producer.publish(DiagramLocked(diagram_id=diagram_id, user_id=user_id, reason=reason))
 
     def broadcast_diagram_unlocked(self, diagram_id: str, user_id: str) -> OneT:
-        """Tell that ``user_id`` freed a diagram."""
+        """Announce a diagram freed by ``user_id``."""
         return self._producer.publish(DiagramUnlocked(diagram_id=diagram_id, user_id=user_id))

@@ -21,7 +21,7 @@ GLOBAL: Final = Family("global", shared_by="fastblocks")
 
 
 class UiUpdated(Event, event="ui.updated", channels=(UI,), extra="allow"):
-    """Published when what users see of a component changed."""
+    """Published when a component looks different to users."""
 
     component_id: str
 
@@ -63,7 +63,7 @@ class PageRendered(Event, event="page.rendered", channels=(PAGE,)):
 
 
 class StateChanged(Event, event="state.changed", channels=(STATE_OF, STATE)):
-    """Published when one value of a component's state changed."""
+    """Published when a value of a component's state changed."""
 
     component_id: str
     state_path: str
@@ -101,7 +101,7 @@ class RenderFailed(Event, event="render.failed", channels=(RENDER, COMPONENT)):
 
 
 class ComponentQuestion(BaseModel):
-    """Asks after one component."""
+    """Asks after a component."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -109,7 +109,7 @@ class ComponentQuestion(BaseModel):
 
 
 class ComponentState(BaseModel):
-    """The props and the state of one component."""
+    """The props and the state of a component."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -135,7 +135,7 @@ def fold_component_state(question: ComponentQuestion, past: Sequence[PastEvent])
 
 
 class ComponentStatus(BaseModel):
-    """Where one component is, or for one that is unmounted, last was."""
+    """A component's place; of an unmounted component, the last."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -145,7 +145,10 @@ class ComponentStatus(BaseModel):
 
 
 def fold_component_status(question: ComponentQuestion, past: Sequence[PastEvent]) -> ComponentStatus:
-    """Answer get_component_status: the last of mounted and unmounted; one seen only at work is mounted somewhere."""
+    """Answer get_component_status: the last of mounted and unmounted.
+
+    A component with other events alone is mounted, on an unknown page.
+    """
     if not past:
         return ComponentStatus(component_id=question.component_id, status="not_found")
     status: Literal["mounted", "unmounted"] = "mounted"
@@ -160,7 +163,7 @@ def fold_component_status(question: ComponentQuestion, past: Sequence[PastEvent]
 
 
 class StateQuestion(BaseModel):
-    """Asks for the value at one path."""
+    """Asks for the value at a path."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -168,7 +171,7 @@ class StateQuestion(BaseModel):
 
 
 class StateValue(BaseModel):
-    """The value at one path; None is a value too, so ``status`` tells whether there is one."""
+    """The value at a path. None is a value, too, so ``status`` tells whether a value is there."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -178,7 +181,8 @@ class StateValue(BaseModel):
 
 
 def fold_state(question: StateQuestion, past: Sequence[PastEvent]) -> StateValue:
-    """Answer get_state: the newest value that any component set at that path."""
+    """Answer get_state: the newest value at the path, from any component."""
+    # decisions/0012: `status` says whether there is a value, because null is a value like any other.
     for it in reversed(past):
         if it.event == "state.changed" and it.data["state_path"] == question.state_path:
             return StateValue(state_path=question.state_path, status="found", value=it.data["new_value"])
@@ -186,7 +190,7 @@ def fold_state(question: StateQuestion, past: Sequence[PastEvent]) -> StateValue
 
 
 class PageQuestion(BaseModel):
-    """Asks after one page."""
+    """Asks after a page."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -194,7 +198,7 @@ class PageQuestion(BaseModel):
 
 
 class PageStatus(BaseModel):
-    """What is known of one page; ``duration`` is that of its last render, None before the first."""
+    """The state of a page; ``duration`` is the last render's, None before the first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -277,47 +281,47 @@ class Fastblocks(Broadcaster[OneT, ManyT, EndlessT]):
     """The broadcast methods of fastblocks."""
 
     def broadcast_ui_updated(self, component_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell what users see anew; keys of ``metadata`` become keys of the event."""
+        """Announce a change in the users' view; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(UiUpdated, metadata, component_id=component_id))
 
     def broadcast_component_rendered(self, component_id: str, render_info: dict[str, Any]) -> OneT:
-        """Tell that a component was drawn; keys of ``render_info`` become keys of the event."""
+        """Announce a drawn component; keys of ``render_info`` become keys of the event."""
         return self._producer.publish(with_metadata(ComponentRendered, render_info, component_id=component_id))
 
     def broadcast_component_updated(self, component_id: str, props: dict[str, Any], state: dict[str, Any]) -> OneT:
-        """Tell the whole of a component's props and state."""
+        """Announce the whole of a component's props and state."""
         return self._producer.publish(ComponentUpdated(component_id=component_id, props=props, state=state))
 
     def broadcast_component_mounted(self, component_id: str, page_id: str) -> OneT:
-        """Tell that a component came onto a page."""
+        """Announce a component's coming onto a page."""
         return self._producer.publish(ComponentMounted(component_id=component_id, page_id=page_id))
 
     def broadcast_component_unmounted(self, component_id: str, page_id: str) -> OneT:
-        """Tell that a component left a page."""
+        """Announce a component's leaving of a page."""
         return self._producer.publish(ComponentUnmounted(component_id=component_id, page_id=page_id))
 
     def broadcast_page_rendered(self, page_id: str, duration: float, component_count: int) -> OneT:
-        """Tell that a page was drawn."""
+        """Announce a drawn page."""
         return self._producer.publish(PageRendered(page_id=page_id, duration=duration, component_count=component_count))
 
     def broadcast_state_changed(self, component_id: str, state_path: str, old_value: Any, new_value: Any) -> OneT:
-        """Tell one change of a component's state; the values are any JSON."""
+        """Announce a change of a component's state; the values are any JSON."""
         return self._producer.publish(
             StateChanged(component_id=component_id, state_path=state_path, old_value=old_value, new_value=new_value)
         )
 
     def broadcast_hot_reload(self, file_path: str, components: list[Any]) -> OneT:
-        """Tell which components load anew because a file changed; they are the event's ``affected_components``."""
+        """Announce the components (``affected_components``) to load anew after a file changed."""
         return self._producer.publish(HotReloadTriggered(file_path=file_path, affected_components=components))
 
     def broadcast_render_started(self, component_id: str, render_type: str) -> OneT:
-        """Tell that a render begins."""
+        """Announce the beginning of a render."""
         return self._producer.publish(RenderStarted(component_id=component_id, render_type=render_type))
 
     def broadcast_render_completed(self, component_id: str, duration: float, result: dict[str, Any]) -> OneT:
-        """Tell that a render is done."""
+        """Announce the end of a render."""
         return self._producer.publish(RenderCompleted(component_id=component_id, duration=duration, result=result))
 
     def broadcast_render_failed(self, component_id: str, error: str) -> OneT:
-        """Tell that a render met an error."""
+        """Announce a failed render."""
         return self._producer.publish(RenderFailed(component_id=component_id, error=error))

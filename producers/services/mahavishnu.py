@@ -1,6 +1,7 @@
 """The catalogue of mahavishnu, workflow orchestration: workflows, pools and workers, goal teams, adapters.
 
-Longer than other files on purpose: a service is one file, and this one has the most events.
+Longer than 400 lines on purpose. A service is one file, where a reader finds channels, events, requests and broadcast
+methods together; mahavishnu has 27 events, and each is a model, a row of ``SERVICE`` and a method.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ SYMBIOTIC: Final = Family("symbiotic:{scope}")
 GLOBAL: Final = Family("global", shared_by="mahavishnu")
 
 _ECOSYSTEM: Final = SYMBIOTIC.fill("ecosystem")
+# decisions/0012: a long prompt must not cost the event, so the broadcast cuts; clients never see more than promised, so
+# the event's model refuses more.
 _TASK_LIMIT: Final = 200
 
 
@@ -37,7 +40,7 @@ class WorkflowStarted(Event, event="workflow.started", channels=(WORKFLOW, GLOBA
 
 
 class WorkflowStageCompleted(Event, event="workflow.stage_completed", channels=(WORKFLOW,)):
-    """Published when one stage of a workflow has its result."""
+    """Published when a stage of a workflow has a result."""
 
     workflow_id: str
     stage_name: str
@@ -62,13 +65,13 @@ class WorkflowFailed(Event, event="workflow.failed", channels=(WORKFLOW, GLOBAL)
 
 
 class PoolEvent(Event, channels=(POOL, GLOBAL)):
-    """What the events of a pool as a whole share."""
+    """The fields common to the events of a pool as a whole."""
 
     pool_id: str
 
 
 class PoolStatusChanged(PoolEvent, event="pool.status_changed"):
-    """Published when a pool reports itself anew; ``state`` in ``status`` is what get_pool_status answers."""
+    """Published when a pool reports a new status; get_pool_status answers the ``state`` in ``status``."""
 
     status: JsonObject
 
@@ -86,11 +89,11 @@ class PoolScaled(PoolEvent, event="pool.scaled"):
 
 
 class PoolClosed(PoolEvent, event="pool.closed"):
-    """Published when a pool is gone, and its workers with it."""
+    """Published when a pool is gone, and with the pool all of its workers."""
 
 
 class WorkerEvent(Event, channels=(WORKER, POOL)):
-    """What the events of one worker share."""
+    """The fields common to the events of a worker."""
 
     worker_id: str
     pool_id: str
@@ -117,7 +120,7 @@ class TaskAssigned(WorkerEvent, event="task.assigned"):
 
 
 class TaskCompleted(WorkerEvent, event="task.completed"):
-    """Published when a worker has the result of its task."""
+    """Published when a worker has the result of a task."""
 
     result: JsonObject
 
@@ -126,7 +129,7 @@ class TaskCompleted(WorkerEvent, event="task.completed"):
 
 
 class TeamEvent(Event, channels=(GOAL_TEAMS, GOAL_TEAMS_OF)):
-    """What the events of a goal team share; ``user_id`` only routes, to that user's own channel."""
+    """The fields common to the events of a goal team; ``user_id`` only routes, to the user's own channel."""
 
     user_id: str | None = Field(default=None, exclude=True)
 
@@ -196,7 +199,7 @@ class AdapterHealthChanged(Event, event="adapter.health_changed", channels=(ADAP
 
 
 class AdapterSwitched(Event, channels=(ADAPTERS,)):
-    """What adapter.enabled and adapter.disabled share."""
+    """The fields common to adapter.enabled and adapter.disabled."""
 
     adapter_id: str
     adapter_name: str
@@ -227,7 +230,7 @@ class AdapterRoutingDecision(Event, event="adapter.routing_decision", channels=(
 
 
 class WorkerAvailabilityChanged(Event, event="worker.availability_changed", channels=(ADAPTERS,)):
-    """Published when a probe found that a type of worker came or went."""
+    """Published when a probe found a type of worker come or gone."""
 
     worker_type: str
     state: str
@@ -265,7 +268,7 @@ class StrategyRecommender(Event, event="strategy.recommender", channels=(_ECOSYS
 
 
 class WorkflowQuestion(BaseModel):
-    """Asks after one workflow."""
+    """Asks after a workflow."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -273,7 +276,7 @@ class WorkflowQuestion(BaseModel):
 
 
 class WorkflowStatus(BaseModel):
-    """What is known of one workflow; ``stages`` are the names of the completed ones, oldest first."""
+    """The state of a workflow; ``stages`` are the names of completed stages, oldest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -293,6 +296,7 @@ def fold_workflow(question: WorkflowQuestion, past: Sequence[PastEvent]) -> Work
         return WorkflowStatus(workflow_id=question.workflow_id, status="not_found")
     found: dict[str, Any] = {"status": "running"}
     stages: list[str] = []
+    # decisions/0012: a second start begins anew; a stage after the end does not reopen the workflow.
     for it in past:
         match it.event:
             case "workflow.started":
@@ -313,7 +317,7 @@ def fold_workflow(question: WorkflowQuestion, past: Sequence[PastEvent]) -> Work
 
 
 class PoolQuestion(BaseModel):
-    """Asks after one pool."""
+    """Asks after a pool."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -321,7 +325,7 @@ class PoolQuestion(BaseModel):
 
 
 class WorkerState(BaseModel):
-    """One worker of a pool."""
+    """A worker of a pool."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -330,7 +334,7 @@ class WorkerState(BaseModel):
 
 
 class PoolStatus(BaseModel):
-    """What is known of one pool; ``status`` is free text where the pool reported a ``state`` of its own."""
+    """The state of a pool; ``status`` is free text where the pool reported a ``state``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -343,9 +347,9 @@ class PoolStatus(BaseModel):
 def fold_pool(question: PoolQuestion, past: Sequence[PastEvent]) -> PoolStatus:
     """Answer get_pool_status.
 
-    The status is the ``state`` of the last pool.status_changed, when that is a text; without one, the last of spawned,
-    scaled and closed (a pool known only by its workers counts as spawned). Closing ends a reported state. Details are
-    ``config`` and ``worker_count`` as announced, and over them the last reported status.
+    The status is the ``state`` of the last pool.status_changed, when the state is a text. Otherwise the status is the
+    last of spawned, scaled and closed; a pool with events of workers alone counts as spawned. Closing ends a reported
+    state. Details are the announced ``config`` and ``worker_count``, and over both the last reported status.
     """
     if not past:
         return PoolStatus(pool_id=question.pool_id, status="not_found")
@@ -360,7 +364,7 @@ def fold_pool(question: PoolQuestion, past: Sequence[PastEvent]) -> PoolStatus:
             case "pool.scaled":
                 life, announced = "scaled", announced | {"worker_count": it.data["worker_count"]}
                 details = details | announced
-            case "pool.closed":
+            case "pool.closed":  # decisions/0012: closed wins over an older state
                 life, state = "closed", None
             case "pool.status_changed":
                 state = it.data["status"].get("state")
@@ -370,10 +374,10 @@ def fold_pool(question: PoolQuestion, past: Sequence[PastEvent]) -> PoolStatus:
 
 
 def _workers(past: Sequence[PastEvent]) -> list[WorkerState]:
-    """Return a pool's workers in the order in which they came.
+    """Return a pool's workers in the order of their coming.
 
-    A worker's status is what it last reported; one that never reported is ``busy`` from task.assigned to
-    task.completed, else ``idle``.
+    A worker's status is the last report. A worker without a report is ``busy`` from task.assigned to task.completed,
+    else ``idle``.
     """
     seen: dict[str, str] = {}
     reported: dict[str, str] = {}
@@ -453,35 +457,35 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     """The broadcast methods of mahavishnu."""
 
     def broadcast_workflow_started(self, workflow_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that a workflow began; keys of ``metadata`` become keys of the event."""
+        """Announce the beginning of a workflow; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(WorkflowStarted, metadata, workflow_id=workflow_id))
 
     def broadcast_workflow_stage_completed(self, workflow_id: str, stage_name: str, result: dict[str, Any]) -> OneT:
-        """Tell that one stage has its result."""
+        """Announce the result of a stage."""
         return self._producer.publish(
             WorkflowStageCompleted(workflow_id=workflow_id, stage_name=stage_name, result=result)
         )
 
     def broadcast_workflow_completed(self, workflow_id: str, final_result: dict[str, Any]) -> OneT:
-        """Tell that a workflow ended well; ``final_result`` is the event's ``result``."""
+        """Announce a workflow's good end; ``final_result`` is the event's ``result``."""
         return self._producer.publish(WorkflowCompleted(workflow_id=workflow_id, result=final_result))
 
     def broadcast_workflow_failed(self, workflow_id: str, error: str) -> OneT:
-        """Tell that a workflow ended with an error."""
+        """Announce a workflow's end by an error."""
         return self._producer.publish(WorkflowFailed(workflow_id=workflow_id, error=error))
 
     def broadcast_worker_status_changed(self, worker_id: str, status: str, pool_id: str) -> OneT:
-        """Tell a worker's new status, on its own channel and its pool's."""
+        """Announce a worker's new status, on the worker's channel and on the pool's."""
         return self._producer.publish(WorkerStatusChanged(worker_id=worker_id, status=status, pool_id=pool_id))
 
     def broadcast_pool_status_changed(self, pool_id: str, status: dict[str, Any]) -> OneT:
-        """Tell a pool's new status, a dict of any keys; ``state`` is the one that get_pool_status answers."""
+        """Announce a pool's new status, a dict of any keys; get_pool_status answers its ``state``."""
         return self._producer.publish(PoolStatusChanged(pool_id=pool_id, status=status))
 
     def broadcast_team_created(
         self, team_id: str, team_name: str, goal: str, mode: str, user_id: str | None = None
     ) -> OneT:
-        """Tell that a team was put together; with ``user_id`` also on that user's channel."""
+        """Announce a new team; with ``user_id`` also on the user's channel."""
         return self._producer.publish(
             TeamCreated(team_id=team_id, team_name=team_name, goal=goal, mode=mode, user_id=user_id)
         )
@@ -489,25 +493,25 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_team_parsed(
         self, goal: str, intent: str, skills: list[Any], confidence: float, user_id: str | None = None
     ) -> OneT:
-        """Tell how a goal was understood; with ``user_id`` also on that user's channel."""
+        """Announce a goal as it was understood; with ``user_id`` also on the user's channel."""
         return self._producer.publish(
             TeamParsed(goal=goal, intent=intent, skills=skills, confidence=confidence, user_id=user_id)
         )
 
     def broadcast_team_execution_started(self, team_id: str, task: str, user_id: str | None = None) -> OneT:
-        """Tell that a team begins; of ``task`` the first 200 characters are sent."""
+        """Announce the beginning of a team's work; of ``task`` the first 200 characters are sent."""
         return self._producer.publish(TeamExecutionStarted(team_id=team_id, task=_cut(task), user_id=user_id))
 
     def broadcast_team_execution_completed(
         self, team_id: str, success: bool, duration_ms: float, user_id: str | None = None
     ) -> OneT:
-        """Tell that a team is done, well or not."""
+        """Announce the end of a team's work, good or bad."""
         return self._producer.publish(
             TeamExecutionCompleted(team_id=team_id, success=success, duration_ms=duration_ms, user_id=user_id)
         )
 
     def broadcast_team_error(self, team_id: str, error_code: str, message: str, user_id: str | None = None) -> OneT:
-        """Tell that a team met an error."""
+        """Announce a team's error."""
         return self._producer.publish(
             TeamError(team_id=team_id, error_code=error_code, message=message, user_id=user_id)
         )
@@ -515,7 +519,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_adapter_registered(
         self, adapter_id: str, adapter_name: str, capabilities: list[Any], provider: str, source: str
     ) -> OneT:
-        """Tell that an adapter became known."""
+        """Announce a new adapter."""
         return self._producer.publish(
             AdapterRegistered(
                 adapter_id=adapter_id,
@@ -534,7 +538,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         new_status: str,
         details: dict[str, Any] = _NO_DETAILS,
     ) -> OneT:
-        """Tell that an adapter became better or worse."""
+        """Announce an adapter's new state of health."""
         return self._producer.publish(
             AdapterHealthChanged(
                 adapter_id=adapter_id,
@@ -548,7 +552,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_adapter_enabled(
         self, adapter_id: str, adapter_name: str, enabled: bool, reason: str | None = None
     ) -> OneT:
-        """Tell that an adapter was switched: adapter.enabled or adapter.disabled, as ``enabled`` says."""
+        """Announce an adapter's switching: adapter.enabled or adapter.disabled, as ``enabled`` says."""
         switched: type[AdapterSwitched] = AdapterEnabled if enabled else AdapterDisabled
         return self._producer.publish(
             switched(adapter_id=adapter_id, adapter_name=adapter_name, enabled=enabled, reason=reason)
@@ -562,7 +566,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         latency_ms: float,
         fallback_used: bool,
     ) -> OneT:
-        """Tell which adapter was chosen for a task."""
+        """Announce the adapter chosen for a task."""
         return self._producer.publish(
             AdapterRoutingDecision(
                 task_type=task_type,
@@ -574,37 +578,37 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_pool_spawned(self, pool_id: str, config: dict[str, Any]) -> OneT:
-        """Tell that a pool was made."""
+        """Announce a new pool."""
         return self._producer.publish(PoolSpawned(pool_id=pool_id, config=config))
 
     def broadcast_pool_scaled(self, pool_id: str, worker_count: int) -> OneT:
-        """Tell a pool's new number of workers."""
+        """Announce a pool's new number of workers."""
         return self._producer.publish(PoolScaled(pool_id=pool_id, worker_count=worker_count))
 
     def broadcast_pool_closed(self, pool_id: str) -> OneT:
-        """Tell that a pool is gone, and its workers with it."""
+        """Announce a pool's end, and with the pool its workers'."""
         return self._producer.publish(PoolClosed(pool_id=pool_id))
 
     def broadcast_worker_added(self, pool_id: str, worker_id: str) -> OneT:
-        """Tell that a worker joined a pool."""
+        """Announce a pool's new worker."""
         return self._producer.publish(WorkerAdded(pool_id=pool_id, worker_id=worker_id))
 
     def broadcast_worker_removed(self, pool_id: str, worker_id: str) -> OneT:
-        """Tell that a worker left a pool."""
+        """Announce a worker's leaving of a pool."""
         return self._producer.publish(WorkerRemoved(pool_id=pool_id, worker_id=worker_id))
 
     def broadcast_task_assigned(self, pool_id: str, worker_id: str, task: dict[str, Any]) -> OneT:
-        """Tell that a worker was given a task."""
+        """Announce a worker's new task."""
         return self._producer.publish(TaskAssigned(pool_id=pool_id, worker_id=worker_id, task=task))
 
     def broadcast_task_completed(self, pool_id: str, worker_id: str, result: dict[str, Any]) -> OneT:
-        """Tell the result of a worker's task."""
+        """Announce the result of a worker's task."""
         return self._producer.publish(TaskCompleted(pool_id=pool_id, worker_id=worker_id, result=result))
 
     def broadcast_worker_availability_changed(
         self, worker_type: str, state: str, reason_bucket: str, probe_at: str
     ) -> OneT:
-        """Tell that a probe found a type of worker come or gone."""
+        """Announce a type of worker come or gone, found by a probe."""
         return self._producer.publish(
             WorkerAvailabilityChanged(
                 worker_type=worker_type, state=state, reason_bucket=reason_bucket, probe_at=probe_at
@@ -614,7 +618,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_learning_metrics(
         self, patterns_strengthened: int, patterns_weakened: int, model_retrains: int, avg_confidence_score: float
     ) -> OneT:
-        """Tell the figures of the learning loop."""
+        """Announce the figures of the learning loop."""
         return self._producer.publish(
             LearningMetrics(
                 patterns_strengthened=patterns_strengthened,
@@ -627,7 +631,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_skill_effectiveness(
         self, skill_name: str, success_rate: float, total_attempts: int, avg_confidence: float
     ) -> OneT:
-        """Tell how well a skill does."""
+        """Announce a skill's figures of success."""
         return self._producer.publish(
             SkillEffectiveness(
                 skill_name=skill_name,
@@ -640,7 +644,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_strategy_recommender(
         self, recommendations_made: int, high_confidence_count: int, avg_success_rate: float
     ) -> OneT:
-        """Tell the figures of the recommender of strategies."""
+        """Announce the figures of the recommender of strategies."""
         return self._producer.publish(
             StrategyRecommender(
                 recommendations_made=recommendations_made,
@@ -651,5 +655,5 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
 
 
 def _cut(task: Any) -> Any:
-    """Return the first 200 characters of a text; what is no text is left for the model to refuse by name."""
+    """Return the first 200 characters of a text; any other value is left for the model to refuse by name."""
     return task[:_TASK_LIMIT] if isinstance(task, str) else task

@@ -1,6 +1,6 @@
 """The catalogue of session-buddy: sessions, captured knowledge, and the metrics of skills.
 
-Its edge speaks the flat dialect of its old clients until a client uses the envelope.
+Session-buddy's edge speaks the flat dialect of old clients until a client uses the envelope.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from bus.event import Event, Json
 from bus.service import Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
 
+# decisions/0032: of a `latest` channel older events are worth nothing, so a slow client may skip to the newest.
 SKILLS: Final = Family("skills", retention=LATEST, when_slow=SKIP)
 SKILL: Final = Family("skill:{skill_name}", retention=LATEST, when_slow=SKIP)
 SESSION: Final = Family("session:{session_id}")
@@ -22,7 +23,7 @@ _TOP: Final = 10
 
 
 class SkillMetrics(BaseModel):
-    """The figures of one skill; ``completion_rate`` is in percent."""
+    """The figures of a skill; ``completion_rate`` is in percent."""
 
     model_config = Event.model_config
 
@@ -33,7 +34,7 @@ class SkillMetrics(BaseModel):
 
 
 class Anomaly(BaseModel):
-    """One oddity in a skill's figures; ``detected_at`` is an ISO 8601 time."""
+    """An oddity in a skill's figures; ``detected_at`` is an ISO 8601 time."""
 
     model_config = Event.model_config
 
@@ -44,7 +45,7 @@ class Anomaly(BaseModel):
 
 
 class Metrics(BaseModel):
-    """What a caller gives to broadcast_metrics, validated: the figures of all skills, as models or as dicts."""
+    """The arguments of broadcast_metrics, validated: the figures of all skills, as models or as dicts."""
 
     model_config = Event.model_config
 
@@ -53,19 +54,19 @@ class Metrics(BaseModel):
 
 
 class MetricsUpdate(Event, event="metrics_update", channels=(SKILLS, SKILL)):
-    """Published with the figures of the most invoked skills, or with those of the one skill that it is routed to."""
+    """Published with the figures of the most invoked skills, or of a single skill on the skill's channel."""
 
     top_skills: list[SkillMetrics]
     anomalies: list[Anomaly]
     skill_name: str | None = Field(default=None, exclude=True)
 
     def channels(self) -> tuple[Channel, ...]:
-        """Return the channel of the skill that the event is about, or that of all skills."""
+        """Return the channel of the event's skill, or without a skill the channel of all."""
         return (SKILLS.fill() if self.skill_name is None else SKILL.fill(self.skill_name),)
 
 
 class SessionEvent(Event, channels=(SESSION,)):
-    """What the events of one session share."""
+    """The fields common to the events of a session."""
 
     session_id: str
 
@@ -75,11 +76,11 @@ class SessionCreated(SessionEvent, event="session.created", extra="allow"):
 
 
 class SessionUpdated(SessionEvent, event="session.updated", extra="allow"):
-    """Published when something of a session changed."""
+    """Published when a session changed."""
 
 
 class SessionCheckpoint(SessionEvent, event="session.checkpoint", extra="allow"):
-    """Published when a session was saved on its way."""
+    """Published when a session was saved on the way."""
 
 
 class SessionClosed(SessionEvent, event="session.closed", extra="allow"):
@@ -87,7 +88,7 @@ class SessionClosed(SessionEvent, event="session.closed", extra="allow"):
 
 
 class KnowledgeCaptured(Event, event="knowledge.captured", channels=(KNOWLEDGE, SESSION), extra="allow"):
-    """Published when a session learned something worth keeping."""
+    """Published when a session learned a fact worth keeping."""
 
     knowledge_id: str
     session_id: str
@@ -95,7 +96,7 @@ class KnowledgeCaptured(Event, event="knowledge.captured", channels=(KNOWLEDGE, 
 
 
 class KnowledgeSearchResult(Event, event="knowledge.search_result", channels=(KNOWLEDGE,)):
-    """Published when a search in the knowledge has its results."""
+    """Published when a search in the knowledge has results."""
 
     query: str
     results: list[Json]
@@ -115,7 +116,7 @@ SERVICE: Final = Service(
         KnowledgeCaptured,
         KnowledgeSearchResult,
     ),
-    dialect="session-buddy",
+    dialect="session-buddy",  # decisions/0009: the client's first message chooses between the two dialects
 )
 
 
@@ -125,7 +126,7 @@ class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
     def broadcast_metrics(
         self, skills: list[SkillMetrics] | list[dict[str, Any]], anomalies: list[Anomaly] | list[dict[str, Any]]
     ) -> ManyT:
-        """Tell the figures of all skills: the ten most invoked to all, and each skill given to its own channel."""
+        """Announce the figures of all skills: the ten most invoked to all, and each skill on the skill's channel."""
         return self._producer.publish_all(_updates(skills, anomalies))
 
     def stream_metrics(
@@ -133,29 +134,29 @@ class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
         read: Callable[[], tuple[list[SkillMetrics] | list[dict[str, Any]], list[Anomaly] | list[dict[str, Any]]]],
         interval_s: float = 1.0,
     ) -> EndlessT:
-        """Do broadcast_metrics with the skills and anomalies that ``read()`` returns, every ``interval_s`` seconds."""
+        """Do broadcast_metrics with the skills and anomalies of ``read()``, every ``interval_s`` seconds."""
         return self._producer.publish_every(interval_s, lambda: _updates(*read()))
 
     def broadcast_session_created(self, session_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that a session begins; keys of ``metadata`` become keys of the event."""
+        """Announce the beginning of a session; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(SessionCreated, metadata, session_id=session_id))
 
     def broadcast_session_updated(self, session_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell what changed in a session; keys of ``metadata`` become keys of the event."""
+        """Announce a session's changes; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(SessionUpdated, metadata, session_id=session_id))
 
     def broadcast_session_checkpoint(self, session_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that a session was saved; keys of ``metadata`` become keys of the event."""
+        """Announce a saved session; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(SessionCheckpoint, metadata, session_id=session_id))
 
     def broadcast_session_closed(self, session_id: str, metadata: dict[str, Any]) -> OneT:
-        """Tell that a session ended; keys of ``metadata`` become keys of the event."""
+        """Announce the end of a session; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(with_metadata(SessionClosed, metadata, session_id=session_id))
 
     def broadcast_knowledge_captured(
         self, knowledge_id: str, session_id: str, summary: str, metadata: dict[str, Any]
     ) -> OneT:
-        """Tell what a session learned; keys of ``metadata`` become keys of the event."""
+        """Announce a session's new knowledge; keys of ``metadata`` become keys of the event."""
         return self._producer.publish(
             with_metadata(
                 KnowledgeCaptured, metadata, knowledge_id=knowledge_id, session_id=session_id, summary=summary
@@ -163,12 +164,12 @@ class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_knowledge_search_result(self, query: str, results: list[Any]) -> OneT:
-        """Tell what a search found."""
+        """Announce the findings of a search."""
         return self._producer.publish(KnowledgeSearchResult(query=query, results=results))
 
 
 def _updates(skills: list[Any], anomalies: list[Any]) -> list[MetricsUpdate]:
-    """Return one update for all, then one for each skill, in the order given."""
+    """Return an update for all, then an update for each skill, in the order given."""
     metrics = Metrics.model_validate({"skills": skills, "anomalies": anomalies})
     top = sorted(metrics.skills, key=lambda skill: skill.total_invocations, reverse=True)[:_TOP]
     everyone = MetricsUpdate(top_skills=top, anomalies=metrics.anomalies)
