@@ -204,6 +204,8 @@ class Mending:
         self._epoch = self._epoch or epoch
         if self._compared_with != epoch:
             self._compared.clear()
+            for room in rooms if self._compared_with is not None else ():
+                room.forget_forks()
         self._compared_with = epoch
         owed = [room for room in rooms if room not in self._compared]
         for start in range(0, len(owed), _COMPARE_ROOMS):
@@ -230,6 +232,8 @@ class Mending:
         self, rooms: Sequence[Room], heads: Sequence[Head], *, is_another: bool = False
     ) -> "list[asyncio.Task[None]]":
         """Have those of ``rooms`` mended that do not stand where their logs end; of another Redis, all."""
+        for room, head in zip(rooms, heads, strict=True):
+            room.compare_marks(head.forks)
         differing = [
             room
             for room, head in zip(rooms, heads, strict=True)

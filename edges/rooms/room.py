@@ -221,6 +221,16 @@ class Room:
         """Take note that others may know of these by now."""
         self._unmarked = [fork for fork in self._unmarked if fork not in forks]
 
+    def compare_marks(self, marks: Iterable[Fork]) -> None:
+        """Have those forks marked again whose marks Redis lacks: a takeover loses marks, too."""
+        held = {mark.position for mark in marks}
+        self._unmarked = [fork for fork in self._forks if fork.position not in held]
+
+    def forget_forks(self) -> None:
+        """Forget all forks: the log's Redis began anew, and its epoch tells whoever was there before."""
+        self._forks.clear()
+        self._unmarked.clear()
+
     def learn(self, forks: Iterable[Fork]) -> bool:
         """Take note of what others found; members may have passed a new one. Tell whether that waits to be written."""
         known = {fork.position for fork in self._forks}

@@ -177,6 +177,39 @@ async def test_members_are_told_of_a_mark_that_came_later(redis: Redis, looks: b
     assert (await redis.hub.replay(X, Since("6-6"))).reason is None
 
 
+async def test_mark_that_a_second_takeover_lost_is_left_again(redis: Redis) -> None:
+    """The next replica had the log, and not yet the mark: the other edges are still to learn of the fork."""
+    await join(redis)
+    redis.publish(1, 2, 3, 4, 5)
+    redis.arrive()
+    fail_over(redis, keep=3)
+    await redis.hub.compare()
+    redis.publish(6)
+    redis.arrive()
+    redis.marks = []
+    fail_over(redis, keep=len(redis.stored))
+    await redis.hub.compare()
+    assert [fork.position for fork in redis.marks] == ["3-3"]
+
+
+async def test_mark_of_another_redis_is_not_left_again(redis: Redis) -> None:
+    """A Redis that began anew says so by its epoch; who came since then has lost nothing."""
+    await join(redis)
+    redis.publish(1, 2, 3, 4, 5)
+    redis.arrive()
+    fail_over(redis, keep=3)
+    await redis.hub.compare()
+    redis.marks = []
+    redis.stored.clear()
+    redis.born = "9999-another"
+    fail_over(redis, keep=0)
+    await redis.hub.compare()
+    assert redis.marks == []
+    fail_over(redis, keep=0)
+    await redis.hub.compare()
+    assert redis.marks == []
+
+
 async def test_reply_waits_for_the_comparison(redis: Redis) -> None:
     """Between the link's return and the end of the comparison nobody is told that nothing is missing."""
     await join(redis)
