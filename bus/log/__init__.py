@@ -1,1 +1,1 @@
-"""The log of a channel: appending with its script, reading, replay, forks. Alone in knowing the keys of logs."""
+"""The log of a channel: appending by a script, reading, replay, forks. Alone in using the keys of logs."""

@@ -1,6 +1,6 @@
-"""Appending to logs over one connection: a pipeline of publishes, with an outcome for each.
+"""Appending to logs over a connection: a pipeline of publishes, with an outcome for each.
 
-What a publish is as a command, and what the answers mean, is ``bus.log.appending``'s; repetition is a publisher's.
+Commands and the meaning of answers are ``bus.log.appending``'s; repetition is a publisher's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ class Appender(Connection):
     async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
 
-        Entries are independent: one may fail while others do not. An entry is either stored and published, or neither.
+        Entries are independent: some may fail while others do not. An entry is stored and published, or neither.
         An entry sent before (``since_ms``) is stored and published only if the log lacks the event.
 
         Raises:
@@ -57,6 +57,7 @@ class Appender(Connection):
         if not self._appends:
             raise RuntimeError("this log was made with appends=False")
         self.sent_ms = None
+        # decisions/0020: no transaction. MULTI would hold up all other clients of Redis for a whole pipeline.
         async with self.connected() as redis:
             replies, confirmed = await self._run(entries, replicas)
             if any(isinstance(reply, NoScriptError) for reply in replies):
@@ -94,7 +95,7 @@ class Appender(Connection):
         return replies, None if replicas is None else _confirmed(replies)
 
     async def _rerun(self, entries: Sequence[Entry], replies: list[Reply], replicas: Replicas | None) -> int | None:
-        """Run again the entries refused for want of the script: after ``SCRIPT FLUSH``, Redis did nothing for these."""
+        """Run again the entries refused for want of the script, as after ``SCRIPT FLUSH``; none of these was stored."""
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         try:
             await self.begin_anew()

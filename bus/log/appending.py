@@ -1,6 +1,6 @@
-"""One publish as commands: what is sent for an entry, what the answers mean.
+"""A publish as a command, and the meaning of Redis' answers.
 
-Knows ``publish.lua``; knows no connection. ``bus.log.log`` sends.
+Knows ``publish.lua``; knows no connection. ``bus.log.appender`` sends.
 """
 
 import hashlib
@@ -22,24 +22,30 @@ __all__ = ["LIBRARY", "SCRIPT", "UNSURE", "Appended", "Entry", "Replicas", "comm
 
 SCRIPT: Final = importlib.resources.files("bus.log").joinpath("publish.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-"""What Redis calls the script once it was loaded."""
+"""Redis' name for the loaded script."""
 _FUNCTION: Final = f"edgebus_publish_{_SHA[:12]}"
 LIBRARY: Final = (
     f"#!lua name=edgebus_{_SHA[:12]}\nredis.register_function('{_FUNCTION}', function(KEYS, ARGV)\n{SCRIPT}\nend)\n"
 )
-"""The script as a library of Redis' functions, which an administrator loads once; each version has names of its own."""
+"""The script as a library of Redis' functions, which an administrator loads once."""
+# decisions/0056: functions are kept with the data and replicated; a script loaded by an administrator is gone after a
+# restart. The script's hash in both names lets two versions of edgebus publish side by side.
 _SALT_LIMIT: Final = 2**32
 _SEARCH_MARGIN_MS: Final = 10_000
-"""A search begins so long before the first attempt: a clock that was set back since gives lower ids. It costs time."""
+"""How long before the first attempt a search begins: a clock set back since then gives lower ids. Costs time only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line to append to one channel.
+    """A line to append to a channel.
 
     Attributes:
-        since_ms: None on a first attempt; on a repeated one the time before the first was sent, by Redis' clock.
-        after: on a ``latest`` channel the id of the event that the same producer sent there before this one.
+        channel: where the line goes.
+        id: of the event.
+        event: the event's name.
+        line: JSON, without a position.
+        since_ms: None on a first attempt; on a repeated attempt the time before the first was sent, by Redis' clock.
+        after: on a ``latest`` channel the id of the same producer's event before.
 
     """
 
@@ -53,9 +59,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where an entry came to stand (None on a ``live`` channel), and how many subscribers Redis sent it to.
+    """An entry in its log.
 
-    ``receivers`` is 0 where a repeated attempt found the entry; ``replicas`` have confirmed it, None: nobody asked.
+    Attributes:
+        position: of the entry; None on a ``live`` channel.
+        receivers: how many subscribers Redis sent the line to; 0 where a repeated attempt found the entry.
+        replicas: how many replicas have confirmed the entry; None where no confirmation was asked for.
+
     """
 
     position: str | None
@@ -65,14 +75,14 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many replicas are to confirm what is appended, and for how long that is waited for."""
+    """How many replicas are to confirm a pipeline, and how long Redis waits for the confirmations."""
 
     count: int
     timeout_ms: int
 
 
 def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
-    """Return the command for ``entry``; ``by_function``: this user may call what was loaded, and load nothing."""
+    """Return the command for ``entry``; ``by_function`` for a user who may call the function and load no script."""
     channel = entry.channel
     if channel.retention.kind == "live":
         return ("PUBLISH", channel.redis, splice(entry.line, None, None))
@@ -84,14 +94,14 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
 
 
 def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:
-    """Return what only a repeated attempt sends."""
+    """Return the arguments of a repeated attempt alone."""
     if entry.since_ms is None:
         return ()
     return (entry.since_ms, max(0, entry.since_ms - _SEARCH_MARGIN_MS), entry.after)
 
 
 def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusError:
-    """Return what Redis' answer for ``entry`` means."""
+    """Return the outcome of ``entry``, from Redis' answer and the number of ``replicas`` that confirmed."""
     name = entry.channel.name
     if isinstance(reply, RedisError) and is_passing(reply):
         return BusNotReady(f"Redis does not take the event on {name} now: {meaning(said(reply))}")

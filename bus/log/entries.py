@@ -1,7 +1,7 @@
-"""Entries of a log as Redis gives them, and what they say. Pure: reading them is ``bus.log.log``'s.
+"""Entries of a log in Redis' form, and their meaning. Pure: ``bus.log.pages`` reads.
 
-An entry that somebody typed (``XADD``) is passed over: it holds no event. It breaks the chain all the same, because the
-next event names it; so a reader that stood before it is told that something lies between.
+A typed entry (``XADD``) is passed over, for want of an event. The chain is broken all the same, because the next event
+names the typed entry; so a reader that stood before is told of a gap.
 """
 
 import re
@@ -23,12 +23,20 @@ StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
 _PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 _CLOCK_LIMIT_MS: Final = 2**53
-"""A score is a double: from here on it is no number of milliseconds that anybody counted."""
+"""A score is a double: from here on no whole milliseconds can be counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where a log begins and ends: its first entry and what that names, the last id it ever generated, its newest."""
+    """Where a log begins and ends.
+
+    Attributes:
+        first: the id of the first entry, None for a log without entries.
+        first_previous: the id that the first entry names; None for a typed entry.
+        last: the last id the log ever generated; ``BEGINNING`` when there is no log.
+        newest: the newest entry.
+
+    """
 
     first: str | None = None
     first_previous: str | None = None
@@ -37,7 +45,8 @@ class Ends:
 
 
 def is_own(fields: Mapping[bytes, bytes]) -> bool:
-    """Tell whether the bus wrote an entry: it names the one before it, and its line is one that clients can read."""
+    """Tell whether the bus wrote an entry: a predecessor is named, and the line is text that clients can read."""
+    # decisions/0019: told by form. A log has no signature, and a person who types all fields right has published.
     line, previous = fields.get(b"line"), fields.get(b"previous")
     if line is None or previous is None or _PREVIOUS.fullmatch(previous) is None:
         return False
@@ -53,12 +62,17 @@ def _is_text(line: bytes) -> bool:
 
 
 def published(entry_id: bytes, fields: Mapping[bytes, bytes]) -> bytes:
-    """Return an entry's line as it was published."""
+    """Return an entry's line as published."""
     return splice(fields[b"line"], entry_id.decode(), fields[b"previous"].decode())
 
 
 def ends(info: Any) -> Ends:
-    """Return what ``XINFO STREAM`` said, or failed to; a key that holds no stream is no log."""
+    """Return the ends of a log from the answer to ``XINFO STREAM``; a key without a stream is no log.
+
+    Raises:
+        Exception: Redis refused for another reason.
+
+    """
     if isinstance(info, Exception):
         if not is_wrong_type(info) and "no such key" not in str(info).lower():
             raise info
@@ -72,7 +86,7 @@ def ends(info: Any) -> Ends:
 
 
 def past_event(position: str, line: bytes) -> PastEvent | None:
-    """Return an entry's event, None when it is none."""
+    """Return the event in an entry's line, None for a line without an event."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -84,9 +98,13 @@ def past_event(position: str, line: bytes) -> PastEvent | None:
 
 
 def forks(answer: Any) -> tuple[tuple[Fork, ...], int]:
-    """Return the marks that ``ZRANGE`` gave with their scores, and how many members are none: they are passed over.
+    """Return the marks in the answer to ``ZRANGE … WITHSCORES``, and how many members were passed over.
 
-    A mark is a position, and a time that a clock can show. A key of another type is one such member.
+    A mark is a position, and a time that a clock can show. A key of another type counts as a member passed over.
+
+    Raises:
+        Exception: Redis refused for another reason.
+
     """
     if is_wrong_type(answer):
         return (), 1

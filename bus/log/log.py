@@ -1,4 +1,4 @@
-"""The log as its users see it: one atomic publish, and reading what was published.
+"""The log for its users: an atomic publish, and reading of published events.
 
 A log is a stream of Redis, with the keys of ``bus.channel``. Each way of reading has a module of its own below.
 """
@@ -28,7 +28,7 @@ __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a channel's log: where a reader that starts now stands, and the last line as it was published.
+    """The end of a channel's log: where a new reader stands, and the last line as published.
 
     Attributes:
         position: None on a ``live`` channel.
@@ -43,7 +43,7 @@ class Head:
 
 
 class Log(Appender, Announcer):
-    """A connection for publishing and for reading logs, and on which an edge announces itself.
+    """A connection for publishing, for reading logs, and for an edge's announcements.
 
     Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
     """
@@ -57,7 +57,7 @@ class Log(Appender, Announcer):
 
     @property
     def unreadable(self) -> int:
-        """How often an entry or a key that the bus did not write was passed over."""
+        """How often an entry or a key of other writers was passed over."""
         return self._pages.unreadable
 
     async def heads(self, channels: Sequence[Channel]) -> list[Head]:
@@ -83,7 +83,9 @@ class Log(Appender, Announcer):
         return [replace(head, forks=next(marks)) async for head in ended]
 
     async def _ends(self, channels: Sequence[Channel]) -> dict[Channel, Ends]:
-        """Return the ends of logs that seem to be empty: the ids that such a log generated count still."""
+        """Return the ends of logs without entries."""
+        # decisions/0019: an emptied log ends with the last id that it generated; asked in a second round trip, which
+        # only rooms without entries cost.
         if not channels:
             return {}
         async with self.connected() as redis:
@@ -101,8 +103,8 @@ class Log(Appender, Announcer):
             return Head(none_yet if end.last == BEGINNING else end.last, None)
         if self._pages.is_own(channel, newest[1]):
             return Head(newest[0].decode(), published(*newest))
-        # decisions/0019: newcomers stand at a typed entry, since the next event names that entry; they are shown the
-        # newest event before.
+        # decisions/0019: newcomers stand at a typed entry, since the next event names that entry as its predecessor;
+        # the line to show is of the newest event before.
         lines = await self.lines(channel, count=1)
         return Head(newest[0].decode(), lines[0] if lines else None)
 
@@ -111,8 +113,8 @@ class Log(Appender, Announcer):
     ) -> History:
         """Return the past events of ``channel``, at most the newest ``limit_bytes`` of lines.
 
-        Of a log that is ``known`` only later events are read; where none came, that same history is returned. Where
-        the log does not go on from there, all of the log is read anew. Work on many events gives way to other tasks.
+        Of a ``known`` log only later events are read; without later events the same history is returned. Where the log
+        does not go on from there, all of the log is read anew. Work on many events gives way to other tasks.
         """
         if known is not None and known.known is not None:
             found = await self._pasts.advance(channel, known, limit_bytes)
@@ -121,7 +123,7 @@ class Log(Appender, Announcer):
         return await self._pasts.read(channel, limit_bytes)
 
     async def lines(self, channel: Channel, *, count: int) -> list[bytes]:
-        """Return the newest ``count`` lines as they were published, oldest first."""
+        """Return the newest ``count`` lines as published, oldest first."""
         lines: list[bytes] = []
         if not count:
             return lines

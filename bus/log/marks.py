@@ -1,6 +1,6 @@
 """Marks in Redis of the places where a log lost events (``bus.log.forks``): written by edges, read with logs.
 
-A mark stands beside the log, in ``bus:forks:{channel}``, so that publishing and live lines know nothing of marks.
+A mark stands beside the log, in ``bus:forks:{channel}``: neither a publish nor a live line is touched by marks.
 """
 
 from collections.abc import Sequence

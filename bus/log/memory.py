@@ -80,6 +80,7 @@ class MemoryLog:
         return Appended(self._store(kept, channel, entry), 0, confirmed)
 
     def _tick(self, event_id: str) -> None:
+        # Lines of one event share a millisecond, and a repetition moves no clock: positions are the same in every run.
         if event_id != self._newest_id:
             self._newest_id, self._now_ms = event_id, self._now_ms + 1
 
@@ -95,6 +96,7 @@ class MemoryLog:
 
 def _unsure(kept: _Kept, entry: Entry, since_ms: int) -> bytes | None:
     """Return the script's word against storing a repetition, or None."""
+    # The order of the questions is that of `look` in publish.lua, so that tests of producers see Redis' own answers.
     is_latest = entry.channel.retention.max_events == 1
     if is_latest and kept.entries and kept.entries[0].id == entry.after:
         return None

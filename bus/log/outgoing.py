@@ -59,6 +59,7 @@ class Outgoing:
                 while await self._queue.filled():
                     await until_true(lambda: self._publisher.attempt(log))
         finally:
+            # Set before callers are answered: an answered caller may publish again at once, and must hear of the end.
             self._is_ended = True
             self._publisher.give_up(self._queue.clear(), _ENDED)
 
@@ -73,6 +74,7 @@ class Outgoing:
 
         """
         publication = Publication(message, attempt)
+        # A bound and a refusal, in place of an outbox's policies (0021): a client's publish has a caller, who can wait.
         if self._bytes + publication.size_bytes > self._max_bytes:
             raise OutboxFull(f"{self._bytes} bytes wait for Redis already; this event has {publication.size_bytes}")
         self._bytes += publication.size_bytes
@@ -122,6 +124,7 @@ class _Callers:
 
     def give_back(self, batch: Sequence[Publication]) -> None:
         """Put publications without an outcome back in front."""
+        # In front, so that no later event overtakes an event that is repeated.
         self._waiting.extendleft(it for it in reversed(batch) if not it.is_given_up)
 
     def calls(self) -> Sequence[Publication]:

@@ -1,4 +1,4 @@
-"""Pages of logs over one connection: entries read from a log's end backwards, the bus's own told from typed ones."""
+"""Pages of logs over a connection: entries read from a log's end backwards, the bus's own told from typed entries."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ __all__ = ["Fields", "Pages"]
 Fields: TypeAlias = Mapping[bytes, bytes]
 
 _FOREIGN_LIMIT: Final = 1_000
-"""The most channels remembered for a warning: a log that people type into is told once."""
+"""The most channels remembered as told: a typed entry is told once per channel."""
 
 _logger = logging.getLogger("edgebus.bus")
 
@@ -31,7 +31,7 @@ class Pages:
 
     Attributes:
         pace: how much a page may hold on this path.
-        unreadable: how often an entry or a key that the bus did not write was passed over.
+        unreadable: how often an entry or a key of other writers was passed over.
 
     """
 
@@ -50,7 +50,7 @@ class Pages:
             BusError: as ``Connection.connected`` does.
 
         """
-        # decisions/0052: reads wait for each other without a deadline, since each has one for its own standstill.
+        # decisions/0052: reads wait for each other without a deadline, since each has a deadline for its standstill.
         async with self._turn, self._connection.connected() as redis:
             yield redis
 
@@ -90,7 +90,7 @@ class Pages:
             page: the page at the end, if known; None reads one.
             asked: how many entries that page was to have at most; fewer are the whole log.
             most: how many entries are wanted; None for all.
-            after: the id to stop at, ``(`` in front where that entry itself is not wanted.
+            after: the id to stop at, with ``(`` in front to stop before that entry.
 
         """
         size, seen, found = 0, 0, 0
@@ -109,16 +109,17 @@ class Pages:
             page = await self.newest(channel, f"({page[-1][0].decode()}", asked, after=after)
 
     def own(self, channel: Channel, page: Iterable[StreamEntry]) -> Iterator[tuple[str, Fields]]:
-        """Yield the entries of a page that the bus wrote."""
+        """Yield the bus's own entries of a page."""
         for entry_id, fields in page:
             if self.is_own(channel, fields):
                 yield entry_id.decode(), fields
             else:
-                # decisions/0019: an entry typed by hand is no event, and breaks the chain for readers that cross it.
+                # decisions/0019: a typed entry is no event, and breaks the chain for readers who cross the entry. To
+                # link the events around anew would change bytes that other readers got.
                 self.tell_foreign(channel, "passed over an entry that the bus did not write", entry_id.decode())
 
     def is_own(self, channel: Channel, fields: Fields) -> bool:
-        """Tell whether the bus wrote an entry of this channel's log, or a person an entry that reads the same."""
+        """Tell whether an entry has the form and the line of the bus's own entries of this channel."""
         return is_own(fields) and is_sound(fields[b"line"], channel.name)
 
     def page(self, channel: Channel, answer: Reply) -> list[StreamEntry]:
@@ -141,5 +142,5 @@ class Pages:
         if len(self._foreign) >= _FOREIGN_LIMIT:
             self._foreign.clear()
         self._foreign.add(channel.redis)
-        # decisions/0049: told without content, which may be a secret; nothing is mended, since a person may want it so.
+        # decisions/0049: told, and not mended, since the entry may mean something to its writer; without the content.
         _logger.warning(text, extra={"channel": channel.redis, "key": key or channel.log_key, "entry": entry})

@@ -90,7 +90,8 @@ class Publication:
                 one.id,
                 self.message.event,
                 line,
-                # What was refused is not there. A `latest` channel may have a newer value all the same.
+                # decisions/0020: a refused event is not there, and a first attempt pays for no search. On `latest` the
+                # search goes on all the same: another producer may have set a newer value since.
                 since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
                 one.after.get(channel.name, ""),
             )
@@ -111,6 +112,7 @@ class Publication:
         ``sent_ms`` is None where no entry was sent; ``is_certain``: a refused event is not there.
         """
         attempt = self.attempt
+        # decisions/0020: the earliest time counts. A promoted primary's clock may be behind, and moves the time back.
         if sent_ms is not None:
             attempt.since_ms = sent_ms if attempt.since_ms is None else min(attempt.since_ms, sent_ms)
         for entry, outcome in zip(entries, outcomes, strict=True):

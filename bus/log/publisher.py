@@ -99,10 +99,11 @@ class Publisher(Generic[PublicationT]):
 
     async def attempt(self, log: AppendLog) -> bool:
         """Send a pipeline; return whether every publication in the pipeline is done."""
-        # A Redis that refused is asked with one event: it might take the rest of a pipeline whose beginning it refused.
+        # decisions/0020: a Redis that refused is asked with one event. A pipeline is no transaction: Redis might refuse
+        # its beginning and take the rest, and the refused events would come last.
         limit = 1 if self._is_refused else PIPELINE_EVENTS
         batch = self._queue.take(limit, self._pace.limit_bytes)
-        self._under_way = batch
+        self._under_way = batch  # for `give_up`, which may come while Redis is asked
         for item in batch:
             self._begin(item)
         entries = [item.entries() for item in batch]
@@ -127,6 +128,7 @@ class Publisher(Generic[PublicationT]):
         if not entries:
             return [], True
         try:
+            # decisions/0063: with WAIT a cut pipeline is repeated whole, since WAIT comes last and speaks for all.
             if self._replicas:
                 return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch, self._now()))), True
             return await log.append(entries), True
@@ -159,9 +161,11 @@ class Publisher(Generic[PublicationT]):
             self.counts.retried += 1
         elif item.attempt.since_ms is None:
             for channel, _ in item.message.lines:
+                # decisions/0020: on `latest` the producer's own event before is not newer than a repetition.
                 if channel.retention.kind == "latest":
                     item.attempt.after[channel.name] = self._latest.pop(channel.redis, "")
                     self._latest[channel.redis] = item.attempt.id
+            # Channels of long ago are forgotten: a repetition there may hear of a newer value, and overwrites none.
             while len(self._latest) > _LATEST_CHANNELS:
                 self._latest.popitem(last=False)
 
@@ -169,6 +173,7 @@ class Publisher(Generic[PublicationT]):
         if item.is_settled:
             self._note_back()
             self.answer(item)
+        # decisions/0020: a wrong password is told at once, since time does not help; emitted events stay.
         elif isinstance(item.last_error, LoginRefused) and item.done is not None:
             self.expire([item])
 
@@ -177,6 +182,7 @@ class Publisher(Generic[PublicationT]):
         if item.failed:
             self.fail(item, item.refusal())
             return
+        # Stored, and not confirmed: told apart from a failure, since the event is in the primary's log and was seen.
         unreplicated = item.unreplicated(self._replicas)
         if unreplicated is not None:
             self.counts.unreplicated += 1
@@ -251,6 +257,7 @@ async def outcomes_of(
         put(items)
     except BusError as error:  # closed, between two slices
         return [error] * len(items)
+    # One timer for all items: a deadline per item would cost a timer for each of a thousand events.
     timer = loop.call_later(deadline_s, expire, items) if deadline_s else None
     try:
         return [await _outcome(future) for future in futures]

@@ -1,6 +1,6 @@
-"""What a log's newest part answers to readers that begin somewhere. Pure: reading is ``bus.log.log``'s.
+"""Replays: the answers of a log's newest part to readers that begin somewhere. Pure: ``bus.log.tails`` reads.
 
-One tail, read once, answers every reader of its channel: nobody is given more than it holds.
+A tail, read once, answers every reader of the channel: no reader is given more than the tail holds.
 """
 
 import re
@@ -27,9 +27,11 @@ __all__ = [
     "unseen",
 ]
 
+# decisions/0017: one size for all. Where a reader begins decides only which lines of a tail are given, so readers of
+# one moment share a read, and thousands that come back at once cost Redis one read per room.
 REPLAY_EVENTS: Final = 1_000
 REPLAY_BYTES: Final = 4 * 1024 * 1024
-"""The most that one replay may hold; past either the oldest are left out, and the reader is told."""
+"""The most of a single replay; past either the oldest lines are left out, and the reader is told."""
 
 _POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _SPAN: Final = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d)")
@@ -63,14 +65,14 @@ Start: TypeAlias = Since | SinceTime | Last
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a reader is given.
+    """The lines for a reader, and the reader's gaps.
 
     Attributes:
-        lines: oldest first, chained one to the next.
-        reason: why events may be missing before the first of them; None when none are.
-        position: where the reader stands once it has them.
-        forks: the positions of those behind which events are lost, in their order.
-        gap_after: the first of ``forks``, where nothing is missing up to there; else None.
+        lines: oldest first, each chained to the next.
+        reason: why events may be missing before the first line; None when no event is.
+        position: where the reader stands after the last line.
+        forks: the positions of lines behind which events are lost, in order.
+        gap_after: the first of ``forks``, where no event is missing before; else None.
 
     """
 
@@ -81,12 +83,11 @@ class Replay:
     gap_after: str | None = None
 
     def passing(self, places: Iterable[str]) -> "Replay":
-        """Return the same for a reader that passes forks at ``places``: in front of what there is, or in it.
-
-        Who stood where this log never was is told so already, and of no other place.
-        """
+        """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
+        # A reader that stood where this log never was is told so, and of no other place.
         if self.reason is Reason.DIVERGED and self.gap_after is None:
             return self
+        # decisions/0055: a fork among the lines is told in its place, as a gap; a fork before all is the reason.
         found = {*places, *self.forks}
         inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
         is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
@@ -96,17 +97,18 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The newest part of a log, at one moment.
+    """The newest part of a log, at a single moment.
 
     Attributes:
         now_ms: Redis' clock then.
         epoch_ms: when this Redis began.
         lines: oldest first.
-        first: id of the log's first entry, None when it has none; ``first_previous`` is what that entry names.
+        first: id of the log's first entry, None for a log without entries.
+        first_previous: the id that the first entry names as its predecessor.
         last: the last id the log ever generated; ``BEGINNING`` when there is no log.
         is_cut: whether the log holds more, before the first of ``lines``.
-        life_ms: how long it lives after its last event; None: for ever.
-        forks: where it lost events that an edge had.
+        life_ms: how long the log lives after its last event; None: for ever.
+        forks: where the log lost events that an edge had.
 
     """
 
@@ -122,11 +124,12 @@ class Tail:
 
     @property
     def position(self) -> str:
-        """Where a reader stands that has all of it."""
+        """Where a reader of all lines stands."""
         return no_log(self.now_ms) if self.last == BEGINNING else self.last
 
     def replay(self, start: Start) -> Replay:
-        """Return what a reader that begins at ``start`` is given; where that is not all, it is all there is here."""
+        """Return the replay for a reader that begins at ``start``; after a gap, with all lines of the tail."""
+        # decisions/0017: all lines, since a reader that is told of a gap usually builds its state anew.
         match start:
             case Last(count):
                 lines = self.lines[-count:] if count else ()
@@ -141,7 +144,7 @@ class Tail:
                 return replay.passing(passed(self.forks, position, replay.lines, self.position))
 
     def without_forks(self) -> "Tail":
-        """Return the same for a reader that knows them by itself."""
+        """Return the same tail for a reader that knows of forks by other means, such as an edge's room."""
         return replace(self, forks=())
 
     def _since_time(self, ms: int) -> Replay:
@@ -157,7 +160,7 @@ class Tail:
         following = self.lines[index + holds :]
         next_previous = following[0].previous if following else None
         reason = judge(position, self._past(holds=holds, next_previous=next_previous))
-        if position.endswith("-0"):  # there was no log: all of this one came later, whatever its clock said
+        if position.endswith("-0"):  # there was no log then: all of this log came later, whatever its clock said
             index, following = 0, self.lines
         if self.is_cut and index == 0 and not holds and next_previous != position and reason is not Reason.UNKNOWN:
             reason = Reason.LIMIT
@@ -168,7 +171,7 @@ class Tail:
         return Past(*known, holds, next_previous, self.now_ms, self.life_ms)
 
     def _index(self, position: str) -> int:
-        """Return where the first line stands that is not before ``position`` in this log's order."""
+        """Return the index of the first line not before ``position`` in this log's order."""
         return bisect_left(self.lines, order(position), key=lambda line: order(line.position or BEGINNING))
 
 
@@ -187,10 +190,10 @@ def unseen(lines: Sequence[Arrived], at: str | None, reason: Reason | None, know
 
 
 def parse_since(text: str) -> Since | SinceTime:
-    """Return what ``since`` means: a position, an ISO 8601 time with its offset, or a span back from now (``-15m``).
+    """Return the meaning of ``since``: a position, an ISO 8601 time with its offset, or a span back (``-15m``).
 
     Raises:
-        ValueError: it is none of these; the message shows the forms.
+        ValueError: the text has another form; the message shows all forms.
 
     """
     if _POSITION.fullmatch(text) is not None:

@@ -1,4 +1,4 @@
-"""Reading a log's newest part for readers that come back (``bus.log.replay``), page by page from its end."""
+"""Reading a log's newest part for returning clients (``bus.log.replay``), page by page from the log's end."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ __all__ = ["Tails"]
 
 
 class _End(NamedTuple):
-    """The end of a log at one moment: Redis' clock, the beginning of this Redis, and the first page."""
+    """The end of a log at a single moment: Redis' clock, the beginning of this Redis, and the first page."""
 
     now_ms: int
     began_ms: int
@@ -58,14 +58,14 @@ class Tails:
             self._marks.ask(pipeline, channel)
             time, epoch, info, page, marks = await pipeline.execute(raise_on_error=False)
             now_ms, found = int(redis_ms(*checked(time))), ends(info)
-            if epoch is None:  # Redis was flushed: it begins now, and nobody can know what was before
+            if epoch is None:  # Redis was flushed, and begins now: all positions of before are unknown
                 await self._connection.begin_anew()
         began_ms = self._connection.began_ms(epoch, now_ms)
         marked = self._marks.read(channel, marks)
         return _End(now_ms, began_ms, found, self._pages.page(channel, page), asked, marked)
 
     async def _read_back(self, channel: Channel, end: _End, reading: Reading) -> None:
-        """Read on from the page at a log's end, until ``reading`` has all that is wanted."""
+        """Read on from the page at a log's end, until ``reading`` is done or the log has no more."""
         page, asked = end.page, end.asked
         while True:
             for position, fields in self._pages.own(channel, page):
