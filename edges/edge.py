@@ -45,6 +45,7 @@ from edges.rooms.hub import Hub, HubStatistics, RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.session.context import Context
 from edges.session.requests import Answers
+from edges.session.verbs.table import verbs_of
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
 from edges.transport.tls import check_exposure, identity
@@ -278,6 +279,7 @@ class _Parts:
             self.health.not_ready,
             self._gate,
             Access(self.service),
+            verbs_of(self.service),
             self._link.outage,
             lambda: self.mishaps.reason,
         )

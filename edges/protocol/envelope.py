@@ -1,7 +1,7 @@
-"""How messages are written and read: the envelope, and session-buddy's flat messages. Pure.
+"""The ecosystem's envelope of nine keys: how its messages are read and written, down to the frame. Pure.
 
-A dialect turns commands' bytes into values and values into the text of one message. Lines from Redis are envelope
-messages already, so for the envelope they are passed on as they are; the flat dialect takes them apart once per event.
+A dialect turns a message's bytes into commands, and values into the text of one message. Lines from Redis are envelope
+messages already, so they are passed on as they are. Session-buddy's flat dialect has a file of its own.
 """
 
 from collections.abc import Mapping
@@ -9,37 +9,33 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from bus.channel import LATEST, Family
 from bus.envelope import envelope
-from bus.errors import ChannelError, ShapeError
-from bus.event import now
-from bus.shape import LINE_VALUES, check_shape
+from bus.errors import ShapeError
+from bus.shape import MESSAGE_VALUES, check_shape
 from bus.words import NoticeName, Verb
 from edges.protocol.messages import (
-    NESTING_LIMIT,
     NO_TOKEN,
-    NO_TOKEN_FLAT,
-    Authenticate,
     Closing,
     Code,
-    Command,
+    CommandT_co,
     Message,
     Notice,
-    Ping,
+    Parser,
     Pong,
     Refusal,
     Refused,
     Reply,
-    Switch,
+    Said,
     Welcome,
-    parse,
-    text_frame,
 )
 
-__all__ = ["ENVELOPE", "FLAT", "Dialect", "decides"]
+__all__ = ["ENVELOPE", "Dialect", "decode", "parse", "text_frame"]
 
-_SKILL: Final = Family("skill:{skill_name}", LATEST)
-ALL_SKILLS: Final = "skills"
+NESTING_LIMIT: Final = 32
+ID_LIMIT: Final = 128
+TYPE_VERBS: Final = (Verb.SUBSCRIBE, Verb.UNSUBSCRIBE, Verb.PING)
+"""Verbs that may also be a message's type, or an event's name in a message of type ``event``: a later verb may not."""
+CLIENT_TYPES: Final = ("request", *TYPE_VERBS, "event")
 
 
 class Dialect(Protocol):
@@ -53,8 +49,8 @@ class Dialect(Protocol):
     def no_token(self) -> Closing:
         """How a client whose token is missing or refused is closed."""
 
-    def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
-        """Return the command in a decoded message, or raise ``Refused``."""
+    def parse(self, value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co:
+        """Return the command in a decoded message, read by its row of ``verbs``, or raise ``Refused``."""
 
     def write(self, message: Message) -> bytes:
         """Return the text of a message to a client."""
@@ -63,14 +59,85 @@ class Dialect(Protocol):
         """Return the WebSocket frame for a line from Redis, None when this dialect has no word for it."""
 
 
+# Reading.
+
+
+def decode(text: bytes, *, values: int = MESSAGE_VALUES) -> dict[str, Any]:
+    """Return the JSON object in ``text``. How much the text holds is counted in its bytes before a reader sees it.
+
+    Raises:
+        Refused: it is no JSON (NaN and infinities are none), no object, holds more than ``values`` values, or nests
+            deeper than 32.
+
+    """
+    try:
+        check_shape(text, values=values, depth=NESTING_LIMIT)
+        value = orjson.loads(text)
+    except ShapeError as error:
+        raise _too_much(error) from None
+    except orjson.JSONDecodeError as error:
+        raise Refused(Refusal(Code.DECODE_ERROR, f"the message is not JSON: {error}")) from None
+    if not isinstance(value, dict):
+        raise Refused(Refusal(Code.DECODE_ERROR, "the message is not a JSON object"))
+    return value
+
+
+def _too_much(error: ShapeError) -> Refused:
+    name = "max_message_values" if error.limit == "values" else None
+    sentence = f"the message {error}"
+    return Refused(Refusal(Code.DECODE_ERROR, f"{name}: {sentence}" if name else sentence), name)
+
+
+def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co:
+    """Return the command in an envelope, read by its row of ``verbs``.
+
+    Raises:
+        Refused: with the code of protocol.md, and a sentence that names the field.
+
+    """
+    reply_to = _reply_to(value)
+    message_type = value.get("type")
+    if message_type not in CLIENT_TYPES:
+        raise Refused(Refusal(Code.DECODE_ERROR, f"type: expected one of {', '.join(CLIENT_TYPES)}", reply_to=reply_to))
+    verb = message_type if message_type in TYPE_VERBS else value.get("event")
+    if not isinstance(verb, str) or not verb:
+        raise Refused(Refusal(Code.INVALID_REQUEST, "event: expected the name of a request", reply_to=reply_to))
+    data = value.get("data")
+    if data is not None and not isinstance(data, dict):
+        raise Refused(Refusal(Code.INVALID_REQUEST, "data: expected an object", _short(verb), reply_to))
+    row = verbs.get(verb) if message_type == "request" or verb in TYPE_VERBS else None
+    if row is None:
+        known = verbs if message_type == "request" else TYPE_VERBS
+        sentence = f"event: no such request; there are {', '.join(known)}"
+        raise Refused(Refusal(Code.UNKNOWN_REQUEST, sentence, _short(verb), reply_to))
+    return row.parse(Said(verb, data or {}, reply_to))
+
+
+def _reply_to(value: Mapping[str, Any]) -> str | None:
+    for key in ("id", "correlation_id"):
+        given = value.get(key)
+        if given is None:
+            continue
+        if not isinstance(given, str) or len(given) > ID_LIMIT or not given.isprintable():
+            sentence = f"{key}: expected a text of at most {ID_LIMIT} printable characters"
+            raise Refused(Refusal(Code.INVALID_REQUEST, sentence))
+        return given
+    return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= ID_LIMIT and text.isprintable() else f"{text[:ID_LIMIT]!a}…"
+
+
+# Writing.
+
+
 class _Envelope:
-    """The ecosystem's envelope of nine keys."""
+    """The dialect of nine keys."""
 
     first_room: Final = None
     no_token: Final = NO_TOKEN
-
-    def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
-        return parse(value, requests)
+    parse = staticmethod(parse)
 
     def write(self, message: Message) -> bytes:
         return orjson.dumps(self._value(message))
@@ -116,100 +183,14 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
     )
 
 
-class _Flat:
-    """session-buddy's flat messages, keyed by ``type`` (protocol.md, "The session-buddy dialect")."""
-
-    first_room: Final = ALL_SKILLS
-    no_token: Final = NO_TOKEN_FLAT
-
-    def parse(self, value: dict[str, Any], requests: tuple[str, ...]) -> Command:
-        if "token" in value:
-            return self._authenticate(value)
-        return self._command(value)
-
-    def _authenticate(self, value: dict[str, Any]) -> Authenticate:
-        """Read the token that a message of any type may carry, and what else the message asks for."""
-        token = value["token"]
-        if not isinstance(token, str):
-            raise Refused(Refusal(Code.INVALID_REQUEST, "token: expected a text", Verb.AUTH))
-        if value.get("type") in (None, Verb.AUTH):
-            return Authenticate(token)
-        try:
-            return Authenticate(token, then=self._command(value))
-        except Refused as refused:
-            return Authenticate(token, then=refused.refusal)
-
-    def _command(self, value: dict[str, Any]) -> Switch | Ping:
-        match value.get("type"):
-            case Verb.PING:
-                return Ping()
-            case Verb.SUBSCRIBE:
-                return self._subscribe(value.get("skill"))
-            case Verb.UNSUBSCRIBE:
-                return Switch(ALL_SKILLS, None)
-            case _:
-                raise Refused(Refusal(Code.DECODE_ERROR, "type: expected one of subscribe, unsubscribe, ping, auth"))
-
-    def _subscribe(self, skill: Any) -> Switch:
-        if skill is None:
-            return Switch(ALL_SKILLS, None)
-        if not isinstance(skill, str):
-            raise Refused(Refusal(Code.INVALID_REQUEST, "skill: expected a text, or null for all skills"))
-        try:
-            return Switch(_SKILL.fill(skill).name, skill)
-        except ChannelError as error:
-            raise Refused(Refusal(Code.INVALID_CHANNEL, f"skill: {error}")) from None
-
-    def write(self, message: Message) -> bytes:
-        return orjson.dumps(self._value(message))
-
-    def _value(self, message: Message) -> dict[str, Any]:
-        match message:
-            case Reply(Verb.AUTH, dict(data)):
-                return {"type": data["status"], **_without(data, "status"), "timestamp": now()}
-            case Reply(_, data):
-                skill = data.get("skill") if isinstance(data, Mapping) else None
-                return {"type": "subscription_confirmed", "skill": skill, "timestamp": now()}
-            case Pong():
-                return {"type": "pong"}
-            case Refusal(code, sentence, _, _, retry_after_ms):
-                advice = {} if retry_after_ms is None else {"retry_after_ms": retry_after_ms}
-                return {"type": "error", "error_code": code, "message": sentence, "timestamp": now(), **advice}
-            case Welcome(sentence=sentence, authenticated=authenticated):
-                return {
-                    "type": "connected",
-                    "message": sentence,
-                    "authenticated": authenticated,
-                    "timestamp": now(),
-                }
-            case Notice(event, data):
-                return {"type": "notice", "event": event, "data": data, "timestamp": now()}
-
-    def frame(self, line: bytes) -> bytes | None:
-        try:
-            check_shape(line, values=LINE_VALUES, depth=NESTING_LIMIT)
-            return self._metrics(orjson.loads(line))
-        except (ShapeError, orjson.JSONDecodeError):
-            return None
-
-    def _metrics(self, value: dict[str, Any]) -> bytes | None:
-        data, timestamp = value.get("data"), value.get("timestamp")
-        if value.get("event") != "metrics_update" or not isinstance(data, dict):
-            return None
-        metrics = {"top_skills": data.get("top_skills", []), "anomalies": data.get("anomalies", [])}
-        return text_frame(orjson.dumps({"type": "metrics_update", "timestamp": timestamp, "data": metrics}))
-
-
-def _without(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name != key}
+def text_frame(payload: bytes) -> bytes:
+    """Return ``payload`` as one unmasked text frame (RFC 6455, section 5.2), ready to be written to any client."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1) + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + payload
+    return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
 ENVELOPE: Final[Dialect] = _Envelope()
-FLAT: Final[Dialect] = _Flat()
-
-
-def decides(value: dict[str, Any]) -> Dialect | None:
-    """Return the dialect that a first message shows on a session-buddy port, None when it shows neither."""
-    if "event" in value or "data" in value or "id" in value or value.get("type") == "request":
-        return ENVELOPE
-    return None if value == {"type": Verb.PING} else FLAT

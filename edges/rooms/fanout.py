@@ -5,8 +5,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
-from edges.protocol.envelope import Dialect
-from edges.protocol.messages import text_frame
+from edges.protocol.envelope import Dialect, text_frame
 from edges.rooms.room import Item, Member, Room
 
 __all__ = ["Fanout"]

@@ -13,7 +13,7 @@ from bus.words import NoticeName
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access, Caller
 from edges.auth.tokens import TokenRefused
-from edges.protocol.messages import Ask, Code, Notice, Refusal, Refused
+from edges.protocol.messages import Code, Notice, Refusal, Refused
 from edges.session.requests import Check
 from edges.settings import EdgeSettings
 
@@ -83,13 +83,13 @@ class Admission:
         """Return the answer to one who may not; it names the permission that is missing."""
         return Refusal(Code.FORBIDDEN, self._access.sentence(self.caller, channel), verb, reply_to)
 
-    def check(self, command: Ask) -> Check:
+    def check(self, verb: str, reply_to: str | None) -> Check:
         """Return what looks at the channels of a question, and raises ``Refused`` if the client may not ask it."""
-        return functools.partial(self._check, command)
+        return functools.partial(self._check, verb, reply_to)
 
-    def _check(self, command: Ask, channels: Sequence[Channel]) -> None:
+    def _check(self, verb: str, reply_to: str | None, channels: Sequence[Channel]) -> None:
         if not self._access.may_ask(self.caller, channels):
-            raise Refused(self.forbidden(command.name, next(iter(channels), None), command.reply_to))
+            raise Refused(self.forbidden(verb, next(iter(channels), None), reply_to))
 
     # What the time asks of it.
 

@@ -1,6 +1,6 @@
 """What every connection of an edge shares: made once by the edge, and handed down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bus.service import Service
@@ -10,6 +10,7 @@ from edges.auth.permissions import Access
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
+from edges.session.command import Command
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 
@@ -23,6 +24,7 @@ class Context:
     Attributes:
         health: the body of ``/healthz``.
         not_ready: why the edge is not ready; None when it is.
+        verbs: the commands that clients of the envelope may give, by their names.
         warning: what else stands against the edge, though it may be ready; None when nothing does.
         outage: what a client is to be told that comes while Redis is away; None when it is not.
 
@@ -38,5 +40,6 @@ class Context:
     not_ready: Callable[[], str | None]
     gate: Gate
     access: Access
+    verbs: Mapping[str, type[Command]]
     outage: Callable[[], Notice | None] = lambda: None
     warning: Callable[[], str | None] = lambda: None

@@ -11,9 +11,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from bus.tasks import Spawn
-from edges.protocol.messages import Command, Refusal
+from edges.protocol.messages import Refusal
+from edges.session.command import Command
 
-__all__ = ["Inbox", "Item", "Source"]
+__all__ = ["Inbox", "Item", "Pausable"]
 
 _SMALL_BYTES: Final = 256
 """What a command that is no longer text is taken for: its texts are bounded."""
@@ -22,7 +23,7 @@ Item: TypeAlias = bytes | Command | Refusal
 """A message as it came, for what waits costs no more than it did the client; or what is small anyway."""
 
 
-class Source(Protocol):
+class Pausable(Protocol):
     """Where commands come from."""
 
     def pause_reading(self) -> None:
@@ -52,6 +53,9 @@ class Inbox:
         carry_out: takes the next command; calls ``run`` or ``run_ahead`` with what must wait for something.
         spawn: runs a task, and owns it.
 
+    Attributes:
+        is_busy: whether a command is under way.
+
     """
 
     __slots__ = (
@@ -67,10 +71,11 @@ class Inbox:
         "_spawn",
         "_task",
         "_task_ahead",
+        "is_busy",
     )
 
     def __init__(
-        self, source: Source, limit: int, limit_bytes: int, carry_out: Callable[[Item], None], spawn: Spawn
+        self, source: Pausable, limit: int, limit_bytes: int, carry_out: Callable[[Item], None], spawn: Spawn
     ) -> None:
         self._source, self._limit, self._limit_bytes = source, limit, limit_bytes
         self._carry_out, self._spawn = carry_out, spawn
@@ -79,16 +84,11 @@ class Inbox:
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._task_ahead: asyncio.Task[None] | None = None
-        self._is_paused = self._is_long = False
+        self._is_paused = self._is_long = self.is_busy = False
 
     def __len__(self) -> int:
         """How many commands wait."""
         return len(self._queue) + len(self._ahead)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a command is under way."""
-        return self._task is not None or self._task_ahead is not None
 
     @property
     def is_busy_ahead(self) -> bool:
@@ -170,21 +170,25 @@ class Inbox:
 
         """
         self._task = self._spawn(self._until_done(work), name)
+        self.is_busy = True
         if is_long:
             self.let_pass()
 
     def run_ahead(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run likewise what overtakes; it goes on beside what is under way, and whatever comes waits for it."""
         self._task_ahead = self._spawn(self._until_done_ahead(work), name)
+        self.is_busy = True
 
     async def _until_done(self, work: Coroutine[Any, Any, None]) -> None:
         await work
         self._task, self._is_long = None, False
+        self.is_busy = self._task_ahead is not None
         self._carry_on()
 
     async def _until_done_ahead(self, work: Coroutine[Any, Any, None]) -> None:
         await work
         self._task_ahead = None
+        self.is_busy = self._task is not None
         self._carry_on()
 
     def _carry_on(self) -> None:

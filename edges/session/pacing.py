@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
 from edges.limits.replay_slots import Turn, Turns
-from edges.session.subscriptions import Reader
+from edges.session.transport import Transport
 
 __all__ = ["Pacing"]
 
@@ -22,42 +22,43 @@ class Pacing:
     others wait for its turn.
 
     Args:
-        reader: the client.
+        transport: the client's.
         turns: those of replays.
         at_once_bytes: what is said without a turn.
         network: whose turns the client takes.
 
     """
 
-    __slots__ = ("_at_once_bytes", "_network", "_reader", "_turns")
+    __slots__ = ("_at_once_bytes", "_network", "_transport", "_turns")
 
-    def __init__(self, reader: Reader, turns: Turns, *, at_once_bytes: int, network: str) -> None:
-        self._reader, self._turns = reader, turns
+    def __init__(self, transport: Transport, turns: Turns, *, at_once_bytes: int, network: str) -> None:
+        self._transport, self._turns = transport, turns
         self._at_once_bytes, self._network = at_once_bytes, network
 
-    async def say(self, size: int, say: Callable[[], None]) -> None:
-        """Say what takes ``size`` bytes.
+    @contextlib.asynccontextmanager
+    async def room_for(self, size: int) -> AsyncIterator[None]:
+        """Wait until a message of ``size`` bytes may be said, which the body does; then, if large, until it is read.
 
         Raises:
             LimitReached: too much is being said, or replayed, to others.
 
         """
         if size <= self._at_once_bytes:
-            await self._reader.drained()
-            say()
+            await self._transport.drained()
+            yield
             return
         async with self._turns.turn(self._network) as turn:
-            await self._reader.drained()
-            say()
+            await self._transport.drained()
+            yield
             await self._until_read(turn)
 
     async def _until_read(self, turn: Turn) -> None:
         began = asyncio.get_running_loop().time()
-        while not self._reader.takes_more:
+        while not self._transport.takes_more:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
-                    await self._reader.drained()
+                    await self._transport.drained()
                     return
             if turn.is_over and asyncio.get_running_loop().time() - began >= _LONGEST_S:
-                self._reader.close_slow()
+                self._transport.close_slow()
                 return

@@ -251,16 +251,18 @@ async def test_large_answer_that_is_not_read_gives_its_turn_to_others(monkeypatc
     turns, reader = Turns("max_replays", 1, slice_s=0.05), Reader()
     pacing = Pacing(reader, turns, at_once_bytes=10, network="a")  # type: ignore[arg-type]
 
-    def say() -> None:
-        reader.takes_more = False
-
     async def drained() -> None:
         if reader.takes_more:
             return
         await asyncio.Event().wait()
 
     reader.drained = drained  # type: ignore[method-assign]
-    saying = asyncio.create_task(pacing.say(100, say))
+
+    async def say() -> None:
+        async with pacing.room_for(100):
+            reader.takes_more = False
+
+    saying = asyncio.create_task(say())
     for _ in range(20):  # many turns of the loop, in which nothing ends it
         await asyncio.sleep(0)
     assert not saying.done()

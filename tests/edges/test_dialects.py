@@ -4,8 +4,12 @@ from typing import Any
 import orjson
 import pytest
 
-from edges.protocol.envelope import ENVELOPE, FLAT, decides
-from edges.protocol.messages import Code, Message, Notice, Ping, Pong, Refusal, Refused, Reply, Switch, Welcome
+from edges.protocol.envelope import ENVELOPE
+from edges.protocol.messages import Code, Message, Notice, Pong, Refusal, Refused, Reply, Welcome
+from edges.protocol.session_buddy import FLAT, decides
+from edges.session.verbs.ping import Ping
+from edges.session.verbs.switch import Switch
+from edges.session.verbs.table import FLAT_VERBS
 from tests.edges.peers import EVENT_KEYS, NINE_KEYS
 
 MESSAGES: list[Message] = [
@@ -122,14 +126,14 @@ def test_flat_notice() -> None:
 )
 def test_flat_commands(message: dict[str, Any], expected: object) -> None:
     """A flat client subscribes to one skill or to all, and can always go back to all."""
-    assert FLAT.parse(message, ()) == expected
+    assert FLAT.parse(message, FLAT_VERBS) == expected
 
 
 @pytest.mark.parametrize("skill", [5, [], {}, True, "", "x" * 200])
 def test_flat_skill_wrong(skill: Any) -> None:
     """A skill that is no text, or no channel, is refused with the field's name."""
     with pytest.raises(Refused) as caught:
-        FLAT.parse({"type": "subscribe", "skill": skill}, ())
+        FLAT.parse({"type": "subscribe", "skill": skill}, FLAT_VERBS)
     assert caught.value.refusal.sentence.startswith("skill")
 
 
@@ -137,7 +141,7 @@ def test_flat_skill_wrong(skill: Any) -> None:
 def test_flat_type_unknown_is_answered(message: dict[str, Any]) -> None:
     """Where the old server was silent, an error comes."""
     with pytest.raises(Refused):
-        FLAT.parse(message, ())
+        FLAT.parse(message, FLAT_VERBS)
 
 
 def line(event: str = "metrics_update", **data: Any) -> bytes:

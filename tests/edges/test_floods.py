@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
@@ -184,14 +184,14 @@ async def test_connects_of_one_address(start_edge: StartEdge) -> None:
 
 async def test_clients_of_one_user(start_edge: StartEdge, open_client: OpenClient) -> None:
     """One client too many of a user is told so by the setting's name and sent away, once it is known whose it is."""
-    edge = await start_edge(redis_url=NO_REDIS, max_connections_per_user=1)
+    edge = await start_edge(redis_url=NO_REDIS, max_connections_per_user=1, auth_secret=SECRET)
     opened = [await open_client(edge) for _ in range(2)]
     for client in opened:
         await client.welcomed()
-    first, second = (cast(Connection, it)._session for it in edge._parts.registry)  # noqa: SLF001
-    assert first is not None
-    assert second is not None
-    assert [first.count_user("ada"), first.count_user("ada"), second.count_user("ada", "r1")] == [True, True, False]
+    for _ in range(2):
+        opened[0].request("auth", token=token("ada"))
+        assert (await opened[0].message())["data"]["status"] == "authenticated"
+    opened[1].request("auth", "r1", token=token("ada"))
     refusal = await opened[1].message()
     sentence = "max_connections_per_user: the limit is 1; try again later"
     assert (refusal["error_code"], refusal["error_message"]) == ("RATE_LIMIT_EXCEEDED", sentence)

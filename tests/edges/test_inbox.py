@@ -2,8 +2,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from edges.protocol.messages import Ping
 from edges.session.inbox import Inbox, Item
+from edges.session.verbs.ping import Ping
 
 
 class Client:

@@ -11,7 +11,7 @@ from bus.envelope import Arrived
 from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from edges.protocol.envelope import ENVELOPE
-from edges.session.subscriptions import Memberships
+from edges.session.subscriptions import Subscriptions
 from tests.edges.test_hub import X
 from tests.edges.test_room import event
 
@@ -80,8 +80,9 @@ async def test_gap_in_a_replay_is_told_once_though_its_client_gives_way_there() 
     rest = Replay((event(8, 5),), None, "8-8").passing(["5-5"])
     assert (first.gap_after, rest.reason, rest.forks) == ("5-5", Reason.DIVERGED, ())
     hub, listener = ScriptedHub([first, rest], lines_per_turn=3), Listener()
-    memberships = Memberships(listener, hub, waiting_bytes=2)  # type: ignore[arg-type]
-    await memberships.resume(X, Since("2-2"), lambda _: None)
+    rooms = Subscriptions(listener, hub, waiting_bytes=2)  # type: ignore[arg-type]
+    async with rooms.resume(X, Since("2-2")) as replay:
+        assert replay == first
     assert listener.said == [3, 4, 5, ("5-5", "8-8", "diverged"), 8]
     assert hub.asked == [Since("2-2"), Since("5-5")]
-    assert X in memberships
+    assert X.name in rooms.rooms

@@ -217,6 +217,6 @@ async def test_waiting_commands_are_bounded_by_their_bytes(edge: Edge, client: C
     (connection,) = edge._parts.registry  # noqa: SLF001
     session = cast(Connection, connection)._session  # noqa: SLF001
     assert session is not None
-    assert session._inbox._bytes < 128 * 1024 + ONE_READ_BYTES  # noqa: SLF001
+    assert session._client.inbox._bytes < 128 * 1024 + ONE_READ_BYTES  # noqa: SLF001
     messages = await until(client, lambda it: it["correlation_id"] == str(count - 1))
     assert answers(messages) == [str(number) for number in range(count)]

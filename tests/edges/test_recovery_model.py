@@ -30,11 +30,12 @@ from edges.protocol.envelope import Dialect
 from edges.protocol.messages import Closing
 from edges.rooms import recovery as mending
 from edges.rooms.hub import Hub
-from edges.session import session
-from edges.session import subscriptions as memberships
+from edges.session import replaying
 from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.session import Session
+from edges.session.verbs import recover
+from edges.session.verbs.table import verbs_of
 from producers.services.mahavishnu import SERVICE
 from tests.edges.model_log import Redis, X
 
@@ -252,6 +253,7 @@ class Recovery(RuleBasedStateMachine):
             lambda: None,
             Gate(EdgeSettings()),
             Access(SERVICE),
+            verbs_of(SERVICE),
         )
         self.spawn(self.compare(), "compare")
         self.pump()
@@ -463,8 +465,8 @@ class Recovery(RuleBasedStateMachine):
 def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lend the machine a loop, and let what is tried again after a while be tried at once."""
     monkeypatch.setattr(mending, "_RETRY_S", 0)
-    monkeypatch.setattr(session, "_ENTER_RETRY_S", 0)
-    monkeypatch.setattr(memberships, "_RETRY_S", 0)
+    monkeypatch.setattr(recover, "_RETRY_S", 0)
+    monkeypatch.setattr(replaying, "_RETRY_S", 0)
     Recovery.loop = asyncio.new_event_loop()
     yield
     Recovery.loop.close()

@@ -5,8 +5,9 @@ from bus.envelope import Arrived, splice
 from bus.log.log import Head
 from bus.log.replay import Replay
 from bus.position import Reason
-from edges.protocol.envelope import ENVELOPE, FLAT, Dialect
+from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import Notice
+from edges.protocol.session_buddy import FLAT
 from edges.rooms.room import Room
 
 

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from bus.broker.embedded import EmbeddedBroker
 from edgebus.commands.certificates import issue, make_authority
 from edges import Edge, EdgeSettings
-from edges.protocol.messages import text_frame
+from edges.protocol.envelope import text_frame
 from edges.transport.acknowledged import peer, unacknowledged_bytes
 from edges.transport.connection import Connection
 from producers import Producer

@@ -14,6 +14,7 @@ from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
 from edges.session.context import Context
 from edges.session.requests import Answers
+from edges.session.verbs.table import VERBS
 from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import PING, TEXT, frame, upgrade
@@ -65,14 +66,14 @@ class Client:
         settings, tell = EdgeSettings(), cast(Any, lambda: None)
         gate, access = Gate(settings), Access(SERVICE)
         around = Context(
-            SERVICE, settings, redis.hub, cast(Answers, None), self.registry, tell, tell, tell, gate, access
+            SERVICE, settings, redis.hub, cast(Answers, None), self.registry, tell, tell, tell, gate, access, VERBS
         )
         self.connection = Connection(around)
         self.connection.connection_made(self.transport)
         self.connection.data_received(upgrade())
         self.connection.data_received(frame(TEXT, b'{"type":"ping"}'))
-        memberships = self.connection._session._memberships  # type: ignore[union-attr]  # noqa: SLF001
-        assert memberships.join(channel, lambda _: None)
+        rooms = self.connection._session._client.rooms  # type: ignore[union-attr]  # noqa: SLF001
+        assert rooms.join(channel) is not None
         self.transport.waiting = 0
 
     def holds(self, size: int) -> None:
@@ -141,7 +142,7 @@ async def test_half_of_the_bound_suspends_what_may_be_left_out(redis: Redis) -> 
     room = hub.join_now(X, client.connection)
     assert room is not None
     room.channel = channel
-    client.connection._session._memberships.rooms[X.name] = channel  # type: ignore[union-attr]  # noqa: SLF001
+    client.connection._session._client.rooms.rooms[X.name] = channel  # type: ignore[union-attr]  # noqa: SLF001
     client.holds(BOUND // 2)
     assert hub_members(hub) == 1
     client.connection.deliver(b"x")

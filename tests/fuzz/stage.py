@@ -24,6 +24,7 @@ from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 from edges.session.context import Context
 from edges.session.requests import Answers
+from edges.session.verbs.table import verbs_of
 from edges.transport.connection import Connection
 
 __all__ = ["Stage", "client_frame"]
@@ -144,6 +145,7 @@ class Stage(logging.Handler):
             lambda: None,
             Gate(self.settings),
             Access(service),
+            verbs_of(service),
         )
         self.transport = Transport()
         self.connection = Connection(around)

@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.service import Service
-from edges.protocol.envelope import ENVELOPE, FLAT, decides
-from edges.protocol.messages import ID_LIMIT, Authenticate, Leave, Ping, Refused, decode
+from edges.protocol.envelope import ENVELOPE, ID_LIMIT, decode
+from edges.protocol.messages import Refused
+from edges.protocol.session_buddy import FLAT, decides
+from edges.session.verbs.auth import Authenticate
+from edges.session.verbs.ping import Ping
+from edges.session.verbs.table import verbs_of
+from edges.session.verbs.unsubscribe import Unsubscribe
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from producers.services.session_buddy import SERVICE as SESSION_BUDDY
 from tests.edges.peers import BINARY, CLOSE, PING, TEXT, upgrade
@@ -21,7 +26,7 @@ from tests.fuzz.bounds import CONVERSATION, MESSAGES, mangled
 from tests.fuzz.stage import Stage, client_frame
 
 CONT: Final = 0
-REQUESTS: Final = tuple(request.name for request in MAHAVISHNU.requests)
+REQUESTS: Final = verbs_of(MAHAVISHNU)
 FAULTS: Final = {
     b"\x91\x80\1\2\3\4": 1002,  # a reserved bit
     b"\x83\x80\1\2\3\4": 1002,  # an opcode that is none
@@ -125,7 +130,7 @@ async def hold(stage: Stage, talk: Sequence[Said], cuts: Sequence[int], after: b
 def may_overtake(said: Said) -> bool:
     """Tell whether a message is one that may overtake others (docs/decisions/0042): a token, a ping, an unsubscribe."""
     try:
-        return isinstance(ENVELOPE.parse(decode(said.payload), REQUESTS), Authenticate | Ping | Leave)
+        return isinstance(ENVELOPE.parse(decode(said.payload), REQUESTS), Authenticate | Ping | Unsubscribe)
     except Refused:
         return False
 

@@ -25,15 +25,17 @@ from bus.redis.subscriber import Subscriber
 from clients import wire
 from clients.state import SubscriptionState
 from clients.values import Received
-from edges.protocol.envelope import ENVELOPE, FLAT, decides
-from edges.protocol.messages import Code, Refusal, Refused, decode, parse
+from edges.protocol.envelope import ENVELOPE, decode, parse
+from edges.protocol.messages import Code, Refusal, Refused
+from edges.protocol.session_buddy import FLAT, decides
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
+from edges.session.verbs.table import FLAT_VERBS, verbs_of
 from edges.settings import EdgeSettings, SettingsError
 from producers.services.mahavishnu import SERVICE
 from tests.fuzz.bounds import JSON, MESSAGES, NAMES, NUMBERS, POSITIONS, VALUE, mangled
 
-REQUESTS: Final = tuple(request.name for request in SERVICE.requests)
+REQUESTS: Final = verbs_of(SERVICE)
 FAMILY: Final = Family("workflow:{workflow_id}")
 TEXTS: Final = mangled((MESSAGES | JSON).map(orjson.dumps))
 LINES: Final = mangled(
@@ -71,11 +73,12 @@ def test_message_is_an_object_or_refused(text: bytes) -> None:
 
 
 @VALUE
-@given(MESSAGES, st.sampled_from([ENVELOPE, FLAT]))
-def test_object_is_a_command_or_refused(value: dict[str, Any], dialect: Any) -> None:
+@given(MESSAGES, st.sampled_from([(ENVELOPE, REQUESTS), (FLAT, FLAT_VERBS)]))
+def test_object_is_a_command_or_refused(value: dict[str, Any], spoken: Any) -> None:
     """In either dialect an object is a command or a refusal, and either can be answered in either dialect."""
+    dialect, verbs = spoken
     decides(value)
-    command = refused_or(lambda: dialect.parse(value, REQUESTS))
+    command = refused_or(lambda: dialect.parse(value, verbs))
     if isinstance(command, Refusal):
         assert command.sentence.isprintable()
         assert orjson.loads(dialect.write(command))["error_code"] == command.code

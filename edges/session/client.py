@@ -1,0 +1,101 @@
+"""One client, as the verbs see it: its transport, its rooms, its standing, and how it is spoken to. Knows no verb."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bus.channel import Channel
+from bus.errors import BusError, BusUnavailable
+from edges.limits.quotas import network_of
+from edges.limits.rates import LimitReached
+from edges.protocol.messages import Dismissal, Message, Refusal
+from edges.session import replies
+from edges.session.authentication import Admission
+from edges.session.context import Context
+from edges.session.dialect_choice import DialectChoice
+from edges.session.first_room import Carry, FirstRoom
+from edges.session.greeting import Greeting
+from edges.session.inbox import Inbox, Item
+from edges.session.pacing import Pacing
+from edges.session.subscriptions import Subscriptions
+from edges.session.transport import Transport
+
+__all__ = ["Client"]
+
+_REASON_LIMIT: Final = 120
+"""A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class Client:
+    """One client of an edge.
+
+    Args:
+        transport: the connection.
+        context: what the edge has.
+        now: seconds of the loop's clock.
+        carry_out: takes the next command of the inbox.
+        carry: writes what a generator yields.
+
+    Attributes:
+        missed: rooms that the client was taken out of, each with the position from which on it has to catch up.
+        has_place: whether the client counts among those of the edge.
+
+    """
+
+    __slots__ = (
+        "admission",
+        "choice",
+        "context",
+        "first_room",
+        "greeting",
+        "has_place",
+        "inbox",
+        "missed",
+        "pacing",
+        "rooms",
+        "transport",
+    )
+
+    def __init__(
+        self, transport: Transport, context: Context, now: float, carry_out: Callable[[Item], None], carry: Carry
+    ) -> None:
+        self.transport, self.context, settings, visitor = transport, context, context.settings, transport.visitor
+        network, most_bytes = network_of(visitor.address), settings.max_waiting_bytes
+        self.choice = DialectChoice(context.service)
+        self.admission = Admission(context.gate, context.access, settings, now, needs_token=visitor.needs_token)
+        self.rooms = Subscriptions(transport, context.hub, waiting_bytes=most_bytes, network=network)
+        self.pacing = Pacing(transport, context.hub.turns, at_once_bytes=most_bytes // 2, network=network)
+        self.greeting = Greeting(context, transport, self.admission, now)
+        self.first_room = FirstRoom(context, self.rooms, self.choice, self.admission, carry, transport.name)
+        self.inbox = Inbox(
+            transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
+        )
+        self.missed: dict[str, tuple[Channel, str]] = {}
+        self.has_place = not self.admission.is_locked
+
+    def greet_flat(self, *, may_enter: bool = True) -> list[Message]:
+        """Return the welcome of a flat client, and let it into the first room unless it asks for another."""
+        welcome = self.greeting.take()
+        if may_enter:
+            self.first_room.enter()
+        return welcome
+
+    def unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
+        """Return the answer to what cannot be done at the moment; count the limit, log what waiting does not help."""
+        if isinstance(error, LimitReached):
+            self.context.registry.limited[error.name] += 1
+        elif not isinstance(error, BusUnavailable):
+            _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
+        return replies.unavailable(error, verb, reply_to)
+
+    def dismissed(self, refusal: Refusal) -> Dismissal:
+        """Return how the client is sent away for the lack of a good token.
+
+        What a token holds is in no sentence, so the close frame and the log may have the sentence.
+        """
+        _logger.info("sent a client away", extra={"connection": self.transport.name, "reason": refusal.sentence})
+        closing = replace(self.choice.dialect.no_token, reason=refusal.sentence[:_REASON_LIMIT])
+        return Dismissal(refusal, closing)

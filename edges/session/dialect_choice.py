@@ -1,0 +1,47 @@
+"""Which dialect a client speaks: on a session-buddy port the first message decides (decisions/0009). Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bus.service import Service
+from edges.protocol.envelope import ENVELOPE, Dialect
+from edges.protocol.session_buddy import FLAT, decides
+
+__all__ = ["DialectChoice"]
+
+
+class DialectChoice:
+    """The dialect of one client.
+
+    Attributes:
+        dialect: the present one.
+        is_undecided: whether a message may still change the dialect.
+
+    """
+
+    __slots__ = ("dialect", "is_undecided")
+
+    def __init__(self, service: Service) -> None:
+        self.is_undecided = service.dialect != "envelope"
+        self.dialect: Dialect = FLAT if self.is_undecided else ENVELOPE
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the client is known to speak the flat dialect."""
+        return self.dialect is FLAT and not self.is_undecided
+
+    @property
+    def is_envelope(self) -> bool:
+        """Whether the client is known to speak the envelope."""
+        return self.dialect is ENVELOPE
+
+    def decide(self, value: Mapping[str, Any] | None) -> bool:
+        """Let a first message decide; None stands for a message that nobody can read, which makes the client flat.
+
+        Return whether the client has just changed from the flat dialect to the envelope.
+        """
+        dialect = FLAT if value is None else decides(value)
+        if not self.is_undecided or dialect is None:
+            return False
+        self.is_undecided, self.dialect = False, dialect
+        return dialect is ENVELOPE

@@ -1,0 +1,77 @@
+"""The room that a client is in from the start, where its dialect has one: entered unless the client finds another."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Final
+
+from bus.errors import BusError
+from bus.words import Verb
+from edges.protocol.messages import Outgoing
+from edges.session.authentication import Admission
+from edges.session.context import Context
+from edges.session.dialect_choice import DialectChoice
+from edges.session.subscriptions import Subscriptions
+
+__all__ = ["Carry", "FirstRoom"]
+
+_RETRY_S: Final = 1.0
+
+Carry = Callable[[AsyncGenerator[Outgoing, None], str, str | None], Coroutine[Any, Any, None]]
+"""Writes what a generator yields, for a verb, in reply to a message."""
+
+
+class FirstRoom:
+    """The way into the first room.
+
+    Args:
+        context: what the edge has.
+        rooms: the client's.
+        choice: says which room is the first.
+        admission: says whether the client may be in the room.
+        carry: writes a refusal.
+        name: of the connection.
+
+    """
+
+    __slots__ = ("_admission", "_carry", "_choice", "_context", "_is_entering", "_name", "_rooms")
+
+    def __init__(
+        self,
+        context: Context,
+        rooms: Subscriptions,
+        choice: DialectChoice,
+        admission: Admission,
+        carry: Carry,
+        name: str,
+    ) -> None:
+        self._context, self._rooms, self._choice, self._admission = context, rooms, choice, admission
+        self._carry, self._name, self._is_entering = carry, name, False
+
+    def enter(self) -> None:
+        """Put the client into the first room, unless it has found a room by itself, or must show a token first."""
+        name = self._choice.dialect.first_room
+        if name is None or self._admission.is_locked or self._rooms.rooms or self._is_entering:
+            return
+        self._is_entering = True
+        work = self._carry(self._enter(name), Verb.SUBSCRIBE, None)
+        self._context.spawn(work, f"first room of {self._name}")
+
+    async def _enter(self, name: str) -> AsyncGenerator[Outgoing, None]:
+        """Enter; nobody asked for the room, so nobody would repeat what failed."""
+        channel = self._context.service.channel(name)
+        if not self._admission.may_read(channel):
+            yield self._admission.forbidden(Verb.SUBSCRIBE, channel)
+        while self._wants(name):
+            try:
+                await self._context.hub.open(channel)
+            except BusError:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            joined = self._rooms.join(channel) if self._wants(name) else None
+            for frame in joined.frames if joined is not None else ():
+                yield frame
+        self._is_entering = False
+
+    def _wants(self, name: str) -> bool:
+        is_free = not self._rooms.has_ended and not self._rooms.rooms and self._choice.dialect.first_room == name
+        return is_free and self._admission.may_read(self._context.service.channel(name))

@@ -1,0 +1,77 @@
+"""The greeting of one client: when the welcome is due, and what of Redis the client has been told since."""
+
+import asyncio
+from collections.abc import Callable
+
+from bus.words import NoticeName
+from edges.protocol.messages import Message, Notice, Welcome
+from edges.session.authentication import Admission
+from edges.session.context import Context
+from edges.session.transport import Transport
+
+__all__ = ["Greeting"]
+
+
+class Greeting:
+    """Says the welcome once.
+
+    A client that says something is welcomed behind the first answer, a silent one after ``welcome_delay_ms``.
+
+    Args:
+        context: what the edge has.
+        transport: the connection.
+        admission: says whether the client must show a token first.
+        now: seconds of the loop's clock.
+
+    Attributes:
+        is_due: whether the client is still to be welcomed.
+
+    """
+
+    __slots__ = ("_admission", "_context", "_knows_outage", "_silent_until", "_timer", "_transport", "is_due")
+
+    def __init__(self, context: Context, transport: Transport, admission: Admission, now: float) -> None:
+        self._context, self._transport, self._admission = context, transport, admission
+        self._silent_until = now + context.settings.welcome_delay_ms / 1000
+        self._timer: asyncio.TimerHandle | None = None
+        self._knows_outage = False
+        self.is_due = True
+
+    def wait(self, welcome: Callable[[], None]) -> None:
+        """Call ``welcome`` when the delay of a silent client is over."""
+        self._timer = asyncio.get_running_loop().call_at(self._silent_until, welcome)
+
+    def stop_waiting(self) -> None:
+        """Take note that the client says something, or has gone, or that the delay is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the delay of a silent client runs."""
+        return self._timer is not None
+
+    def take(self) -> list[Message]:
+        """Return the welcome, and the notice that Redis is away; nothing where no welcome is due yet, or any more."""
+        if not self.is_due or self._admission.is_locked:
+            return []
+        self.is_due = False
+        outage = None if self._knows_outage else self._context.outage()
+        return [self._welcome(), *([outage] if outage is not None and self.may_tell(outage) else [])]
+
+    def _welcome(self) -> Welcome:
+        service, rate = self._context.service, self._context.settings.message_rate_limit
+        is_known, is_secure = self._admission.caller.user_id is not None, self._transport.visitor.is_secure
+        return Welcome(self._transport.name, service.name, service.welcome, rate, is_known, is_secure)
+
+    def may_tell(self, notice: Notice) -> bool:
+        """Tell whether a notice is said, and take note of the outage in it: not before the welcome.
+
+        That Redis is back is only for a client that was told of the outage.
+        """
+        if self.is_due or (notice.event == NoticeName.BUS_RESTORED and not self._knows_outage):
+            return False
+        if notice.event in (NoticeName.BUS_DEGRADED, NoticeName.BUS_RESTORED):
+            self._knows_outage = notice.event == NoticeName.BUS_DEGRADED
+        return True

@@ -1,0 +1,50 @@
+"""The transport of one client, as far as its session knows: something that writes, closes and is paused."""
+
+from typing import Protocol
+
+from edges.limits.quotas import Excess
+from edges.net.visitor import Visitor
+from edges.protocol.messages import Closing
+from edges.rooms.room import Member
+from edges.session.inbox import Pausable
+
+__all__ = ["Transport"]
+
+
+class Transport(Member, Pausable, Protocol):
+    """One connection; in rooms, the subscriber."""
+
+    @property
+    def name(self) -> str:
+        """Id of the connection."""
+
+    @property
+    def visitor(self) -> Visitor:
+        """The client, as far as the handshake told."""
+
+    def write(self, frames: bytes) -> None:
+        """Write finished frames."""
+
+    async def drained(self) -> None:
+        """Wait until most of the bytes written have left."""
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether little waits to be read."""
+
+    def close(self, code: Closing) -> None:
+        """Begin the closing handshake."""
+
+    def close_slow(self) -> None:
+        """Be closed as too slow."""
+
+    # What the registry of connections is told.
+
+    def identify(self, user: str) -> Excess | None:
+        """Count the connection as one of ``user``'s, or return of what that user has too much."""
+
+    def be_found(self, names: tuple[str, ...]) -> None:
+        """Be found by these names from now on, and by no others."""
+
+    def take_place(self) -> bool:
+        """Take a place among the clients; tell whether there was one."""

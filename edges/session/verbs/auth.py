@@ -1,0 +1,103 @@
+"""``auth``: a token is shown, before anything else or to renew an older one. So are the tokens of the handshake."""
+
+import math
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Self
+
+from bus.words import NoticeName, Verb
+from edges.auth.jwks import KeysUnavailable
+from edges.auth.tokens import TokenRefused
+from edges.protocol.messages import (
+    AT_CAPACITY,
+    Closing,
+    Code,
+    Dismissal,
+    Notice,
+    Outgoing,
+    Refusal,
+    Reply,
+    Said,
+)
+from edges.session.client import Client
+from edges.session.command import Command, Lane
+from edges.session.replies import RETRY_AFTER_MS
+
+__all__ = ["Authenticate", "let_in"]
+
+_NO_PLACE: Final = "max_connections: every place of this edge is taken; try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Command):
+    """Show a token; ``then`` is what the same message asks for beside, in the session-buddy dialect."""
+
+    token: str = field(repr=False)
+    reply_to: str | None = None
+    then: Command | Refusal | None = None
+    verb: ClassVar = Verb.AUTH
+    lane: ClassVar = Lane.AHEAD
+    needs_token: ClassVar = False
+    greets: ClassVar = True
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Read the token."""
+        token = said.data.get("token")
+        if not isinstance(token, str):
+            raise said.refused("token: expected a text")
+        return cls(token, said.reply_to, said.then)
+
+    async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
+        """Let the client in, and answer; then leave the rooms that its new token does not open."""
+        instead = await let_in(client, [self.token], self.reply_to)
+        if instead is not None:
+            for item in instead:
+                yield item
+            return
+        if self.then is not None:
+            client.inbox.put_first(self.then)  # it has its own answer, and greets
+        elif client.choice.is_flat and client.greeting.is_due:
+            for message in client.greet_flat():
+                yield message
+        else:
+            yield Reply(self.verb, client.admission.report(), self.reply_to)
+            client.first_room.enter()
+        for channel in [it for it in client.rooms.channels if not client.admission.may_read(it)]:
+            client.rooms.leave(channel)
+            yield Notice.of(NoticeName.ROOM_LEFT, "forbidden", room=channel.name)
+
+
+async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) -> Sequence[Outgoing] | None:
+    """Let the client in by a token, and return None; else return what is said, nothing to a client that has gone."""
+    try:
+        await client.admission.admit(tokens)
+    except TokenRefused as refused:
+        refusal = Refusal(Code.AUTH_FAILED, str(refused), Verb.AUTH, reply_to, refused.retry_after_ms)
+        return () if client.rooms.has_ended else (client.dismissed(refusal),)
+    except KeysUnavailable as error:
+        return (Refusal(Code.UNAVAILABLE, str(error), Verb.AUTH, reply_to, RETRY_AFTER_MS),)
+    client.transport.be_found(client.admission.caller.revocable_by)
+    if client.rooms.has_ended:
+        return ()
+    dismissal = _counted(client, reply_to) or _placed(client, reply_to)
+    return None if dismissal is None else (dismissal,)
+
+
+def _counted(client: Client, reply_to: str | None) -> Dismissal | None:
+    """Count the client as one of its user's, once that is known; return how one too many is sent away."""
+    user = client.admission.caller.user_id
+    excess = None if user is None else client.transport.identify(user)
+    if excess is None:
+        return None
+    sentence = f"{excess.name}: the limit is {excess.limit}; try again later"
+    refusal = Refusal(Code.RATE_LIMIT_EXCEEDED, sentence, Verb.AUTH, reply_to, math.ceil(excess.retry_s * 1000))
+    return Dismissal(refusal, Closing(AT_CAPACITY.code, sentence))
+
+
+def _placed(client: Client, reply_to: str | None) -> Dismissal | None:
+    """Give the client a place by its first good token; return how a client is sent away where none is left."""
+    client.has_place = client.has_place or client.transport.take_place()
+    if client.has_place:
+        return None
+    return Dismissal(Refusal(Code.UNAVAILABLE, _NO_PLACE, Verb.AUTH, reply_to, RETRY_AFTER_MS), AT_CAPACITY)

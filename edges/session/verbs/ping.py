@@ -1,0 +1,31 @@
+"""``ping``: answered at once, before a token too."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bus.words import Verb
+from edges.protocol.messages import Pong, Said
+from edges.session.client import Client
+from edges.session.command import Command, Lane, Outcome
+
+__all__ = ["Ping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Command):
+    """Ask for a pong."""
+
+    reply_to: str | None = None
+    verb: ClassVar = Verb.PING
+    lane: ClassVar = Lane.OVERTAKING
+    needs_token: ClassVar = False
+    is_small: ClassVar = True
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Read nothing: a ping has no data."""
+        return cls(said.reply_to)
+
+    def run(self, client: Client) -> Outcome:
+        """Answer with a pong."""
+        return (Pong(self.reply_to),)

@@ -1,0 +1,60 @@
+"""The edge's own command, in no table: catching up with rooms that the client was taken out of."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
+
+from bus.channel import Channel
+from bus.errors import BusError
+from bus.log.replay import Replay, Since
+from edges.protocol.messages import Notice, Outgoing, Said, gap
+from edges.session.client import Client
+from edges.session.command import Command
+
+__all__ = ["Recover"]
+
+_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recover(Command):
+    """Catch up, in its turn among the commands of the client."""
+
+    verb: ClassVar = "recover"
+    reply_to: ClassVar = None
+    is_long: ClassVar = True
+    is_small: ClassVar = True
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Take no data; no message is read as this."""
+        return cls()
+
+    async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
+        """Catch up room by room; what cannot be had now is tried again, unless the client has left."""
+        while client.missed and not client.rooms.has_ended:
+            channel, position = client.missed[next(iter(client.missed))]
+            await client.transport.drained()
+            try:
+                if channel.name in client.rooms.rooms:
+                    async with client.rooms.resume(channel, Since(position), has_followed=True) as replay:
+                        for notice in _lost(channel, position, replay):
+                            yield notice
+                        del replay  # its lines, which are given from here on
+            except BusError:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            except Exception:
+                client.missed.clear()
+                client.transport.fail()
+                raise
+            del client.missed[channel.redis]
+
+
+def _lost(channel: Channel, position: str, replay: Replay) -> list[Notice]:
+    """Return the notice of what cannot be had of the events that a room lacked."""
+    if replay.reason is None:
+        return []
+    end = replay.lines[0].position if replay.lines else replay.position
+    return [gap(channel.name, position, end, replay.reason)]

@@ -1,0 +1,53 @@
+"""A request of the service: a question that is answered from logs."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import orjson
+
+from edges.protocol.messages import Code, Outgoing, Refused, Reply, Said
+from edges.session.client import Client
+from edges.session.command import Command
+from edges.session.requests import Check
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Command):
+    """Ask the service."""
+
+    name: str
+    data: Mapping[str, Any]
+    reply_to: str | None = None
+    is_long: ClassVar = True
+
+    @property
+    def verb(self) -> str:
+        """The request's name."""
+        return self.name
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Take the data as they are: they are read by the request's model, in its turn."""
+        return cls(said.verb, said.data, said.reply_to)
+
+    def permission(self, client: Client) -> Check:
+        """Return what refuses the channels of a question that the client may not read."""
+        return client.admission.check(self.name, self.reply_to)
+
+    async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
+        """Answer, at the client's pace."""
+        context, network = client.context, client.rooms.network
+        request = context.service.request(self.name)
+        if request is None:  # the table has rows for known names only
+            raise LookupError(self.name)
+        try:
+            check = self.permission(client)
+            data = await context.answers.answer(request, self.data, self.reply_to, check, network)
+        except Refused as refused:
+            context.registry.limited["max_answer_bytes"] += refused.refusal.code is Code.ANSWER_TOO_LARGE
+            raise
+        async with client.pacing.room_for(len(data)):
+            yield Reply(self.name, orjson.Fragment(data), self.reply_to)

@@ -1,0 +1,114 @@
+"""``subscribe``: into a room, at the end of its log or where the client left off."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from bus.channel import Channel
+from bus.log.replay import Last, Replay, Start, parse_since
+from bus.position import Reason
+from bus.words import Verb
+from edges.protocol.messages import Code, Outgoing, Refusal, Refused, Reply, Said
+from edges.session.client import Client
+from edges.session.command import Command, Outcome
+from edges.session.subscriptions import Joined
+from edges.session.verbs.channels import channel_of, named
+
+__all__ = ["Subscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Command):
+    """Join the room of a channel."""
+
+    channel: str
+    reply_to: str | None = None
+    start: Start | None = None
+    verb: ClassVar = Verb.SUBSCRIBE
+
+    @property
+    def topic(self) -> str:
+        """Commands about one channel stay in their order (decisions/0042)."""
+        return self.channel
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Read the channel, and where to begin."""
+        return cls(named(said), said.reply_to, _start(said))
+
+    def permission(self, client: Client, channel: Channel) -> Refusal | None:
+        """Return the refusal for a client that may not read the channel, or is in too many rooms; None for others."""
+        if not client.admission.may_read(channel):
+            return client.admission.forbidden(self.verb, channel, self.reply_to)
+        rooms, context = client.rooms.rooms, client.context
+        if channel.name in rooms or len(rooms) < context.settings.max_rooms:
+            return None
+        context.registry.limited["max_rooms"] += 1
+        sentence = f"max_rooms: already in {len(rooms)} rooms, the limit of one connection; leave one"
+        return Refusal(Code.SUBSCRIPTION_LIMIT, sentence, self.verb, self.reply_to)
+
+    def run(self, client: Client) -> Outcome:
+        """Join at once if the room is open; else open the room, or read the log, first."""
+        channel = channel_of(client, self.channel, self)
+        if isinstance(channel, Refusal):
+            return (channel,)
+        refusal = self.permission(client, channel)
+        if refusal is not None:
+            return (refusal,)
+        if self.start is not None and channel.retention.kind != "live":
+            return self._resume(client, channel, self.start)
+        joined = client.rooms.join(channel)
+        return self._open(client, channel) if joined is None else self._joined(channel, joined)
+
+    async def _open(self, client: Client, channel: Channel) -> AsyncGenerator[Outgoing, None]:
+        await client.rooms.open(channel)
+        self._check(client, channel)
+        joined = client.rooms.join(channel)
+        for item in self._joined(channel, joined) if joined is not None else ():
+            yield item
+
+    async def _resume(self, client: Client, channel: Channel, start: Start) -> AsyncGenerator[Outgoing, None]:
+        async with client.rooms.resume(channel, start) as replay:
+            self._check(client, channel)
+            yield self._resumed(channel, replay)
+            del replay  # its lines, which are given from here on
+
+    def _check(self, client: Client, channel: Channel) -> None:
+        """Look once more whether the client may: a token that opens less may have overtaken the command."""
+        if not client.admission.may_read(channel):
+            raise Refused(client.admission.forbidden(self.verb, channel, self.reply_to))
+
+    # Answers.
+
+    def _joined(self, channel: Channel, joined: Joined) -> tuple[Outgoing, ...]:
+        data: dict[str, Any] = {"status": "subscribed", "channel": channel.name, "position": joined.position}
+        if self.start is not None:  # of a live channel nothing is kept, so nobody knows
+            data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
+        return (Reply(self.verb, data, self.reply_to), *joined.frames)
+
+    def _resumed(self, channel: Channel, replay: Replay) -> Reply:
+        data = {
+            "status": "subscribed",
+            "channel": channel.name,
+            "position": replay.position,
+            "recovered": replay.reason is None,
+            "reason": replay.reason,
+            "replayed": len(replay.lines),
+        }
+        if replay.gap_after is not None:
+            data["gap_after"] = replay.gap_after
+        return Reply(self.verb, data, self.reply_to)
+
+
+def _start(said: Said) -> Start | None:
+    since, last = said.data.get("since"), said.data.get("last")
+    if since is not None and last is not None:
+        raise said.refused("since, last: give one of them")
+    if last is not None:
+        if not isinstance(last, int) or isinstance(last, bool) or last < 0:
+            raise said.refused("last: expected a number, 0 or more")
+        return Last(last)
+    try:
+        return None if since is None else parse_since(since if isinstance(since, str) else "")
+    except ValueError as error:
+        raise said.refused(f"since: {error}") from None

@@ -1,0 +1,37 @@
+"""The table of verbs: each a row, in the order in which a client is told of them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bus.service import Service
+from bus.words import Verb
+from edges.session.command import Command
+from edges.session.verbs.auth import Authenticate
+from edges.session.verbs.ping import Ping
+from edges.session.verbs.request import Request
+from edges.session.verbs.subscribe import Subscribe
+from edges.session.verbs.switch import Switch
+from edges.session.verbs.unsubscribe import Unsubscribe
+
+__all__ = ["FLAT_VERBS", "VERBS", "verbs_of"]
+
+VERBS: Final[Mapping[str, type[Command]]] = {
+    Verb.SUBSCRIBE: Subscribe,
+    Verb.UNSUBSCRIBE: Unsubscribe,
+    Verb.AUTH: Authenticate,
+    Verb.PING: Ping,
+}
+"""Of every service."""
+
+FLAT_VERBS: Final[Mapping[str, type[Command]]] = {
+    Verb.SUBSCRIBE: Switch,
+    Verb.UNSUBSCRIBE: Switch,
+    Verb.AUTH: Authenticate,
+    Verb.PING: Ping,
+}
+"""Of the session-buddy dialect."""
+
+
+def verbs_of(service: Service, verbs: Mapping[str, type[Command]] = VERBS) -> dict[str, type[Command]]:
+    """Return the verbs of an edge: ``verbs``, and the requests of the service; none of these replaces one of those."""
+    return {**verbs, **{request.name: Request for request in service.requests if request.name not in verbs}}

@@ -1,0 +1,40 @@
+"""``unsubscribe``: out of a room, or out of the replay that leads to it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bus.words import Verb
+from edges.protocol.messages import Refusal, Reply, Said
+from edges.session.client import Client
+from edges.session.command import Command, Lane, Outcome
+from edges.session.verbs.channels import channel_of, named
+
+__all__ = ["Unsubscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Command):
+    """Leave the room of a channel."""
+
+    channel: str
+    reply_to: str | None = None
+    verb: ClassVar = Verb.UNSUBSCRIBE
+    lane: ClassVar = Lane.OVERTAKING
+
+    @property
+    def topic(self) -> str:
+        """Commands about one channel stay in their order (decisions/0042)."""
+        return self.channel
+
+    @classmethod
+    def parse(cls, said: Said) -> Self:
+        """Read the channel."""
+        return cls(named(said), said.reply_to)
+
+    def run(self, client: Client) -> Outcome:
+        """Leave; a room that the client is not in is answered alike."""
+        channel = channel_of(client, self.channel, self)
+        if isinstance(channel, Refusal):
+            return (channel,)
+        client.rooms.leave(channel)
+        return (Reply(self.verb, {"status": "unsubscribed", "channel": channel.name}, self.reply_to),)
