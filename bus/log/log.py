@@ -5,6 +5,7 @@ A log is a stream of Redis, with the keys of ``bus.channel``. Each way of readin
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bus.channel import Channel
 from bus.log.appender import Appender
@@ -60,27 +61,46 @@ class Log(Appender, Announcer):
         """How often an entry or a key of other writers was passed over."""
         return self._pages.unreadable
 
-    async def heads(self, channels: Sequence[Channel]) -> list[Head]:
+    async def heads(self, channels: Sequence[Channel], *, keeps: bool = False) -> list[Head]:
         """Return where each channel's log ends, in one round trip, or two where some have no entries.
 
         A key of another type is no log; a warning tells of the key.
+
+        Args:
+            channels: those asked for; a ``live`` one costs no command.
+            keeps: whether the lives of logs and marks begin anew, as ``keep`` does, in the same round trip. Only an
+                emptied log takes a second one then. A refusal to keep a log is passed over.
+
         """
+        logged = [channel for channel in channels if channel.retention.kind != "live"]
+        heads = dict(zip(logged, await self._logged_heads(logged, keeps=keeps), strict=True)) if logged else {}
+        return [heads.get(channel, Head(None, None)) for channel in channels]
+
+    async def _logged_heads(self, channels: Sequence[Channel], *, keeps: bool) -> list[Head]:
+        each = 4 if keeps else 2
         async with self.connected() as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.time()
             for channel in channels:
                 pipeline.xrevrange(channel.log_key, count=1)
                 self._marks.ask(pipeline, channel)
+                if keeps:
+                    self._keep(pipeline, channel)
             time, *answers = await pipeline.execute(raise_on_error=False)
             none_yet = no_log(int(redis_ms(*checked(time))))
-            pages = [self._pages.page(channel, page) for channel, page in zip(channels, answers[::2], strict=True)]
-            emptied = await self._ends([channel for channel, page in zip(channels, pages, strict=True) if not page])
-        ended = (
-            await self._head(channel, next(iter(page), None), emptied.get(channel, Ends()), none_yet)
-            for channel, page in zip(channels, pages, strict=True)
-        )
-        marks = map(self._marks.read, channels, answers[1::2])
-        return [replace(head, forks=next(marks)) async for head in ended]
+            pages = [self._pages.page(*pair) for pair in zip(channels, answers[::each], strict=True)]
+            marks = map(self._marks.read, channels, answers[1::each])
+            # PEXPIRE answers 0 for a key that is not there: nothing more is to be learned of such a log.
+            is_absent = [kept == 0 for kept in answers[2::each]] if keeps else [False] * len(channels)
+            unsure = [it for it, page, gone in zip(channels, pages, is_absent, strict=True) if not page and not gone]
+            emptied = await self._ends(unsure)
+            return [
+                replace(
+                    await self._head(channel, next(iter(page), None), emptied.get(channel, Ends()), none_yet),
+                    forks=found,
+                )
+                for channel, page, found in zip(channels, pages, marks, strict=True)
+            ]
 
     async def _ends(self, channels: Sequence[Channel]) -> dict[Channel, Ends]:
         """Return the ends of logs without entries."""
@@ -96,8 +116,6 @@ class Log(Appender, Announcer):
         return {channel: ends(info) for channel, info in zip(channels, infos, strict=True)}
 
     async def _head(self, channel: Channel, newest: StreamEntry | None, end: Ends, none_yet: str) -> Head:
-        if channel.retention.kind == "live":
-            return Head(None, None)
         newest = newest or end.newest
         if newest is None:
             return Head(none_yet if end.last == BEGINNING else end.last, None)
@@ -163,7 +181,10 @@ class Log(Appender, Announcer):
             pipeline = redis.pipeline(transaction=False)
             for channel in channels:
                 if channel.retention.kind != "live":
-                    # decisions/0056: PEXPIRE, and not PERSIST, after which an unwatched log would stay for ever.
-                    pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
-                    self._marks.keep(pipeline, channel)
+                    self._keep(pipeline, channel)
             all_checked(await pipeline.execute(raise_on_error=False))
+
+    def _keep(self, pipeline: Any, channel: Channel) -> None:
+        # decisions/0056: PEXPIRE, and not PERSIST, after which an unwatched log would stay for ever.
+        pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
+        self._marks.keep(pipeline, channel)

@@ -49,6 +49,7 @@ class Reading:
         limit_events: the most lines.
         limit_bytes: the most bytes of lines; the newest line is read in any case.
         until: positions that end the reading, once read: the caller has all lines before such a position.
+        whole_pages: whether such a position ends the reading behind the rest of its page, which serves other readers.
 
     """
 
@@ -56,13 +57,19 @@ class Reading:
     # only to a known position, and with the last attempt's lines kept, every attempt gets further than the one before.
 
     def __init__(
-        self, *, limit_events: int = REPLAY_EVENTS, limit_bytes: int = REPLAY_BYTES, until: Container[str] = ()
+        self,
+        *,
+        limit_events: int = REPLAY_EVENTS,
+        limit_bytes: int = REPLAY_BYTES,
+        until: Container[str] = (),
+        whole_pages: bool = False,
     ) -> None:
+        self._whole_pages = whole_pages
         self._limit_events, self._limit_bytes, self._until = limit_events, limit_bytes, until
         self._read: list[Arrived] = []
         self._before: list[Arrived] = []
         self._size = 0
-        self.is_cut = self.is_done = False
+        self.is_cut = self.is_done = self.ends_with_page = False
 
     @property
     def lines(self) -> tuple[Arrived, ...]:
@@ -93,7 +100,7 @@ class Reading:
         """Begin at the log's end; the lines of an earlier attempt stand ready to be taken over."""
         self._before = max(self._before, self._read, key=len)
         self._read, self._size = [], 0
-        self.is_cut = self.is_done = False
+        self.is_cut = self.is_done = self.ends_with_page = False
 
     def wants(self, position: str) -> bool:
         """Tell whether an entry is the predecessor of the oldest line read; any other entry ends the reading."""
@@ -112,7 +119,8 @@ class Reading:
         self._read.append(line)
         self._size += len(line.line)
         if line.position is not None and line.position in self._until:
-            self.is_cut = self.is_done = True
+            self.is_cut = self.ends_with_page = True
+            self.is_done = not self._whole_pages
         return not self.is_done
 
     def take_over(self) -> bool:

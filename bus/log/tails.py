@@ -81,7 +81,7 @@ class Tails:
                     break
             else:
                 has_leapt = False
-            if len(page) < asked and not has_leapt:
+            if reading.ends_with_page or (len(page) < asked and not has_leapt):
                 return
             before = reading.reached if has_leapt else page[-1][0].decode()
             asked = self._pages.pace.count(reading.entry_bytes, most=reading.most(PAGE))

@@ -57,7 +57,7 @@ class Proxy:
         self._refuses = False
         self._loses_answer_to: bytes | None = None
         self._resets_behind: dict[bytes, int] = {}
-        self.lost_answers = self.resets = 0
+        self.lost_answers = self.resets = self.round_trips = 0
         self.narrowness: Narrowness | None = None
         self.faults = Faults()
 
@@ -270,6 +270,7 @@ class _Pair:
         self._loop = asyncio.get_running_loop()
         self.up, self.down = _Way(), _Way()
         self._loses_next_answer = self._resets_next_answer = self._is_connected = False
+        self._has_answered = True
         self._waiting: list[bytes] = []
         self._in_narrows = 0
         self.faults: Faults | None = None
@@ -315,6 +316,8 @@ class _Pair:
 
     def _client_says(self, data: bytes) -> None:
         faults = self.faults or self._proxy.faults
+        self._proxy.round_trips += self._has_answered
+        self._has_answered = False
         self._loses_next_answer |= self._proxy.wants_lost(data)
         self._resets_next_answer |= self._proxy.wants_reset(data)
         if not faults.swallows_up:
@@ -328,6 +331,7 @@ class _Pair:
 
     def _server_says(self, data: bytes) -> None:
         faults = self.faults or self._proxy.faults
+        self._has_answered = True
         if self._loses_next_answer:  # the server has done the work, and the caller cannot know: decisions/0020
             self.cut()
         elif self._proxy.narrowness is not None:

@@ -6,7 +6,6 @@ are written to is in ``edges/rooms/fanout.py``.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +13,17 @@ from typing import Final, NoReturn
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
-from bus.errors import BusError, BusUnavailable, EventError
-from bus.log.log import Head, Log
-from bus.log.replay import Last, Replay, Since, Start
-from bus.position import BEGINNING, Reason, went_back
+from bus.errors import BusUnavailable, EventError
+from bus.log.log import Log
+from bus.log.replay import Replay, Since, Start, Tail
+from bus.position import BEGINNING
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turns
+from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
-from edges.rooms.log_reads import LogReads
+from edges.rooms.log_reads import LogReads, given
 from edges.rooms.recovery import Mending
 from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
 
@@ -95,9 +95,10 @@ class Hub:
         limits: RoomLimits = _DEFAULTS,
         linger_s: float = 1.0,
     ) -> None:
-        self._log, self._link = log, link
+        self._link, self._spawn = link, spawn
         self.log_reads = LogReads(log)
-        self._mending = Mending(log, link, spawn, self.log_reads, self._write_waiting, self._barrier)
+        self._barrier = Barrier(link, self.log_reads, lambda channel: channel.redis.encode() in self._rooms)
+        self._mending = Mending(log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
@@ -152,8 +153,11 @@ class Hub:
         self._empty.pop(key, None)
         return room
 
-    async def open(self, channel: Channel) -> None:
+    async def open(self, channel: Channel, start: Start | None = None) -> Tail | None:
         """Return when the room is open; the caller then joins it with ``join_now``, before anything else waits.
+
+        Returns:
+            The tail that was read for a reader that begins at ``start``; None where the room was open already.
 
         Raises:
             BusUnavailable: Redis cannot be reached; the room is not there then, for anybody.
@@ -169,10 +173,11 @@ class Hub:
             async with room.lock:
                 if self._rooms.get(key) is not room:
                     continue
-                if not room.is_open:
-                    await self._open(key, room)
-                    self._note_empty(key, room)
-                return
+                if room.is_open:
+                    return None
+                tail = await self._open(key, room, start)
+                self._note_empty(key, room)
+                return tail
 
     def _new_room(self, key: bytes, channel: Channel) -> Room:
         if len(self._rooms) >= self._max_open_rooms:
@@ -180,12 +185,11 @@ class Hub:
         room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes)
         return room
 
-    async def _open(self, key: bytes, room: Room) -> None:
+    async def _open(self, key: bytes, room: Room, start: Start | None) -> Tail | None:
         try:
             await self._link.subscribe(room.channel.redis)
-            with contextlib.suppress(BusError):
-                await self._log.keep([room.channel])
-            room.begin(await self._head(room.channel))
+            end = await self._barrier.end(room.channel, start)
+            room.begin(end.head)
         finally:
             if not room.is_open:
                 del self._rooms[key]
@@ -193,17 +197,9 @@ class Hub:
 
         if not room.is_whole:
             self._mending.begin(room)
-
-    async def _head(self, channel: Channel) -> Head:
-        """Return where a log ends, after every line up to there has arrived."""
-        while True:
-            generation = self._link.statistics().generation
-            head = (await self._log.heads([channel]))[0]
-            # Once more: this confirmation comes behind every line that the head includes, so none is still on its way,
-            # and what follows the head comes too, unless the link was lost meanwhile.
-            await self._link.subscribe(channel.redis)
-            if generation == self._link.statistics().generation:
-                return head
+        if end.tail is not None:
+            self._spawn(self.log_reads.keep_alive(room.channel), f"keep {room.channel.redis}")
+        return end.tail
 
     def leave(self, channel: Channel, member: Member) -> None:
         """Let ``member`` out; the last one out begins the room's last second."""
@@ -293,36 +289,41 @@ class Hub:
         return room if room is not None and room.is_open else None
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return what a member that begins at ``start`` is given; the room must be open.
+        """Return what a member that begins at ``start`` is given; a room that is closed is opened by the same read.
 
-        When it returns, every line up to the replay's position has arrived here, too. It waits for a comparison under
-        way: only that finds what this edge had and the log lacks. What other edges had, the log says by their marks
-        (forks), as soon as they have compared. An edge that comes back later than others cannot have told them
-        before; they look for its mark for some seconds, and tell their members then (``look``).
+        On return every line up to the replay's position has arrived here, too. A comparison under way is waited for:
+        only a comparison finds what this edge had and the log lacks. What other edges had, the log says by their marks
+        (forks), as soon as they have compared. An edge that comes back later than others cannot have told them before;
+        they look for its mark for some seconds, and tell their members then (``look``).
 
         Raises:
             BusUnavailable: Redis cannot be reached, or rooms are still being compared.
+            LimitReached: there are too many rooms already.
             BusError: Redis refused.
 
         """
         await self._mending.compared()
-        room, position = self._room(channel), start.position if isinstance(start, Since) else None
-        if room is not None and position is not None and not room.crosses_fork(position):
-            remembered = room.since(position)
-            if remembered is not None:
-                return Replay(tuple(remembered), None, self._standing(channel))
-        if channel.retention.kind == "latest":
-            replay = _newest_only(await self.log_reads.replay(channel, Last(1)), start)
+        tail = await self.open(channel, start)
+        if self._mending.owes_comparison:  # the link went meanwhile: the tail may be of another Redis
+            await self._mending.compared()
+            tail = None
+        position = start.position if isinstance(start, Since) else None
+        room = self._room(channel)
+        if tail is not None:
+            replay = given(channel, tail, start)
+        elif (remembered := self._remembered(room, position)) is not None:
+            return remembered
         else:
             replay = await self.log_reads.replay(channel, start)
-        await self._barrier(channel)
+            if (room := self._room(channel)) is None or replay.position not in room.known:
+                await self._barrier.wait(channel)
         return replay if room is None else replay.passing(room.passed_forks(position, replay))
 
-    async def _barrier(self, channel: Channel) -> None:
-        """Return when every line that Redis published on ``channel`` until now has arrived."""
-        await self._link.subscribe(channel.redis)  # its confirmation comes behind them
-        if channel.redis.encode() not in self._rooms:  # closed meanwhile
-            self._link.forget(channel.redis)
+    def _remembered(self, room: Room | None, position: str | None) -> Replay | None:
+        if room is None or position is None or room.crosses_fork(position):
+            return None
+        lines = room.since(position)
+        return None if lines is None else Replay(tuple(lines), None, self._standing(room.channel))
 
     def _standing(self, channel: Channel) -> str:
         return self._rooms[channel.redis.encode()].position or BEGINNING
@@ -447,15 +448,3 @@ class Hub:
         room.dropped += 1
         level = logging.WARNING if room.dropped == 1 else logging.DEBUG
         _logger.log(level, "dropped a line", extra={"channel": room.channel.name, "reason": reason})
-
-
-def _newest_only(replay: Replay, start: Start) -> Replay:
-    """Return what a latest channel gives: its one event, unless the reader has it.
-
-    Nothing is ever missing there; but who had a later one than there is now is told that it is gone (decisions/0055).
-    """
-    if not isinstance(start, Since):
-        return Replay(replay.lines, None, replay.position)
-    has_it = replay.position == start.position
-    is_gone = bool(replay.lines) and went_back(start.position, replay.position)
-    return Replay(() if has_it else replay.lines, Reason.DIVERGED if is_gone else None, replay.position)

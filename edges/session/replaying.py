@@ -82,7 +82,6 @@ class Replaying:
             BusError: the log cannot be read.
 
         """
-        await self._hub.open(self._channel)
         replay = await self._hub.replay(self._channel, start)
         if not has_followed or not isinstance(start, Since):
             return replay

@@ -32,6 +32,14 @@ def test_reading_ends_at_what_is_known() -> None:
     assert (numbers(reading), reading.is_cut, reading.is_done) == ([7, 8, 9, 10], True, True)
 
 
+def test_reading_of_whole_pages_takes_the_rest_of_one() -> None:
+    """What came with the position that was looked for is there already, and serves readers from further back."""
+    reading = Reading(until={"7-1"}, whole_pages=True)
+    reading.begin()
+    read(reading, 10)
+    assert (numbers(reading)[0], reading.is_cut, reading.ends_with_page) == (1, True, True)
+
+
 def test_reading_ends_at_a_break() -> None:
     """Another log's entry is no part of the chain."""
     reading = Reading()

@@ -135,6 +135,22 @@ async def test_keep_begins_a_logs_life_anew(log: Log, redis: Cli) -> None:
     await log.keep([])
 
 
+async def test_heads_of_rooms_that_open_keep_their_logs(log: Log, redis: Cli) -> None:
+    """Where logs end and that they live on is one question; the answers are those of one that only reads."""
+    await fill(log, "kept", 2)
+    await fill(log, "emptied", 2)
+    await redis.xtrim(WORKFLOW.fill("emptied").log_key, maxlen=0, approximate=False)
+    channels = [WORKFLOW.fill(name) for name in ("kept", "absent", "emptied")]
+    channels.insert(1, TICK.fill("kept"))
+    for channel in channels:
+        await redis.pexpire(channel.log_key, 10_000)
+    (kept, live, absent, emptied), read = await log.heads(channels, keeps=True), await log.heads(channels)
+    assert [kept, live, emptied] == [read[0], read[1], read[3]]
+    assert (absent.last, (absent.position or "").partition("-")[2]) == (None, "0")
+    assert DAY_MS - 10_000 < await redis.pttl(channels[0].log_key) <= DAY_MS
+    assert await redis.exists(channels[1].log_key, channels[2].log_key) == 0
+
+
 async def test_announced_edge_is_there_until_it_withdraws_or_expires(log: Log, redis: Cli) -> None:
     """An edge's hash holds what it says, expires when it is not refreshed, and is gone at once when withdrawn."""
     key = "bus:edge:mahavishnu-h-8690-1"

@@ -144,7 +144,7 @@ class Slow:
     async def epoch(self) -> str:
         return "1-a"
 
-    async def heads(self, channels: list[Channel]) -> list[Head]:
+    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         self.asked_heads.append(len(channels))
         ends = [self.ends.get(channel.redis, 5) for channel in channels]
         return [Head(f"{end}-{end}", event(end).line) for end in ends]
@@ -290,7 +290,7 @@ async def test_link_lost_while_a_room_opens_is_noticed() -> None:
     slow = Slow()
     read = slow.heads
 
-    async def lose_link(channels: list[Channel]) -> list[Head]:
+    async def lose_link(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         heads = await read(channels)
         if slow.generation == 1:
             slow.generation, slow.ends["workflow:0"] = 2, 9
@@ -309,7 +309,7 @@ async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch:
     slow = Slow()
     read = slow.heads
 
-    async def flood(channels: list[Channel]) -> list[Head]:
+    async def flood(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         heads = await read(channels)
         arrives(slow, *range(6, 13))
         slow.ends["workflow:0"] = 12
@@ -367,7 +367,7 @@ async def test_comparison_that_failed_half_way_goes_on_where_it_was() -> None:
         await entered(slow, of(number))
     read, failures = slow.heads, iter(range(2))
 
-    async def lose(channels: list[Channel]) -> list[Head]:
+    async def lose(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         if len(channels) == 200 and next(failures, None) is not None:
             raise BusUnavailable("away")
         return await read(channels)

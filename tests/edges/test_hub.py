@@ -117,7 +117,7 @@ class Redis:
         await asyncio.sleep(0)
         return [tuple(self.marks) for _ in channels]
 
-    async def heads(self, channels: list[Channel]) -> list[Head]:
+    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         self.publish(*self.before_reading)
         position, last = self.stored[-1] if self.stored else ("1000-0", None)
         found = Head(position, last, tuple(self.marks))

@@ -5,8 +5,8 @@ import pytest
 
 from bus.channel import Channel
 from bus.envelope import Arrived
-from bus.errors import BusUnavailable
-from bus.log.log import Log
+from bus.errors import BusError, BusUnavailable
+from bus.log.log import Head, Log
 from bus.log.reading import Reading
 from bus.log.replay import Last, Since, SinceTime, Tail
 from bus.position import BEGINNING, Reason
@@ -21,6 +21,8 @@ class Store:
     def __init__(self) -> None:
         self.count = 3
         self.read: list[str] = []
+        self.asked: list[list[str]] = []
+        self.refuses: Channel | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.fails = False
@@ -31,10 +33,22 @@ class Store:
             Arrived(b"%d" % number, f"{number}-1", f"{number - 1}-1" if number > 1 else BEGINNING)
             for number in range(1 if reading is None else self.count + 1 - reading.most(self.count), self.count + 1)
         )
+        await self._answer()
+        return Tail(9_000, 0, lines, "1-1", BEGINNING, lines[-1].position or "", is_cut=False)
+
+    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
+        assert keeps
+        self.asked.append([channel.name for channel in channels])
+        heads = [Head(f"{self.count}-1", None) for _ in channels]
+        await self._answer()
+        if self.refuses in channels:
+            raise BusError("NOPERM")
+        return heads
+
+    async def _answer(self) -> None:
         await self.may_answer.wait()
         if self.fails:
             raise BusUnavailable("away")
-        return Tail(9_000, 0, lines, "1-1", BEGINNING, lines[-1].position or "", is_cut=False)
 
 
 @pytest.fixture
@@ -159,3 +173,46 @@ async def test_kept_tail_serves_members_that_catch_up(reads: LogReads, store: St
     reads.forget()
     await reads.replay(X, Since("1-1"))
     assert store.read == ["workflow:x", "workflow:y", "workflow:x"]
+
+
+async def test_heads_of_one_moment_are_one_read(reads: LogReads, store: Store) -> None:
+    """However many rooms open at one moment, and however many clients wait for each, Redis is asked once."""
+    heads = await asyncio.gather(*(reads.head(channel) for channel in (X, Y, X)))
+    assert heads == [Head("3-1", None)] * 3
+    assert store.asked == [["workflow:x", "workflow:y"]]
+
+
+async def test_head_comes_from_no_read_under_way(reads: LogReads, store: Store) -> None:
+    """A read that began before the room was subscribed may lack an event that no line brings; it is read once more."""
+    store.may_answer.clear()
+    first = asyncio.create_task(reads.head(X))
+    while not store.asked:
+        await asyncio.sleep(0)
+    store.count = 5
+    later = [asyncio.create_task(reads.head(channel)) for channel in (X, Y)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(reads.tasks) == 2
+    store.may_answer.set()
+    assert (await first).position == "3-1"
+    assert [(await head).position for head in later] == ["5-1", "5-1"]
+    assert store.asked == [["workflow:x"], ["workflow:x", "workflow:y"]]
+    assert reads.tasks == []
+
+
+async def test_heads_of_many_rooms_are_read_in_commands_of_bounded_size(reads: LogReads, store: Store) -> None:
+    """Other work, above all the probe, has its turn between them."""
+    rooms = [Channel(f"workflow:{number}", f"workflow:{number}") for number in range(1_200)]
+    await asyncio.gather(*map(reads.head, rooms))
+    assert [len(asked) for asked in store.asked] == [500, 500, 200]
+
+
+async def test_head_refused_is_refused_to_nobody_else(reads: LogReads, store: Store) -> None:
+    """A key that the user of Redis may not read costs its own room alone."""
+    store.refuses = Y
+    mine, other = await asyncio.gather(reads.head(X), reads.head(Y), return_exceptions=True)
+    assert mine == Head("3-1", None)
+    assert isinstance(other, BusError)
+    store.fails = True
+    outcomes = await asyncio.gather(reads.head(X), reads.head(Y), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [BusUnavailable] * 2

@@ -157,9 +157,9 @@ async def test_token_that_opens_less_overtakes_a_subscription(
     """Whoever may no longer read a channel when its room is open is not let in, be it the end or a replay."""
     go_on, opens = asyncio.Event(), edge._parts.hub.open  # noqa: SLF001
 
-    async def open_later(channel: Channel) -> None:
+    async def open_later(channel: Channel, *start: Any) -> Any:
         await go_on.wait()
-        await opens(channel)
+        return await opens(channel, *start)
 
     monkeypatch.setattr(edge._parts.hub, "open", open_later)  # noqa: SLF001
     client = await open_client(edge)

@@ -78,7 +78,7 @@ class Bus:
     async def epoch(self) -> str:
         return str(self.redis.primary.epoch_ms)
 
-    async def heads(self, channels: list[Channel]) -> list[Head]:
+    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
         head = self.redis.head()
         await self._answered()
         return [head]

@@ -428,7 +428,7 @@ async def test_stop_in_the_middle_of_a_read_leaves_nothing(
     async def hang(*_: object, **__: object) -> None:
         await never.wait()
 
-    monkeypatch.setattr(hub._log, "tail", hang)  # noqa: SLF001
+    monkeypatch.setattr(hub.log_reads._log, "tail", hang)  # noqa: SLF001
     client.request("subscribe", channel="workflow:x", last=1)
     await eventually(lambda: hub.log_reads.tasks)
     await edge.stop()

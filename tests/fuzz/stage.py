@@ -52,7 +52,7 @@ class Bus:
 
     async def keep(self, channels: list[Channel]) -> None: ...
 
-    async def heads(self, channels: Sequence[Channel]) -> list[Head]:
+    async def heads(self, channels: Sequence[Channel], *, keeps: bool = False) -> list[Head]:
         await self._answered()
         return [Head(None if it.retention.kind == "live" else no_log(1), None) for it in channels]
 

@@ -21,6 +21,7 @@ from edges.rooms.room import Room
 
 async def no_replay(self: Hub, channel: Channel, start: Start) -> Replay:
     """Say that nothing was missed."""
+    await self.open(channel)
     return Replay((), None, self._standing(channel))
 
 
