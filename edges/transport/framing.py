@@ -2,18 +2,19 @@
 
 import codecs
 import logging
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias, cast
 
-from websockets.frames import CLOSE, CONT, PONG, TEXT, Frame
+from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from edges.protocol.messages import INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, Closing
+from edges.limits.rates import TokenBucket
+from edges.protocol.messages import CONTROL_FLOOD, INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, Closing
 from edges.transport.bearer import chosen_subprotocol
 
-__all__ = ["Assembly", "WebSocket", "Whole"]
+__all__ = ["Assembly", "End", "Incoming", "Part", "Ping", "WebSocket", "Whole"]
 
 _quiet: Final = logging.getLogger("edgebus.websockets")
 """The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
@@ -74,6 +75,20 @@ class Whole(NamedTuple):
     is_text: bool
 
 
+class Ping(NamedTuple):
+    """A ping; ``pong`` is the frame that answers it."""
+
+    pong: bytes
+
+
+class End(NamedTuple):
+    """The client's half of the closing handshake."""
+
+
+Part: TypeAlias = Whole | Ping | Closing | End
+"""What a client sends; a ``Closing`` is with what to close for a fault of the client's."""
+
+
 class Assembly:
     """Puts the fragments of one message after another together (RFC 6455, section 5.4).
 
@@ -120,6 +135,49 @@ class Assembly:
             return None
         parts, self._parts = self._parts, []
         return Whole(b"".join(parts), is_text=self._decoder is not None)
+
+
+class Incoming:
+    """What one client sends, frame by frame.
+
+    Args:
+        websocket: reads the frames.
+        max_fragments: of one message.
+        control_rate: pings and pongs per second.
+        now: seconds of a monotonic clock.
+
+    """
+
+    __slots__ = ("_assembly", "_control", "_has_frames", "_websocket")
+
+    def __init__(self, websocket: WebSocket, max_fragments: int, control_rate: int, now: float) -> None:
+        self._websocket, self._assembly = websocket, Assembly(max_fragments)
+        self._control = TokenBucket(control_rate, now)
+        self._has_frames = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the bytes that were taken last end with a whole message.
+
+        Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
+        """
+        return self._has_frames and not self._assembly.is_under_way and not self._websocket.reader.buffer
+
+    def take(self, data: bytes, now: float) -> Iterator[Part]:
+        """Take bytes; return what they complete, read no further than it is asked for."""
+        self._websocket.receive_data(data)
+        frames = self._websocket.events_received()
+        self._has_frames = bool(frames)
+        return (part for frame in frames if (part := self._part(cast(Frame, frame), now)) is not None)
+
+    def _part(self, frame: Frame, now: float) -> Part | None:
+        if frame.opcode is CLOSE:
+            return End()
+        if frame.opcode is not PING and frame.opcode is not PONG:
+            return self._assembly.take(frame)
+        if self._control.take(now) > 0:
+            return CONTROL_FLOOD
+        return Ping(Frame(PONG, frame.data).serialize(mask=False)) if frame.opcode is PING else None
 
 
 def _is_utf8(data: bytes) -> bool:

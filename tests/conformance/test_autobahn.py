@@ -16,8 +16,9 @@ from typing import Any, Final, NamedTuple
 import pytest
 from websockets.frames import TEXT, Frame
 
+from edges.transport.framing import Assembly, Whole
 from tests.conformance import environment
-from tests.conformance.echo import Echo, EchoEdge, echo_settings
+from tests.conformance.echo import EchoEdge, echo_settings
 
 HERE: Final = Path(__file__).resolve().parent
 CASES: Final = 517
@@ -80,9 +81,9 @@ def driver() -> list[str]:
     return [str(python), "-I", str(HERE / "autobahn_cases.py"), str(wheel)]
 
 
-async def run(driver: list[str], *cases: str, kind: type[EchoEdge] = EchoEdge) -> list[dict[str, Any]]:
+async def run(driver: list[str], *cases: str) -> list[dict[str, Any]]:
     """Run the library, or some of its cases, against an edge that echoes; return what it found, case by case."""
-    async with kind(echo_settings()) as edge, asyncio.timeout(ALL_WITHIN_S):
+    async with EchoEdge(echo_settings()) as edge, asyncio.timeout(ALL_WITHIN_S):
         process = await asyncio.create_subprocess_exec(*driver, str(edge.port), *cases, stdout=PIPE, stderr=PIPE)
         out, complaints = await process.communicate()
     assert process.returncode == 0, complaints.decode()
@@ -108,20 +109,14 @@ async def test_verdicts_are_those_of_the_baseline(
     assert len(verdicts) == count
 
 
-class Credulous(Echo):
-    """Takes every text for UTF-8."""
-
-    def _take_data(self, frame: Frame) -> None:
-        self._hand_on(bytes(frame.data), is_text=frame.opcode is TEXT)
+def taken_for_utf8(_: Assembly, frame: Frame) -> Whole:
+    return Whole(bytes(frame.data), is_text=frame.opcode is TEXT)
 
 
-class CredulousEdge(EchoEdge):
-    connection = Credulous
-
-
-async def test_fault_is_found(driver: list[str]) -> None:
+async def test_fault_is_found(driver: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With the check of texts switched off, the library says so, and still finds good what is good."""
-    verdicts = {it["id"]: it["behaviour"] for it in await run(driver, "1.1.2", "6.3.1", kind=CredulousEdge)}
+    monkeypatch.setattr(Assembly, "take", taken_for_utf8)
+    verdicts = {it["id"]: it["behaviour"] for it in await run(driver, "1.1.2", "6.3.1")}
     assert verdicts == {"1.1.2": "OK", "6.3.1": "FAILED"}
 
 

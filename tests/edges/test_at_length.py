@@ -14,6 +14,7 @@ from bus.service import Service
 from edges.limits.replay_slots import Turns
 from edges.session.pacing import Pacing
 from edges.transport.connection import Connection
+from edges.transport.outgoing import Outgoing
 from producers import Producer
 from producers.services.akosha import SERVICE as AKOSHA
 from producers.services.akosha import PatternDetected
@@ -58,7 +59,7 @@ async def test_answers_over_the_bound_reach_a_client_that_reads(
 ) -> None:
     """Two megabytes each, asked for all at once, and each comes once; an event of a room comes behind one of them."""
     if not is_own:
-        monkeypatch.setattr(Connection, "_waiting_bytes", lambda it: it._transport.get_write_buffer_size())  # noqa: SLF001
+        monkeypatch.setattr(Outgoing, "waiting_bytes", lambda it: it._transport.get_write_buffer_size())  # noqa: SLF001
     await detect(producer, 20, 100_000)
     edge = await start_edge(broker, AKOSHA)
     client = await open_client(edge)

@@ -213,7 +213,7 @@ async def test_ghost_gives_way_to_a_newcomer(
     start_edge: StartEdge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that a user left behind answers no ping: the user is in again within seconds, and not after 40."""
-    monkeypatch.setattr("edges.transport.connection.PROOF_S", 0.5)
+    monkeypatch.setattr("edges.transport.keepalive.PROOF_S", 0.5)
     edge = await start_edge(redis_url=NO_REDIS, auth_secret=SECRET, max_connections_per_user=1)
     ghost = await open_client(edge)
     ghost.answers_pings = False

@@ -64,7 +64,7 @@ CUTS: Final = st.lists(st.integers(0, 10_000), max_size=10)
 
 async def outlive(stage: Stage) -> None:
     """Let the time pass in which a silent client is pinged, closed and cut; see that the socket is gone then."""
-    now, settings = stage.connection._heard, stage.settings  # noqa: SLF001 (the time that deadlines are counted from)
+    now, settings = stage.connection._keepalive.heard_at, stage.settings  # noqa: SLF001 (the time that deadlines are counted from)
     for later_s in (
         settings.open_timeout_s,
         settings.ping_interval_s,

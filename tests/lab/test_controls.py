@@ -123,8 +123,8 @@ def without_pacing(patch: Patch) -> None:
 
 def without_kernel(patch: Patch) -> None:
     """What the kernel knows of a client's reading is not asked for; asyncio's buffer alone tells."""
-    patch.setattr("edges.transport.connection.peer", lambda _: None)
-    patch.setattr("edges.transport.connection.unacknowledged_bytes", lambda _: 0)
+    patch.setattr("edges.transport.outgoing.peer", lambda _: None)
+    patch.setattr("edges.transport.outgoing.unacknowledged_bytes", lambda _: 0)
 
 
 CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
