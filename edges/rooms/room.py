@@ -1,6 +1,7 @@
 """A room: who in this edge watches a channel, and where in the channel's log the room stands. Waits for nothing."""
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Container, Hashable, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
@@ -309,17 +310,20 @@ class Room:
         missing = self._missing(lines, reason)
         if self._keeps_latest and missing and went_back(before, missing[0].position):
             self._tell_gap(before, missing[0].position, Reason.DIVERGED)
-        orphans, woven = self._weave(missing, lines)
-        if orphans and not self._keeps_latest:
-            before, reason = self._give_orphans(orphans) or before, Reason.DIVERGED
-        if reason is Reason.DIVERGED:
-            self._found_fork((missing[0].previous if missing else replay.position) or BEGINNING, now_ms)
-        elif reason is not None and _has_begun_anew(before, replay, epoch_ms):
-            self._found_fork(BEGINNING, now_ms)
-        if reason is not None:
-            self._tell_gap(before, missing[0].position if missing else replay.position, reason)
+        orphans, woven = self._weave(missing, lines, replay.position)
+        end, place = (missing[0].position, missing[0].previous) if missing else (replay.position, replay.position)
+        if end in orphans:
+            reason = Reason.DIVERGED
+        elif reason is not None:
+            if reason is Reason.DIVERGED:
+                self._found_fork(place or BEGINNING, now_ms)
+            elif _has_begun_anew(before, replay, epoch_ms):
+                self._found_fork(BEGINNING, now_ms)
+            self._tell_gap(before, end, reason)
         for line in woven:
+            self._give_orphans(orphans.pop(line.position, ()), line.previous, line.position, now_ms)
             self._wait_with(line)
+        self._give_orphans(orphans.pop(end, ()), place, end, now_ms)  # where nothing is missing
         if reason is not None or replay.reason is not None:
             self._stand_at(replay.position)
         return self._flow(now_ms, overdue=set() if missing else overdue)
@@ -340,22 +344,24 @@ class Room:
             return [line for line in lines[-1:] if line.position != self._newest]
         return unseen(lines, self._newest, reason, self._positions)
 
-    def _give_orphans(self, orphans: Sequence[Arrived]) -> str | None:
-        """Give lines that the log lacks though it has later ones; return where members stand then."""
+    def _give_orphans(self, orphans: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
+        """Give lines that the log lacks between two of its entries, at ``place`` and ``end``."""
         for line in orphans:
             if self._step(line) is Step.GAP and self._newest is not None:
                 self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
             self._wait_with(line)
-        return self._newest
+        if orphans and self._newest is not None:
+            self._found_fork(place or BEGINNING, now_ms)
+            self._tell_gap(self._newest, end, Reason.DIVERGED)
 
     def _weave(
-        self, missing: Sequence[Arrived], lines: Sequence[Arrived]
-    ) -> tuple[Sequence[Arrived], Sequence[Arrived]]:
+        self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str
+    ) -> tuple[dict[str | None, list[Arrived]], Sequence[Arrived]]:
         """Take what was read out of what is held; typed ones keep their place before the next one.
 
-        Return what came before a line that was read and is not among them, and what is missing.
+        Return what came before a line that was read and is not among them (see ``_placed``), and what is missing.
         """
-        orphans: list[Arrived] = []
+        orphans: list[tuple[str, list[Arrived]]] = []
         read = {line.position for line in lines}
         typed: list[Arrived] = []
         places: dict[str | None, list[Arrived]] = {}
@@ -364,7 +370,7 @@ class Room:
             if arrived.position is None:
                 typed.append(arrived)
             elif arrived.position in read:
-                orphans += rest
+                orphans.append((arrived.position, list(rest)))
                 rest.clear()
                 places[arrived.position], typed = typed, []
             elif arrived.position not in self._positions and not self._is_replaced(arrived, lines):
@@ -375,7 +381,8 @@ class Room:
         self.repaired += sum(1 for line in missing if line.position not in places)
         given = {line.position for line in missing}
         late = [line for position, them in places.items() if position not in given for line in them]
-        return orphans, [*late, *(it for line in missing for it in (*places.get(line.position, ()), line))]
+        woven = [*late, *(it for line in missing for it in (*places.get(line.position, ()), line))]
+        return {} if self._keeps_latest else _placed(orphans, missing, end), woven
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
         """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
@@ -450,6 +457,29 @@ class Room:
         if self.laggards:
             self.laggards.note(items)
         return items
+
+
+def _placed(
+    orphans: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
+) -> dict[str | None, list[Arrived]]:
+    """Return before which line of ``missing`` each of ``orphans`` is given, by that line's position; else at ``end``.
+
+    Each group came on the link before the line whose position it is with. decisions/0086: in one log ids only grow,
+    so entries that both logs have come before the orphans of the lost one.
+    """
+    placed: dict[str | None, list[Arrived]] = {}
+    keys = [line.position or BEGINNING for line in missing]
+    orders, at = [order(key) for key in keys], 0
+    for anchor, lines in orphans:
+        latest = keys.index(anchor) if anchor in keys else 0
+        typed: list[Arrived] = []
+        for line in lines:
+            typed.append(line)
+            if line.position is not None:
+                at = max(at, min(latest, bisect_left(orders, order(line.position))))
+                placed.setdefault(keys[at] if keys else end, []).extend(typed)
+                typed = []
+    return placed
 
 
 def _has_begun_anew(at: str, replay: Replay, epoch_ms: int) -> bool:

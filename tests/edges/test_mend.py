@@ -262,6 +262,28 @@ def test_lines_that_the_log_lost_are_given_before_later_ones() -> None:
     assert room.accept(event(10))
 
 
+def test_lines_that_the_log_lost_are_given_behind_those_that_both_logs_have() -> None:
+    """5 and 6 came to neither link, 7 and 8 died with the Redis before: all of them in the order of that one's log."""
+    room = opened(head(4))
+    for line in (event(7), event(8), other(101, 100)):
+        room.accept(line)
+    assert mend(room, tail(*chain(1, 6), other(100, 6), other(101, 100)))
+    assert told(room) == [5, 6, 7, 8, ("8-8", "100-9", "diverged"), 100, 101]
+    assert [fork.position for fork in room.unmarked] == ["6-6"]
+    assert room.accept(other(102, 101))
+
+
+def test_lines_that_two_logs_lost_are_given_each_in_its_place() -> None:
+    """Two takeovers, each with lines that the next one lacks; 6 and 7 nobody has: gaps are told where they are."""
+    room = opened(head(4))
+    for line in (event(8), other(100, 5), other(101, 100), other(201, 200)):
+        room.accept(line)
+    assert mend(room, tail(*chain(1, 5), other(100, 5), other(200, 100), other(201, 200)))
+    expected = [5, ("5-5", "8-8", "unknown"), 8, ("8-8", "100-9", "diverged"), 100]
+    assert told(room) == [*expected, 101, ("101-9", "200-9", "diverged"), 200, 201]
+    assert [fork.position for fork in room.unmarked] == ["5-5", "100-9"]
+
+
 def test_redis_that_is_empty_is_told_as_unknown() -> None:
     """No log: members are told where they were, and where they are now; the first event of the new log follows."""
     room = opened(head(5))
