@@ -1,1 +1,1 @@
-"""What an event is, and how it reaches other processes through Redis."""
+"""Events, and their way to other processes through Redis."""

@@ -1,6 +1,6 @@
-"""Channel names, and the families that they belong to.
+"""Channel names, and the families of channels.
 
-A family is a pattern such as ``workflow:{workflow_id}``; filling it with an id gives a channel. A channel has
+A family is a pattern such as ``workflow:{workflow_id}``; a family filled with an id gives a channel. A channel has
 the name that lines and clients use, and the name that Redis uses; the two differ only where services share a name.
 """
 
@@ -32,12 +32,18 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(?::[A-Za-z0-9._@/+=~%-]{1,128}
 _PATTERN: Final = re.compile(r"([a-z][a-z0-9_-]{0,31})(?::\{([a-z_]+)\})?")
 _ID_LIMIT: Final = 128
 _ID_SAFE: Final = "._@/+=~-"
-"""What an id may hold beside letters and digits. ``%`` is left out on purpose: it begins an escape, so an id that
-contains one must escape it, or two ids would share a channel."""
+"""The characters of an id beside letters and digits."""
+# decisions/0001: `%` begins an escape, so an id's own `%` is escaped, too. Else the ids `a b` and `a%20b` would share a
+# channel, and two workflows a history.
 
 
 def check_channel_name(name: str) -> None:
-    """Raise ``ChannelError`` unless the whole of ``name`` is of the grammar and not reserved."""
+    """Check a name that clients or Redis gave.
+
+    Raises:
+        ChannelError: the name is not of the grammar, or is reserved.
+
+    """
     if _NAME.fullmatch(name) is None or name.startswith("bus:"):
         raise ChannelError(
             f"{_shorten(name)} is not a channel name: expected a small letter, up to 31 more of [a-z0-9_-], "
@@ -47,22 +53,29 @@ def check_channel_name(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What Redis keeps of a channel.
+    """How much of a channel Redis keeps, and for how long.
 
     Attributes:
         kind: ``live`` keeps nothing and has no positions; ``latest`` keeps the last event and sends it to every
             newcomer; ``history`` keeps the last ``max_events``.
-        max_events: how many events a log holds; a trim is approximate (some dozens more may stay) except for one.
-        expires_s: seconds after its last event at which the whole log goes.
+        max_events: how many events a log holds; a trim is approximate (some dozens more may stay), but exact for 1.
+        expires_s: seconds from a log's last event to the end of the whole log.
 
     """
+
+    # delivery.md: the whole log expires, and no single entry. A workflow of three hours must still know its beginning.
 
     kind: Literal["live", "latest", "history"] = "history"
     max_events: int = 1_000
     expires_s: int = 24 * 60 * 60
 
     def __post_init__(self) -> None:
-        """Refuse what Redis could not keep."""
+        """Refuse a retention that Redis could not keep.
+
+        Raises:
+            ChannelError: the kind is unknown, or a number is none of that kind.
+
+        """
         if self.kind not in ("live", "latest", "history"):
             raise ChannelError(f"{self.kind!r} is no kind of retention: live, latest or history")
         least = 0 if self.kind == "live" else 1
@@ -78,12 +91,13 @@ LIVE: Final = Retention("live", max_events=0)
 
 @dataclass(frozen=True, slots=True)
 class WhenSlow:
-    """What becomes of a client that reads slower than a channel's events come.
+    """The policy for a slow consumer, which reads slower than a channel's events come.
 
     Attributes:
-        kind: ``close`` closes it (3008), and it comes back for what it missed; ``skip`` leaves events out, tells so
-            (``room.gap``) and goes on with the newest; ``conflate`` goes on with the newest of each name and key.
-        key: with ``conflate``, the field of an event's data that tells apart what replaces what.
+        kind: ``close`` closes the connection (3008), and the client comes back for the missed events; ``skip`` leaves
+            events out, tells so (``room.gap``) and goes on with the newest; ``conflate`` goes on with the newest event
+            of each name and key.
+        key: with ``conflate``, the field of an event's data whose value the newer event replaces.
 
     """
 
@@ -91,7 +105,12 @@ class WhenSlow:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a policy that there is not."""
+        """Refuse an unknown policy.
+
+        Raises:
+            ChannelError: the kind is none of the three.
+
+        """
         if self.kind not in ("close", "skip", "conflate"):
             raise ChannelError(f"{self.kind!r} is no policy for slow clients: close, skip or conflate")
 
@@ -101,13 +120,22 @@ SKIP: Final = WhenSlow("skip")
 
 
 def conflate(key: str) -> WhenSlow:
-    """Return the policy that keeps the newest event for each value of the field ``key``."""
+    """Return the policy that keeps the newest event of each value of the field ``key``."""
     return WhenSlow("conflate", key)
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel: the name that clients see, the name that Redis knows, what is kept, and who waits for whom."""
+    """A channel.
+
+    Attributes:
+        name: as lines and clients have the name.
+        redis: the name in Redis.
+        retention: how much Redis keeps.
+        permission: the claim that opens the channel beside the service-wide claims; None for no other.
+        when_slow: the policy for slow consumers.
+
+    """
 
     name: str
     redis: str
@@ -117,12 +145,12 @@ class Channel:
 
     @property
     def log_key(self) -> str:
-        """Key of the stream. The braces are a hash tag, so log and channel share a slot in a cluster."""
+        """Key of the stream. The braces are a hash tag: log and channel share a slot in a cluster."""
         return f"bus:log:{{{self.redis}}}"
 
     @property
     def forks_key(self) -> str:
-        """Key of the marks where the log lost events, a sorted set; in the log's slot, too."""
+        """Key of the marks of lost events, a sorted set; in the log's slot, too."""
         return f"bus:forks:{{{self.redis}}}"
 
 
@@ -132,13 +160,14 @@ class Family:
 
     Attributes:
         pattern: a bare name (``adapters``) or a name and one field (``workflow:{workflow_id}``).
-        retention: what Redis keeps of each channel.
-        permission: the claim that opens the family beside the service-wide ones; None when there is no other.
-        shared_by: the service's name, when several services use this pattern; it then becomes the id on Redis.
-        when_slow: what becomes of a client that reads too slowly. Only ``live`` channels may conflate: elsewhere each
-            event names the one before it, and a client would take what was left out for lost.
-        field: the field of the pattern, None for a bare name. A family whose field is ``user_id`` is per user: each
-            of its channels is for the user whose id it is filled with.
+        retention: how much Redis keeps of each channel.
+        permission: the claim that opens the family beside the service-wide claims; None for no other.
+        shared_by: the service's name, where several services use this pattern; the name is then the id on Redis.
+        when_slow: the policy for slow consumers. Only ``live`` channels may conflate: elsewhere each event names the
+            event before, and a client would take events left out for lost events.
+        head: the name of the pattern.
+        field: the field of the pattern, None for a bare name. A family with the field ``user_id`` is per user: each
+            channel is for the user with the id in the channel's name.
 
     """
 
@@ -151,7 +180,14 @@ class Family:
     field: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Refuse a pattern that could not be filled in."""
+        """Refuse a pattern that could not be filled, and parts of other types.
+
+        Raises:
+            ChannelError: the message names the part.
+
+        """
+        # decisions/0066: checked here, where a catalogue is written. A wrong part would else fail at the first publish,
+        # or in a task of an edge.
         match = _PATTERN.fullmatch(self.pattern) if is_text_of(_PATTERN, self.pattern) else None
         if match is None or match[1] == "bus":
             raise ChannelError(f"{self.pattern!r} is no channel pattern: write 'name' or 'name:{{field}}'")
@@ -172,11 +208,11 @@ class Family:
 
     @property
     def is_per_user(self) -> bool:
-        """Whether each channel is one user's own."""
+        """Whether each channel is a single user's own."""
         return self.field == "user_id"
 
     def by(self, source: str) -> "Route":
-        """Return this family filled from an event's field of another name than the pattern's."""
+        """Return a route that fills this family from an event's field of another name than the pattern's."""
         return Route(self, source)
 
     def fill(self, value: str | None = None) -> Channel:
@@ -194,7 +230,7 @@ class Family:
         return self._channel(f"{self.head}:{encoded}")
 
     def parse(self, name: str) -> Channel | None:
-        """Return the channel called ``name``, or None when it is not of this family."""
+        """Return the channel called ``name``, or None for a name of another family."""
         head, colon, _ = name.partition(":")
         if head != self.head or bool(colon) != (self.field is not None):
             return None
@@ -213,7 +249,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How an event finds one of its channels: the family, and the event's field that fills it (None: no field)."""
+    """An event's way to a channel: the family, and the event's field for the id (None for a bare name)."""
 
     family: Family
     source: str | None

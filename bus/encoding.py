@@ -1,7 +1,7 @@
-"""An event's data as JSON: out as the caller holds it, in as its model describes it.
+"""An event's data as JSON: out as the caller holds the event, in as the model describes the event.
 
 Out, a model is dumped once, in JSON mode, and never validated again: a second validation would run validators twice
-and cut what stands in a field to the field's declared type. In, JSON is validated as JSON: Python objects made of it
+and cut a field's value to the field's declared type. In, JSON is validated as JSON: Python objects made from JSON
 would be refused where a field is an enumeration, a time or a tuple. This module knows no channels and no lines.
 """
 
@@ -26,20 +26,21 @@ EventT = TypeVar("EventT", bound=Event)
 _DUMP: Final[dict[str, Any]] = {
     "mode": "json",
     "by_alias": True,
-    "warnings": "error",  # a value that is not of its field's type was put there past validation
-    "polymorphic_serialization": True,  # and not `serialize_as_any`, which passes over serializers in annotations
+    "warnings": "error",  # a value of another type than its field's was put there past validation
+    # decisions/0064: not `serialize_as_any`, which passes over serializers in annotations, and so over masks.
+    "polymorphic_serialization": True,
 }
 _UNEXPECTED: Final = re.compile(r"Expected `([^`]*)`.*?field_name='([^']*)'.*?input_type=(\w+)")
 _DEPTH_LIMIT: Final = 250
-"""How far a culprit is looked for; the encoder itself gives up at about as many levels."""
+"""Levels searched for a culprit; the encoder itself gives up at about as many."""
 
 
 def encode(event: Event, timestamp: str) -> bytes:
     """Return the data of ``event`` as a JSON object, with ``timestamp`` as its last key.
 
     Raises:
-        pydantic.ValidationError: the event, or something it holds, was changed or built past validation.
-        EventError: it holds what JSON cannot carry; the message names the path.
+        pydantic.ValidationError: the event, or a value in the event, was changed or built past validation.
+        EventError: JSON cannot carry a value; the message names the path.
 
     """
     try:
@@ -52,21 +53,26 @@ def encode(event: Event, timestamp: str) -> bytes:
 
 
 def revalidate(event: Event) -> None:
-    """Raise the ``ValidationError`` that making ``event`` anew would, if there is one: it names the field best."""
+    """Validate ``event`` as if made anew.
+
+    Raises:
+        pydantic.ValidationError: the event would not be made now; no other error names the field as well.
+
+    """
     values = {**event.__dict__, **(event.__pydantic_extra__ or {})}
     type(event).model_validate(values, by_name=True, by_alias=False)
 
 
 def decode(model: type[EventT], text: bytes) -> EventT:
-    """Return the event that a JSON object describes, by the model's aliases: the one entrance for JSON.
+    """Return the event that a JSON object describes, by the model's aliases: the only entrance for JSON.
 
     Raises:
         EventError: ``text`` is no JSON, or no object.
-        pydantic.ValidationError: it is not what ``model`` describes; the message names the field.
+        pydantic.ValidationError: the object is no such event; the message names the field.
 
     """
     try:
-        if b"NaN" in text or b"Infinity" in text:  # pydantic's parser takes them for numbers
+        if b"NaN" in text or b"Infinity" in text:  # pydantic's parser takes these words for numbers; orjson refuses
             orjson.loads(text)
         return model.model_validate_json(text)
     except orjson.JSONDecodeError as error:
@@ -98,13 +104,15 @@ def _written(data: dict[str, Any]) -> bytes:
     except TypeError:
         check_json(data)
         raise
-    if b"null" in text and not _is_finite(data):  # the encoder writes null for a float that is no number
+    # decisions/0064: the encoder writes null for a float that is no number, so data are searched only after a null.
+    # Encoding with the standard library, which refuses such floats, takes 5 to 50 times as long.
+    if b"null" in text and not _is_finite(data):
         check_json(data)
     return text
 
 
 def _is_finite(value: Any) -> bool:
-    """Tell whether no number in ``value``, made of JSON's own types, is NaN or infinite; texts are passed over fast."""
+    """Tell whether all numbers in ``value``, made of JSON's own types, are finite; texts are passed over fast."""
     kind = type(value)
     if kind is float:
         return math.isfinite(value)
@@ -117,7 +125,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _reason(event: Event, error: Exception) -> str:
-    """Return what cannot be sent and where, without its value."""
+    """Return the sentence about the culprit and its path, without the value."""
     if (found := _UNEXPECTED.search(str(error))) is not None:
         return f"{found[2]} is to be {found[1]}, and is of type {found[3]}"
     if not isinstance(error, PydanticSerializationError | UnicodeError):
@@ -131,7 +139,7 @@ def _reason(event: Event, error: Exception) -> str:
 
 
 def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield what ``value`` holds that holds nothing else, each with its path."""
+    """Yield the innermost values in ``value``, each with its path."""
     parts = list(_parts(value))
     if not parts or depth >= _DEPTH_LIMIT:
         yield path, value
@@ -151,7 +159,13 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_dataclasses(value: Any, declared: tuple[type, ...], path: str) -> None:
-    """Refuse a dataclass with more fields than the one declared: pydantic writes a plain one as its declared class."""
+    """Refuse a dataclass with more fields than the declared class.
+
+    Raises:
+        EventError: the message names the path.
+
+    """
+    # decisions/0064: pydantic writes a plain dataclass as its declared class, and the further fields would be lost.
     if type(value) not in declared and isinstance(value, declared):
         wanted = " or ".join(it.__name__ for it in declared)
         raise EventError(f"{path} is a {type(value).__name__} where {wanted} is declared, and would lose fields")
@@ -167,7 +181,7 @@ def _check_dataclasses(value: Any, declared: tuple[type, ...], path: str) -> Non
 
 @functools.cache
 def _holds_dataclasses(model: type[BaseModel]) -> bool:
-    """Tell whether a field of ``model``, or of a model in its fields, is declared as a plain dataclass."""
+    """Tell whether a field of ``model``, or of a model in the fields, is declared as a plain dataclass."""
     seen, todo = set[type[BaseModel]](), [model]
     while todo:
         one = todo.pop()

@@ -1,8 +1,8 @@
 """From an event to the JSON line that travels, and back.
 
-One line is one channel's copy of an event: the envelope's nine keys. What Redis publishes, and a client reads, is the
-same line with ``position`` and ``previous`` spliced in at its front (``publish.lua``). A line of the bus's own is never
-parsed on its way; only its front and its end are looked at.
+A line is a channel's copy of an event: the envelope's nine keys. Redis publishes, and clients read, the same line with
+``position`` and ``previous`` spliced in at the front (``publish.lua``). A line of the bus's own is never parsed on its
+way; only front and end are compared.
 """
 
 import json
@@ -24,14 +24,14 @@ from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 __all__ = ["Arrived", "Message", "compose", "end_of", "envelope", "foreign", "is_sound", "read_front", "splice"]
 
 LINE_LIMIT_BYTES: Final = 256 * 1024
-"""The most bytes that a line may have, unless a setting says otherwise (delivery.md)."""
+"""The most bytes of a line, unless a setting says otherwise (delivery.md)."""
 
 _ID: Final = rb'"([0-9]{1,20}-[0-9]{1,20})"'
 _FRONT: Final = re.compile(rb'\{"position":(?:%b,"previous":%b|null,"previous":null),"' % (_ID, _ID))
 _front: Final = _FRONT.match
-"""By a name of its own, as a line is read per event."""
+"""A name of its own, without a look-up of an attribute per event."""
 _PERHAPS_INEXACT: Final = re.compile(rb"[0-9.]{16}|[eE][-+]?[0-9]{3}")
-"""What a number has that may be another one as a double; so may a text, hence a closer look where this is found."""
+"""The digits of a number that a double may not hold; a text may have such digits, too, hence a closer look then."""
 _NUMBER_LIMIT: Final = 400
 """Digits, for a closer look at the number."""
 
@@ -46,10 +46,9 @@ class Message:
 
 
 class Arrived(NamedTuple):
-    """A line as it came from Redis, as a tuple: one is made per event, and a frozen dataclass takes twice as long.
+    """A line from Redis. ``position`` and ``previous`` are None on a channel without a log."""
 
-    ``position`` and ``previous`` are None on a channel without a log.
-    """
+    # A tuple: made once per event, and a frozen dataclass takes twice as long.
 
     line: bytes
     position: str | None
@@ -57,13 +56,13 @@ class Arrived(NamedTuple):
 
 
 def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt | None = None) -> Message:
-    """Encode the data of ``event`` once, as its caller holds it, and return one line for each of its channels.
+    """Encode the data of ``event`` once, as the caller holds the event, and return a line for each channel.
 
-    Id and timestamp are those of the attempt ``made``, or new ones.
+    Id and timestamp come from the attempt ``made``, or are new.
 
     Raises:
-        pydantic.ValidationError: the event, or something it holds, was changed or built past validation.
-        EventError: the event names no channel, holds what JSON cannot carry, or a line would be longer than
+        pydantic.ValidationError: the event, or a value in the event, was changed or built past validation.
+        EventError: the event names no channel, JSON cannot carry a value, or a line would be longer than
             ``limit_bytes``.
 
     """
@@ -99,17 +98,17 @@ _TAIL: Final = b'","error_code":null,"error_message":null}'
 
 
 def splice(line: bytes, position: str | None, previous: str | None) -> bytes:
-    """Return ``line`` with its position at the front, the very bytes that ``publish.lua`` publishes."""
+    """Return ``line`` with its position at the front, in the very bytes that ``publish.lua`` publishes."""
     if position is None or previous is None:
         return b'{"position":null,"previous":null,' + line[1:]
     return b'{"position":"%b","previous":"%b",%b' % (position.encode(), previous.encode(), line[1:])
 
 
 def read_front(line: bytes) -> Arrived | None:
-    """Return what the front of a published line says, or None when the bus did not write it.
+    """Return a published line with the positions at its front, or None for a front of other writers.
 
     Raises:
-        UnicodeDecodeError: the line is not UTF-8, so no client could read it.
+        UnicodeDecodeError: the line is not UTF-8, so no client could read the line.
 
     """
     match = _front(line)
@@ -124,12 +123,14 @@ def read_front(line: bytes) -> Arrived | None:
 
 
 def end_of(channel_name: str) -> bytes:
-    """Return what each of the bus's own lines on a channel ends with: keys of its envelope, not of its data."""
+    """Return the end of each of the bus's own lines on a channel: keys of the envelope, not of the data."""
+    # decisions/0048: in any JSON object these keys stand at the top, and the last of two equal keys counts, so no text
+    # before can name another room. A comparison of bytes; to parse each line would cost more than all the rest.
     return b'"room":"' + channel_name.encode() + _TAIL
 
 
 def is_sound(line: bytes, channel_name: str) -> bool:
-    """Tell whether a line that looks like the bus's own may be read on this channel; of a typed one it is read."""
+    """Tell whether a line with the bus's own front may be read on this channel; a typed line is parsed for that."""
     if line.endswith(end_of(channel_name)):
         return True
     try:
@@ -140,14 +141,14 @@ def is_sound(line: bytes, channel_name: str) -> bool:
 
 
 def foreign(line: bytes, channel_name: str, *, has_log: bool = True) -> Arrived:
-    """Read a line that the bus did not write, such as one typed with ``redis-cli PUBLISH``, and complete it.
+    """Read a line of other writers, such as a line typed with ``redis-cli PUBLISH``, and complete the line.
 
-    A JSON object with a text ``event`` and an object ``data`` gets the nine keys, and no position. How much the line
-    holds is counted in its bytes; nothing walks through its values. One that begins as the bus's own do must be of its
-    channel; where that has a log, and the line says its place there, the line stays as it is.
+    A JSON object with a text ``event`` and an object ``data`` gets the nine keys, and no position. The values of the
+    line are counted in its bytes; no step is made per value. A line with the bus's own front must be of its channel;
+    on a channel with a log, such a line with positions stays unchanged.
 
     Raises:
-        EventError: it is anything else; the message says what is missing.
+        EventError: the line is no such object; the message says what is missing.
 
     """
     value = _event_in(line)
@@ -155,6 +156,7 @@ def foreign(line: bytes, channel_name: str, *, has_log: bool = True) -> Arrived:
         _check_room(value, channel_name)
         if has_log and front[1] is not None:
             return Arrived(line, front[1].decode(), front[2].decode())
+    # decisions/0048: completed, so its data are written anew: numbers that would change on the way are refused before.
     _check_numbers(line)
     given_id, given_time = value.get("id"), value.get("timestamp")
     whole = envelope(
@@ -180,6 +182,7 @@ def _event_in(line: bytes) -> dict[str, Any]:
         raise EventError("the line is no JSON object with a text 'event'")
     if not isinstance(value.get("data"), dict):
         raise EventError("the line's 'data' is no JSON object")
+    # decisions/0048: a typed line must not pass for an edge's own notice, which clients act upon.
     if value["event"].startswith(RESERVED):
         raise EventError(RESERVED_SENTENCE)
     return value
@@ -191,7 +194,7 @@ def _check_room(value: Mapping[str, Any], channel_name: str) -> None:
 
 
 def _check_numbers(line: bytes) -> None:
-    """Refuse a number that would come out as another one: an integer beyond 64 bits, more digits than a double has."""
+    """Refuse a number that would be rewritten as another: an integer beyond 64 bits, digits beyond a double's."""
     if _PERHAPS_INEXACT.search(line) is not None:
         json.loads(line, parse_int=_check_integer, parse_float=_check_double)
 
@@ -221,7 +224,7 @@ def envelope(  # noqa: PLR0913 (the nine keys of the envelope)
     message_id: str | None = None,
     timestamp: str | None = None,
 ) -> dict[str, Any]:
-    """Return the nine keys of a message; ``id`` and ``timestamp`` are made where they are not given."""
+    """Return the nine keys of a message; ``id`` and ``timestamp`` are made where not given."""
     return {
         "id": message_id or str(uuid.uuid4()),
         "correlation_id": correlation_id,

@@ -4,22 +4,22 @@
 
     BusError
     ├── ChannelError         a channel name, or an id that would become one, breaks the grammar (a ValueError)
-    ├── EventError           an event cannot be sent as it is: unknown, too large, not JSON (a ValueError)
+    ├── EventError           an event cannot be sent: unknown, too large, not JSON (a ValueError)
     ├── ShapeError           a JSON text holds too many values, or nests too deep, to be read (a ValueError)
-    ├── AddressError         a Redis URL cannot be used as it is (a ValueError)
-    ├── AclError             a user of Redis cannot be described as it was asked for (a ValueError)
+    ├── AddressError         a Redis URL cannot be used (a ValueError)
+    ├── AclError             a user of Redis cannot be described from these arguments (a ValueError)
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
     ├── ServiceBroken        the file of a service cannot be loaded; names the file and the line (a ValueError)
     ├── BrokerError          the embedded server could not be started
-    ├── OutboxFull           the outbox has no room, and its policy is to say so
+    ├── OutboxFull           the outbox has no room, and the policy is to say so
     ├── BusUnavailable       Redis cannot be reached
     │   ├── BusTimeout           Redis was reached, and did not answer in time
-    │   ├── BusNotReady          Redis answered that it takes nothing now: it loads, it is a replica, it waits for some
+    │   ├── BusNotReady          Redis takes no event for the moment: it loads, is a replica, or lacks replicas
     │   └── LoginRefused         Redis refuses the log-in; repeating does not help
     └── PublishError         Redis was reached and did not take the event
-        ├── PublishIncomplete    some of the event's channels have it, others do not
-        ├── PublishUncertain     whether a channel has it cannot be told any more, or a newer value stands there
-        └── PublishUnreplicated  all channels have it, fewer replicas than asked for do
+        ├── PublishIncomplete    some of the event's channels have the event, others do not
+        ├── PublishUncertain     whether a channel has the event cannot be told any more, or a newer value stands there
+        └── PublishUnreplicated  all channels have the event, and fewer replicas than asked for
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,13 +49,11 @@ __all__ = [
 
 
 class Portable(Exception):
-    """An error that can be copied, and pickled for a process pool, whatever it is made with.
-
-    Python would make it anew from its text alone.
-    """
+    """An error that can be copied, and pickled for a process pool, with any arguments of ``__init__``."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how to make it anew without ``__init__``: its class and text, and its attributes."""
+        """Return the parts of a copy made without ``__init__``: class, text and attributes."""
+        # Python's own way calls the class with the text alone, which fails for a class with other arguments.
         return _remade, (type(self), self.args), self.__dict__ or None
 
 
@@ -67,24 +65,27 @@ class BusError(Portable):
     """Root of every error that the bus raises on purpose.
 
     Attributes:
-        results: where a call with several events raised it, what came of each, in order: what ``publish`` would have
-            returned or raised. Else empty.
+        results: from a call with several events, an outcome for each, in order, as ``publish`` would have returned or
+            raised. Else empty.
 
     """
+
+    # decisions/0063: an attribute of every error, and no class of its own for several events: an
+    # `except BusUnavailable` around a publish would miss such a class.
 
     results: Sequence[Any] = ()
 
 
 class ChannelError(BusError, ValueError):
-    """A channel name is not of the grammar, or not of any family that was asked for."""
+    """A channel name is not of the grammar, or not of any family in question."""
 
 
 class EventError(BusError, ValueError):
-    """An event cannot travel: its name is unknown, its line too large, or its data not JSON."""
+    """An event cannot travel: the name is unknown, the line too large, or the data not JSON."""
 
 
 class ShapeError(BusError, ValueError):
-    """A JSON text is not read, because of how much it holds; the message goes on after "it".
+    """A JSON text is not read, because of its size in values or levels; the message goes on after "it".
 
     Attributes:
         limit: ``values`` or ``depth``.
@@ -97,27 +98,27 @@ class ShapeError(BusError, ValueError):
 
 
 class AddressError(BusError, ValueError):
-    """A Redis URL is malformed or names something that the bus cannot use."""
+    """A Redis URL is malformed, or names a file or a database of no use to the bus."""
 
 
 class AclError(BusError, ValueError):
-    """A user of Redis cannot be described as it was asked for; the message shows the form."""
+    """A user of Redis cannot be described from these arguments; the message shows the form."""
 
 
 class ServiceNotFound(BusError, ValueError):
-    """A name is of no service; the message lists the built-in ones and the form of others."""
+    """A name is of no service; the message lists the built-in services and the form of others."""
 
 
 class ServiceBroken(BusError, ValueError):
-    """The file of a service cannot be loaded; the message names the file, the line and what is wrong there."""
+    """The file of a service cannot be loaded; the message names the file, the line and the mistake."""
 
 
 class BrokerError(BusError):
-    """The embedded server could not be started; the message holds the line that helps."""
+    """The embedded server could not be started; the message holds the remedy."""
 
 
 class OutboxFull(BusError):
-    """An event was not taken, because the outbox holds all it may."""
+    """An event was not taken, because the outbox is full."""
 
 
 class BusUnavailable(BusError):
@@ -131,6 +132,8 @@ class BusTimeout(BusUnavailable):
 class BusNotReady(BusUnavailable):
     """Redis refused for a reason that passes by itself: loading, a replica for now, too few replicas, a busy script."""
 
+    # decisions/0020: a kind of BusUnavailable, since callers do the same after both: wait, and repeat.
+
 
 class LoginRefused(BusUnavailable):
     """Redis refuses the name or the password."""
@@ -141,11 +144,11 @@ class PublishError(BusError):
 
 
 class PublishIncomplete(PublishError):
-    """Some channels of one event took it and others did not.
+    """Some channels of an event have the event, and others do not.
 
     Attributes:
-        positions: channel name to position, for the channels that have the event.
-        missing: channel name to the error, for those that do not.
+        positions: channel name to position, for channels with the event.
+        missing: channel name to the error, for channels without.
 
     """
 
@@ -157,18 +160,18 @@ class PublishIncomplete(PublishError):
 
 
 class PublishUncertain(PublishError):
-    """A repeated attempt was not carried out, because nobody can say what became of the attempts before it.
+    """A repeated attempt was not carried out, because the fate of earlier attempts is not known.
 
     The channel's log no longer reaches back to the first attempt, or (on a ``latest`` channel) a newer value stands.
     """
 
 
 class PublishUnreplicated(PublishError):
-    """Every channel has the event, on the primary; fewer replicas than asked for have confirmed it.
+    """Every channel has the event, on the primary; fewer replicas than asked for have confirmed.
 
     Attributes:
         positions: channel name to position.
-        replicas: how many replicas have it for certain.
+        replicas: how many replicas have the event for certain.
         wanted: how many were asked for.
 
     """

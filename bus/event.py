@@ -7,7 +7,7 @@
     class WorkflowStarted(Event, event="workflow.started", channels=(WORKFLOW,), extra="allow"):
         workflow_id: str
 
-This module knows nothing of Redis or of how an event is written down.
+This module knows neither Redis nor the form of a line.
 """
 
 import math
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 RESERVED: Final = ("room.", "bus.", "edge.", "auth.")
-"""What the names of an edge's own notices begin with: no event may have one, or clients would take it for a notice."""
+"""The beginnings of the names of an edge's notices: clients would take an event of such a name for a notice."""
 RESERVED_SENTENCE: Final = "names that begin with room., bus., edge. or auth. are the edge's own"
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
@@ -49,15 +49,17 @@ _INTEGER_LIMIT: Final = 2**64
 
 
 def now() -> str:
-    """Return the time as the bus writes it: ISO 8601, UTC, microseconds, with the offset."""
+    """Return the time in the form of the bus: ISO 8601, UTC, microseconds, with the offset."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def check_json(value: Any) -> Any:
-    """Return ``value`` if JSON can carry it exactly, else raise ``ValueError`` with the path of the culprit.
+    """Return ``value`` if JSON can carry the value exactly.
 
-    Refused are NaN and infinities, integers beyond 64 bits, lone surrogates, keys that are no strings, any type JSON
-    has not, and nesting deeper than 28.
+    Raises:
+        ValueError: the value has NaN or infinities, integers beyond 64 bits, lone surrogates, keys that are no strings,
+            types that JSON has not, or nests deeper than 28 levels; with the path of the culprit.
+
     """
     _check_json(value, "", _DEPTH_LIMIT)
     return value
@@ -100,21 +102,24 @@ def _check_text(text: str, path: str) -> None:
 Json = Annotated[Any, AfterValidator(check_json)]
 """Any value that JSON can carry exactly."""
 JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
-"""A JSON object; refused by name is what JSON cannot carry."""
+"""A JSON object; a value that JSON cannot carry is refused by name."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """What is known of an event's way to Redis. It belongs to one object and is no part of its value: copies have none.
+    """An event's way to Redis so far. Belongs to a single object, and is no part of its value: copies have none.
 
     Attributes:
         id: of the event, from before the first attempt on.
-        timestamp: when it was composed, as it stands in the line.
-        since_ms: by Redis' clock, no later than the first attempt; None before that was sent.
-        maybe: names of the channels that an attempt may have reached. All others have refused it for certain.
-        after: on ``latest`` channels the id of the event that the same producer sent there before this one.
+        timestamp: the time of composing, as in the line.
+        since_ms: by Redis' clock, no later than the first attempt; None before the first was sent.
+        maybe: names of the channels that an attempt may have reached. All others refused the event for certain.
+        after: on ``latest`` channels the id of the same producer's event before.
 
     """
+
+    # decisions/0020: an id before the first attempt, so that a repetition, here or by a caller, is the same event. A
+    # key per event in Redis would halve the rate.
 
     id: str
     timestamp: str
@@ -124,23 +129,23 @@ class Attempt:
 
 
 class Event(BaseModel):
-    """Base of all events; validated when made, and sent as it is then.
+    """Base of all events; validated when made, and sent unchanged.
 
-    Class arguments: ``event``, the name on the wire (omit it on a base class that is never published); ``channels``,
-    what the event goes on: a family (filled from the field that its pattern names), ``family.by("other_field")``, or
-    one fixed channel; ``extra="allow"`` where callers may add keys of their own. A family whose field is None is left
-    out. Types are strict: ``"5"`` is not 5.
+    Class arguments: ``event``, the name on the wire (omitted on a base class that is never published); ``channels``, a
+    tuple of families (each filled from the field in its pattern), of ``family.by("other_field")``, or of fixed
+    channels; ``extra="allow"`` where callers may add keys of their own. A family with None in its field is left out.
+    Types are strict: ``"5"`` is not 5.
 
-    A field with ``Field(exclude=True)`` only routes; it is no part of what is sent. ``timestamp`` belongs to the bus.
+    A field with ``Field(exclude=True)`` only routes, and is not sent. ``timestamp`` belongs to the bus.
     """
 
-    __slots__ = ("_attempt",)  # compared, copied, pickled and validated is the rest
+    __slots__ = ("_attempt",)  # a slot, since comparing, copying, pickling and validating look at fields alone
     model_config = ConfigDict(
         strict=True,
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        ser_json_inf_nan="constants",  # kept as they are, to be refused by name where they are
+        ser_json_inf_nan="constants",  # decisions/0064: kept as floats, to be refused by their path
         protected_namespaces=(),
         hide_input_in_errors=True,
     )
@@ -155,14 +160,19 @@ class Event(BaseModel):
     def __init_subclass__(
         cls, event: str | None = None, channels: tuple[Family | Route | Channel, ...] | None = None, **kwargs: Any
     ) -> None:
-        """Take the class arguments that are not pydantic's; ``__pydantic_init_subclass__`` gets them once more."""
+        """Take the class arguments beside pydantic's own; ``__pydantic_init_subclass__`` gets the same once more."""
         super().__init_subclass__(**kwargs)
 
     @classmethod
     def __pydantic_init_subclass__(
         cls, event: str | None = None, channels: tuple[Family | Route | Channel, ...] | None = None, **kwargs: Any
     ) -> None:
-        """Check at import time what would else fail at the first publish."""
+        """Check the class arguments at import time: a mistake would else fail at the first publish.
+
+        Raises:
+            TypeError: an argument is wrong; the message names the argument.
+
+        """
         super().__pydantic_init_subclass__(**kwargs)
         if channels is not None:
             cls.event_routes = tuple(_route(cls.__name__, it) for it in as_tuple(f"{cls.__name__}: channels", channels))
@@ -215,7 +225,12 @@ def _route(owner: str, given_one: Family | Route | Channel) -> Route | Channel:
 
 
 def check_event(event: object) -> None:
-    """Raise ``TypeError`` unless ``event`` is one, and say what is wanted."""
+    """Check that ``event`` is an event.
+
+    Raises:
+        TypeError: it is not; the message says how to make an event.
+
+    """
     if isinstance(event, Event):
         return
     if isinstance(event, type) and issubclass(event, Event):
@@ -224,16 +239,21 @@ def check_event(event: object) -> None:
 
 
 def check_events(events: object) -> None:
-    """Raise ``TypeError`` if ``events`` is a single one: a model can be iterated, field by field."""
+    """Check that ``events`` is no single event: a model can be iterated, field by field.
+
+    Raises:
+        TypeError: it is a single event.
+
+    """
     if isinstance(events, Event):
         raise TypeError("publish_all takes several events; one goes to publish")
 
 
 def attempt(event: Event, *, repeated: bool = False) -> Attempt:
-    """Return the attempt that ``event`` remembers if this is a repeated one and there is one, else a new one.
+    """Return the attempt remembered by a ``repeated`` event, else a new attempt.
 
     Raises:
-        TypeError: it is no event.
+        TypeError: ``event`` is no event.
 
     """
     check_event(event)
@@ -242,5 +262,5 @@ def attempt(event: Event, *, repeated: bool = False) -> Attempt:
 
 
 def remember(event: Event, made: Attempt) -> None:
-    """Let ``event`` remember ``made`` for whoever publishes the same object again with ``repeated=True``."""
-    object.__setattr__(event, "_attempt", made)  # it is frozen, and this is no part of it
+    """Let ``event`` remember ``made``, for a later publish of the same object with ``repeated=True``."""
+    object.__setattr__(event, "_attempt", made)  # past the model, which is frozen: an attempt is no part of the value

@@ -1,6 +1,6 @@
-"""Whether the packages that Python finds are ours: a project may have a ``bus`` or ``clients`` of its own.
+"""Whether Python finds our packages: a project may have a ``bus`` or ``clients`` of its own.
 
-The other packages run this file by its path, before they import anything by name; so it imports nothing of them.
+The other packages run this file by its path, before any import by name; so the file imports none of our packages.
 """
 
 import os
@@ -10,12 +10,14 @@ __all__ = ["check"]
 
 
 def check(house: str, *names: str) -> None:
-    """See that each of the packages called ``names`` lies in ``house``, the folder of the one that asks.
+    """See that each of the packages called ``names`` lies in ``house``, the folder of the asking package.
 
     Raises:
-        ImportError: Python finds another one before it; the message names both files and says what helps.
+        ImportError: Python finds another package of that name first; the message names both files, and the remedy.
 
     """
+    # decisions/0058: asked before the first import. A foreign `bus` ends else in "No module named 'bus.channel'", which
+    # names neither the other package nor a remedy.
     for name in names:
         found, ours = _found(name), os.path.join(house, name, "__init__.py")
         if found is None or os.path.realpath(found) != os.path.realpath(ours):
@@ -29,10 +31,10 @@ def check(house: str, *names: str) -> None:
 
 
 def _found(name: str) -> str | None:
-    """Return the file of what ``import`` takes for ``name``; of a folder without ``__init__.py``, one that it lacks."""
+    """Return the file that ``import`` takes for ``name``; for a folder without ``__init__.py``, the missing file."""
     try:
         spec = find_spec(name)
-    except ValueError:  # what was put there by hand says nothing of itself
+    except ValueError:  # a module put into sys.modules by hand, without a spec
         return None
     if spec is None:
         return None

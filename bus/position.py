@@ -1,7 +1,7 @@
-"""Positions: the identity of an event in its channel's log, and what follows from two of them.
+"""Positions: the identity of an event in a channel's log, and the conclusions from two positions.
 
-A position is the id of a stream entry, ``<ms>-<n>``. Every entry also names the one before it, so a log is a chain.
-Two positions are compared by identity, never by size: after a failover a smaller one may be the newer.
+A position is the id of a stream entry, ``<ms>-<n>``. Every entry also names a predecessor, so a log is a chain. Two
+positions are compared by identity, never by size: after a failover the smaller may be the newer.
 """
 
 import re
@@ -32,7 +32,7 @@ _POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 class Step(Enum):
-    """What an arriving event is to somebody who stands at a position."""
+    """An arriving event, seen from a reader's position."""
 
     NEXT = auto()
     DUPLICATE = auto()
@@ -40,30 +40,31 @@ class Step(Enum):
 
 
 class Reason(StrEnum):
-    """Why a reader that comes back may have missed something."""
+    """Why a reader that comes back may have missed events."""
 
     TRIMMED = "trimmed"
-    """The log no longer reaches back to its position."""
+    """The log no longer reaches back to the reader's position."""
     DIVERGED = "diverged"
-    """This Redis never had its position: another one took over without it."""
+    """This Redis never had the reader's position: it took over without."""
     UNKNOWN = "unknown"
-    """There is no log, or this Redis began after its position."""
+    """There is no log, or this Redis began after the reader's position."""
     LIMIT = "limit"
-    """There is more than one replay may hold."""
+    """There is more than a single replay may hold."""
     SLOW = "slow"
-    """It read slower than events came, and the channel's policy is to leave some out."""
+    """The reader was slower than events came, and the channel's policy is to leave some out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a log says to a reader that stood at some position.
+    """The facts of a log for a reader that stood at some position.
 
     Attributes:
         epoch_ms: when this Redis began.
-        first: its first entry, None when it has none; ``first_previous`` is what that one names.
-        last: the last id it ever generated; ``BEGINNING`` when there is no log.
-        holds: whether the position itself is an entry.
-        next_previous: what the first entry after the position names; None when nothing follows.
+        first: the id of the log's first entry, None for a log without entries.
+        first_previous: the predecessor named by the first entry.
+        last: the last id the log ever generated; ``BEGINNING`` when there is no log.
+        holds: whether the position is an entry of the log.
+        next_previous: the predecessor named by the first entry after the position; None without such an entry.
         now_ms: Redis' clock.
         life_ms: how long a log lives after its last event; None: for ever.
 
@@ -80,7 +81,9 @@ class Past:
 
 
 def judge(since: str, past: Past) -> Reason | None:
-    """Tell why a reader that stood at ``since`` may have missed events; None when what follows is all (delivery.md)."""
+    """Tell why a reader that stood at ``since`` may have missed events; None for a whole log (delivery.md)."""
+    # delivery.md: by identity. Counting (offset and epoch) cannot tell a log from another log of the same length, and
+    # after a failover with lag lost ten events unseen, 20 times of 20.
     if milliseconds(since) < past.epoch_ms:
         return Reason.UNKNOWN
     if since.endswith("-0"):
@@ -100,13 +103,15 @@ def _judge_beginning(since: str, past: Past) -> Reason | None:
 
 
 def _judge_absence(since_ms: int, past: Past) -> Reason | None:
-    """Judge for a time at which this log was not there: one before it may have come and expired since."""
+    """Judge for a time at which this log was not there."""
+    # decisions/0019: an earlier log may have come, lived out its life and gone since; such a log's life must have ended
+    # before this log began, or before now.
     began_ms = past.now_ms if past.first is None else milliseconds(past.first)
     return Reason.UNKNOWN if past.life_ms is not None and began_ms - since_ms >= past.life_ms else None
 
 
 def judge_time(since_ms: int, past: Past) -> Reason | None:
-    """Tell why the log may lack events since a time; None when it has all."""
+    """Tell why the log may lack events since a time; None when the log has all."""
     if since_ms < past.epoch_ms:
         return Reason.UNKNOWN
     if past.last != BEGINNING and milliseconds(past.first or past.last) < since_ms:
@@ -122,16 +127,15 @@ def milliseconds(position: str) -> int:
 
 
 def order(position: str) -> tuple[int, int]:
-    """Return what orders the entries of *one* log; between two logs it means nothing."""
+    """Return the key by which the entries of a *single* log are ordered; between two logs the order has no meaning."""
     ms, _, n = position.partition("-")
     return int(ms), int(n)
 
 
 def went_back(at: str | None, position: str | None) -> bool:
-    """Tell whether a ``latest`` channel's one event is older now than the one ``at`` which a reader stood.
-
-    In one log ids only grow. So this Redis never had that one, or has it no more, and nobody will be shown it again.
-    """
+    """Tell whether the only event of a ``latest`` channel is older now than the event ``at`` which a reader stood."""
+    # decisions/0055: ids of a single log only grow, so the reader's event is in this log no more, and is shown to no
+    # client again. A question about a single log, and no comparison between the events of two.
     if at is None or position is None or not is_position(at) or not is_position(position):
         return False
     return not at.endswith("-0") and order(position) < order(at)
@@ -145,16 +149,17 @@ def is_position(text: str) -> bool:
 def no_log(redis_ms: int) -> str:
     """Return the position of a channel that has no log at ``redis_ms``, milliseconds of Redis' clock.
 
-    No entry ever has this id: the salt in ``publish.lua`` is never 0.
+    No entry ever has such an id: the salt in ``publish.lua`` is never 0.
     """
     return f"{redis_ms}-0"
 
 
 def step(at: str, position: str, previous: str, recent: Container[str]) -> Step:
-    """Tell what the event at ``position``, whose predecessor is ``previous``, is to a reader that stands ``at``.
+    """Tell how the event at ``position``, with the predecessor ``previous``, follows for a reader that stands ``at``.
 
-    ``recent`` holds positions that the reader had not long ago.
+    ``recent`` holds positions of the reader's last events.
     """
+    # The hot path: comparisons of texts alone, and no number is parsed for a line.
     if previous == at or (previous == BEGINNING and at.endswith("-0")):
         return Step.NEXT
     if position == at or position in recent:

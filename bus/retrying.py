@@ -1,8 +1,8 @@
-"""How long to wait before work at Redis is repeated: one policy for all who repeat.
+"""Repetition of work at Redis: a single policy of pauses.
 
 The pause before a repetition is random between 0 and a bound that doubles from 50 ms to a second (full jitter). So
-hundreds of processes that lost one Redis come back spread over time, and a short outage is over soon for each. There
-is no last attempt: an owner ends the task, or a deadline answers the caller. Knows neither Redis nor the work.
+hundreds of processes with the same lost Redis come back spread over time, and a short outage is soon over for each.
+There is no last attempt: an owner ends the task, or a deadline answers the caller. Knows neither Redis nor the work.
 """
 
 import itertools
@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, ret
 
 __all__ = ["attempts_after", "until_true"]
 
+# decisions/0079: full jitter. With a fixed pause, edges that lost one Redis came back to it in step.
 _PAUSES: Final = wait_random_exponential(multiplier=0.05, max=1.0)
 
 

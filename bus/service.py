@@ -1,4 +1,4 @@
-"""The shape of a service's catalogue: its port, channels, events and requests. A service is data."""
+"""The shape of a service's catalogue: port, channels, events and requests. A service is data."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One entry of a log, as request handlers see it."""
+    """An entry of a log, for request handlers."""
 
     event: str
     data: Mapping[str, Any]
@@ -41,8 +41,8 @@ class Request(Generic[QuestionT, AnswerT]):
         name: the verb, such as ``get_workflow_status``.
         question: model of the request's data.
         answer: model of the reply's data.
-        channels: the logs to read for a question; the first one's permission is the request's.
-        fold: makes the answer of the question and the past events of those logs, oldest first. Pure.
+        channels: the logs to read for a question; the permission of the first is the request's.
+        fold: makes the answer from the question and the past events of the logs, oldest first. Pure.
 
     """
 
@@ -53,7 +53,12 @@ class Request(Generic[QuestionT, AnswerT]):
     fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT]
 
     def __post_init__(self) -> None:
-        """Refuse parts that no edge could answer with."""
+        """Refuse parts of no use to an edge.
+
+        Raises:
+            ValueError: the message names the part.
+
+        """
         if not is_text_of(_REQUEST_NAME, self.name):
             raise ValueError(f"{self.name!r} is no name of a request: write it like 'get_status'")
         try:
@@ -67,21 +72,24 @@ class Request(Generic[QuestionT, AnswerT]):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The catalogue of one service.
+    """The catalogue of a service.
 
     Attributes:
         name: as in ``edgebus edge NAME``.
-        port: where its edge listens unless told otherwise; 0 takes a free one.
+        port: where the service's edge listens unless told otherwise; 0 takes a free port.
         welcome: the sentence of the welcome message.
         families: every channel family of the service.
-        events: every event model; two models may share a name when they differ in what routes them.
-        requests: the questions it answers.
-        dialect: what a client speaks until it shows otherwise.
+        events: every event model; two models may share a name when they differ in their routing fields.
+        requests: the questions that an edge of the service answers.
+        dialect: the dialect of a client until the client's first message shows another.
 
     Raises:
-        ValueError: when made from parts that are wrong, or contradict each other; the message names the part.
+        ValueError: a part is wrong, or two parts contradict each other; the message names the part.
 
     """
+
+    # decisions/0066: a frozen dataclass. A pydantic model would hold classes and functions, with checks of ours anyway;
+    # and a family is compared and hashed for every event's class.
 
     name: str
     port: int
@@ -113,7 +121,7 @@ class Service:
 
         Raises:
             TypeError: a part is of another type.
-            ValueError: a part has a value that it cannot have.
+            ValueError: a part has an impossible value.
 
         """
         if type(self.port) is not int or not 0 <= self.port <= _PORT_LIMIT:
@@ -145,7 +153,7 @@ class Service:
         """Return the channel that clients of this service call ``name``.
 
         Raises:
-            ChannelError: it is of no family of this service; the message lists the forms that are.
+            ChannelError: the name is of no family of this service; the message lists the forms of all families.
 
         """
         channel = self._parse(name)
@@ -158,7 +166,7 @@ class Service:
         """Return the family of a channel of this service.
 
         Raises:
-            LookupError: it is a channel of another service.
+            LookupError: the channel is of another service.
 
         """
         return self._families[_form(channel.name)]

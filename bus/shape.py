@@ -1,7 +1,7 @@
-"""How many values a JSON text holds and how deep they nest, read off its bytes: asked before a parser is. Pure.
+"""The number of values in a JSON text and their depth, counted in the bytes, before a parser runs. Pure.
 
-A parser makes an object of each value, and whoever walks through them a step; a text of 64 KB may hold twenty thousand.
-Everything here is a few passes of C over the bytes, some nanoseconds each, whatever the text holds.
+A parser makes an object of each value, and later code takes a step per object; a text of 64 KB may hold twenty
+thousand. The counts here are a few passes of C over the bytes, some nanoseconds each, for any text.
 """
 
 from typing import Final
@@ -13,22 +13,27 @@ __all__ = ["LINE_DEPTH", "LINE_VALUES", "MESSAGE_VALUES", "check_shape"]
 MESSAGE_VALUES: Final = 2_000
 """The most values of a message to an edge, unless a setting says otherwise: a quarter of a millisecond of reading."""
 LINE_VALUES: Final = 10_000
-"""The most values of a line that the bus did not write: a millisecond of reading."""
+"""The most values of a line of other writers: a millisecond of reading."""
 LINE_DEPTH: Final = 29
-"""Of such a line: 28 levels of its data, as in an event, and the line itself."""
+"""The most levels of such a line: 28 of its data, as in an event, and the line itself."""
 
 _LEFT_OUT: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 
 
 def check_shape(text: bytes, *, values: int, depth: int) -> None:
-    """Raise ``ShapeError`` if ``text`` holds more than ``values`` values, or nests deeper than ``depth``.
+    """Check the size of ``text``; whether the text is JSON is for a parser to say.
 
     Counted are commas and opening brackets outside of strings: no fewer than the values within the document, and more
     only where containers are empty, each of which may count twice. A document nests as deep as its innermost array or
-    object; the outermost is the first level. Of what is no JSON, a parser reads no more than was counted before it
-    stops; whether it is JSON is for the parser to say.
+    object; the outermost is the first level. In a text that is no JSON, a parser reads no more values than counted
+    here before the parser stops.
+
+    Raises:
+        ShapeError: the text holds more than ``values`` values, or nests deeper than ``depth``.
+
     """
+    # decisions/0041: the bound comes before the work. A parser cannot be stopped half way, and has the event loop.
     openings = text.count(b"[") + text.count(b"{")
     count = openings + text.count(b",")
     if count <= values and openings <= depth:
@@ -45,7 +50,7 @@ def _too_many(values: int) -> ShapeError:
 
 
 def _without_strings(text: bytes, values: int) -> bytes:
-    """Return what stands outside of strings; without its escapes, every second piece between quotes is inside."""
+    """Return the bytes outside of strings; without escapes, every second piece between quotes is inside."""
     plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     if plain.count(b'"') > 4 * (
         values + 1
@@ -55,7 +60,7 @@ def _without_strings(text: bytes, values: int) -> bytes:
 
 
 def _nests_deeper(bare: bytes, depth: int) -> bool:
-    """Take away the innermost pairs of brackets, level by level; what has none left was no deeper, or is no JSON."""
+    """Take away the innermost pairs of brackets, level by level; a text with no pair left nests no deeper."""
     brackets = bare.translate(_ALIKE, _LEFT_OUT)
     for _ in range(depth):
         brackets = brackets.replace(b"[]", b"")

@@ -1,4 +1,4 @@
-"""What a process can run out of, and how that shows: descriptors, memory, threads. It passes, and is nobody's bug."""
+"""Shortages of a process: descriptors, memory, threads, and the error that shows each. A shortage is no bug."""
 
 import errno
 from typing import Final
@@ -19,7 +19,8 @@ _CLOSED: Final = "the handler is closed"
 
 
 def shortage(error: BaseException | None) -> str | None:
-    """Return what the process ran out of when ``error`` was raised, or what that was raised from; None: of nothing."""
+    """Return the shortage behind ``error``, or behind one of its causes; None for any other error."""
+    # Causes are looked through, since libraries raise errors of their own in place of the system's.
     while error is not None:
         match error:
             case OSError(errno=int(number)) if number in _BY_NUMBER:
@@ -33,5 +34,5 @@ def shortage(error: BaseException | None) -> str | None:
 
 
 def is_closed_handle(error: RuntimeError) -> bool:
-    """Tell whether uvloop raised ``error`` because the connection was reset meanwhile; asyncio raises nothing then."""
+    """Tell whether uvloop raised ``error`` because the connection was reset meanwhile; asyncio raises no error then."""
     return _CLOSED in str(error)

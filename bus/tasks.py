@@ -1,4 +1,4 @@
-"""Tasks that somebody owns: how they begin, and how they end."""
+"""Tasks with an owner: their beginning, and their end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -7,19 +7,17 @@ from typing import Any, Final, TypeAlias
 __all__ = ["Spawn", "end"]
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-"""Runs what it is given in a task of this name, and owns that: sees how it ends, and ends it when the owner does."""
+"""Runs a coroutine in a task of this name, and owns the task: sees the task's end, and ends the task with the owner."""
 
 _PATIENCE_S: Final = 0.5
 _endings: "Final[set[asyncio.Task[None]]]" = set()
-"""Kept, because an event loop keeps no task."""
+"""Kept, because an event loop keeps no reference to a task."""
 
 
 async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
-    """Cancel ``tasks`` and wait until all have ended; their results and errors are dropped.
+    """Cancel ``tasks`` and wait until all have ended; results and errors are dropped.
 
-    A task is cancelled again when it goes on: the Redis client's ``connect`` takes a cancellation for a reason to
-    return quietly, and the task then never hears of it. Where the caller is cancelled itself (by anyio at every step
-    that it takes), it does not wait, and they are ended all the same.
+    A cancelled caller (by anyio, at every step) does not wait on, and the tasks are ended all the same.
     """
     ending = asyncio.ensure_future(_end(tasks))
     _endings.add(ending)
@@ -30,6 +28,8 @@ async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
 async def _end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     pending = set(tasks)
     while pending:
+        # decisions/0011: cancelled again, while a task goes on. The Redis client's `connect` takes a cancellation for a
+        # reason to return quietly, and the task then never hears of the cancellation.
         for task in pending:
             task.cancel()
         done, pending = await asyncio.wait(pending, timeout=_PATIENCE_S)

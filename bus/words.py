@@ -1,7 +1,7 @@
-"""The words of the wire between an edge and its clients: verbs, notices with their keys, error codes, close codes.
+"""The words of the wire between edges and clients: verbs, notices with keys, error codes, close codes.
 
-One table, read by edges, by clients, by tests and by the pages for users. Pure data, without a rule of when a word is
-said.
+A single table, read by edges, by clients, by tests and by the pages for users. Pure data, without a rule of when a word
+is said.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ __all__ = ["ABOUT_THE_TOKEN", "PASSING", "CloseCode", "Code", "NoticeName", "Ver
 
 
 class Verb(StrEnum):
-    """Requests that every edge answers, whatever its service."""
+    """Requests that every edge answers, for any service."""
 
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
@@ -21,17 +21,17 @@ class Verb(StrEnum):
 
 
 class NoticeName(StrEnum):
-    """Events that an edge says on its own account. None has a position; a line of a room's log does.
+    """Events that an edge says on its own account. A notice has no position; a line of a room's log does.
 
     Attributes:
-        keys: the keys of ``data``, each of them always there.
+        keys: the keys of ``data``, each always there.
 
     """
 
     keys: tuple[str, ...]
 
     def __new__(cls, name: str, *keys: str) -> Self:
-        """Return the name with its keys."""
+        """Return the name with the keys of its data."""
         self = str.__new__(cls, name)
         self._value_ = name
         self.keys = keys
@@ -106,12 +106,12 @@ _STAY_AWAY: Final = False
 class CloseCode(IntEnum):
     """Codes that an edge closes with (RFC 6455, section 7.4; the field's names), each with its advice.
 
-    Whatever code is missing here says nothing, so a client comes back: proxies and broken networks close as well.
-
     Attributes:
         come_back: whether a client should connect again.
 
     """
+
+    # Any other code gives no advice, and a client comes back: proxies and broken networks close connections as well.
 
     come_back: bool
 
