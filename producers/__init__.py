@@ -1,12 +1,12 @@
-"""The SDK that services call.
+"""The SDK for services.
 
 ::
 
     async with Producer("redis://127.0.0.1:6390") as producer:
         await producer.publish(WorkflowStarted(workflow_id="wf_123"))
 
-``producers.blocking`` holds the same for code without asyncio, ``producers.capturing`` a producer for tests without
-Redis, ``producers.services`` one file per service.
+``producers.blocking`` holds the same calls for code without asyncio, ``producers.capturing`` a producer for tests
+without Redis, ``producers.services`` one file per service.
 """
 
 from typing import TYPE_CHECKING
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import what is asked for: every pytest run imports this package for its plugin, and few want more of it."""
+        """Import a public name when a caller asks for the name."""
+        # decisions/0014: every pytest of an environment imports this package for the plugin: 1.5 ms, against 0.35 s for
+        # all of the package.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from producers.neighbours import check_neighbours

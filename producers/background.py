@@ -1,4 +1,4 @@
-"""A thread with an event loop, in which one producer is open until somebody ends it or the interpreter exits."""
+"""A thread with an event loop, in which one producer is open until a call ends the thread or the interpreter exits."""
 
 import asyncio
 import atexit
@@ -25,10 +25,11 @@ class Background:
     def __init__(self, producer: Producer, *, close_s: float) -> None:
         self._producer, self._close_s = producer, close_s
         self._loop = asyncio.new_event_loop()
-        self._loop.set_debug(False)  # PYTHONASYNCIODEBUG is about the loops of whoever debugs
+        self._loop.set_debug(False)  # PYTHONASYNCIODEBUG is meant for the loops of the program
         self._ending: asyncio.Task[None] | None = None
         self._error: Exception | None = None
-        # A daemon: an exit waits for it below, for as long as events may be sent, and not for ever.
+        # decisions/0062: a daemon. The exit waits below for as long as events may be sent; for other threads the
+        # interpreter waits before a handler could tell them to end.
         self._thread = threading.Thread(target=self._serve, name="edgebus-producer", daemon=True)
 
     def start(self) -> None:
@@ -38,16 +39,16 @@ class Background:
         self.run(self._producer.__aenter__()).result()
 
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
-        """Run ``coroutine`` in the event loop. Nobody may call this once ``end_soon`` was called."""
+        """Run ``coroutine`` in the event loop. Not to be called after ``end_soon``."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def end_soon(self) -> None:
-        """Begin to close the producer and then the thread, and do not wait; calling it twice is harmless."""
+        """Begin to close the producer and then the thread, and do not wait; calling ``end_soon`` twice is harmless."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._begin_end)
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Wait until the thread has ended; raise what ended the producer, if that was an error of ours."""
+        """Wait until the thread has ended; raise the error that ended the producer, if there was one."""
         self._thread.join(timeout_s)
         error, self._error = self._error, None
         if error is not None:
@@ -80,14 +81,15 @@ class Background:
 
 
 class _Threads:
-    """The threads that run in this process."""
+    """The running threads of this process."""
 
     def __init__(self) -> None:
         self.open: set[Background] = set()
         self._of_the_parent: list[object] = []
 
     def after_fork(self) -> None:
-        """Keep the parent's, since nothing takes a loop apart that is in use, and leave them alone."""
+        """Keep the parent's threads alive as objects, and leave them alone."""
+        # Collecting a loop that was running when the process was forked would warn, and close the parent's sockets.
         self._of_the_parent.append(self.open)
         self.open = set()
 
@@ -97,7 +99,7 @@ renew_after_fork(_threads, _Threads.after_fork)
 
 
 def _end_all() -> None:
-    """Send what was emitted by producers that nobody closed, all of them at the same time."""
+    """Send the emitted events of producers that were never closed, all producers at the same time."""
     ending = list(_threads.open)
     for background in ending:
         background.end_soon()

@@ -1,6 +1,6 @@
-"""The producer for code without asyncio: the same calls, each returning its result.
+"""The producer for code without asyncio: the same calls, each returning a result.
 
-One background thread runs an event loop with a ``producers.Producer`` in it, so there is one implementation.
+One background thread runs an event loop with a ``producers.Producer``, so there is one implementation.
 """
 
 import logging
@@ -20,8 +20,9 @@ from bus.errors import BusError
 from bus.event import Event
 from producers.background import Background
 from producers.batch import Batch as AsyncBatch
+from producers.drops import OnDrop
 from producers.guard import renew_after_fork
-from producers.outbox import FORKED, OnDrop
+from producers.outbox import FORKED
 from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerStatistics, Published
 from producers.producer import Producer as AsyncProducer
 from producers.sender import LOGGER
@@ -32,13 +33,13 @@ ResultT = TypeVar("ResultT")
 
 
 class Producer:
-    """Publishes events to Redis and blocks until it has them. Safe to call from several threads.
+    """Publishes events to Redis and blocks until Redis has the events. Safe to call from several threads.
 
     Arguments and errors are those of ``producers.Producer``; ``on_drop`` is called in the background thread. Events of
-    one thread keep their order. Not for use inside an event loop, which it would block.
+    one thread keep their order. Not for use inside an event loop, since a call would block the loop.
 
-    One that nobody closes, or that goes out of scope, sends what was emitted all the same: at the latest when the
-    program ends, which waits for that at most ``outbox.close_s`` seconds.
+    A producer that is never closed, or goes out of scope, sends the emitted events all the same, at the latest when the
+    program ends. The program's end waits for at most ``outbox.close_s`` seconds.
     """
 
     def __init__(  # noqa: PLR0913 (what one may want to choose)
@@ -71,22 +72,23 @@ class Producer:
         renew_after_fork(self, Producer._after_fork)
 
     def __enter__(self) -> Self:
-        """Start the background thread; Redis is not asked for anything yet."""
+        """Start the background thread; no connection to Redis is made yet."""
         if self._background is not None:
             raise BusError("the producer is open already: use one `with` at a time, or share the producer")
         background = Background(self._producer, close_s=self._close_s)
         background.start()
         abandoned = weakref.finalize(self, background.end_soon)
-        abandoned.atexit = False  # at the exit all end at the same time, and are waited for
+        # decisions/0062: at the exit all threads end at the same time, and are waited for (producers.background).
+        abandoned.atexit = False
         self._background, self._abandoned, self._is_forked = background, abandoned.detach, False
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Send what waits, then close the connection and the thread; see ``close``."""
+        """Send the waiting events, then close the connection and the thread; see ``close``."""
         self.close()
 
     def close(self) -> None:
-        """Send what waits for at most ``outbox.close_s``, then end the connection and the thread; twice is harmless."""
+        """Send waiting events for at most ``outbox.close_s``, then end connection and thread; twice is harmless."""
         with self._lock:
             background, self._background = self._background, None
         if background is None:
@@ -97,7 +99,7 @@ class Producer:
         background.join()  # Ctrl-C leaves this wait; the thread ends all the same
 
     def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
-        """Publish ``event`` and return when Redis has it; see ``producers.Producer.publish``."""
+        """Publish ``event`` and return when Redis has the event; see ``producers.Producer.publish``."""
         return self._call(self._producer.publish(event, deadline_s=deadline_s, repeated=repeated))
 
     def publish_all(
@@ -116,7 +118,7 @@ class Producer:
         return self._call(self._producer.emit_wait(event, timeout_s=timeout_s))
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all that was emitted is with Redis or dropped; see ``producers.Producer.flush``."""
+        """Wait until all emitted events are with Redis or dropped; see ``producers.Producer.flush``."""
         return self._call(self._producer.flush(timeout_s))
 
     def batch(self, *, deadline_s: float | None = None) -> "Batch":
@@ -128,7 +130,7 @@ class Producer:
         return self._producer.statistics()
 
     def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Publish what ``make`` returns every ``interval_s`` seconds, in this thread; see ``producers.Producer``."""
+        """Publish the events of ``make()`` every ``interval_s`` seconds, in the caller's thread."""
         due = time.monotonic()
         while True:
             self.publish_all(make())
@@ -139,12 +141,12 @@ class Producer:
         try:
             answer = self._submit(coroutine)
         except BusError:
-            coroutine.close()
+            coroutine.close()  # or Python warns of a coroutine that was never awaited
             raise
         return answer.result()
 
     def _after_fork(self) -> None:
-        """Leave the thread to the parent: whoever waited for it in a child would wait for ever."""
+        """Leave the thread to the parent: a child has no such thread, and would wait for ever."""
         self._is_forked = self._is_forked or self._background is not None
         self._background, self._lock = None, threading.RLock()
 
@@ -157,27 +159,27 @@ class Producer:
         raise BusError("the producer is not open: use it as `with Producer(...) as producer`")
 
     def _submit(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
-        with self._lock:  # nothing may be handed to a loop that is about to stop
+        with self._lock:  # no call may be handed to a loop that is about to stop
             return self._check_open().run(coroutine)
 
 
 class Batch:
-    """Events that are published together, in order; see ``producers.producer.Batch``."""
+    """Events that are published together, in order; see ``producers.batch.Batch``."""
 
     def __init__(self, batch: AsyncBatch, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._batch, self._call = batch, call
 
     @property
     def results(self) -> list[Published | BusError]:
-        """What came of each event, in order."""
+        """Each event's outcome, in order."""
         return self._batch.results
 
     def add(self, event: Event, *, repeated: bool = False) -> None:
-        """Add ``event``; it is validated here."""
+        """Add ``event``, and validate the event now; see ``producers.batch.Batch``."""
         self._batch.add(event, repeated=repeated)
 
     def publish(self) -> list[Published | BusError]:
-        """Publish what was added, and return ``results``; what leaving the block does."""
+        """Publish the added events, and return ``results``; leaving the block does the same."""
         self._call(self._batch.publish())
         return self.results
 

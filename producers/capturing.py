@@ -71,6 +71,7 @@ class CapturingProducer(Producer):
         return replace(super().statistics(), published=len(self._ids))
 
     def _keep(self, item: Item) -> None:
+        # decisions/0020: a repeated publish is the same event, which tests expect to see once.
         if item.attempt.id not in self._ids:
             self._ids.add(item.attempt.id)
             self.events.append(item.event)
@@ -157,6 +158,7 @@ class _KeepingPublisher(Publisher[Item]):
 
 def _run(coroutine: Coroutine[Any, Any, object]) -> None:
     """Run a coroutine without waits, inside an event loop or outside."""
+    # `asyncio.run` refuses inside of a loop, where `emit` is called as well.
     try:
         coroutine.send(None)
     except StopIteration:

@@ -1,6 +1,6 @@
-"""A lock for short work that its own thread may interrupt: by a signal handler, a finalizer, or a fork.
+"""A lock for short work that the holder's own thread may interrupt: by a signal handler, a finalizer, or a fork.
 
-A plain lock hangs there: who interrupts its holder waits for somebody who waits for him.
+A plain lock hangs there: the interrupting code waits for a holder that waits for the interrupting code.
 """
 
 import os
@@ -14,26 +14,27 @@ __all__ = ["Guard", "renew_after_fork"]
 OwnerT = TypeVar("OwnerT")
 
 _PATIENCE_S: Final = 0.05
-"""The work takes microseconds. Who holds it so long may be in a finalizer that waits for a lock of the caller's."""
+"""The work takes microseconds. A longer holder may be in a finalizer that waits for a lock of the caller's."""
 _LEAK_S: Final = 1.0
 
 
 class Guard:
-    """Lets one in at a time; who interrupts the one who is in, or meets one who hangs, is told and does not wait."""
+    """Has one holder at a time. A caller that interrupts the holder, or meets a holder that hangs, does not wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holder = 0
 
     def renew(self) -> None:
-        """Let in again: whoever was in stayed behind in another process."""
+        """Be free again: the holder stayed behind in another process."""
         self._lock, self._holder = threading.Lock(), 0
 
     def try_enter(self, patience_s: float = _PATIENCE_S) -> bool:
-        """Return whether the caller is in, and must ``leave``."""
+        """Return whether the caller is the holder now, and must ``leave``."""
         is_in = False
         try:
             is_in = self._lock.acquire(blocking=False)
+            # decisions/0061: between threads a wait is short. Of its own thread a wait would have no end.
             if not is_in and patience_s > 0 and self._holder != threading.get_ident():
                 is_in = self._lock.acquire(timeout=patience_s)
         finally:
@@ -42,17 +43,15 @@ class Guard:
         return is_in
 
     def enter(self) -> None:
-        """Wait, and be in; not for a signal handler, nor for a finalizer.
-
-        A lock that is not free and nobody's was left by Ctrl-C, which strikes between any two steps: it is taken.
-        """
+        """Wait, and be the holder; not for a signal handler, nor for a finalizer."""
+        # A lock that is neither free nor held was left by Ctrl-C, which strikes between any two steps.
         while not self.try_enter(_LEAK_S):
             if self._holder == 0:
                 self._holder = threading.get_ident()
                 return
 
     def leave(self) -> None:
-        """Let the next one in."""
+        """Let the next caller in."""
         self._holder = 0
         self._lock.release()
 
@@ -63,7 +62,7 @@ _begin: "Final[weakref.WeakKeyDictionary[Any, Callable[[Any], None]]]" = weakref
 def renew_after_fork(owner: OwnerT, begin: Callable[[OwnerT], None]) -> None:
     """Have ``begin(owner)`` called in every child that this process forks, for as long as ``owner`` is used.
 
-    No other thread is there, nor what it held: locks are made anew, and what belongs to the parent is left to it.
+    A child has no other thread, and no holder of a lock: ``begin`` makes locks anew, and leaves events to the parent.
     """
     _begin[owner] = begin
 

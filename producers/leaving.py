@@ -1,6 +1,6 @@
-"""How a producer's sender ends: closed, let go of by its owner, or left when the interpreter exits.
+"""How a producer's sender ends: closed, let go of by the owner, or left when the interpreter exits.
 
-Nobody else has to keep the task of a sender: an owner that goes out of scope takes no events with it.
+The sender's task is kept here until the task ends: an owner that goes out of scope takes no events along.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ __all__ = ["close", "keep_until_done"]
 
 
 class _Senders:
-    """The senders of this process that run, and tasks that end some of them."""
+    """The running senders of this process, and the tasks that end senders."""
 
     def __init__(self) -> None:
         self.running: dict[asyncio.Task[None], Sender] = {}
@@ -25,7 +25,7 @@ class _Senders:
         self._of_the_parent: list[Any] = []
 
     def after_fork(self) -> None:
-        """Keep the parent's, or they would complain when they are collected; and leave them alone."""
+        """Keep the parent's senders and tasks, and leave them alone: a pending task complains when collected."""
         self._of_the_parent += [self.running, self.ending]
         self.running, self.ending = {}, set()
 
@@ -35,7 +35,9 @@ renew_after_fork(_senders, _Senders.after_fork)
 
 
 def keep_until_done(owner: object, sender: Sender, task: "asyncio.Task[None]", close_s: float) -> None:
-    """Keep ``task``, which runs ``sender``; let it end by itself when ``owner`` is collected."""
+    """Keep ``task``, which runs ``sender``; begin the task's end when ``owner`` is collected."""
+    # decisions/0062: a producer's end hung on the caller's reference before. A local of a function was collected with
+    # its queue.
     _senders.running[task] = sender
     abandoned = weakref.finalize(owner, _abandon, sender, task, close_s)
     abandoned.atexit = False
@@ -43,23 +45,24 @@ def keep_until_done(owner: object, sender: Sender, task: "asyncio.Task[None]", c
 
 
 async def close(sender: Sender, task: "asyncio.Task[None]", close_s: float) -> None:
-    """Let ``sender`` send what waits for at most ``close_s``, then end ``task``; at once if this is cancelled."""
+    """Let ``sender`` send waiting events for at most ``close_s``, then end ``task``; when cancelled, end at once."""
     sender.close()
     try:
         await asyncio.wait([task], timeout=close_s)
     finally:
         if not task.done():
             await end([task])
-        sender.give_up()  # it has, but where it was cancelled before it began
+        sender.give_up()  # a task that was cancelled before its first step has not given up
 
 
 def _abandon(sender: Sender, task: "asyncio.Task[None]", close_s: float) -> None:
-    """Runs wherever the owner is collected: in any thread, in the middle of anything."""
+    """Begin to close; called where the owner is collected, in any thread and between any two steps."""
+    # decisions/0062: so the finalizer only wakes the loop.
     if task.done() or sender.is_forked:
         return
     try:
         task.get_loop().call_soon_threadsafe(_begin_end, sender, task, close_s)
-    except RuntimeError:  # the loop was closed over it
+    except RuntimeError:  # the loop was closed before the producer
         _senders.running.pop(task, None)
         sender.tell_losses()
 
@@ -71,7 +74,7 @@ def _begin_end(sender: Sender, task: "asyncio.Task[None]", close_s: float) -> No
 
 
 def _tell_at_exit() -> None:
-    """Tell of events that nobody will send any more: their loop does not run, and nobody closed the producer."""
+    """Tell of events that will not be sent any more: the loop does not run, and the producer was not closed."""
     for task, sender in list(_senders.running.items()):
         with suppress(RuntimeError):
             if not task.get_loop().is_running():

@@ -1,4 +1,4 @@
-"""Whether the ``bus`` that this package needs is ours: its ways in ask before they import anything of it."""
+"""Whether the ``bus`` on Python's path is ours: every way into this package asks before the first import of ``bus``."""
 
 import os
 import runpy
@@ -7,13 +7,13 @@ __all__ = ["check_neighbours"]
 
 
 def check_neighbours() -> None:
-    """See that the ``bus`` that Python finds is ours, before anything here needs it.
-
-    Not at once: the pytest plugin lies in this package, and must harm no project that has a ``bus`` of its own.
+    """Check Python's ``bus`` before the first import from ``bus``.
 
     Raises:
-        ImportError: another one is found first.
+        ImportError: another package or module ``bus`` comes first on the path.
 
     """
+    # decisions/0058: not when the package is imported. The pytest plugin lies here, and must harm no project with a
+    # `bus` of its own.
     house = os.path.dirname(os.path.dirname(__file__))
     runpy.run_path(os.path.join(house, "bus", "neighbours.py"))["check"](house, "bus")

@@ -1,26 +1,23 @@
-"""What waits to be sent: a queue with a bound for what is emitted, the policy when it is full, and what was dropped.
+"""Events that wait to be sent: a queue with a bound for emitted events, and the policy for a full queue.
 
-Knows neither Redis nor a task: ``producers.sender`` takes from it.
+The outbox knows neither Redis nor a task: ``producers.sender`` takes from the outbox.
 """
 
-import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-from bus.errors import BusError, OutboxFull, PublishIncomplete, PublishUncertain
+from bus.errors import BusError, OutboxFull
 from bus.event import Event
 from bus.log.pipelines import PIPELINE_BYTES, PIPELINE_EVENTS
 from bus.log.publication import Publication
+from producers.drops import DropReason, Drops, OnDrop, reason_of
 from producers.guard import Guard, renew_after_fork
 
 __all__ = [
     "FORKED",
-    "DropReason",
     "Item",
-    "OnDrop",
     "Outbox",
     "OutboxSettings",
     "Policy",
@@ -28,36 +25,17 @@ __all__ = [
 
 FORKED: Final = "the producer was opened before this process was forked: open another one here"
 
-_logger = logging.getLogger("edgebus.producers")
-
 Policy: TypeAlias = Literal["block", "drop_oldest", "drop_new", "error"]
-
-
-class DropReason(StrEnum):
-    """Why an emitted event was given up."""
-
-    FULL = "full"
-    """The outbox had no room, and this event gave way."""
-    REFUSED = "refused"
-    """Redis answered with an error that does not pass by itself."""
-    UNCERTAIN = "uncertain"
-    """An answer was lost, and whether the event is there cannot be told any more."""
-    INCOMPLETE = "incomplete"
-    """Some of its channels have it, others refused it."""
-    CLOSED = "closed"
-    """The producer ended first."""
-
-
-OnDrop: TypeAlias = Callable[[Event, DropReason], None]
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxSettings:
-    """The bounds of an outbox, and what happens to an event that it has no room for.
+    """The bounds of an outbox, and the policy for an event without room.
 
     Attributes:
-        max_events: how many emitted events it holds. What is being sent counts, but not under ``drop_oldest``: there it
-            comes on top, as one pipeline (200 events, 4 MiB), and if the attempt fails, it is the oldest and gives way.
+        max_events: how many emitted events the outbox holds. Events being sent count, but not under ``drop_oldest``:
+            there one pipeline (200 events, 4 MiB) comes on top. If the attempt fails, these events are the oldest, and
+            give way first.
         max_bytes: how many bytes of lines; an event has one line per channel.
         policy: ``drop_oldest`` gives up the oldest, ``drop_new`` the new one, ``error`` raises ``OutboxFull``;
             ``block`` lets ``emit_wait`` wait for room, and ``emit``, which never waits, is refused.
@@ -71,7 +49,7 @@ class OutboxSettings:
     close_s: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse bounds that could hold nothing, and a policy that there is not."""
+        """Refuse bounds without room for an event, and an unknown policy."""
         if self.max_events < 1 or self.max_bytes < 1 or self.close_s < 0:
             raise ValueError("max_events and max_bytes are at least 1, close_s at least 0")
         if self.policy not in ("block", "drop_oldest", "drop_new", "error"):
@@ -80,22 +58,26 @@ class OutboxSettings:
 
 @dataclass(slots=True, eq=False)
 class Item(Publication):
-    """One event in the outbox, and the number of its place there. ``done`` is None for an emitted one."""
+    """One event in the outbox, and the number of its place there. ``done`` is None for an emitted event."""
 
     event: Event = field(kw_only=True)
     number: int = 0
 
 
 class Outbox:
-    """Items in the order in which they were put, whoever waits for them. Only what is emitted has a bound.
+    """Items in the order of ``add`` and ``put``. Emitted items alone have a bound: callers wait for all others.
 
-    ``put``, ``size``, ``dropped`` and ``statistics`` may be called from any thread, and from a signal handler or a
-    finalizer that interrupts any of this; everything else belongs to the event loop's thread. What is put while
-    somebody is inside, and cannot be waited for, is among the arrivals until that one leaves.
+    ``put``, ``size`` and ``drops`` may be used from any thread, and from a signal handler or a finalizer that
+    interrupts any line of this class. All other methods belong to the event loop's thread.
     """
 
+    # decisions/0061: a signal handler or a finalizer must not wait for the thread it interrupted. An item that is put
+    # while the outbox is entered joins the arrivals, and the holder takes the arrivals in on leaving. `RLock` was
+    # rejected: the interrupted holder would be found half done.
+
     def __init__(self, settings: OutboxSettings, on_drop: OnDrop | None) -> None:
-        self._settings, self._on_drop = settings, on_drop
+        self._settings = settings
+        self.drops = Drops(on_drop)
         self._guard = Guard()
         self._arrivals: deque[Item] = deque()
         self._calls: deque[Item] = deque()
@@ -105,26 +87,19 @@ class Outbox:
         self._numbers = 0
         self._events = self._bytes = 0
         self._sent_bytes = 0
-        self._dropped = dict.fromkeys(sorted(DropReason), 0)
-        self._untold: deque[tuple[Event, DropReason]] = deque()
         self.is_forked = False
         """Whether this is the copy of a producer that was open when this process was forked."""
         renew_after_fork(self, Outbox.after_fork)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits to be taken."""
+        """Whether no item waits to be taken."""
         return not self._calls and not self._emitted and not self._arrivals
 
     @property
     def size(self) -> tuple[int, int]:
         """The emitted events that wait or are being sent, and their bytes."""
         return self._events, self._bytes
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """How many events were given up, by reason."""
-        return {reason.value: count for reason, count in self._dropped.items() if count}
 
     @property
     def last_number(self) -> int:
@@ -138,11 +113,12 @@ class Outbox:
             self._is_open, self.is_forked = True, False
 
     def after_fork(self) -> None:
-        """Leave to the parent what is the parent's: whoever emits here is told, and nothing is sent twice."""
+        """Leave all events to the parent, so that none is sent twice; an emit here is told that the parent has them."""
         self._guard.renew()
         self.is_forked = self.is_forked or self._is_open
         self._is_open = False
-        for queue in (self._arrivals, self._calls, self._emitted, self._untold):
+        self.drops.forget_untold()
+        for queue in (self._arrivals, self._calls, self._emitted):
             queue.clear()
         self._in_flight, self._events, self._bytes, self._sent_bytes = {}, 0, 0, 0
 
@@ -153,16 +129,16 @@ class Outbox:
             return first is None or first.number > number
 
     def add(self, items: Iterable[Item]) -> None:
-        """Put what somebody waits for; it has no bound, because its callers are its bound."""
+        """Put items with waiting callers. There is no bound: each caller waits, and so the callers are the bound."""
         with self:
             self._check_open()
             for item in items:
                 self._append(self._calls, item)
 
     def put(self, item: Item) -> bool:
-        """Put an emitted event; return whether it was taken. Others may have been dropped for it.
+        """Put an emitted event; return whether the event was taken. Older events may have been dropped for room.
 
-        One of the arrivals counts as taken: if there is no room for it, it is dropped and told, whatever the policy.
+        An arrival counts as taken. An arrival without room is dropped and told, under every policy.
 
         Raises:
             OutboxFull: the policy is ``error``, or ``block`` and the event is larger than the whole outbox.
@@ -181,6 +157,7 @@ class Outbox:
             self._leave()
 
     def _admit(self, item: Item) -> bool:
+        # decisions/0021: `emit` never waits, under no policy. Under `block` a False is for `emit_wait`, which waits.
         policy, size = self._settings.policy, item.size_bytes
         if self._finds_room(size):
             self._append(self._emitted, item)
@@ -196,7 +173,7 @@ class Outbox:
         return self._has_room(size) or (self._settings.policy == "drop_oldest" and self._make_room(size))
 
     def _take_in(self) -> None:
-        """Put the arrivals where they belong, in their order; new ones may come while that is done."""
+        """Take the arrivals in, in their order; new arrivals may come meanwhile."""
         while self._arrivals:
             item = self._arrivals.popleft()
             if not self._is_open:
@@ -208,7 +185,7 @@ class Outbox:
                 self._drop(item, DropReason.FULL)
 
     def _settle(self) -> None:
-        """Take the arrivals in, unless somebody is inside: who leaves looks for arrivals after that."""
+        """Take the arrivals in, unless the outbox is entered: the holder looks for arrivals after leaving."""
         while self._arrivals and self._guard.try_enter(0):
             try:
                 self._take_in()
@@ -220,7 +197,7 @@ class Outbox:
         self._settle()
 
     def __enter__(self) -> None:
-        """Be the only one inside, with no arrivals waiting: for the event loop's thread."""
+        """Enter alone, with all arrivals taken in: for the event loop's thread."""
         self._guard.enter()
         self._take_in()
 
@@ -228,7 +205,7 @@ class Outbox:
         self._leave()
 
     def take(self, limit: int = PIPELINE_EVENTS, limit_bytes: int = PIPELINE_BYTES) -> Sequence[Item]:
-        """Take what one pipeline carries, at least one item and at most ``limit``, leaving out what was given up."""
+        """Take the items of one pipeline, at least one and at most ``limit``, without items given up by callers."""
         batch: list[Item] = []
         size_bytes = 0
         with self:
@@ -242,33 +219,35 @@ class Outbox:
         return batch
 
     def give_back(self, batch: Sequence[Item]) -> None:
-        """Put what was taken and is not done back where it was; if that is too much now, the oldest give way."""
+        """Put the unfinished items of a pipeline back to the front; without room for all, the oldest give way."""
         with self:
+            # From the back, each to the front: the items stand before all later ones, in their order (decisions/0063).
             for item in reversed(batch):
                 if item.number in self._in_flight:
                     self._emitted.appendleft(item)
                 elif item.done is not None and not item.is_given_up:
                     self._calls.appendleft(item)
             self._in_flight, self._sent_bytes = {}, 0
+            # decisions/0021: under `drop_oldest` a pipeline being sent comes on top of the bound; now its events count.
             if self._settings.policy == "drop_oldest":
                 self._make_room(0)
 
     def discharge(self, item: Item, error: BusError | None = None) -> None:
-        """Let an emitted event go that was taken: it is with Redis, or dropped for an error."""
+        """Let an emitted event of a pipeline go: Redis has the event, or the event is dropped for ``error``."""
         with self:
             if self._in_flight.pop(item.number, None) is not None:
                 self._sent_bytes -= item.size_bytes
             self._count(-1, -item.size_bytes)
             if error is not None:
-                self._drop(item, _reason(error))
+                self._drop(item, reason_of(error))
 
     def calls(self) -> list[Item]:
-        """Return what somebody waits for and is not being sent."""
+        """Return items with a waiting caller, without those being sent."""
         with self:
             return list(self._calls)
 
     def clear(self) -> list[Item]:
-        """Close, and give everything up: emitted events are dropped, what somebody waits for is returned."""
+        """Close, and give all items up: emitted events are dropped, items with a waiting caller are returned."""
         with self:
             self._is_open = False
             emitted, calls = [*self._in_flight.values(), *self._emitted], list(self._calls)
@@ -279,20 +258,6 @@ class Outbox:
                 self._drop(item, DropReason.CLOSED)
         return calls
 
-    def tell(self) -> None:
-        """Tell ``on_drop`` of what was dropped since the last time. No lock is held, and its errors end here."""
-        while self._untold and self._on_drop is not None:
-            event, reason = self._untold.popleft()
-            try:
-                self._on_drop(event, reason)
-            except Exception:  # whatever it is, it is theirs, and the events behind it are to be sent
-                _logger.exception("on_drop raised", extra={"event_name": event.event_name, "reason": reason.value})
-
-    @property
-    def has_untold(self) -> bool:
-        """Whether ``tell`` has anything to tell."""
-        return bool(self._untold)
-
     def _check_open(self) -> None:
         if self.is_forked:
             raise BusError(FORKED)
@@ -300,7 +265,7 @@ class Outbox:
             raise BusError("the producer is not open any more")
 
     def _first(self) -> deque[Item] | None:
-        """Return the queue whose first item was put first."""
+        """Return the queue with the oldest item: a publish comes behind earlier emits of its task (decisions/0021)."""
         if not self._calls or not self._emitted:
             return self._calls or self._emitted or None
         return self._calls if self._calls[0].number < self._emitted[0].number else self._emitted
@@ -311,14 +276,15 @@ class Outbox:
         queue.append(item)
 
     def _has_room(self, size: int) -> bool:
-        """Tell whether ``size`` more bytes fit; under ``drop_oldest`` what is being sent comes on top of the bound."""
+        """Tell whether ``size`` more bytes fit; under ``drop_oldest`` the pipeline being sent is not counted."""
+        # decisions/0021: a pipeline under way cannot be recalled. Counting it would have the newest events give way.
         limits, events, size_bytes = self._settings, self._events, self._bytes
         if limits.policy == "drop_oldest":
             events, size_bytes = len(self._emitted), size_bytes - self._sent_bytes
         return events + (size > 0) <= limits.max_events and size_bytes + size <= limits.max_bytes
 
     def _make_room(self, size: int) -> bool:
-        """Drop the oldest that wait until ``size`` fits; return False if it never will."""
+        """Drop the oldest waiting items until ``size`` fits; return False when the whole outbox is too small."""
         if size > self._settings.max_bytes:
             return False
         while not self._has_room(size):
@@ -327,21 +293,10 @@ class Outbox:
             self._drop(item, DropReason.FULL)
         return True
 
+    # Kept by hand and not summed: `emit` asks for the size each time, with ten thousand events waiting.
     def _count(self, events: int, size: int) -> None:
         self._events += events
         self._bytes += size
 
     def _drop(self, item: Item, reason: DropReason) -> None:
-        self._dropped[reason] += 1
-        if self._on_drop is not None:
-            self._untold.append((item.event, reason))
-
-
-def _reason(error: BusError) -> DropReason:
-    match error:
-        case PublishIncomplete():
-            return DropReason.INCOMPLETE
-        case PublishUncertain():
-            return DropReason.UNCERTAIN
-        case _:
-            return DropReason.REFUSED
+        self.drops.add(item.event, reason)

@@ -1,7 +1,7 @@
-"""The SDK for services: publish an event, and know that Redis has it; or emit it, and go on.
+"""The SDK for services: publish an event, and know that Redis has the event; or emit an event, and go on.
 
-Publishes that are under way at the same time share round trips: one task owns the connection, takes what waits, and
-sends it as one pipeline.
+Publishes that are under way at the same time share round trips: one task owns the connection, and sends the waiting
+events as one pipeline.
 """
 
 import asyncio
@@ -11,43 +11,43 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from bus.envelope import LINE_LIMIT_BYTES, compose
-from bus.errors import BusError, BusUnavailable, OutboxFull
-from bus.event import Event, attempt, check_events, remember
+from bus.envelope import LINE_LIMIT_BYTES
+from bus.errors import BusError, OutboxFull
+from bus.event import Event, check_events
 from bus.log.publication import Published
 from bus.log.publisher import outcomes_of
 from bus.redis.address import check_url, default_url
-from producers.batch import Batch, Outcomes, slices, whole
+from producers.batch import Batch, Outcomes, in_slices, whole
+from producers.composer import Composer
+from producers.drops import DropReason, OnDrop
 from producers.leaving import close, keep_until_done
-from producers.outbox import FORKED, DropReason, Item, OnDrop, Outbox, OutboxSettings
+from producers.outbox import FORKED, Item, Outbox, OutboxSettings
 from producers.sender import LOGGER, Sender
 from producers.statistics import ProducerStatistics
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
 DEADLINE_S: Final = 10.0
-"""For how long a publish is tried: a Redis that restarts is back by then, and one that is gone is told."""
-_TURN_S: Final = 0.005
-_TURN_EVENTS: Final = 100
-"""How many events are validated, and for how long at least, before others have their turn."""
+"""For how long a publish is tried: a Redis that restarts is back by then, and the caller learns of a dead one."""
 
 
 class Producer:
     """Publishes events to Redis over one connection.
 
     ``async with Producer() as producer`` connects at the first publish. Calls may come from any number of tasks of the
-    event loop it was opened in; events of one task keep their order, also while attempts are repeated. Once closed it
-    may be opened again. One that its owner lets go of without closing it sends what it holds, and then closes.
+    producer's event loop. Events of one task keep their order, also while attempts are repeated. A closed producer may
+    be opened again. A producer that is collected without a close sends its events, and then closes.
 
     Args:
         url: of Redis; None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
-        name: of the service, for ``CLIENT LIST``: the connection is called ``edgebus-producer-<name>``, with what Redis
-            takes in no name (a space) as %XX.
+        name: of the service, for ``CLIENT LIST``: the connection is called ``edgebus-producer-<name>``, with characters
+            that Redis takes in no name (a space) as %XX.
         limit_bytes: the largest line that is sent.
         deadline_s: for how long a publish is tried unless the call says otherwise; 0 makes one attempt.
         wait_replicas: how many replicas are to confirm each event (Redis' ``WAIT``, a round trip to them); 0 asks none.
-        outbox: bounds and policy for what is emitted.
-        on_drop: called in the event loop with each emitted event that is given up, and why. An error in it is logged.
+        outbox: bounds and policy for emitted events.
+        on_drop: called in the event loop with each emitted event that is given up, and the reason. Errors of
+            ``on_drop`` are logged.
         logger: is told when Redis goes and comes back, and at the close how many emitted events were lost.
 
     Raises:
@@ -71,8 +71,8 @@ class Producer:
         check_url(url)
         if deadline_s < 0 or wait_replicas < 0:
             raise ValueError("deadline_s and wait_replicas are at least 0")
-        self._name, self._limit_bytes, self._deadline_s = f"edgebus-producer-{name}", limit_bytes, deadline_s
-        self._settings = outbox
+        self._name, self._deadline_s = f"edgebus-producer-{name}", deadline_s
+        self._composer, self._settings = Composer(limit_bytes), outbox
         self._outbox = Outbox(outbox, on_drop)
         self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas, logger=logger)
         self._closing = False
@@ -81,13 +81,16 @@ class Producer:
         self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
-        """Start the sender; Redis is not asked for anything yet."""
+        """Start the sender; no connection to Redis is made yet."""
+        # decisions/0003: one task and one connection. A pool would lose the order; a lock around a connection would
+        # cost a round trip per event, and a cancelled caller would leave a half-read answer behind.
         if self._is_open:
             raise BusError("the producer is open already: use one `async with` at a time, or another producer")
         self._closing, self._thread = False, threading.get_ident()
         self._sender.open()
         self._task = asyncio.create_task(self._sender.run(), name=self._name)
         self._loop = asyncio.get_running_loop()
+        # decisions/0062: an owner that goes out of scope takes no events with it.
         keep_until_done(self, self._sender, self._task, self._settings.close_s)
         return self
 
@@ -98,47 +101,47 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Send what waits, then close the connection; see ``close``."""
+        """Send the waiting events, then close the connection; see ``close``."""
         await self.close()
 
     async def close(self) -> None:
-        """Send what waits for at most ``outbox.close_s``, then close the connection; calling it twice is harmless.
+        """Send waiting events for at most ``outbox.close_s``, then close the connection; twice is harmless.
 
-        What is not with Redis by then is lost: emitted events are counted, told to ``on_drop`` as ``closed``, and all
-        that were dropped since the start are told in one warning; callers of ``publish`` get a ``BusError``. If this
-        is cancelled, that is so at once.
+        Events that are not with Redis by then are lost: emitted events are counted, and told to ``on_drop`` as
+        ``closed``; one warning tells of all drops since the start; callers of ``publish`` get a ``BusError``. A
+        cancelled ``close`` gives up at once.
 
         Raises:
-            Exception: what ended the sender, if that was an error of ours.
+            Exception: the error that ended the sender, if the error was a bug of ours.
 
         """
         self._closing = True
-        if self._task is None or self._outbox.is_forked:
+        if self._task is None or self._outbox.is_forked:  # of a forked child, the events are the parent's
             return
         await close(self._sender, self._task, self._settings.close_s)
         if not self._task.cancelled():
             await self._task
 
     async def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
-        """Publish ``event`` on every channel it lists, and return when Redis has it on all of them.
+        """Publish ``event`` on each of its channels, and return when Redis has the event on all channels.
 
-        An attempt whose answer is lost, or that Redis refuses for the moment, is repeated with full jitter until the
-        deadline; it stores and sends the event once all the same (on a ``live`` channel it may be seen twice). If the
-        caller is cancelled the event may still be published; other calls are not disturbed.
+        An attempt with a lost answer, or refused by Redis for the moment, is repeated with full jitter until the
+        deadline. A repetition stores and sends the event once all the same; on a ``live`` channel the event may be seen
+        twice. May be cancelled: the event may still be published, and other calls are not disturbed.
 
         Args:
-            event: is frozen, and remembers what became of its attempts.
+            event: is frozen, and remembers its attempts.
             deadline_s: None takes the producer's; 0 makes one attempt.
-            repeated: the same object was published before and its caller does not know what came of it: complete
-                that, and do not publish another event. Use the same producer, or one opened later.
+            repeated: the same object was published before with an unknown outcome: complete the earlier publish, and
+                do not publish another event. Use the same producer, or a producer opened later.
 
         Raises:
-            TypeError: it is no event.
+            TypeError: ``event`` is no event.
             pydantic.ValidationError: the event was changed or built past validation; nothing was sent.
-            EventError: it holds what JSON cannot carry, or its line is too large; nothing was sent.
-            BusUnavailable: past the deadline no channel is known to have it; whether one has is not known.
+            EventError: JSON cannot carry a value of the event, or a line is too large; nothing was sent.
+            BusUnavailable: past the deadline no channel is known to have the event, though a channel may have it.
             PublishError: Redis refused the event on every channel.
-            PublishIncomplete: some channels have it, others refused it or have not answered; the error names both.
+            PublishIncomplete: some channels have the event, others refused or have not answered; the error names both.
             PublishUncertain: the answer was lost, and the log no longer tells.
             PublishUnreplicated: stored, but fewer replicas than ``wait_replicas`` confirmed it.
             BusError: the producer is not open, or not in this event loop.
@@ -149,53 +152,56 @@ class Producer:
     async def publish_all(
         self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
     ) -> list[Published]:
-        """Publish several events in order, in one pipeline where they fit; all are validated before the first is sent.
+        """Publish several events in order; all are validated before the first is sent.
 
-        Many are sent in slices (1,000 events, 4 MiB), each with the deadline for its own; the event loop goes on.
+        Few events are one pipeline. Many are sent in slices (1,000 events, 4 MiB), each slice with the whole deadline;
+        the event loop goes on.
 
         Raises:
-            Exception: as ``publish`` does, for the first event that failed. Later ones were tried all the same, but
-                not the slices behind one that Redis did not answer. The error's ``results`` has what came of each.
+            Exception: as ``publish`` does, for the first event that failed. Later events were tried all the same, but
+                no slice behind a slice without an answer of Redis. The error's ``results`` has each event's outcome.
 
         """
         self._check_open()
         check_events(events)
-        return whole(await self._publish(await self._items(events, repeated=repeated), deadline_s))
+        return whole(await self._publish(await self._composer.items(events, repeated=repeated), deadline_s))
 
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Publish what ``make`` returns every ``interval_s`` seconds, from start to start.
+        """Publish the events of ``make()`` every ``interval_s`` seconds, from start to start.
 
-        Ends only with an exception: when cancelled, or that of a publish or of ``make``.
+        Ends only when cancelled, or with the exception of a publish or of ``make``.
         """
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
             await self.publish_all(make())
-            due = max(due + interval_s, loop.time())
+            due = max(due + interval_s, loop.time())  # a publish longer than the interval is not made up for
             await asyncio.sleep(due - loop.time())
 
     def batch(self, *, deadline_s: float | None = None) -> Batch:
         """Return a batch: ``async with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
-        return Batch(self._item, lambda items: self._publish(items, deadline_s))
+        return Batch(self._composer.item, lambda items: self._publish(items, deadline_s))
 
     def emit(self, event: Event) -> bool:
-        """Put ``event`` into the outbox and return at once; it is sent in the background, in order, until Redis has it.
+        """Put ``event`` into the outbox and return at once; the sender repeats attempts, in order, until Redis has it.
 
-        May be called from any thread. Returns whether the outbox took it; it did not when it was full and the policy
-        is ``drop_new``.
+        May be called from any thread. Returns whether the outbox took the event: False for a full outbox under the
+        policy ``drop_new``.
 
         Raises:
-            TypeError: it is no event.
+            TypeError: ``event`` is no event.
             pydantic.ValidationError: the event was changed or built past validation.
-            EventError: it holds what JSON cannot carry, or its line is too large.
+            EventError: JSON cannot carry a value of the event, or a line is too large.
             OutboxFull: there is no room, and the policy is ``error``.
             BusError: the producer is not open; or the policy is ``block``, which needs ``await emit_wait(event)``.
 
         """
+        # decisions/0021: refused always, not only when the outbox is full, so that the first test finds the mistake and
+        # not the first outage.
         if self._settings.policy == "block":
             raise BusError("emit never waits, and the policy is block: use `await producer.emit_wait(event)`")
         self._check_open(from_anywhere=True)
-        return self._emit(self._item(event))
+        return self._emit(self._composer.item(event))
 
     async def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
         """Do as ``emit``, but under the policy ``block`` wait for room.
@@ -206,11 +212,12 @@ class Producer:
 
         """
         self._check_open()
-        item = self._item(event)
+        item = self._composer.item(event)
         if self._settings.policy != "block":
             return self._emit(item)
         try:
             async with asyncio.timeout(timeout_s):
+                # Several waiters may be woken for the same room: whoever comes first has it, the others wait again.
                 while not self._emit(item):
                     await self._sender.progress()
                     self._check_open()
@@ -219,11 +226,12 @@ class Producer:
         return True
 
     async def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all that was emitted before is with Redis or dropped; return False if ``timeout_s`` was too short.
+        """Wait until all events emitted before are with Redis or dropped; return False if ``timeout_s`` was too short.
 
-        None waits for as long as it takes.
+        None waits without an end.
         """
         self._check_open()
+        # Up to the last event of now: a caller that emits on elsewhere must not keep this wait from its end.
         number = self._outbox.last_number
         try:
             async with asyncio.timeout(timeout_s):
@@ -247,39 +255,13 @@ class Producer:
         if not from_anywhere and self._task.get_loop() is not asyncio.get_running_loop():
             raise BusError("the producer is open in another event loop: open one in each, and after a fork a new one")
 
-    def _item(self, event: Event, *, repeated: bool = False) -> Item:
-        made = attempt(event, repeated=repeated)
-        message = compose(event, limit_bytes=self._limit_bytes, made=made)
-        remember(event, made)
-        return Item(message, made, event=event)
-
-    async def _items(self, events: Sequence[Event], *, repeated: bool) -> list[Item]:
-        """Validate all; of very many, others have their turn between. A few go at once, in the calls' order."""
-        items: list[Item] = []
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        for event in events:
-            items.append(self._item(event, repeated=repeated))
-            if len(items) % _TURN_EVENTS == 0 and loop.time() - began_s > _TURN_S:
-                await asyncio.sleep(0)
-                began_s = loop.time()
-        return items
-
     async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> Outcomes:
-        """Return what came of each item, slice by slice; once Redis did not answer, no further slice is tried."""
         self._check_open()
-        outcomes: Outcomes = []
-        failed: BusError | None = None
-        for part in slices(items):
-            outcomes += await self._publish_slice(part, self._deadline_s if deadline_s is None else deadline_s)
-            failed = next((it for it in outcomes[-len(part) :] if isinstance(it, BusUnavailable)), None)
-            if failed is not None:
-                break
-        untried = len(items) - len(outcomes)
-        return outcomes + [BusUnavailable(f"not tried, after: {failed}") for _ in range(untried)]
+        limit_s = self._deadline_s if deadline_s is None else deadline_s
+        return await in_slices(items, lambda part: self._publish_slice(part, limit_s))
 
     async def _publish_slice(self, items: Sequence[Item], deadline_s: float) -> Outcomes:
-        """Return what came of each item: at the deadline at the latest, and at once when cancelled."""
+        """Return each item's outcome: at the deadline at the latest, and at once when cancelled."""
         return await outcomes_of(items, deadline_s, put=self._put, expire=self._sender.expire)
 
     def _put(self, items: Sequence[Item]) -> None:
@@ -288,8 +270,8 @@ class Producer:
 
     def _emit(self, item: Item) -> bool:
         is_taken = self._outbox.put(item)
-        # A signal handler or a finalizer may have interrupted the loop itself, just before it waits: no task is under
-        # way then, and the loop is to be woken as from another thread.
+        # decisions/0061: a signal handler or a finalizer may have interrupted the loop itself, just before the loop
+        # waits. No task is under way then, and the loop is to be woken as from another thread.
         if threading.get_ident() == self._thread and asyncio.current_task(self._loop) is not None:
             self._notice()
         else:
@@ -297,7 +279,7 @@ class Producer:
         return is_taken
 
     def _notice(self) -> None:
-        """Wake the sender; and tell of drops, but not from inside ``emit``: ``on_drop`` may emit."""
+        """Wake the sender, and tell of drops from outside of ``emit``."""
         self._sender.wake()
-        if self._outbox.has_untold:
+        if self._outbox.drops.has_untold:  # decisions/0021: `on_drop` may emit
             asyncio.get_running_loop().call_soon(self._sender.tell)

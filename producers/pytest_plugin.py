@@ -1,13 +1,15 @@
-"""A pytest plugin: publishes the run that it is in, test by test, as crackerjack's events on ``test:<run id>``.
+"""A pytest plugin: publishes its test run, test by test, as crackerjack's events on ``test:<run id>``.
 
-It is off unless ``--edgebus`` or ``EDGEBUS_PYTEST=1`` says otherwise; every pytest of an environment imports this
-module, so what takes long to import waits until then. Redis can neither fail a run nor hold it up: events leave in a
-thread of its own, which logs nothing (a test may look at all that is logged), and tries again what Redis did not take;
-what did not leave by then is counted and told at the end. Of pytest-xdist only the controller publishes.
+The plugin is off without ``--edgebus`` or ``EDGEBUS_PYTEST=1``. Redis can neither fail a run nor hold a run up: events
+leave by a thread, and events that Redis did not take are tried again. Events left at the end are counted and told. Of
+pytest-xdist only the controller publishes.
 
-A pytest that a test starts inherits ``EDGEBUS_PYTEST``, and publishes as a run of its own: the outer one takes
-``EDGEBUS_RUN_ID`` out of the environment for as long as it lasts.
+A pytest started by a test inherits ``EDGEBUS_PYTEST``, and publishes as a run of its own: the outer run takes
+``EDGEBUS_RUN_ID`` out of the environment until the end.
 """
+
+# decisions/0014: every pytest of an environment imports this module, on or off. So imports that take long stand in the
+# functions that need them.
 
 import logging
 import math
@@ -44,7 +46,7 @@ _TRACEBACK_LIMIT: Final = 32_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options, all of which are idle without the first."""
+    """Add the options; without ``--edgebus`` all others are idle."""
     group = parser.getgroup("edgebus", "publishing the run on the event bus")
     group.addoption(
         "--edgebus",
@@ -65,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the run published, if it is to be."""
+    """Have the run published, if the options say so."""
     if _is_on(config):
         config.pluginmanager.register(_make(config), "edgebus-run")
 
@@ -100,7 +102,8 @@ def _make(config: pytest.Config) -> "_Run":
 
 
 def _silent_logger() -> logging.Logger:
-    """Return a logger that no handler of the tests' hears."""
+    """Return a logger that no handler of the tests hears."""
+    # decisions/0014: a test that looks at `caplog` finds only its own program's records.
     logger = logging.Logger("edgebus.pytest")  # noqa: LOG001 (in no tree of loggers, so that no handler hears it)
     logger.addHandler(logging.NullHandler())
     return logger
@@ -114,7 +117,7 @@ def _inherited_run_id(config: pytest.Config) -> str | None:
 
 
 class _Run:
-    """Says on the bus what pytest says of the run. Nothing here waits for Redis, but for a moment at the end."""
+    """Publishes pytest's reports of the run. No hook waits for Redis, but for a moment at begin and end."""
 
     def __init__(
         self, run_id: str, suite: str, header: str, bus: "Crackerjack[None, None, None]", outlet: "_Outlet"
@@ -194,7 +197,9 @@ class _Run:
 
 
 class _Case:
-    """What is known of one test while it runs; its parts, such as subtests, count as one."""
+    """The outcome so far of a running test; the test's parts, such as subtests, count as one test."""
+
+    # decisions/0014: reruns and subtests count as one test, and an error in set-up is a failure.
 
     outcome: Literal["passed", "failed", "skipped"] = "passed"
     duration_s: float = 0.0
@@ -211,7 +216,9 @@ class _Case:
 
 
 class _Outlet:
-    """Publishes from a thread of its own. ``publish`` never waits and never raises; the oldest events give way."""
+    """Publishes from a thread. ``publish`` never waits and never raises; the oldest events give way."""
+
+    # decisions/0014: the oldest of 1,000, so that the end of the run is told even where Redis was away for most of it.
 
     def __init__(self, producer: "Producer") -> None:
         self._producer = producer
@@ -226,12 +233,12 @@ class _Outlet:
         self._thread = threading.Thread(target=self._serve, name="edgebus-pytest", daemon=True)
 
     def open(self) -> None:
-        """Start while nothing is closed to the tests yet: an event loop needs sockets of its own."""
+        """Start before the first test: an event loop needs sockets, and pytest-socket closes sockets to tests."""
         self._producer.__enter__()
         self._thread.start()
 
     def connect(self) -> None:
-        """Give the first attempt a moment: a connection that is there outlasts what closes sockets to tests."""
+        """Give the first attempt half a second: an open connection outlasts pytest-socket's closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._attempts > 0, _CONNECT_S)
 
@@ -249,7 +256,8 @@ class _Outlet:
         raise NotImplementedError("a test run has nothing to say at intervals")
 
     def close(self) -> None:
-        """Give the last events a moment; what Redis does not take by then is lost."""
+        """Give the last events a moment; events that Redis does not take by then are lost."""
+        # decisions/0014: longer where Redis answered the last time, hardly at all where Redis is known to be away.
         with self._changed:
             self._is_ending = True
             self._changed.notify_all()
@@ -258,7 +266,7 @@ class _Outlet:
         self._thread.join(max(answer_due_s - now_s, _LAST_CHANCE_S))
 
     def complaint(self) -> str | None:
-        """Return what to tell about events that did not arrive, or None when all did."""
+        """Return the sentence about events that did not arrive, or None when all events did."""
         lost = self._given - self._sent
         return f"{lost} of {self._given} events were not published: {self._reason}" if lost else None
 
@@ -287,7 +295,7 @@ class _Outlet:
             self._note_attempt(len(batch))
 
     def _note_failure(self, batch: "list[Event]", error: Exception) -> None:
-        """Keep what Redis did not take, for another time; what it refused stays refused."""
+        """Keep the events that Redis did not take, for another time; events that Redis refused stay refused."""
         from bus.errors import BusUnavailable
 
         outcomes: Sequence[object] = getattr(error, "results", ()) or [error] * len(batch)
@@ -315,7 +323,7 @@ class _Outlet:
 
 
 def _is_of_the_tests(error: BaseException) -> bool:
-    """Tell whether something under us raised it that a test put there, such as pytest-socket: it will be gone."""
+    """Tell whether a test's own patch raised the error, such as pytest-socket's: the patch will be gone later."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, RuntimeError):
@@ -325,7 +333,7 @@ def _is_of_the_tests(error: BaseException) -> bool:
 
 
 def _error(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return the one line that says what went wrong."""
+    """Return the line of a report that names the error."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         return next(_lines(crash.message), "failed")
@@ -339,7 +347,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _short(text: str, limit: int = _TEXT_LIMIT) -> str:
-    """Return ``text`` as UTF-8 can carry it; of one that is too long the middle is left out."""
+    """Return ``text`` fit for UTF-8; of a long text the middle is left out."""
     text = _clean(text)
     return text if len(text) <= limit else f"{text[: limit // 2]} […] {text[-limit // 2 :]}"
 

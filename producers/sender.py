@@ -1,6 +1,6 @@
-"""The one task of a producer that talks to Redis: sends what is in the outbox, and tells of progress and losses.
+"""The one task of a producer that talks to Redis: sends the outbox's events, and tells of progress and losses.
 
-What an attempt is, and when it is repeated, is ``bus.log.publisher``'s.
+Attempts and their repetition are in ``bus.log.publisher``.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ LOGGER: Final = logging.getLogger("edgebus.producers")
 
 
 class Sender:
-    """Sends what is in ``outbox`` until it is closed and empty.
+    """Sends the events of ``outbox`` until the sender is closed and the outbox empty.
 
     Args:
         url: of Redis.
-        name: what ``CLIENT LIST`` shows.
-        outbox: what is to be sent.
+        name: for ``CLIENT LIST``.
+        outbox: holds the events to be sent.
         replicas: how many replicas are to confirm each event; 0 asks none.
         logger: is told of outages and losses.
 
@@ -42,7 +42,7 @@ class Sender:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this is a copy, in a child, of what runs in the parent."""
+        """Whether the sender is a copy, in a forked child, of the parent's."""
         return self._outbox.is_forked
 
     def statistics(self) -> ProducerStatistics:
@@ -56,31 +56,32 @@ class Sender:
             counts.unreplicated,
             events,
             size_bytes,
-            self._outbox.dropped,
+            self._outbox.drops.counts,
             self._publisher.is_away,
         )
 
     def open(self) -> None:
-        """Prepare for the running event loop: an Event belongs to the one that first waited for it."""
+        """Prepare for the running event loop; the sender may have run in another loop before."""
+        # An asyncio.Event belongs to the loop in which a task first waited for the Event.
         self._wake, self._progress, self._is_closing = asyncio.Event(), asyncio.Event(), False
-        self._told = self._outbox.dropped
+        self._told = self._outbox.drops.counts
         self._outbox.open()
 
     def wake(self) -> None:
-        """Look into the outbox, and tell what was dropped."""
+        """Look into the outbox, and tell of drops."""
         self._wake.set()
 
     def close(self) -> None:
-        """End as soon as nothing waits any more."""
+        """End as soon as the outbox is empty."""
         self._is_closing = True
         self._wake.set()
 
     async def progress(self) -> None:
-        """Return when something of the outbox was sent or dropped."""
+        """Return when an event of the outbox was sent or dropped."""
         await self._progress.wait()
 
     async def run(self) -> None:
-        """Send until closed; whatever ends it, every caller has an answer then, and every drop is told."""
+        """Send until closed. After any end, every caller has an answer, and every drop was told."""
         try:
             async with Log(self._url, name=self._name) as log:
                 while await self._is_wanted():
@@ -95,6 +96,7 @@ class Sender:
 
     async def _is_wanted(self) -> bool:
         while self._outbox.is_empty and not self._is_closing:
+            # Cleared before the second look: an emit between look and wait would else not wake the sender.
             self._wake.clear()
             self.tell()
             if self._outbox.is_empty:
@@ -102,17 +104,19 @@ class Sender:
         return not self._outbox.is_empty
 
     def give_up(self) -> None:
-        """Answer whoever waits, drop what is left, and tell both; calling it twice is harmless."""
+        """Answer the waiting callers, drop the rest, and tell both; calling ``give_up`` twice is harmless."""
         text = "the producer ended before Redis answered; whether the event is there is not known"
         self._publisher.give_up(self._outbox.clear(), text)
         self.tell()
         self.tell_losses()
 
     def tell_losses(self) -> None:
-        """Say once, where nobody has to ask for it, how many emitted events did not get to Redis since the start."""
+        """Warn once of the emitted events since the start that did not get to Redis."""
+        # decisions/0062: the number, the address and the reasons stand in the text itself, which Python shows without
+        # any logging set up: a producer that was never closed has no caller to tell.
         self._outbox.clear()
-        self._outbox.tell()
-        dropped = self._outbox.dropped
+        self._outbox.drops.tell()
+        dropped = self._outbox.drops.counts
         lost = {reason: count - self._told.get(reason, 0) for reason, count in dropped.items()}
         lost, self._told = {reason: count for reason, count in lost.items() if count}, dropped
         if not lost:
@@ -126,12 +130,13 @@ class Sender:
         )
 
     def expire(self, items: Iterable[Item]) -> None:
-        """Answer the callers of ``items`` that their time is over; what is being sent now is not recalled."""
+        """Answer the callers of ``items`` at their deadline; items being sent now are not recalled."""
         self._publisher.expire(items)
 
     def tell(self) -> None:
-        """Tell whoever waits for progress, and ``on_drop``."""
+        """Wake the waiters for progress, and tell ``on_drop``."""
+        # A new Event, not set and cleared: a waiter that is woken later must not wait for the next progress.
         self._progress.set()
         self._progress = asyncio.Event()
-        if self._outbox.has_untold:
-            self._outbox.tell()
+        if self._outbox.drops.has_untold:
+            self._outbox.drops.tell()

@@ -15,7 +15,7 @@ class ProducerStatistics:
         failed: told to a caller of ``publish`` as an error.
         retried: attempts beyond the first.
         unreplicated: stored, but confirmed by fewer replicas than asked for.
-        outbox_events, outbox_bytes: emitted, and waiting or being sent now.
+        outbox_events, outbox_bytes: emitted, and waiting or being sent.
         dropped: emitted and given up, by reason (``DropReason``).
         is_away: whether the last attempt to reach Redis failed.
 

@@ -177,7 +177,7 @@ async def test_very_many_events_leave_the_loop_to_others(
             await asyncio.sleep(0)
             most = max(most, composed - before)
 
-    monkeypatch.setattr("producers.producer.compose", counted)
+    monkeypatch.setattr("producers.composer.compose", counted)
     async with Producer(broker_url) as producer:
         watching = asyncio.create_task(watch())
         await asyncio.sleep(0)  # it has begun

@@ -26,6 +26,8 @@ DEADLINE_S = 20.0
 INSIDE = (
     "bus/log/publication.py",
     "bus/log/publisher.py",
+    "producers/composer.py",
+    "producers/drops.py",
     "producers/outbox.py",
     "producers/producer.py",
     "producers/blocking.py",
