@@ -67,6 +67,15 @@ async def test_subscribe_returns_when_redis_confirmed(receiver: Receiver, log: L
 
 
 @also_fake
+async def test_confirmation_comes_behind_the_lines_before(receiver: Receiver, log: Log) -> None:
+    """What was published before a channel is subscribed once more has arrived when that is confirmed, every time."""
+    await receiver.subscribe("workflow:before")
+    for number in range(1, 21):
+        await log.append(entries(*(Stage(workflow_id="before", number=it) for it in range(5))))
+        await receiver.subscriber.subscribe("workflow:before")
+        assert len(receiver.lines) == 5 * number
+
+
 async def test_unsubscribe_stops_the_lines(receiver: Receiver, log: Log) -> None:
     """After unsubscribe returned nothing of the channel comes, while others go on; subscribing again resumes."""
     await receiver.subscribe("workflow:a", "workflow:marker")
