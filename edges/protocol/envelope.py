@@ -71,7 +71,9 @@ def decode(text: bytes, *, values: int = MESSAGE_VALUES) -> dict[str, Any]:
 
     """
     try:
-        check_shape(text, values=values, depth=NESTING_LIMIT)
+        # A byte begins no more than one value: what is short, and opens little, needs no closer look.
+        if len(text) > values or text.count(b"[") + text.count(b"{") > NESTING_LIMIT:
+            check_shape(text, values=values, depth=NESTING_LIMIT)
         value = orjson.loads(text)
     except ShapeError as error:
         raise _too_much(error) from None

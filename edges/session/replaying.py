@@ -43,9 +43,6 @@ class Rooms(Protocol):
 
     network: str
 
-    def wants(self, channel: Channel) -> bool:
-        """Tell whether the client still wants the rest of a replay of ``channel``."""
-
     def enter(self, channel: Channel) -> None:
         """Join the room of a replay behind its last line."""
 
@@ -60,13 +57,18 @@ class Replaying:
         hub: has the rooms of the edge.
         at_once_bytes: the most that is written at once.
 
+    Attributes:
+        channel: the one whose events are given.
+        is_wanted: whether the client still wants the rest.
+
     """
 
-    __slots__ = ("_at", "_at_once_bytes", "_channel", "_forks", "_given", "_hub", "_rooms", "_transport")
+    __slots__ = ("_at", "_at_once_bytes", "_forks", "_given", "_hub", "_rooms", "_transport", "channel", "is_wanted")
 
     def __init__(self, rooms: Rooms, channel: Channel, transport: Transport, hub: Hub, *, at_once_bytes: int) -> None:
-        self._rooms, self._channel, self._transport, self._hub = rooms, channel, transport, hub
+        self._rooms, self.channel, self._transport, self._hub = rooms, channel, transport, hub
         self._at_once_bytes = min(_AT_ONCE_BYTES, at_once_bytes)
+        self.is_wanted = True
         self._given = deque[str](maxlen=_GIVEN_LINES)
         self._forks: set[str | None] = set()
         """Where the client was told of a gap."""
@@ -82,27 +84,23 @@ class Replaying:
             BusError: the log cannot be read.
 
         """
-        replay = await self._hub.replay(self._channel, start)
+        replay = await self._hub.replay(self.channel, start)
         if not has_followed or not isinstance(start, Since):
             return replay
         return replace(replay, lines=tuple(unseen(replay.lines, start.position, replay.reason, self._given)))
 
     async def give(self, start: Start, replay: Replay, turn: Turn) -> None:
         """Give what was read, until nothing is left to give or the turn is over."""
-        channel = self._channel
+        channel = self.channel
         if channel.retention.kind == "latest" and isinstance(start, Since) and replay.reason is not None:
             self._transport.write(self._gap(start.position, replay.position, replay.reason))
         await self._give(replay, turn)
 
     async def give_rest(self) -> None:
         """Give the rest, with further turns, each when the client has read what it was given in the last one."""
-        while self._at is not None and self._goes_on:
+        while self._at is not None and self.is_wanted:
             if await self._is_drained(None):
                 await self._go_on(self._at)
-
-    @property
-    def _goes_on(self) -> bool:
-        return self._rooms.wants(self._channel)
 
     async def _go_on(self, at: str) -> None:
         """Go on from where the client gave way, with what the log has by now."""
@@ -116,18 +114,19 @@ class Replaying:
         Note where the client stands, when it has to give way to others.
         """
         self._at = None
-        while self._goes_on:
+        while self.is_wanted:
             count = await self._give_lines(replay, turn)
-            if not self._goes_on:
+            if not self.is_wanted:
                 return
             self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)
             if count is not None:
                 self._at = replay.position if count == len(replay.lines) else replay.lines[count - 1].position
                 return
-            found = self._hub.missing(self._channel, replay.position, is_told=replay.reason is not None)
-            if found is not None and self._fitting(found) == len(found):
-                self._write(found)
-                self._rooms.enter(self._channel)
+            found = self._hub.missing(self.channel, replay.position, is_told=replay.reason is not None)
+            if found is not None and (not found or self._fitting(found) == len(found)):
+                if found:
+                    self._write(found)
+                self._rooms.enter(self.channel)
                 return
             if found:
                 replay = Replay(tuple(found), None, found[-1].position or replay.position)
@@ -147,12 +146,12 @@ class Replaying:
         return replay
 
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
-        return text_frame(self._transport.dialect.write(gap(self._channel.name, start, end, reason)))
+        return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
 
     async def _give_lines(self, replay: Replay, turn: Turn) -> int | None:
         """Give lines; return how many when the client then has to give way to others, None when all were given."""
         left, gaps = replay.lines, self._gaps(replay)
-        while left and self._goes_on:
+        while left and self.is_wanted:
             count = self._fitting(left)
             self._write(left[:count], gaps)
             self._forks.update(line.position for line in left[:count] if line.position in gaps)
@@ -177,7 +176,7 @@ class Replaying:
 
         It has none any more when it wants no more; with no ``turn`` it waits for as long as it does.
         """
-        while self._goes_on:
+        while self.is_wanted:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._transport.drained()

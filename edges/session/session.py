@@ -44,6 +44,10 @@ class Session:
         context: what the edge has.
         tokens: those that the opening handshake showed.
 
+    Attributes:
+        greeting: says whether the client is still to be welcomed.
+        admission: says whether the client must show a token first.
+
     """
 
     def __init__(self, transport: Transport, context: Context, tokens: Sequence[str] = ()) -> None:
@@ -51,6 +55,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._client = Client(transport, context, now, self._carry_out, self._carry)
+        self.greeting, self.admission = self._client.greeting, self._client.admission
         self._bucket, self._patience = TokenBucket(context.settings.message_rate_limit, now), Patience()
         self._tokens = () if context.gate.is_open else tokens
 
@@ -71,28 +76,26 @@ class Session:
         if self._tokens:
             self._run_ahead(self._show())
         else:
-            self._client.greeting.wait(self._welcome_silent)
+            self.greeting.wait(self._welcome_silent)
 
     def bytes_came(self) -> None:
         """Take note that the client says something: it is welcomed after the answer."""
-        self._client.greeting.stop_waiting()
+        self.greeting.stop_waiting()
 
     def bytes_ended(self) -> None:
         """Take note that what the client said is complete; if it was no message, it counts as silent still."""
-        greeting = self._client.greeting
-        if greeting.is_due and not greeting.is_waiting and not self._client.inbox.is_busy:
+        if self.greeting.is_due and not self.greeting.is_waiting and not self._client.inbox.is_busy:
             self.begin()
 
     def end(self) -> None:
         """Leave every room. A command under way is let go on, and finds nobody to answer."""
-        client = self._client
-        client.greeting.stop_waiting()
-        client.inbox.clear()
-        client.rooms.end()
+        self.greeting.stop_waiting()
+        self._client.inbox.clear()
+        self._client.rooms.end()
 
     def _welcome_silent(self) -> None:
-        self._client.greeting.stop_waiting()
-        self._write(self._client.greeting.take())
+        self.greeting.stop_waiting()
+        self._write(self.greeting.take())
         self._client.first_room.enter()
 
     async def _show(self) -> AsyncGenerator[Outgoing, None]:
@@ -107,7 +110,7 @@ class Session:
 
     def may_have(self, size: int) -> bool:
         """Tell whether a message may have ``size`` bytes: before a token, no more than one takes."""
-        may_be_anybody = self._client.admission.is_locked and not self._client.inbox.is_busy_ahead
+        may_be_anybody = self.admission.is_locked and not self._client.inbox.is_busy_ahead
         return not may_be_anybody or size <= self._context.settings.auth_max_token_bytes + _BESIDE_TOKEN_BYTES
 
     def message(self, text: bytes) -> None:
@@ -144,15 +147,11 @@ class Session:
             return refused.refusal
         if choice.is_undecided and choice.decide(value):
             self._client.rooms.leave_all()
-            self._client.greeting.is_due = True
+            self.greeting.is_due = True
         try:
-            return choice.dialect.parse(value, self._verbs)
+            return choice.dialect.parse(value, FLAT_VERBS if choice.dialect is FLAT else self._context.verbs)
         except Refused as refused:
             return refused.refusal
-
-    @property
-    def _verbs(self) -> Mapping[str, type[Command]]:
-        return FLAT_VERBS if self._client.choice.dialect is FLAT else self._context.verbs
 
     def _put(self, text: bytes, command: Command | Refusal) -> str | None:
         """Have a command carried out in its turn; one that must wait for that is kept as it came.
@@ -179,7 +178,7 @@ class Session:
     def _carry_out(self, item: Item) -> None:
         command = self._understood(item) if isinstance(item, bytes) else item
         client = self._client
-        if client.admission.is_locked and self._needs_token(command.verb):
+        if self.admission.is_locked and self._needs_token(command.verb):
             self._write_one(client.dismissed(replies.no_token_yet(command)))
             return
         if client.choice.dialect is FLAT:
@@ -193,7 +192,7 @@ class Session:
         """Tell whether a command, or a refusal of one, is not said before a token."""
         if verb is None:
             return self.dialect is not ENVELOPE
-        row = self._verbs.get(verb)
+        row = (FLAT_VERBS if self.dialect is FLAT else self._context.verbs).get(verb)
         return row is None or row.needs_token
 
     def _greet_flat(self, command: Command | Refusal) -> None:
@@ -254,9 +253,9 @@ class Session:
         if client.rooms.has_ended:
             return
         self._say(message)
-        if client.greeting.is_due and client.choice.dialect is ENVELOPE:
-            self._write(client.greeting.take())
-        if client.rooms.replayed is not None:  # from its answer on, a replay takes as long as the client does
+        if self.greeting.is_due and client.choice.dialect is ENVELOPE:
+            self._write(self.greeting.take())
+        if client.rooms.replaying is not None:  # from its answer on, a replay takes as long as the client does
             client.inbox.let_pass()
 
     def _dismiss(self, dismissal: Dismissal) -> None:
@@ -269,7 +268,7 @@ class Session:
 
         That Redis is back, only who was told that it was away is told.
         """
-        if self._client.rooms.has_ended or not self._client.greeting.may_tell(notice):
+        if self._client.rooms.has_ended or not self.greeting.may_tell(notice):
             return False
         self._say(notice)
         return True
@@ -301,15 +300,15 @@ class Session:
 
     def check_standing(self, now: float) -> None:
         """Warn a client whose token expires soon, and send away one whose token has, or never came."""
-        match self._client.admission.due(now):
+        match self.admission.due(now):
             case Refusal() as refusal:
                 self._dismiss(self._client.dismissed(refusal))
             case Notice() as notice:
                 if self.notify(notice):
-                    self._client.admission.warned()
+                    self.admission.warned()
 
     def check_revoked(self) -> None:
         """Send away a client whose token was revoked."""
-        refusal = self._client.admission.revoked()
+        refusal = self.admission.revoked()
         if refusal is not None:
             self._dismiss(self._client.dismissed(refusal))

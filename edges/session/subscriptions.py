@@ -40,14 +40,14 @@ class Subscriptions:
 
     Attributes:
         rooms: those that the client is in, by their names.
-        replayed: the channel of which the client is given a replay, until it is in the room or has left.
+        replaying: the replay that the client is given, until it is in the room or has left.
         has_ended: whether the client has gone, so that it joins nothing any more.
 
     """
 
     def __init__(self, transport: Transport, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
         self.rooms: dict[str, Channel] = {}
-        self.replayed: Channel | None = None
+        self.replaying: Replaying | None = None
         self._transport, self._hub, self.network = transport, hub, network
         self._waiting_bytes = waiting_bytes
         self.has_ended = self._is_behind = False
@@ -55,18 +55,24 @@ class Subscriptions:
     @property
     def channels(self) -> list[Channel]:
         """What the client is given events of."""
-        return [*self.rooms.values(), *([] if self.replayed is None else [self.replayed])]
+        return [*self.rooms.values(), *([] if self.replaying is None else [self.replaying.channel])]
 
     def end(self) -> None:
         """Leave every room for good. What is under way is let go on, and finds no way in."""
         self.has_ended = True
+        self._end_replay()
         self.leave_all()
 
     def leave(self, channel: Channel) -> None:
         """Leave a room, or have no more of its replay; one that the client is not in is ignored."""
-        if channel == self.replayed:
-            self.replayed = None
+        if self.replaying is not None and self.replaying.channel == channel:
+            self._end_replay()
         self._leave(channel)
+
+    def _end_replay(self) -> None:
+        if self.replaying is not None:
+            self.replaying.is_wanted = False
+            self.replaying = None
 
     def _leave(self, channel: Channel) -> None:
         if self.rooms.pop(channel.name, None) is not None:
@@ -128,21 +134,17 @@ class Subscriptions:
             async with self._hub.turns.turn(self.network) as turn:
                 replay = await replaying.read(start, has_followed=has_followed)
                 self._leave(channel)
-                self.replayed = channel
+                self.replaying, replaying.is_wanted = replaying, not self.has_ended
                 yield replay
                 await replaying.give(start, replay, turn)
             del replay  # a client that reads slowly holds no lines without a turn
             await replaying.give_rest()
         finally:
-            self.replayed = None
-
-    def wants(self, channel: Channel) -> bool:
-        """Tell whether the client still wants the rest of a replay of ``channel``."""
-        return self.replayed is channel and not self.has_ended
+            self.replaying = None
 
     def enter(self, channel: Channel) -> None:
-        """Join the room of a replay behind its last line, if the client still wants that."""
-        if self.wants(channel) and self._hub.join_now(channel, self._transport) is not None:
+        """Join the room of a replay behind its last line."""
+        if self.replaying is not None and self._hub.join_now(channel, self._transport) is not None:
             self.rooms[channel.name] = channel
             self._lag(channel)
 

@@ -261,7 +261,7 @@ class Connection(Writer):
 
     def _receive(self, data: bytes) -> None:
         session = self._session
-        if session is not None:
+        if session is not None and session.greeting.is_due:
             session.bytes_came()
         for part in self._incoming.take(data, self._keepalive.heard_at):
             if self._phase is not Phase.OPEN:
@@ -269,10 +269,12 @@ class Connection(Writer):
             self._take(part)
         if self._websocket.is_too_big and self._phase is Phase.OPEN:
             self._around.registry.limited["max_message_bytes"] += 1
-        if session is not None and self._phase is Phase.OPEN:
+        if session is not None and session.admission.is_locked and self._phase is Phase.OPEN:
             self._may_come(self._websocket.held_bytes)
         self._send_pending()
-        if session is not None and self._phase is Phase.OPEN and self._incoming.is_whole:
+        if session is None or self._phase is not Phase.OPEN:
+            return
+        if session.greeting.is_due and self._incoming.is_whole:
             session.bytes_ended()
 
     def _take(self, part: Part) -> None:
@@ -288,8 +290,9 @@ class Connection(Writer):
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session; it reads text and binary alike."""
-        if self._session is not None and self._may_come(len(data)):
-            self._session.message(data)
+        session = self._session
+        if session is not None and (not session.admission.is_locked or self._may_come(len(data))):
+            session.message(data)
 
     def _may_come(self, size: int) -> bool:
         """Tell whether a message may have ``size`` bytes; from a client that has shown no token, few are taken."""

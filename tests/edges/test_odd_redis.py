@@ -163,7 +163,7 @@ async def test_fault_in_one_connection_is_not_the_edges(
     original = getattr(Session, method)
 
     def trip(session: Session, *given: Any) -> Any:
-        if session._client.admission.caller.user_id == "alice":  # noqa: SLF001 (one of the two)
+        if session.admission.caller.user_id == "alice":  # one of the two
             raise OverflowError("a bug")
         return original(session, *given)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from bus.channel import Channel
+from bus.errors import ChannelError
 from bus.log.replay import Last, Replay, Start, parse_since
 from bus.position import Reason
 from bus.words import Verb
@@ -12,9 +13,8 @@ from edges.protocol.messages import Code, Outgoing, Refusal, Refused, Reply, Sai
 from edges.session.client import Client
 from edges.session.command import Command, Outcome
 from edges.session.subscriptions import Joined
-from edges.session.verbs.channels import channel_of, named
 
-__all__ = ["Subscribe"]
+__all__ = ["Subscribe", "channel_of", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,27 @@ class Subscribe(Command):
         if replay.gap_after is not None:
             data["gap_after"] = replay.gap_after
         return Reply(self.verb, data, self.reply_to)
+
+
+def named(said: Said) -> str:
+    """Return the name of the channel in a request: under ``channel``, or ``room`` as older clients have it.
+
+    Raises:
+        Refused: there is no text.
+
+    """
+    name = said.data.get("channel", said.data.get("room"))
+    if not isinstance(name, str):
+        raise said.refused("channel: expected a text such as 'global'")
+    return name
+
+
+def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal:
+    """Return the channel, or the answer to a name that no channel of the service has."""
+    try:
+        return client.context.service.channel(name)
+    except ChannelError as error:
+        return Refusal(Code.INVALID_CHANNEL, f"channel: {error}", command.verb, command.reply_to)
 
 
 def _start(said: Said) -> Start | None:

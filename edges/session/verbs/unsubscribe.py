@@ -7,7 +7,7 @@ from bus.words import Verb
 from edges.protocol.messages import Refusal, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command, Lane, Outcome
-from edges.session.verbs.channels import channel_of, named
+from edges.session.verbs.subscribe import channel_of, named
 
 __all__ = ["Unsubscribe"]
 
