@@ -18,7 +18,18 @@ import orjson
 from bus.channel import Channel
 from bus.encoding import encode, revalidate
 from bus.errors import EventError, ShapeError
-from bus.event import RESERVED, RESERVED_SENTENCE, Attempt, Event, attempt, check_event, now
+from bus.event import (
+    INTEGER_LIMIT,
+    LEAST_INTEGER,
+    RESERVED,
+    RESERVED_SENTENCE,
+    Attempt,
+    Event,
+    attempt,
+    check_event,
+    now,
+)
+from bus.position import FORM
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 
 __all__ = ["Arrived", "Message", "compose", "end_of", "envelope", "foreign", "is_sound", "read_front", "splice"]
@@ -26,7 +37,7 @@ __all__ = ["Arrived", "Message", "compose", "end_of", "envelope", "foreign", "is
 LINE_LIMIT_BYTES: Final = 256 * 1024
 """The most bytes of a line, unless a setting says otherwise (delivery.md)."""
 
-_ID: Final = rb'"([0-9]{1,20}-[0-9]{1,20})"'
+_ID: Final = b'"(%b)"' % FORM.encode()
 _FRONT: Final = re.compile(rb'\{"position":(?:%b,"previous":%b|null,"previous":null),"' % (_ID, _ID))
 _front: Final = _FRONT.match
 """A name of its own, without a look-up of an attribute per event."""
@@ -200,7 +211,7 @@ def _check_numbers(line: bytes) -> None:
 
 
 def _check_integer(digits: str) -> None:
-    if len(digits) > _NUMBER_LIMIT or not -(2**63) <= int(digits) < 2**64:
+    if len(digits) > _NUMBER_LIMIT or not LEAST_INTEGER <= int(digits) < INTEGER_LIMIT:
         raise EventError(_INEXACT)
 
 

@@ -24,6 +24,8 @@ from bus.errors import ChannelError
 from bus.parts import as_tuple, check_part, given, is_text_of
 
 __all__ = [
+    "INTEGER_LIMIT",
+    "LEAST_INTEGER",
     "RESERVED",
     "RESERVED_SENTENCE",
     "Attempt",
@@ -44,8 +46,8 @@ RESERVED_SENTENCE: Final = "names that begin with room., bus., edge. or auth. ar
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?")
 _DEPTH_LIMIT: Final = 28
 """Levels below one field. A line may nest 32 deep (protocol.md's bound for a reader), the envelope takes the rest."""
-_LEAST_INTEGER: Final = -(2**63)
-_INTEGER_LIMIT: Final = 2**64
+LEAST_INTEGER: Final = -(2**63)
+INTEGER_LIMIT: Final = 2**64
 
 
 def now() -> str:
@@ -71,7 +73,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
             return
         case str():
             _check_text(value, path)
-        case int() if _LEAST_INTEGER <= value < _INTEGER_LIMIT:
+        case int() if LEAST_INTEGER <= value < INTEGER_LIMIT:
             return
         case float() if math.isfinite(value):
             return

@@ -5,9 +5,11 @@ Knows no definition; names the wrong part and its type.
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["as_tuple", "check_class", "check_part", "given", "is_text_of"]
+__all__ = ["PORT_LIMIT", "as_tuple", "check_class", "check_part", "given", "is_text_of"]
+
+PORT_LIMIT: Final = 65_535
 
 
 def given(value: object) -> str:

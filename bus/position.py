@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "BEGINNING",
+    "FORM",
     "Past",
     "Reason",
     "Step",
@@ -28,7 +29,9 @@ __all__ = [
 BEGINNING: Final = "0-0"
 """The ``previous`` of a log's first entry."""
 
-_POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+FORM: Final = r"[0-9]{1,20}-[0-9]{1,20}"
+"""Of a position, as a regular expression: two numbers of up to 64 bits."""
+_POSITION: Final = re.compile(FORM)
 
 
 class Step(Enum):

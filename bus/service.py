@@ -10,14 +10,13 @@ from pydantic import BaseModel
 from bus.channel import Channel, Family
 from bus.errors import ChannelError
 from bus.event import Event
-from bus.parts import as_tuple, check_class, check_part, is_text_of
+from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
 
 __all__ = ["PastEvent", "Request", "Service"]
 
 _SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _REQUEST_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _DIALECTS: Final = ("envelope", "session-buddy")
-_PORT_LIMIT: Final = 65_535
 
 QuestionT = TypeVar("QuestionT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -124,8 +123,8 @@ class Service:
             ValueError: a part has an impossible value.
 
         """
-        if type(self.port) is not int or not 0 <= self.port <= _PORT_LIMIT:
-            raise TypeError(f"port is {self.port!r}, and is to be a number from 0 to {_PORT_LIMIT}")
+        if type(self.port) is not int or not 0 <= self.port <= PORT_LIMIT:
+            raise TypeError(f"port is {self.port!r}, and is to be a number from 0 to {PORT_LIMIT}")
         check_part("welcome", self.welcome, str, "a text")
         if self.dialect not in _DIALECTS:
             raise TypeError(f"dialect is {self.dialect!r}, and is to be one of {', '.join(_DIALECTS)}")

@@ -26,13 +26,13 @@ from typing import Final, Self
 from bus.broker.child import Child, spawn_bound
 from bus.broker.server import find_server
 from bus.errors import BrokerError
+from bus.parts import PORT_LIMIT
 
 __all__ = ["DEFAULT_PORT", "EmbeddedBroker"]
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 6390
 PORT_OF_THE_USER: Final = 6379
-LAST_PORT: Final = 65535
 PORT_ATTEMPTS: Final = 5
 START_DEADLINE_S: Final = 5.0
 ANSWER_DEADLINE_S: Final = 0.25
@@ -242,8 +242,8 @@ def check_port(port: int) -> None:
             f"port {port} is left to a Redis of your own. Choose another port: --port {DEFAULT_PORT}   "
             f"Or use that Redis: --redis {url_of(port)}"
         )
-    if not 0 <= port <= LAST_PORT:
-        raise BrokerError(f"{port} is no port: choose one between 1 and {LAST_PORT}, or 0 for any free one")
+    if not 0 <= port <= PORT_LIMIT:
+        raise BrokerError(f"{port} is no port: choose one between 1 and {PORT_LIMIT}, or 0 for any free one")
 
 
 @contextmanager

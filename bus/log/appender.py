@@ -12,7 +12,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
 from bus.log.appending import SCRIPT, Appended, Entry, Replicas, command, outcome
-from bus.redis.connection import Connection, Reply, now, redis_ms
+from bus.redis.clock import now, redis_ms
+from bus.redis.connection import Connection, Reply
 from bus.redis.exchange import exchange
 from bus.redis.failures import failure
 

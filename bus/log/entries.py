@@ -13,7 +13,7 @@ import orjson
 
 from bus.envelope import splice
 from bus.log.forks import Fork
-from bus.position import BEGINNING, is_position
+from bus.position import BEGINNING, FORM, is_position
 from bus.redis.refusals import is_wrong_type
 from bus.service import PastEvent
 
@@ -21,7 +21,7 @@ __all__ = ["Ends", "StreamEntry", "ends", "forks", "is_own", "past_event", "publ
 
 StreamEntry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
-_PREVIOUS: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
+_PREVIOUS: Final = re.compile(FORM.encode())
 _CLOCK_LIMIT_MS: Final = 2**53
 """A score is a double: from here on no whole milliseconds can be counted."""
 

@@ -21,7 +21,7 @@ from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
 from bus.log.tails import Tails
 from bus.position import BEGINNING, no_log
 from bus.redis.announcer import Announcer
-from bus.redis.connection import redis_ms
+from bus.redis.clock import redis_ms
 from bus.redis.refusals import all_checked, checked
 
 __all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]

@@ -13,7 +13,8 @@ from bus.channel import Channel
 from bus.envelope import is_sound
 from bus.log.entries import StreamEntry, is_own
 from bus.log.reading import PAGE, Pace, size_of
-from bus.redis.connection import Connection, Reply, now
+from bus.redis.clock import now
+from bus.redis.connection import Connection, Reply
 from bus.redis.refusals import checked, is_wrong_type
 
 __all__ = ["Fields", "Pages"]

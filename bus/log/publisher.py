@@ -16,7 +16,7 @@ from bus.log.appending import Appended, Entry, Replicas
 from bus.log.pipelines import PIPELINE_EVENTS, Pace
 from bus.log.publication import Publication, Published, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
-from bus.redis.connection import now
+from bus.redis.clock import now
 
 __all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of"]
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
 from bus.log.forks import Fork, passed, passed_since
-from bus.position import BEGINNING, Past, Reason, judge, judge_time, milliseconds, no_log, order
+from bus.position import BEGINNING, Past, Reason, is_position, judge, judge_time, milliseconds, no_log, order
 
 __all__ = [
     "REPLAY_BYTES",
@@ -33,7 +33,6 @@ REPLAY_EVENTS: Final = 1_000
 REPLAY_BYTES: Final = 4 * 1024 * 1024
 """The most of a single replay; past either the oldest lines are left out, and the reader is told."""
 
-_POSITION: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _SPAN: Final = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -196,7 +195,7 @@ def parse_since(text: str) -> Since | SinceTime:
         ValueError: the text has another form; the message shows all forms.
 
     """
-    if _POSITION.fullmatch(text) is not None:
+    if is_position(text):
         return Since(text)
     span = _SPAN.fullmatch(text)
     if span is not None:

@@ -10,8 +10,9 @@ from bus.log.marks import Marks
 from bus.log.pages import Pages
 from bus.log.reading import PAGE, Reading
 from bus.log.replay import Tail
-from bus.redis.connection import Connection, redis_ms
-from bus.redis.epoch import EPOCH_KEY
+from bus.redis.clock import redis_ms
+from bus.redis.connection import Connection
+from bus.redis.keys import EPOCH_KEY
 from bus.redis.refusals import checked
 
 __all__ = ["Tails"]

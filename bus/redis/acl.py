@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from bus.channel import Family
 from bus.errors import AclError
+from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED
 from bus.service import Service
 
 __all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
@@ -19,10 +20,8 @@ Role: TypeAlias = Literal["producer", "edge", "operator"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_EPOCH: Final = "(+setnx %W~bus:epoch) (+get %R~bus:birth)"
+_EPOCH: Final = f"(+setnx %W~{EPOCH_KEY}) (+get %R~{FORMER_KEY})"
 """``SETNX`` alone sets the epoch once and never anew; the value may come from an older version's key."""
-
-_REVOKED: Final = "bus:revoked"
 
 # decisions/0028: commands by name, never by category. @read holds KEYS, @pubsub holds PSUBSCRIBE, and a category's
 # members change with the server. CLIENT SETINFO is in no list, since Redis 7.0 does not know the command.
@@ -114,8 +113,8 @@ def _edge(names: Iterable[str], own: str) -> str:
     """
     # decisions/0056: PEXPIRE deletes, too, and Redis checks no arguments. Nothing else keeps a log alive: PERSIST would
     # leave unwatched logs for ever, and a function is checked like its caller.
-    channels = (*_channels(names), f"&bus:probe:{own}", f"&{_REVOKED}")
-    reads = ("(+get %R~bus:epoch)", f"(+zrange %R~{_REVOKED})")
+    channels = (*_channels(names), f"&bus:probe:{own}", f"&{REVOKED}")
+    reads = (f"(+get %R~{EPOCH_KEY})", f"(+zrange %R~{REVOKED})")
     marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
     # decisions/0028: selectors (Redis 7), since an edge subscribes to channels and publishes on its probe's alone, and
     # may DEL its entry and no log.
@@ -125,9 +124,9 @@ def _edge(names: Iterable[str], own: str) -> str:
 
 def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator: reads all, publishes by hand, and revokes tokens (of any service)."""
-    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", "%R~bus:epoch", f"%R~{_REVOKED}")
-    revokes = f"(+zadd +zremrangebyscore +expire ~{_REVOKED})"
-    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{_REVOKED}", _EPOCH, revokes))
+    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", f"%R~{EPOCH_KEY}", f"%R~{REVOKED}")
+    revokes = f"(+zadd +zremrangebyscore +expire ~{REVOKED})"
+    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{REVOKED}", _EPOCH, revokes))
 
 
 def _logs(permission: str, names: Iterable[str]) -> list[str]:

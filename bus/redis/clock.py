@@ -1,8 +1,9 @@
-"""Redis' clock, estimated from answers to ``TIME`` and from our own clock. Pure."""
+"""Our own clock, and Redis' clock, estimated from answers to ``TIME``."""
 
+import asyncio
 from typing import Final
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "now", "redis_ms"]
 
 _DRIFT: Final = 0.0005
 """How far a second of our clock and a second of Redis' may differ: the most that NTP corrects."""
@@ -39,3 +40,13 @@ class Clock:
         if self._taken_s is None:
             return 0
         return int(self._redis_ms + (now_s - self._taken_s) * 1000 * (1 - _DRIFT))
+
+
+def redis_ms(seconds: int | bytes, micros: int | bytes) -> float:
+    """Return the answer to ``TIME`` in milliseconds since 1970."""
+    return int(seconds) * 1000 + int(micros) / 1000
+
+
+def now() -> float:
+    """Return our own clock, in seconds."""
+    return asyncio.get_running_loop().time()

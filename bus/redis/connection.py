@@ -3,7 +3,6 @@
 Errors of the client library end here: callers see a ``BusError``.
 """
 
-import asyncio
 import functools
 import logging
 import secrets
@@ -16,11 +15,12 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from bus.redis import address
-from bus.redis.clock import Clock
-from bus.redis.epoch import EPOCH_KEY, FORMER_KEY, epoch_ms
+from bus.redis.clock import Clock, now, redis_ms
+from bus.redis.epoch import epoch_ms
 from bus.redis.failures import converted
+from bus.redis.keys import EPOCH_KEY, FORMER_KEY
 
-__all__ = ["Connection", "Reply", "now", "redis_ms"]
+__all__ = ["Connection", "Reply"]
 
 Reply: TypeAlias = Any
 """The client library's answer to a command, which has no type there."""
@@ -208,13 +208,3 @@ async def _former(ask: Callable[..., Awaitable[Reply]]) -> bytes | None:
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:
     await connection.send_command(*command)
     return await connection.read_response()
-
-
-def redis_ms(seconds: int | bytes, micros: int | bytes) -> float:
-    """Return the answer to ``TIME`` in milliseconds since 1970."""
-    return int(seconds) * 1000 + int(micros) / 1000
-
-
-def now() -> float:
-    """Return our own clock, in seconds."""
-    return asyncio.get_running_loop().time()

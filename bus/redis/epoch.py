@@ -1,15 +1,11 @@
-"""The epoch: when a Redis began, and its identity. The keys, and the form of the value. Pure."""
+"""The epoch: when a Redis began, and its identity. The form of the value. Pure."""
 
 import re
 from typing import Any, Final
 
 from bus.redis.refusals import is_wrong_type
 
-__all__ = ["EPOCH_KEY", "FORMER_KEY", "epoch_ms"]
-
-EPOCH_KEY: Final = "bus:epoch"
-FORMER_KEY: Final = "bus:birth"
-"""Where older versions keep the epoch: a Redis of theirs goes on with that value (docs/decisions/0067)."""
+__all__ = ["epoch_ms"]
 
 _EPOCH: Final = re.compile(rb"([0-9]{1,15})-[0-9a-z]")
 

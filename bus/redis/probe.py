@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bus.errors import BusError
+from bus.redis.clock import now
 
 __all__ = ["Probe", "Prober"]
 
@@ -63,27 +64,27 @@ class Probe:
     def take(self, token: bytes) -> None:
         """Take a message of the probe's channel; other messages than this probe's tokens are passed over."""
         if token in self._tokens:
-            self._heard_s = _now()
+            self._heard_s = now()
 
     async def watch(self, give_up: Callable[[], None], *, progress: Callable[[], object] = lambda: None) -> None:
         """Probe a link from its beginning until the link is found deaf or misplaced, and call ``give_up`` then.
 
         ``progress`` returns another value whenever bytes came by the link.
         """
-        self._heard_s, self._moved_s, self._began_s = None, None, _now()
+        self._heard_s, self._moved_s, self._began_s = None, None, now()
         self._tokens.clear()
         self.trouble, at = None, progress()
         while self.trouble is None:
-            next_s = _now() + self._interval_s
+            next_s = now() + self._interval_s
             await self._send(next_s)
             if self.trouble is not None:
                 break
-            await asyncio.sleep(next_s - _now())
+            await asyncio.sleep(next_s - now())
             # decisions/0052: bytes count only where no token came in this interval; for six intervals, then a link that
             # hears others and not its own token is deaf all the same.
             at, before = progress(), at
             if at != before and not self._was_heard_since(next_s - self._interval_s):
-                self._moved_s = _now()
+                self._moved_s = now()
             if self._is_overdue():
                 self.trouble = f"the link is deaf: no probe came back in time{self._failure}"
         give_up()
@@ -107,9 +108,5 @@ class Probe:
     def _is_overdue(self) -> bool:
         heard_s = self._began_s if self._heard_s is None else self._heard_s
         came_s = max(heard_s, self._moved_s or heard_s)
-        now_s = _now()
+        now_s = now()
         return now_s - came_s >= 2 * self._interval_s or now_s - heard_s >= _PATIENCE * self._interval_s
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
-from bus.redis.connection import Connection, redis_ms
+from bus.redis.clock import redis_ms
+from bus.redis.connection import Connection
+from bus.redis.keys import REVOKED
 
 __all__ = ["KEPT_S", "REVOKED", "Page", "Revocation", "Revocations", "of_token", "of_user"]
 
-REVOKED: Final = "bus:revoked"
 KEPT_S: Final = 31 * 24 * 60 * 60
 """How long a revocation is kept. No edge takes tokens that live longer than 30 days, so none is left by then."""
 _DIGITS: Final = 15

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bus.errors import AddressError
+from bus.parts import PORT_LIMIT
 
 __all__ = ["FORM", "RedisUrl", "parse", "place"]
 
@@ -43,7 +44,6 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 _URL: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<place>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<options>.*))?", re.DOTALL)
 _PLACE: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(?P<port>[0-9]+))?")
 _NAME: Final = re.compile(r"[a-z_]{1,32}")
-_PORT_LIMIT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def place(text: str, default_port: int) -> tuple[str, int]:
     if found is None:
         raise AddressError(f"the Redis URL cannot be used, its host and port are none: {FORM}")
     port = int(found["port"] or default_port)
-    if not 1 <= port <= _PORT_LIMIT:
-        raise AddressError(f"the Redis URL cannot be used, its port is not from 1 to {_PORT_LIMIT}: {FORM}")
+    if not 1 <= port <= PORT_LIMIT:
+        raise AddressError(f"the Redis URL cannot be used, its port is not from 1 to {PORT_LIMIT}: {FORM}")
     return found["host"].strip("[]") or "localhost", port
 
 

@@ -10,7 +10,7 @@ from bus.log.forks import Fork
 from bus.log.log import Appended, Head, Log
 from bus.log.replay import Since
 from bus.position import BEGINNING, Reason, milliseconds
-from bus.redis.epoch import EPOCH_KEY
+from bus.redis.keys import EPOCH_KEY
 from tests.contract.brokers import Cli
 from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries, front
 from tests.contract.test_read import fill

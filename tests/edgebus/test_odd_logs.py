@@ -8,7 +8,7 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
 from bus.envelope import end_of
 from bus.position import milliseconds
-from bus.redis.epoch import EPOCH_KEY
+from bus.redis.keys import EPOCH_KEY
 from edgebus.commands.events import show_history
 from edgebus.commands.replaying import replay
 from producers import Producer

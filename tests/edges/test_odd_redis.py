@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.position import milliseconds
-from bus.redis.epoch import EPOCH_KEY
+from bus.redis.keys import EPOCH_KEY
 from bus.redis.revocation import Revocations, of_user
 from edges import Edge
 from edges.session.session import Session

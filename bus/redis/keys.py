@@ -1,0 +1,12 @@
+"""Names in Redis that belong to no channel. Those of a channel are in ``bus.channel``."""
+
+from typing import Final
+
+__all__ = ["EPOCH_KEY", "FORMER_KEY", "REVOKED"]
+
+EPOCH_KEY: Final = "bus:epoch"
+FORMER_KEY: Final = "bus:birth"
+# decisions/0067: where older versions keep the epoch. A Redis of theirs goes on with that value, so that clients who
+# come back over the upgrade are answered as before.
+REVOKED: Final = "bus:revoked"
+"""Key of the set of revocations, and name of their channel."""
