@@ -36,6 +36,7 @@ from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
 from edges.lifecycle.redis_link import RedisLink
 from edges.lifecycle.tasks import Tasks
+from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
 from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
@@ -235,7 +236,8 @@ class _Parts:
         self.spawn = self._commands.spawn
         self._farewell, self._started, self._port = GOING_AWAY, time.time(), _port(sockets)
         url = settings.redis_url
-        self.mishaps, self.registry = Mishaps(), _registry(settings)
+        self.mishaps, self.counters = Mishaps(), Counters()
+        self.registry = _registry(settings, self.counters)
         self._log = Log(url, name=name, appends=False)
         self._probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
         self._revoked = Revoked(Revocations(url, name=f"{name}-revocations"), self.spawn, self._check_revoked)
@@ -274,6 +276,7 @@ class _Parts:
             self.hub,
             self._answers,
             self.registry,
+            self.counters,
             self.spawn,
             self.health.body,
             self.health.not_ready,
@@ -410,7 +413,7 @@ def _room_limits(settings: EdgeSettings) -> RoomLimits:
     )
 
 
-def _registry(settings: EdgeSettings) -> Registry:
+def _registry(settings: EdgeSettings, counters: Counters) -> Registry:
     address = Quota(
         "address",
         connections=settings.max_connections_per_address,
@@ -419,4 +422,6 @@ def _registry(settings: EdgeSettings) -> Registry:
     user = Quota(
         "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
     )
-    return Registry(settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user)
+    return Registry(
+        settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user, counters=counters
+    )

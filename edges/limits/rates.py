@@ -30,7 +30,7 @@ LIMITS: Final = (
     "max_connections_per_user",
     "connects_per_second_per_user",
 )
-"""The settings that bound what clients may do; each is counted when it does (``RegistryStatistics.limited``)."""
+"""The settings that bound what clients may do; each is counted when it does (``Counters.limited``)."""
 
 
 class LimitReached(BusUnavailable):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from edges.limits.counters import Counters
 from edges.limits.quotas import Excess, Quota, network_of
-from edges.limits.rates import LIMITS
 from edges.protocol.messages import Closing, Notice
 
 __all__ = ["Registry", "RegistryStatistics"]
@@ -98,13 +98,21 @@ class Registry:
         handshakes: how many more may be connected.
         addresses: counts the connections of each address.
         users: counts those of each user.
+        counters: those of the edge; None: of the registry alone.
 
     """
 
     def __init__(
-        self, limit: int, *, handshakes: int = 2_000, addresses: Quota | None = None, users: Quota | None = None
+        self,
+        limit: int,
+        *,
+        handshakes: int = 2_000,
+        addresses: Quota | None = None,
+        users: Quota | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._limit, self._handshakes = limit, handshakes
+        self._counters = Counters() if counters is None else counters
         self._addresses = Quota("address") if addresses is None else addresses
         self._users = Quota("user") if users is None else users
         self._present: dict[Timed, _Stay] = {}
@@ -113,9 +121,6 @@ class Registry:
         self._of: dict[str, dict[Timed, None]] = {}
         """Who was counted as one of an address or a user, by the setting that bounds them and their name."""
         self._count = Counter[_State]()
-        self._accepted = self._refused = 0
-        self._slow = self.cut = self.strangers = 0
-        self.limited = Counter[str](dict.fromkeys(LIMITS, 0))
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -146,7 +151,7 @@ class Registry:
             oldest = next(iter(crowd))
             if over <= self._handshakes and now - self._present[oldest].since < _GRACE_S:
                 return
-            self.limited["max_handshakes"] += 1
+            self._counters.hit("max_handshakes")
             self.exit(oldest)
             oldest.cut()
 
@@ -195,8 +200,8 @@ class Registry:
     def _refuse(self, excess: Excess | None, who: str, now: float) -> Excess | None:
         """Count a refusal; those who hold the places prove that they are alive, so that no ghost keeps others out."""
         if excess is not None:
-            self._refused += 1
-            self.limited[excess.name] += 1
+            self._counters.refused += 1
+            self._counters.hit(excess.name)
             for holder in list(self._of.get(f"{excess.name} {who}", ())):
                 holder.prove_alive(now)
         return excess
@@ -212,9 +217,11 @@ class Registry:
     def take_place(self, connection: Timed) -> bool:
         """Give ``connection`` a place; tell whether there was one."""
         has_place = connection in self._present and not self.is_full
-        self._accepted += has_place
-        self._refused += not has_place
-        self.limited["max_connections"] += not has_place
+        if has_place:
+            self._counters.accepted += 1
+        else:
+            self._counters.refused += 1
+            self._counters.hit("max_connections")
         self._move(connection, _State.PLACED if has_place else _State.LEAVING)
         return has_place
 
@@ -279,13 +286,7 @@ class Registry:
             self._changed.clear()
             await self._changed.wait()
 
-    def count_slow(self, limit: str) -> None:
-        """Count a client that was too slow for ``limit``, a setting."""
-        self._slow += 1
-        self.limited[limit] += 1
-
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
-        return RegistryStatistics(
-            len(self), self._accepted, self._refused, self._slow, self.cut, self.strangers, dict(self.limited)
-        )
+        it = self._counters
+        return RegistryStatistics(len(self), it.accepted, it.refused, it.slow, it.cut, it.strangers, dict(it.limited))

@@ -86,7 +86,7 @@ class Client:
     def unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
         """Return the answer to what cannot be done at the moment; count the limit, log what waiting does not help."""
         if isinstance(error, LimitReached):
-            self.context.registry.limited[error.name] += 1
+            self.context.counters.hit(error.name)
         elif not isinstance(error, BusUnavailable):
             _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
         return replies.unavailable(error, verb, reply_to)

@@ -7,6 +7,7 @@ from bus.service import Service
 from bus.tasks import Spawn
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
+from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
@@ -35,6 +36,7 @@ class Context:
     hub: Hub
     answers: Answers
     registry: Registry
+    counters: Counters
     spawn: Spawn
     health: Callable[[], dict[str, object]]
     not_ready: Callable[[], str | None]

@@ -123,11 +123,11 @@ class Session:
             self._bucket.charge(len(text) // _UNIT_BYTES)
         limit = self._put(text, self._understood(text))
         if limit is not None:
-            self._context.registry.limited[limit] += 1
+            self._context.counters.hit(limit)
 
     def _refuse(self, text: bytes, wait_s: float) -> None:
         """Answer a message over the rate; only a small one is read, for the id that its answer names."""
-        self._context.registry.limited["message_rate_limit"] += 1
+        self._context.counters.hit("message_rate_limit")
         if self._patience.ends(self._loop.time()):
             self._transport.close(ABUSE)
             return
@@ -142,7 +142,7 @@ class Session:
             value = decode(text, values=values)
         except Refused as refused:
             if refused.limit is not None:
-                self._context.registry.limited[refused.limit] += 1
+                self._context.counters.hit(refused.limit)
             choice.decide(None)
             return refused.refusal
         if choice.is_undecided and choice.decide(value):

@@ -6,7 +6,6 @@ on what may wait, ``keepalive`` on silence. Here are the socket, its deadlines a
 
 import asyncio
 import logging
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
@@ -14,7 +13,6 @@ from typing import Final, cast
 from bus.channel import Channel
 from edges.limits.quotas import Excess
 from edges.net.forwarded import client_address
-from edges.net.visitor import Visitor
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import (
     AT_CAPACITY,
@@ -36,14 +34,12 @@ from edges.transport.handshake import Entry, Farewell, Handshake
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.tls_listener import Agreement
-from edges.transport.writing import Phase, Writer
+from edges.transport.writing import Phase, Writer, other_end
 
 __all__ = ["Connection"]
 
 _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
-_CLOSE_FRAME_BYTES: Final = 127
-"""The most that a close frame takes (RFC 6455, section 5.5)."""
 _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
 
@@ -94,11 +90,7 @@ class Connection(Writer):
         """Take a new socket, with its bounds."""
         self._transport = cast(asyncio.Transport, transport)
         self._outgoing = Outgoing(self._transport, self._around.settings)
-        if transport.get_extra_info("socket").family != socket.AF_UNIX:
-            name = transport.get_extra_info("peername")  # None when it has gone already
-            self.visitor = Visitor(
-                client_address(name[0], (), ()) if name else "", transport.get_extra_info("sslcontext") is not None
-            )
+        self.visitor = other_end(self._transport)
         self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
         self._around.registry.enter(self, self.visitor.address, self._loop.time())
 
@@ -125,16 +117,16 @@ class Connection(Writer):
         if self._phase is not Phase.OPEN:
             return
         settings, self._is_slow = self._around.settings, True
-        self._around.registry.count_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
+        self._around.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
         _logger.info("closed a slow client", extra={"connection": self.name, "reason": code.reason})
-        if not self._outgoing.takes_last(_CLOSE_FRAME_BYTES):
+        if not self._outgoing.takes_close_frame:
             self._cut_slow()
             return
         self.close(code)
         self._deadline = self._loop.time() + min(_SLOW_CLOSE_S, settings.close_timeout_s)
 
     def _cut_slow(self) -> None:
-        self._around.registry.cut += self._is_slow
+        self._around.counters.cut += self._is_slow
         self.cut()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -158,8 +150,7 @@ class Connection(Writer):
         """
         if self._deadline is not None:
             if now >= self._deadline:
-                self._around.registry.limited["open_timeout_s"] += self._phase is Phase.OPENING
-                self._cut_slow()
+                self._cut_late()
         elif self._is_paused:
             if self._outgoing.is_stuck(now):
                 self.close_slow(STUCK)
@@ -171,6 +162,11 @@ class Connection(Writer):
         if self._session is not None and self._phase is Phase.OPEN:
             self._session.check_standing(now)
             self._session.check_kept()
+
+    def _cut_late(self) -> None:
+        if self._phase is Phase.OPENING:
+            self._around.counters.hit("open_timeout_s")
+        self._cut_slow()
 
     def _act(self, due: Due | None) -> None:
         match due:
@@ -268,7 +264,7 @@ class Connection(Writer):
                 break
             self._take(part)
         if self._websocket.is_too_big and self._phase is Phase.OPEN:
-            self._around.registry.limited["max_message_bytes"] += 1
+            self._around.counters.hit("max_message_bytes")
         if session is not None and session.admission.is_locked and self._phase is Phase.OPEN:
             self._may_come(self._websocket.held_bytes)
         self._send_pending()
@@ -303,7 +299,7 @@ class Connection(Writer):
 
     def _refuse(self, fault: Closing) -> None:
         if fault in _LIMITS:
-            self._around.registry.limited[_LIMITS[fault]] += 1
+            self._around.counters.hit(_LIMITS[fault])
         self.close(fault)
 
     # Frames to the client.

@@ -110,7 +110,7 @@ class Handshake:
         return Farewell(http.answer(request, around.health, around.not_ready, around.warning).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
-        self._around.registry.strangers += 1
+        self._around.counters.strangers += 1
         origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
         asked = {"origin": origin, "host": host, "address": self._peer.address}
         _logger.info("refused a request for its origin or host", extra=asked)

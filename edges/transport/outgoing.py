@@ -15,6 +15,8 @@ _PACE_BYTES: Final = 64 * 1024
 _SMALL_BYTES: Final = 4 * 1024
 """What a room lacked is written at once, if it is no more, to whoever has not read the rest yet either."""
 _KERNEL_BYTES: Final = 256 * 1024
+_CLOSE_FRAME_BYTES: Final = 127
+"""The most that a close frame takes (RFC 6455, section 5.5)."""
 _MANY: Final = 2**62
 
 
@@ -94,9 +96,10 @@ class Outgoing:
         """Tell whether so much that a room lacked may be written at once; events must still fit behind it."""
         return size <= min(_PACE_BYTES if self._ebb is None else _SMALL_BYTES, self.bound_bytes // 4)
 
-    def takes_last(self, size: int) -> bool:
-        """Tell whether ``size`` bytes more may be in the buffer, whoever let it fill."""
-        return self._transport.get_write_buffer_size() + size <= self.bound_bytes + RESERVE_BYTES
+    @property
+    def takes_close_frame(self) -> bool:
+        """Whether a close frame may be in the buffer, whoever let it fill."""
+        return self._transport.get_write_buffer_size() + _CLOSE_FRAME_BYTES <= self.bound_bytes + RESERVE_BYTES
 
     @property
     def is_owed(self) -> bool:

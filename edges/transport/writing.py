@@ -4,15 +4,17 @@ asyncio tells of a full buffer by the protocol's own ``pause_writing``, hence a 
 """
 
 import asyncio
+import socket
 from collections.abc import Sized
 from enum import Enum, auto
 from typing import Final
 
+from edges.net.forwarded import client_address
 from edges.net.visitor import Visitor
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.outgoing import Outgoing
 
-__all__ = ["Phase", "Writer"]
+__all__ = ["Phase", "Writer", "other_end"]
 
 _LOOK_S: Final = 0.02
 
@@ -151,3 +153,12 @@ class Writer(asyncio.Protocol):
         frames = b"".join(kept)
         if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
             self._transport.write(frames)
+
+
+def other_end(transport: asyncio.Transport) -> Visitor:
+    """Return the other end of a socket, as far as the socket tells; a Unix socket's peer has no address."""
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:
+        return Visitor("", is_secure=False)
+    name = transport.get_extra_info("peername")  # None when it has gone already
+    is_secure = transport.get_extra_info("sslcontext") is not None
+    return Visitor(client_address(name[0], (), ()) if name else "", is_secure)

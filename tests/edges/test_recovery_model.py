@@ -24,6 +24,7 @@ from bus.tasks import Spawn, end
 from edges import EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
+from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.net.visitor import Visitor
 from edges.protocol.envelope import Dialect
@@ -248,6 +249,7 @@ class Recovery(RuleBasedStateMachine):
             self.bus.hub,
             cast(Answers, None),
             cast(Registry, None),
+            Counters(),
             self.spawn,
             dict,
             lambda: None,

@@ -9,6 +9,7 @@ from bus.channel import SKIP, Channel
 from edges import EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
+from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
@@ -62,11 +63,22 @@ class Client:
     """A connection, in one room of a hub."""
 
     def __init__(self, redis: Redis, channel: Channel = X) -> None:
-        self.registry, self.transport, self.channel = Registry(1), Transport(), channel
+        self.counters, self.transport, self.channel = Counters(), Transport(), channel
         settings, tell = EdgeSettings(), cast(Any, lambda: None)
         gate, access = Gate(settings), Access(SERVICE)
         around = Context(
-            SERVICE, settings, redis.hub, cast(Answers, None), self.registry, tell, tell, tell, gate, access, VERBS
+            SERVICE,
+            settings,
+            redis.hub,
+            cast(Answers, None),
+            Registry(1, counters=self.counters),
+            self.counters,
+            tell,
+            tell,
+            tell,
+            gate,
+            access,
+            VERBS,
         )
         self.connection = Connection(around)
         self.connection.connection_made(self.transport)
@@ -100,7 +112,7 @@ async def test_event_up_to_the_bound_is_written(redis: Redis) -> None:
     assert client.transport.waiting == BOUND
     client.connection.deliver(b"x")
     assert client.transport.written[-1][2:4] == (3008).to_bytes(2)
-    assert (client.registry.statistics().slow, client.transport.is_cut) == (1, False)
+    assert (client.counters.slow, client.transport.is_cut) == (1, False)
 
 
 async def test_answers_have_a_reserve(redis: Redis) -> None:
@@ -113,7 +125,7 @@ async def test_answers_have_a_reserve(redis: Redis) -> None:
     assert b"bus.degraded" in client.transport.written[-1]
     client.connection.data_received(frame(PING, b"p"))
     assert client.transport.written[-1] == b"\x8a\x01p"
-    assert client.registry.statistics().slow == 0
+    assert client.counters.slow == 0
 
 
 async def test_beyond_the_reserve_is_cut_off(redis: Redis) -> None:
@@ -121,8 +133,8 @@ async def test_beyond_the_reserve_is_cut_off(redis: Redis) -> None:
     client = Client(redis)
     client.holds(BOUND + RESERVE)
     client.asks()
-    statistics = client.registry.statistics()
-    assert (statistics.slow, statistics.cut, client.transport.is_cut) == (1, 1, True)
+    counters = client.counters
+    assert (counters.slow, counters.cut, client.transport.is_cut) == (1, 1, True)
 
 
 async def test_frames_of_several_rooms_count_together(redis: Redis) -> None:
@@ -132,7 +144,7 @@ async def test_frames_of_several_rooms_count_together(redis: Redis) -> None:
     client.holds(BOUND)
     client.connection.deliver(b"x")
     client.connection.uncork()
-    assert client.registry.statistics().slow == 1
+    assert client.counters.slow == 1
 
 
 async def test_half_of_the_bound_suspends_what_may_be_left_out(redis: Redis) -> None:

@@ -20,6 +20,7 @@ from bus.tasks import end
 from edges import EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.auth.permissions import Access
+from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 from edges.session.context import Context
@@ -140,6 +141,7 @@ class Stage(logging.Handler):
             self._hub,
             self._answers,
             self._registry,
+            Counters(),
             self._spawn,
             lambda: {"status": "healthy"},
             lambda: None,

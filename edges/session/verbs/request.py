@@ -47,7 +47,8 @@ class Request(Command):
             check = self.permission(client)
             data = await context.answers.answer(request, self.data, self.reply_to, check, network)
         except Refused as refused:
-            context.registry.limited["max_answer_bytes"] += refused.refusal.code is Code.ANSWER_TOO_LARGE
+            if refused.refusal.code is Code.ANSWER_TOO_LARGE:
+                context.counters.hit("max_answer_bytes")
             raise
         async with client.pacing.room_for(len(data)):
             yield Reply(self.name, orjson.Fragment(data), self.reply_to)

@@ -43,7 +43,7 @@ class Subscribe(Command):
         rooms, context = client.rooms.rooms, client.context
         if channel.name in rooms or len(rooms) < context.settings.max_rooms:
             return None
-        context.registry.limited["max_rooms"] += 1
+        context.counters.hit("max_rooms")
         sentence = f"max_rooms: already in {len(rooms)} rooms, the limit of one connection; leave one"
         return Refusal(Code.SUBSCRIPTION_LIMIT, sentence, self.verb, self.reply_to)
 
