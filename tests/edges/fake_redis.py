@@ -56,8 +56,8 @@ class FakeRedis:
         data: what it holds, by key. Values are never changed in place: a copy of this is a replica.
         lives: when keys expire, by its clock.
         asked: the commands of each round trip, by name and key, since the test last cleared them.
-        may_answer: cleared, it keeps its answers back.
-        fails: the error that every command is answered with, or that it is away.
+        may_answer: cleared, it keeps back the answers to reads of a log's newest part.
+        fails: returns the error that a round trip ends with; then nothing is done.
         on_read: called when a log's end was asked for, before it is looked up; and ``after_read`` right behind that.
 
     """
@@ -118,16 +118,22 @@ class FakeRedis:
         """Return the answers to the commands of one round trip; an error stands among them."""
         names = [(name, str(arguments[0]) if arguments else "") for name, arguments, _ in commands]
         self.asked.append(names)
+        error = self.fails(names)
+        answers = [] if error is not None else self._answers(names, commands)
+        if any(name == "xinfo_stream" for name, _ in names):
+            await self.may_answer.wait()
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+        return answers
+
+    def _answers(self, names: Sequence[tuple[str, str]], commands: Sequence[Command]) -> list[Any]:
         reads = any(name in ("xrevrange", "xinfo_stream") for name, _ in names)
         if reads:
             self.on_read()
         answers = [self._answer(*command) for command in commands]
         if reads:
             self.after_read()
-        await self.may_answer.wait()
-        await asyncio.sleep(0)
-        if (error := self.fails(names)) is not None:
-            raise error
         return answers
 
     def _answer(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -140,7 +146,7 @@ class FakeRedis:
         return self.clock_ms // 1_000, self.clock_ms % 1_000 * 1_000
 
     def do_role(self) -> list[Any]:
-        return [self.role.encode(), 0, []]
+        return [b"master", 0, []] if self.role == "master" else [b"slave", b"127.0.0.1", 1, b"connected", 0]
 
     def do_ping(self) -> bool:
         return True

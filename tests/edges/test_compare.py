@@ -3,25 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bus.channel import LATEST, LIVE, Channel
 from bus.errors import BusError, BusUnavailable
-from bus.log.forks import Fork
-from bus.log.log import Head, Log
 from bus.log.replay import Since, Tail
-from bus.position import BEGINNING
-from bus.redis.subscriber import Subscriber
 from edges.rooms import recovery as mending_module
-from edges.rooms.hub import Hub
 from edges.rooms.recovery import Mending
 from edges.rooms.room import Room
+from tests.edges.hub_redis import Member, Redis, join, of
 from tests.edges.peers import eventually
-from tests.edges.test_hub import Member, Redis, join, spawned
-from tests.edges.test_mend import chain
-from tests.edges.test_room import event
 
 
 @pytest.fixture
@@ -121,99 +115,54 @@ async def test_latest_channel_gets_the_newest_and_no_gap(redis: Redis) -> None:
     assert member.got == [3]
 
 
-class Slow:
-    """Logs and a link: many channels, reads that end when they may, and a link with generations."""
-
-    def __init__(self) -> None:
-        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawned, linger_s=1_000)
-        self.ends: dict[str, int] = {}
-        self.asked_heads: list[int] = []
-        self.reads: list[tuple[str, int]] = []
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self.is_up, self.generation = True, 1
-
-    def statistics(self) -> "Slow":
-        return self
-
-    async def subscribe(self, channel: str) -> None:
-        await asyncio.sleep(0)
-
-    async def keep(self, channels: list[Channel]) -> None: ...
-
-    async def epoch(self) -> str:
-        return "1-a"
-
-    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        self.asked_heads.append(len(channels))
-        ends = [self.ends.get(channel.redis, 5) for channel in channels]
-        return [Head(f"{end}-{end}", event(end).line) for end in ends]
-
-    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None: ...
-
-    async def tail(self, channel: Channel, *, reading: object = None) -> Tail:
-        end = self.ends.get(channel.redis, 5)
-        self.reads.append((channel.redis, end))
-        lines = chain(1, end)
-        await self.may_answer.wait()
-        return Tail(9_000, 0, lines, "1-1", BEGINNING, f"{end}-{end}", is_cut=False)
-
-
-def of(number: int) -> Channel:
-    return Channel(f"workflow:{number}", f"workflow:{number}")
-
-
-class Counter(Member):
-    """A member that reads chain lines."""
-
-    @property
-    def got(self) -> list[int]:
-        lines, rest = list[int](), b"".join(self.frames)
-        while rest:
-            size = rest[1]
-            lines.append(int(rest[2 : 2 + size].rpartition(b":")[2][:-1]))
-            rest = rest[2 + size :]
-        return lines
-
-
-async def entered(slow: Slow, channel: Channel) -> Counter:
-    member = Counter()
-    await slow.hub.open(channel)
-    assert slow.hub.join_now(channel, member) is not None
-    return member
+async def entered(redis: Redis, channel: Channel) -> Member:
+    """Let a member into one of many rooms, whose log has five events."""
+    redis.store(channel, 5)
+    return await join(redis, channel)
 
 
 async def test_compare_asks_in_batches_and_reads_rooms_that_differ_only() -> None:
     """1,200 rooms take three round trips and one read for each room that missed something."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     members = [await entered(slow, of(number)) for number in range(1_200)]
-    slow.asked_heads.clear()
-    slow.ends = {"workflow:7": 6, "workflow:1100": 8}
+    slow.server.asked.clear()
+    slow.store(of(7), 6)
+    slow.store(of(1_100), 8)
     await slow.hub.compare()
     assert slow.asked_heads == [500, 500, 200]
-    assert sorted(slow.reads) == [("workflow:1100", 8), ("workflow:7", 6)]
+    assert sorted(slow.reads) == [of(1_100).log_key, of(7).log_key]
     assert {number: member.got for number, member in enumerate(members) if member.got} == {7: [6], 1_100: [6, 7, 8]}
 
 
-async def test_rooms_are_read_a_few_at_a_time() -> None:
-    """While many rooms are read, others have their turn on the connection: the probe, above all."""
-    slow = Slow()
+async def test_rooms_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many rooms are read, others have their turn on the connection: the probe, above all.
+
+    What was read of a log is held until its read ends, so only a few are begun; and Redis is asked for one at a time.
+    """
+    slow = Redis(linger_s=1_000)
+    begun, read = list[Channel](), slow.log.tail
+
+    async def tail(channel: Channel, **options: Any) -> Tail:
+        begun.append(channel)
+        return await read(channel, **options)
+
+    monkeypatch.setattr(slow.log, "tail", tail)
     for number in range(100):
         await entered(slow, of(number))
-        slow.ends[f"workflow:{number}"] = 6
-    slow.may_answer.clear()
+        slow.store(of(number), 6)
+    slow.server.may_answer.clear()
     comparing = asyncio.create_task(slow.hub.compare())
     await eventually(lambda: slow.reads)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert len(slow.reads) == 16
-    slow.may_answer.set()
+    assert (len(begun), len(slow.reads)) == (16, 1)
+    slow.server.may_answer.set()
     await comparing
     assert len(slow.reads) == 100
 
 
-def arrives(slow: Slow, *numbers: int) -> None:
-    slow.hub.deliver([(b"workflow:0", event(number).line) for number in numbers])
+def arrives(slow: Redis, *numbers: int) -> None:
+    slow.send(of(0), *numbers)
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
@@ -231,16 +180,16 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
             self._write(room)
 
         monkeypatch.setattr(Mending, "begin", begin)
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     member = await entered(slow, of(0))
-    slow.may_answer.clear()
+    slow.server.may_answer.clear()
     arrives(slow, 7)
     await eventually(lambda: len(slow.reads) == 1)
-    slow.ends["workflow:0"] = 9
+    slow.store(of(0), 9)
     comparing = asyncio.create_task(slow.hub.compare())
     for _ in range(20):
         await asyncio.sleep(0)
-    slow.may_answer.set()
+    slow.server.may_answer.set()
     await comparing
     await eventually(lambda: member.frames)
     is_told = any(b"room.gap" in frame for frame in member.frames)
@@ -251,17 +200,18 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
 
 async def test_mend_under_way_when_the_link_was_lost_reads_again() -> None:
     """What was lost with the link came after that read began; the comparison makes the mend read anew."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     member = await entered(slow, of(0))
-    slow.may_answer.clear()
+    slow.server.may_answer.clear()
     arrives(slow, 7)
-    slow.ends["workflow:0"] = 7
+    slow.store(of(0), 7)
     await eventually(lambda: len(slow.reads) == 1)
-    slow.generation, slow.ends["workflow:0"] = 2, 9
+    slow.generation = 2
+    slow.store(of(0), 9)
     comparing = asyncio.create_task(slow.hub.compare())
     for _ in range(20):
         await asyncio.sleep(0)
-    slow.may_answer.set()
+    slow.server.may_answer.set()
     await comparing
     assert member.got == [6, 7, 8, 9]
     assert len(slow.reads) == 2
@@ -269,36 +219,34 @@ async def test_mend_under_way_when_the_link_was_lost_reads_again() -> None:
 
 async def test_gap_in_the_very_moment_that_a_mend_ended_is_mended() -> None:
     """The task of the last mend is done and not forgotten yet: a new one begins all the same."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     member = await entered(slow, of(0))
-    slow.ends["workflow:0"] = 12
 
-    class Eager(Counter):
+    class Eager(Member):
         def deliver(self, frames: bytes) -> bool:
             asyncio.get_running_loop().call_soon(arrives, slow, 12)
             return super().deliver(frames)
 
     assert slow.hub.join_now(of(0), Eager()) is not None
-    slow.ends["workflow:0"] = 7
+    slow.store(of(0), 7)
     arrives(slow, 7)
-    slow.ends["workflow:0"] = 12
+    slow.store(of(0), 12)
     await eventually(lambda: member.got == list(range(6, 13)))
 
 
 async def test_link_lost_while_a_room_opens_is_noticed() -> None:
     """What was published between two links is in the head that is read again; nobody stands before it."""
-    slow = Slow()
-    read = slow.heads
+    slow = Redis(linger_s=1_000)
+    slow.store(of(0), 5)
 
-    async def lose_link(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        heads = await read(channels)
+    def lose_link() -> None:
         if slow.generation == 1:
-            slow.generation, slow.ends["workflow:0"] = 2, 9
-        return heads
+            slow.generation = 2
+            slow.store(of(0), 9)
 
-    slow.heads = lose_link  # type: ignore[method-assign]
+    slow.server.after_read = lose_link
     await slow.hub.open(of(0))
-    room = slow.hub.join_now(of(0), Counter())
+    room = slow.hub.join_now(of(0), Member())
     assert room is not None
     assert room.position == "9-9"
 
@@ -306,18 +254,17 @@ async def test_link_lost_while_a_room_opens_is_noticed() -> None:
 async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that opens under a flood is mended at once, though no further event comes."""
     monkeypatch.setattr("edges.rooms.room.HELD_LINES", 3)
-    slow = Slow()
-    read = slow.heads
+    slow = Redis(linger_s=1_000)
+    slow.store(of(0), 5)
 
-    async def flood(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        heads = await read(channels)
+    def flood() -> None:
+        slow.server.after_read = lambda: None
         arrives(slow, *range(6, 13))
-        slow.ends["workflow:0"] = 12
-        return heads
+        slow.store(of(0), 12)
 
-    slow.heads = flood  # type: ignore[method-assign]
+    slow.server.after_read = flood
     await slow.hub.open(of(0))
-    member = Counter()
+    member = Member()
     room = slow.hub.join_now(of(0), member)
     assert room is not None
     await eventually(lambda: room.position == "12-12")
@@ -326,7 +273,7 @@ async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch:
 
 async def test_replay_while_the_link_is_down_is_refused() -> None:
     """Whoever would come back to a deaf edge is told to repeat it, whether the room remembers or not."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     await entered(slow, of(0))
     slow.is_up = False
     for position in ("5-5", "3-3"):
@@ -339,7 +286,7 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
 ) -> None:
     """A bug in mending one room is logged once; others are compared, and that one is tried again until it is whole."""
     monkeypatch.setattr(mending_module, "_RETRY_FAILED_S", 0.001)
-    slow, failures, mend = Slow(), list[str](), Room.mend
+    slow, failures, mend = Redis(linger_s=1_000), list[str](), Room.mend
     may_mend = asyncio.Event()
 
     def fail(room: Room, *arguments: Any, **options: Any) -> bool:
@@ -350,7 +297,8 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
 
     monkeypatch.setattr(Room, "mend", fail)
     odd, even = [await entered(slow, of(number)) for number in range(2)]
-    slow.ends = {"workflow:0": 6, "workflow:1": 6}
+    slow.store(of(0), 6)
+    slow.store(of(1), 6)
     await slow.hub.compare()
     assert (even.got, odd.got) == ([6], [])
     await eventually(lambda: len(failures) >= 3)
@@ -362,24 +310,23 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
 
 async def test_comparison_that_failed_half_way_goes_on_where_it_was() -> None:
     """Of three batches the third is lost on its way, twice; the first two are asked for once."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     for number in range(1_200):
         await entered(slow, of(number))
-    read, failures = slow.heads, iter(range(2))
+    failures = iter(range(2))
 
-    async def lose(channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        if len(channels) == 200 and next(failures, None) is not None:
-            raise BusUnavailable("away")
-        return await read(channels)
+    def lose(names: Sequence[tuple[str, str]]) -> Exception | None:
+        is_third = sum(name == "xrevrange" for name, _ in names) == 200
+        return RedisConnectionError("away") if is_third and next(failures, None) is not None else None
 
-    slow.heads = lose  # type: ignore[method-assign]
-    slow.asked_heads.clear()
+    slow.server.fails = lose
+    slow.server.asked.clear()
     for _ in range(2):
         with pytest.raises(BusUnavailable):
             await slow.hub.compare()
     await slow.hub.compare()
-    assert slow.asked_heads == [500, 500, 200]
-    slow.asked_heads.clear()
+    assert slow.asked_heads == [500, 500, 200, 200, 200]
+    slow.server.asked.clear()
     slow.hub.link_went()
     await slow.hub.compare()
     assert slow.asked_heads == [500, 500, 200]
@@ -387,18 +334,16 @@ async def test_comparison_that_failed_half_way_goes_on_where_it_was() -> None:
 
 async def test_marks_that_are_refused_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """A Redis that is full refuses the marks of all rooms for one reason, and that is one line of the log."""
-    slow = Slow()
+    slow = Redis(linger_s=1_000)
     for number in range(3):
         await entered(slow, of(number))
         slow.hub._rooms[f"workflow:{number}".encode()]._found_fork("3-3", 0)  # noqa: SLF001 (as a comparison does)
 
-    async def refuse(channel: Channel, found: Sequence[Fork]) -> None:
-        raise BusError("Redis is full")
-
-    slow.mark = refuse  # type: ignore[method-assign]
+    slow.fails_to_mark = BusError("OOM command not allowed when used memory > 'maxmemory'.")
     await slow.hub.compare()
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [vars(record)["reason"] for record in warned] == ["Redis is full"]
+    full = "Redis is full: raise its maxmemory, or keep less (OOM command not allowed when used memory > 'maxmemory'.)"
+    assert [vars(record)["reason"] for record in warned] == [full]
 
 
 async def test_mend_waits_while_redis_refuses(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

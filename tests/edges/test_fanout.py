@@ -7,8 +7,9 @@ from bus.channel import LATEST, Channel
 from bus.envelope import Arrived
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.room import Room
+from tests.edges.hub_redis import Member, Redis, X
 from tests.edges.peers import eventually
-from tests.edges.test_hub import SLICE, Member, Redis, X
+from tests.edges.test_hub import SLICE
 
 
 async def crowd(redis: Redis, channel: Channel = X, size: int = 2 * SLICE + 1) -> list[Member]:

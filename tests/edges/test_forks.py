@@ -13,8 +13,8 @@ from bus.log.replay import Since
 from bus.position import BEGINNING, Reason
 from edges.rooms import recovery as mending
 from edges.rooms.room import Room
+from tests.edges.hub_redis import Redis, X, join
 from tests.edges.peers import eventually
-from tests.edges.test_hub import Redis, X, join
 from tests.edges.test_mend import chain, mend, tail, told
 from tests.edges.test_room import event, head, opened
 
@@ -111,7 +111,7 @@ def redis() -> Redis:
 
 def fail_over(redis: Redis, *, keep: int) -> None:
     """Let a replica take over that has the first ``keep`` events."""
-    redis.stored = redis.stored[:keep]
+    redis.lose(keep=keep)
     redis.on_the_way.clear()
     redis.hub.link_went()
     redis.generation += 1
@@ -125,8 +125,7 @@ async def test_fork_is_marked_before_the_comparison_ends(redis: Redis) -> None:
     fail_over(redis, keep=3)
     await redis.hub.compare()
     assert [fork.position for fork in redis.marks] == ["3-3"]
-    again = Redis()
-    again.stored, again.marks = redis.stored, redis.marks
+    again = Redis(server=redis.server)
     await join(again)
     assert (await again.hub.replay(X, Since("3-3"))).reason is Reason.DIVERGED
     assert (await again.hub.replay(X, Since("2-2"))).reason is Reason.DIVERGED
@@ -187,7 +186,7 @@ async def test_mark_that_a_second_takeover_lost_is_left_again(redis: Redis) -> N
     redis.publish(6)
     redis.arrive()
     redis.marks = []
-    fail_over(redis, keep=len(redis.stored))
+    fail_over(redis, keep=4)
     await redis.hub.compare()
     assert [fork.position for fork in redis.marks] == ["3-3"]
 
@@ -200,7 +199,7 @@ async def test_mark_of_another_redis_is_not_left_again(redis: Redis) -> None:
     fail_over(redis, keep=3)
     await redis.hub.compare()
     redis.marks = []
-    redis.stored.clear()
+    redis.lose(keep=0)
     redis.born = "9999-another"
     fail_over(redis, keep=0)
     await redis.hub.compare()
@@ -287,7 +286,7 @@ async def test_line_of_an_expired_log_comes_before_those_of_the_next(redis: Redi
     redis.publish(2, 3)  # 2 is lost on its way, 3 comes late
     del redis.on_the_way[0]
     late = redis.on_the_way.copy()
-    redis.stored.clear()
+    redis.lose(keep=0)
     redis.publish(4)
     redis.on_the_way = late + redis.on_the_way[-1:]
     redis.hub._mending.begin(suspected(redis))  # noqa: SLF001 (a gap that was found already)

@@ -15,12 +15,12 @@ from edges.rooms import recovery
 from producers import Producer
 from tests.contract.brokers import Cli
 from tests.edges.conftest import OpenClient, StartEdge
+from tests.edges.hub_redis import Redis as FakeRedis
+from tests.edges.hub_redis import X, join
 from tests.edges.peers import eventually
 from tests.edges.test_demoted import cli, replicates
 from tests.edges.test_failover import CHANNEL, lose, member, resumed, step
 from tests.edges.test_forks import fail_over
-from tests.edges.test_hub import Redis as FakeRedis
-from tests.edges.test_hub import X, join
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ async def left_with_five(fake: FakeRedis) -> None:
 async def test_room_that_closes_before_the_link_is_known_to_be_lost_marks_first(fake: FakeRedis) -> None:
     """A path that swallows everything stays open for two probes, in which the last member may go."""
     await left_with_five(fake)
-    del fake.stored[3:]
+    fake.lose(keep=3)
     await fake.hub.close_empty()
     assert [fork.position for fork in fake.marks] == ["3-3"]
     await eventually(lambda: closed(fake))
@@ -204,11 +204,11 @@ async def test_room_whose_log_cannot_be_read_stays_open(fake: FakeRedis, error: 
     async def heads(_: object) -> None:
         raise error
 
-    answered, fake.heads = fake.heads, heads  # type: ignore[method-assign,assignment]
+    answered, fake.log.heads = fake.log.heads, heads  # type: ignore[method-assign,assignment]
     with pytest.raises(type(error)):
         await fake.hub.close_empty()
     assert fake.hub.channels == [X]
-    fake.heads = answered  # type: ignore[method-assign]
+    fake.log.heads = answered  # type: ignore[method-assign]
     await fake.hub.close_empty()
     assert fake.hub.channels == []
 
@@ -216,11 +216,11 @@ async def test_room_whose_log_cannot_be_read_stays_open(fake: FakeRedis, error: 
 async def test_room_at_a_demoted_primary_stays_open(fake: FakeRedis) -> None:
     """What that one's log says is worth nothing: the next look asks the server where the address leads by then."""
     await left_with_five(fake)
-    fake.misplacement = "Redis is a replica"
+    fake.server.role = "slave"
     with pytest.raises(BusUnavailable):
         await fake.hub.close_empty()
-    assert (fake.hub.channels, fake.drops) == ([X], 1)
-    fake.misplacement = None
+    assert (fake.hub.channels, fake.server.drops) == ([X], 1)
+    fake.server.role = "master"
     await fake.hub.close_empty()
     assert fake.hub.channels == []
 
@@ -251,7 +251,7 @@ async def test_mark_is_tried_again_while_the_link_stays_up(fake: FakeRedis, monk
     await join(fake)
     fake.publish(1, 2, 3, 4, 5)
     fake.arrive()
-    del fake.stored[3:]
+    fake.lose(keep=3)
     fake.fails_to_mark = BusUnavailable("reset")
     fake.publish(6)
     fake.arrive()

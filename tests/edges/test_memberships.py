@@ -12,7 +12,7 @@ from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from edges.protocol.envelope import ENVELOPE
 from edges.session.subscriptions import Subscriptions
-from tests.edges.test_hub import X
+from tests.edges.hub_redis import X
 from tests.edges.test_room import event
 
 

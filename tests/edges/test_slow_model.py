@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.channel import SKIP, Channel
 from edges.protocol.envelope import ENVELOPE, Dialect
-from tests.edges.test_hub import Redis
+from tests.edges.hub_redis import Redis
 
 PAGE = Channel("workflow:x", "workflow:x", when_slow=SKIP)
 MEMBERS = 4

@@ -18,8 +18,8 @@ from edges.session.requests import Answers
 from edges.session.verbs.table import VERBS
 from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
+from tests.edges.hub_redis import Redis, X
 from tests.edges.peers import PING, TEXT, frame, upgrade
-from tests.edges.test_hub import Redis, X
 
 BOUND = 1024 * 1024
 RESERVE = 64 * 1024
