@@ -72,6 +72,8 @@ class Replay:
         position: where the reader stands after the last line.
         forks: the positions of lines behind which events are lost, in order.
         gap_after: the first of ``forks``, where no event is missing before; else None.
+        forks_elsewhere: as ``forks``, for a reader that stood where this log never was. Only a subscriber that stayed
+            is told of them: a reader that comes back has all that there is replayed, and is told so.
 
     """
 
@@ -80,18 +82,24 @@ class Replay:
     position: str
     forks: tuple[str, ...] = ()
     gap_after: str | None = None
+    forks_elsewhere: tuple[str, ...] = ()
 
     def passing(self, places: Iterable[str]) -> "Replay":
         """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
-        # A reader that stood where this log never was is told so, and of no other place.
-        if self.reason is Reason.DIVERGED and self.gap_after is None:
-            return self
-        # decisions/0055: a fork among the lines is told in its place, as a gap; a fork before all is the reason.
-        found = {*places, *self.forks}
+        found = {*places, *self.forks, *self.forks_elsewhere}
         inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
+        # A reader that stood where this log never was is told so; of other places if it stayed all the time.
+        if self.reason is Reason.DIVERGED and self.gap_after is None:
+            return self if self.forks else replace(self, forks_elsewhere=inside)
+        # decisions/0055: a fork among the lines is told in its place, as a gap; a fork before all is the reason.
         is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
         reason = self.reason or (Reason.DIVERGED if found else None)
         return replace(self, reason=reason, forks=inside, gap_after=inside[0] if inside and is_whole_before else None)
+
+    def followed(self, at: str, seen: Container[str]) -> "Replay":
+        """Return the replay for a subscriber that stayed up to ``at``: no line twice, and every fork."""
+        lines = tuple(unseen(self.lines, at, self.reason, seen))
+        return replace(self, lines=lines, forks=self.forks or self.forks_elsewhere)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
 
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusError
-from bus.log.replay import Replay, Since, Start, unseen
+from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turn
@@ -87,7 +86,7 @@ class Replaying:
         replay = await self._hub.replay(self.channel, start)
         if not has_followed or not isinstance(start, Since):
             return replay
-        return replace(replay, lines=tuple(unseen(replay.lines, start.position, replay.reason, self._given)))
+        return replay.followed(start.position, self._given)
 
     async def give(self, start: Start, replay: Replay, turn: Turn) -> None:
         """Give what was read, until nothing is left to give or the turn is over."""

@@ -96,8 +96,8 @@ async def test_answer_too_large_is_told(
     assert edge.statistics()[0].limited["max_answer_bytes"] == 1
 
 
-async def lose(redis: "Redis", producer: Producer, count: int) -> None:
-    """Append steps that nobody is sent, as if the link had been away, and then one that is."""
+async def lose(redis: "Redis", producer: Producer, count: int, *, marked: int | None = None) -> None:
+    """Append steps that nobody is sent, as if the link had been away, and then one that is; mark a fork behind one."""
     channel = WORKFLOW.fill("x")
     newest: Any = (await redis.xrevrange(channel.log_key, count=1))[0]  # type: ignore[index]
     previous, template = newest[0].decode(), newest[1]
@@ -107,6 +107,8 @@ async def lose(redis: "Redis", producer: Producer, count: int) -> None:
         fields = {**template, b"previous": previous.encode(), b"line": orjson.dumps(line)}
         added: Any = await redis.xadd(channel.log_key, fields)
         previous = added.decode()
+        if number == marked:
+            await redis.zadd(channel.forks_key, {previous: 1})
     await producer.publish(Step(number=count))
 
 
@@ -171,6 +173,28 @@ async def test_repair_after_a_takeover_begins_where_members_stood(
     await lose(redis, producer, MANY)
     assert (await client.message())["data"]["reason"] == "diverged"
     assert await steps(client, MANY) == list(range(MANY + 1))
+
+
+async def test_repair_after_two_takeovers_tells_of_both(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: "Redis"
+) -> None:
+    """The member stands where the log never was, and passes a place where another edge had what is lost: two gaps."""
+    for number in range(-5, -1):
+        await producer.publish(Step(number=number))
+    edge = await start_edge(broker, SERVICE)
+    client = await open_client(edge)
+    await client.welcomed()
+    await client.subscribe("workflow:x")
+    lost = await producer.publish(Step(number=-1))
+    assert (await client.message())["data"]["number"] == -1
+    await redis.xdel(WORKFLOW.fill("x").log_key, lost.positions["workflow:x"] or "")
+    await lose(redis, producer, MANY, marked=MANY // 2)
+    assert (await client.message())["data"]["reason"] == "diverged"
+    assert await steps(client, MANY // 2) == list(range(MANY // 2 + 1))
+    told = (await client.message())["data"]
+    assert told["reason"] == "diverged"
+    assert (await redis.zrange(WORKFLOW.fill("x").forks_key, 0, 0)) == [told["from"].encode()]
+    assert await steps(client, MANY) == list(range(MANY // 2 + 1, MANY + 1))
 
 
 async def test_repair_ends_with_leaving_the_room(
