@@ -61,7 +61,7 @@ class _Countdown:
                 self.done.set()
 
 
-async def listen(  # noqa: PLR0913 (the options of the command)
+async def listen(
     wanted: Sequence[tuple[Service, Channel]],
     *,
     url: str | None,

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from bus.errors import AclError
 from edgebus.cli import app
-from edgebus.commands.acl import read_hashes
+from edgebus.commands.users import read_hashes
 
 HASH = "0123456789abcdef" * 4
 

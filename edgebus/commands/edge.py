@@ -1,0 +1,51 @@
+"""``edgebus edge``: its arguments."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebus.commands.options import Level, LevelOption, RedisOption, setting_pairs
+from edgebus.terminal import exits, show
+
+__all__ = ["edge"]
+
+
+def edge(
+    service: Annotated[str, typer.Argument(help="mahavishnu, akosha, … or package.module:ATTRIBUTE.")],
+    *,
+    config: Annotated[Path | None, typer.Option(help="YAML file with a 'websocket:' section.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; else the service's.")] = None,
+    redis: RedisOption = None,
+    max_connections: Annotated[int | None, typer.Option(help="Clients at once.")] = None,
+    message_rate_limit: Annotated[int | None, typer.Option(help="Messages per second of one client.")] = None,
+    insecure_behind_proxy: Annotated[
+        bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
+    ] = False,
+    more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
+    log_level: LevelOption = Level.INFO,
+) -> None:
+    """Serve one service's clients over WebSocket, until told to stop."""
+    from edgebus.catalogue import find_service
+    from edgebus.logs import configure
+    from edgebus.run import run
+    from edgebus.serving import serve_edge
+    from edges import EdgeSettings
+
+    configure(log_level)
+    with exits():
+        settings = EdgeSettings.load(
+            config,
+            setting_pairs(more or []),
+            host=host,
+            port=port,
+            redis_url=redis,
+            max_connections=max_connections,
+            message_rate_limit=message_rate_limit,
+            insecure_behind_proxy=insecure_behind_proxy or None,
+        )
+        if not settings.enabled:
+            show("websocket.enabled is false: nothing to do")
+            return
+        run(serve_edge(find_service(service), settings))

@@ -1,0 +1,66 @@
+"""Options that several commands take, and their values. Every command loads this module, ``--help`` too."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebus.terminal import Exit, exit_with
+
+__all__ = [
+    "ConfigOption",
+    "JsonOption",
+    "Level",
+    "LevelOption",
+    "MoreOption",
+    "RedisOption",
+    "ServiceOption",
+    "redis_url",
+    "setting_pairs",
+]
+
+
+class Level(StrEnum):
+    """How much a process logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+RedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="Redis; else EDGEBUS_REDIS_URL, else redis://127.0.0.1:6390."),
+]
+ServiceOption = Annotated[
+    str | None,
+    typer.Option("--service", metavar="MODULE:ATTR", help="A service of your own, beside the built-in ones."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, for programs.")]
+LevelOption = Annotated[Level, typer.Option("--log-level", help="How much to log, to standard error.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's YAML file, for its settings.")]
+MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
+
+
+def setting_pairs(pairs: list[str]) -> dict[str, str]:
+    """Return the values of ``--set NAME=VALUE`` by name; a pair without a value ends the command."""
+    for pair in pairs:
+        if "=" not in pair:
+            exit_with(Exit.USAGE, f"--set {pair}: write NAME=VALUE")
+    return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def redis_url(given: str | None, *, is_for_others: bool = False) -> str:
+    """Return the URL of Redis, checked. A URL that is only printed may name files of another machine.
+
+    Raises:
+        AddressError: the URL cannot be used.
+
+    """
+    from bus.redis.address import check_url, default_url, read_url
+
+    url = given or default_url()
+    (read_url if is_for_others else check_url)(url)
+    return url

@@ -1,0 +1,74 @@
+"""``edgebus acl``: users for Redis, whose lines go to standard output and whose passwords go to standard error."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bus.errors import AclError
+from bus.log.appending import LIBRARY
+from bus.redis.acl import Role, parse_hash, users
+from bus.redis.address import with_login, without_password
+from bus.service import Service
+from edgebus.terminal import note, show
+
+__all__ = ["read_hashes", "show_users"]
+
+_PASSWORD_BYTES: Final = 32
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as redis-cli reads it back from one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def read_hashes(texts: Sequence[str]) -> dict[Role, str]:
+    """Return the hashes of passwords that somebody has already, by role.
+
+    Raises:
+        AclError: one is not ``ROLE=SHA256``, or a role is named twice.
+
+    """
+    pairs = [parse_hash(text) for text in texts]
+    hashes = dict(pairs)
+    if len(hashes) < len(pairs):
+        raise AclError("two hashes for one role: give each role one")
+    return hashes
+
+
+def show_users(
+    services: Sequence[Service],
+    *,
+    narrowed: bool,
+    by_function: bool,
+    hashes: Mapping[Role, str],
+    url: str,
+    as_file: bool,
+) -> None:
+    """Print a line per user; beside the output the URLs with passwords made here, which are kept nowhere.
+
+    Args:
+        services: whose channels they reach.
+        narrowed: there is one service, and they carry its name.
+        by_function: a line before them loads what producers call, and they may load nothing themselves.
+        hashes: of passwords that somebody has already, by role.
+        url: of Redis, as the users will write it.
+        as_file: the lines are for an ACL file, which can load nothing.
+
+    """
+    if by_function and as_file:
+        note("first load what producers call: edgebus acl --function | grep ^FUNCTION | redis-cli")
+    elif by_function:
+        show(f"FUNCTION LOAD REPLACE {_quoted(LIBRARY)}")
+    for user in users(services, narrowed=narrowed, by_function=by_function):
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        digest = hashes.get(user.role) or hashlib.sha256(password.encode()).hexdigest()
+        show(user.entry(digest) if as_file else user.command(digest))
+        if user.role in hashes:
+            note(f"{user.role}: {user.name}, its password is the one you hashed")
+        else:
+            note(f"{user.role}: EDGEBUS_REDIS_URL={with_login(url, user.name, password)}")
+    note(
+        f"Once all of them work, and an administrator of yours too, at {without_password(url)}: ACL SETUSER default off"
+    )
