@@ -94,6 +94,7 @@ class Code(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
+# An INTERNAL_ERROR is passing, too: a bug met once need not be met again, and a client that gives up helps nobody.
 PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RATE_LIMIT_EXCEEDED, Code.TIMEOUT, Code.INTERNAL_ERROR})
 """The same request may go well later."""
 ABOUT_THE_TOKEN: Final = frozenset({Code.AUTH_REQUIRED, Code.AUTH_FAILED})
@@ -125,10 +126,10 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001, _COME_BACK
     INVALID_DATA = 1007, _STAY_AWAY
     POLICY_VIOLATION = 1008, _STAY_AWAY
-    MESSAGE_TOO_BIG = 1009, _STAY_AWAY
+    MESSAGE_TOO_BIG = 1009, _STAY_AWAY  # the same message would end the next connection, too
     INTERNAL_ERROR = 1011, _COME_BACK
     SERVICE_RESTART = 1012, _COME_BACK
-    TRY_AGAIN_LATER = 1013, _COME_BACK
+    TRY_AGAIN_LATER = 1013, _COME_BACK  # to another replica, most often: this edge is at capacity
     SLOW_CONSUMER = 3008, _COME_BACK
     """With ``since``."""
     UNAUTHENTICATED = 4001, _STAY_AWAY

@@ -86,6 +86,8 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     channel = entry.channel
     if channel.retention.kind == "live":
         return ("PUBLISH", channel.redis, splice(entry.line, None, None))
+    # delivery.md: salted, so that a primary promoted with a clock behind gives no id that a client already holds; plain
+    # `XADD *` did, with a clock 3 s behind. Never 0, which marks the position of a channel without a log.
     salt = 1 + secrets.randbelow(_SALT_LIMIT)
     keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
     text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
@@ -103,6 +105,8 @@ def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:
 def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusError:
     """Return the outcome of ``entry``, from Redis' answer and the number of ``replicas`` that confirmed."""
     name = entry.channel.name
+    # decisions/0020: three kinds. Refused for the moment is repeated, refused for good is told at once, and an answer
+    # that never came may mean either, so the repetition looks for the event first.
     if isinstance(reply, RedisError) and is_passing(reply):
         return BusNotReady(f"Redis does not take the event on {name} now: {meaning(said(reply))}")
     if isinstance(reply, ResponseError):

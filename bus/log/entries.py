@@ -73,6 +73,7 @@ def ends(info: Any) -> Ends:
         Exception: Redis refused for another reason.
 
     """
+    # decisions/0019: a key of another type, typed by hand, closes no room; publishing into it fails, and says so.
     if isinstance(info, Exception):
         if not is_wrong_type(info) and "no such key" not in str(info).lower():
             raise info
@@ -106,6 +107,7 @@ def forks(answer: Any) -> tuple[tuple[Fork, ...], int]:
         Exception: Redis refused for another reason.
 
     """
+    # decisions/0049: a mark without a position or with an impossible time says nothing, and must not cost the others.
     if is_wrong_type(answer):
         return (), 1
     if isinstance(answer, Exception):

@@ -72,6 +72,7 @@ class MemoryLog:
             self.lines[channel.name].append(splice(entry.line, None, None))
             return Appended(None, 0, confirmed)
         kept = self._kept[channel.redis]
+        # As in the script: only a repetition is looked for, and a first attempt stores without a look.
         if entry.since_ms is not None:
             if (position := kept.find(entry.id)) is not None:
                 return Appended(position, 0, confirmed)

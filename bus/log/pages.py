@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from bus.channel import Channel
 from bus.envelope import is_sound
 from bus.log.entries import StreamEntry, is_own
-from bus.log.reading import PAGE, Pace, size_of
+from bus.log.reading import PAGE, PagePace, size_of
 from bus.redis.clock import now
 from bus.redis.connection import Connection, Reply
 from bus.redis.refusals import checked, is_wrong_type
@@ -40,7 +40,7 @@ class Pages:
         self._connection = connection
         self._foreign: set[str] = set()
         self._turn = asyncio.Lock()
-        self.pace = Pace()
+        self.pace = PagePace()
         self.unreadable = 0
 
     @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["PIPELINE_BYTES", "PIPELINE_EVENTS", "Pace"]
+__all__ = ["PIPELINE_BYTES", "PIPELINE_EVENTS", "PipelinePace"]
 
 PIPELINE_EVENTS: Final = 200
 PIPELINE_BYTES: Final = 4 * 1024 * 1024
@@ -15,7 +15,7 @@ _LONG_S: Final = 1.0
 """Callers are told when their pipeline is done, so a pipeline is to be done soon."""
 
 
-class Pace:
+class PipelinePace:
     """Bytes of a pipeline: doubled after each good pipeline, halved after a long or cut pipeline.
 
     After a cut the bytes double only up to half of the cut pipeline, and grow by steps beyond. A pipeline of a single

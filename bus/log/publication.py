@@ -156,6 +156,7 @@ class Publication:
 
     def overdue(self) -> BusError:
         """Return the error for the caller at the deadline."""
+        # The last error names the reason, such as a refusal that never passed; a plain timeout only where none came.
         last = self.last_error or BusTimeout("Redis did not answer before the deadline of the publish")
         if not self.settled:
             return copied(last)
@@ -170,6 +171,7 @@ def is_answer(outcome: BusError) -> bool:
 
 def copied(error: BusError, kind: type[BusError] | None = None) -> BusError:
     """Return an error for a single caller; a shared error would gather the tracebacks of all callers."""
+    # An exception raised to several callers is one object, on which each raise would hang another traceback.
     copy = (kind or type(error))(str(error))
     copy.__cause__ = error.__cause__
     return copy

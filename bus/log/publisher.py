@@ -13,7 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
 from bus.log.appending import Appended, Entry, Replicas
-from bus.log.pipelines import PIPELINE_EVENTS, Pace
+from bus.log.pipelines import PIPELINE_EVENTS, PipelinePace
 from bus.log.publication import Publication, Published, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
 from bus.redis.clock import now
@@ -95,7 +95,7 @@ class Publisher(Generic[PublicationT]):
         self._latest: OrderedDict[str, str] = OrderedDict()
         self._under_way: Sequence[PublicationT] = ()
         self._is_refused = False
-        self._pace = Pace()
+        self._pace = PipelinePace()
 
     async def attempt(self, log: AppendLog) -> bool:
         """Send a pipeline; return whether every publication in the pipeline is done."""

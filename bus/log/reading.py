@@ -10,7 +10,7 @@ from typing import Final
 from bus.envelope import Arrived
 from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS
 
-__all__ = ["PAGE", "Pace", "Reading", "size_of"]
+__all__ = ["PAGE", "PagePace", "Reading", "size_of"]
 
 PAGE: Final = 200
 """The most entries per read, so that a long log does not hold up Redis or the event loop."""
@@ -22,7 +22,7 @@ _PAGE_BYTES: Final = range(4 * 1024, 1024 * 1024)
 _FIRST_BYTES: Final = 64 * 1024
 
 
-class Pace:
+class PagePace:
     """The bytes of a page that takes a quarter of a second, learned from the pages before."""
 
     def __init__(self) -> None:

@@ -34,6 +34,8 @@ class _Cause:
 _CLUSTER: Final = (
     "Redis is one node of a cluster, which edgebus does not use: name one server, or a primary by redis+sentinel://"
 )
+# By the code, which servers keep stable, and by the beginning of the text where Redis gives the code ERR alone. Every
+# sentence has a remedy that a person can carry out; Redis' own words stand behind, since versions add reasons.
 _CAUSES: Final = {
     "ERR AUTH": _Cause("Redis refuses the log-in: the user has no password there; leave it out", LoginRefused),
     "ERR Client sent AUTH": _Cause("Redis refuses the log-in: it has no password; leave it out", LoginRefused),
@@ -102,6 +104,7 @@ def is_passing(error: RedisError) -> bool:
 
 def _cause(text: str) -> _Cause | None:
     code = text.partition(" ")[0]
+    # An unknown code speaks for itself: a guess at its cause would send an administrator to the wrong place.
     if code in _CAUSES:
         return _CAUSES[code]
     return next((cause for begin, cause in _CAUSES.items() if " " in begin and text.startswith(begin)), None)

@@ -88,11 +88,13 @@ class Sentinels:
         ) as sentinel:
             primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
         state = primaries[self.service]
+        # Told by a sentinel and down all the same: a failover is under way, and the next attempt asks anew.
         if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
             raise LookupError("the primary is down")
         return str(state["ip"]), int(state["port"])
 
     def _unknown(self, troubles: Sequence[Trouble]) -> NoPrimary:
+        # A refused log-in first: repeating does not help there, while an absent sentinel may come back.
         for host, port, error in troubles:
             if isinstance(error, AuthenticationError) or said(error).startswith("NOPERM"):
                 text = f"the sentinel at {host}:{port} wants another log-in ({said(error)}): add its own to the URL, "
@@ -111,6 +113,7 @@ class PrimaryConnection(NamedConnection):
         self._sentinels = sentinels
 
     async def _connect(self) -> None:
+        # Asked for each connection: after a failover the address of a moment ago leads to a replica, or nowhere.
         self.host, self.port = await self._sentinels.primary()
         await super()._connect()
 

@@ -155,6 +155,7 @@ class Subscriber:
             BusUnavailable: the link is down or was lost meanwhile; then the channel is not subscribed anew.
 
         """
+        # Unwanted first: a link lost before the answer must not subscribe to the channel anew.
         self._wanted.pop(channel.encode(), None)
         await self._ask(b"UNSUBSCRIBE", channel)
 
@@ -179,6 +180,8 @@ class Subscriber:
         while True:
             link = await self._opener.open(self._wanted)
             self._link = link
+            # delivery.md: a changed generation makes every room compare its position with the log, since the client
+            # library's silent resubscription loses the events in between.
             self._generation += 1
             _logger.info("link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)})
             self._on_up()
@@ -210,6 +213,7 @@ class Subscriber:
         return [asyncio.create_task(watch, name=f"probe of {self._name}")]
 
     def _count(self, batch: Batch) -> None:
+        # The hot path: once per read. An edge's own messages are taken out only of batches that have some.
         self._lines += len(batch)
         if self._own and any(channel.startswith(b"bus:") for channel, _ in batch):
             batch = self._without_own(batch)

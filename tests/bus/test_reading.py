@@ -3,7 +3,7 @@
 import pytest
 
 from bus.envelope import Arrived
-from bus.log.reading import PAGE, Pace, Reading
+from bus.log.reading import PAGE, PagePace, Reading
 from bus.position import BEGINNING
 
 
@@ -111,7 +111,7 @@ def test_limit_holds_for_what_is_taken_over() -> None:
 def test_pace_finds_what_a_path_carries() -> None:
     """Whatever a path carries, a page takes about a quarter of a second on it after a few, and no more than a page."""
     for bytes_per_s, entry_bytes in ((100_000, 3_000), (1_000_000, 3_000), (20_000, 500), (100_000, 250_000)):
-        pace = Pace()
+        pace = PagePace()
         for _ in range(10):
             count = pace.count(entry_bytes, most=PAGE)
             pace.take(count * entry_bytes, count * entry_bytes / bytes_per_s)
@@ -121,7 +121,7 @@ def test_pace_finds_what_a_path_carries() -> None:
 
 def test_pace_of_a_fast_path_is_whole_pages() -> None:
     """Where pages come at once they are as long as they may be."""
-    pace = Pace()
+    pace = PagePace()
     for _ in range(5):
         pace.take(pace.count(300, most=PAGE) * 300, 0.001)
     assert pace.count(300, most=PAGE) == PAGE
@@ -129,7 +129,7 @@ def test_pace_of_a_fast_path_is_whole_pages() -> None:
 
 def test_pace_is_not_slowed_by_small_answers() -> None:
     """An answer of two lines over a long way says nothing of how much the way carries."""
-    pace = Pace()
+    pace = PagePace()
     before = pace.count(300, most=PAGE)
     for _ in range(10):
         pace.take(600, 0.2)

@@ -14,7 +14,7 @@ from bus.envelope import compose
 from bus.errors import BusError, BusUnavailable
 from bus.event import Event
 from bus.log.log import Appended, Entry, Log
-from bus.log.pipelines import PIPELINE_BYTES, Pace
+from bus.log.pipelines import PIPELINE_BYTES, PipelinePace
 from producers import OutboxSettings, Producer, Published
 from producers.services.crackerjack import TestCaseCompleted, TestFailed
 
@@ -128,7 +128,7 @@ async def test_published_events_are_answered_as_the_line_answers(broker_url: str
 
 def test_pace_grows_while_it_goes_well() -> None:
     """Twofold for each pipeline that was full and quick, up to the most that one may carry; not for small ones."""
-    pace = Pace()
+    pace = PipelinePace()
     first = pace.limit_bytes
     pace.done(100, 0.01)
     assert pace.limit_bytes == first
@@ -141,7 +141,7 @@ def test_pace_grows_while_it_goes_well() -> None:
 
 def test_pace_shrinks_when_it_goes_badly() -> None:
     """By half of what was sent when that was cut or took long, and never to nothing."""
-    pace = Pace()
+    pace = PipelinePace()
     pace.cut(200_000)
     assert pace.limit_bytes == 100_000
     pace.done(100_000, 30.0)
@@ -153,7 +153,7 @@ def test_pace_shrinks_when_it_goes_badly() -> None:
 
 def test_pace_goes_on_carefully_behind_a_cut() -> None:
     """Up to half of what was cut twofold, by steps behind that: it would else be cut at every other pipeline."""
-    pace = Pace()
+    pace = PipelinePace()
     pace.cut(200_000)
     pace.done(100_000, 0.01)
     assert 100_000 < pace.limit_bytes < 150_000
