@@ -94,7 +94,7 @@ class Code(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
-# An INTERNAL_ERROR is passing, too: a bug met once need not be met again, and a client that gives up helps nobody.
+# An INTERNAL_ERROR is passing, too: a bug met once need not be met by a repetition.
 PASSING: Final = frozenset({Code.UNAVAILABLE, Code.RATE_LIMIT_EXCEEDED, Code.TIMEOUT, Code.INTERNAL_ERROR})
 """The same request may go well later."""
 ABOUT_THE_TOKEN: Final = frozenset({Code.AUTH_REQUIRED, Code.AUTH_FAILED})

@@ -257,8 +257,7 @@ async def outcomes_of(
         put(items)
     except BusError as error:  # closed, between two slices
         return [error] * len(items)
-    # One timer for all items: a deadline per item would cost a timer for each of a thousand events.
-    timer = loop.call_later(deadline_s, expire, items) if deadline_s else None
+    timer = loop.call_later(deadline_s, expire, items) if deadline_s else None  # one for a thousand events, not each
     try:
         return [await _outcome(future) for future in futures]
     finally:
