@@ -9,12 +9,12 @@ from typing import Final
 
 from bus.errors import BusError, BusUnavailable
 from bus.redis.revocation import KEPT_S, REVOKED, Revocation, Revocations
+from bus.retrying import until_true
 from bus.tasks import Spawn
 from edges.auth.permissions import Caller
 
 __all__ = ["Revoked"]
 
-_RETRY_S: Final = 0.5
 _STALE_ENDS: Final = 1_000
 
 _logger = logging.getLogger("edgebus.edges")
@@ -96,14 +96,17 @@ class Revoked:
 
     async def _read(self) -> None:
         while self._read_up_to != self._asked:
-            asked = self._asked
-            try:
-                await self._read_pages()
-            except Exception as error:  # noqa: BLE001 (whatever it is: an edge that has not read them lets nobody down)
-                self._tell(error)
-                await asyncio.sleep(_RETRY_S)
-            else:
-                self._read_up_to = asked
+            await until_true(self._has_read)
+
+    async def _has_read(self) -> bool:
+        asked = self._asked
+        try:
+            await self._read_pages()
+        except Exception as error:  # noqa: BLE001 (of any kind: an edge that has not read them all is not ready)
+            self._tell(error)
+            return False
+        self._read_up_to = asked
+        return True
 
     async def _read_pages(self) -> None:
         unreadable = 0

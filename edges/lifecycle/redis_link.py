@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from bus.errors import BusError
 from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
+from bus.retrying import until_true
 from bus.tasks import Spawn
 from bus.words import NoticeName
 from edges.limits.mishaps import Mishaps
@@ -17,7 +18,6 @@ from edges.rooms.hub import Hub
 
 __all__ = ["Droppable", "RedisLink"]
 
-_COMPARE_RETRY_S: Final = 0.2
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
 _DROP: Final = "drop a connection to Redis"
@@ -105,10 +105,7 @@ class RedisLink:
         return False
 
     async def _settled(self) -> None:
-        while True:
-            if await self._attempt(self._hub.settle):
-                return
-            await asyncio.sleep(_COMPARE_RETRY_S)
+        await until_true(lambda: self._attempt(self._hub.settle))
 
     async def leave(self, within_s: float) -> None:
         """Settle for good, and say so where that cannot be done: nobody else can tell clients then (decisions/0085)."""
@@ -119,15 +116,15 @@ class RedisLink:
     async def _compare(self) -> None:
         """Make up for what was missed while the link was away; try again for as long as the link is up."""
         generation = self.generation
-        while self._is_link(generation):
-            if not await self._attempt(self._hub.compare):
-                await asyncio.sleep(_COMPARE_RETRY_S)
-                continue
-            if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
-                return
-            self._notify_all(Notice.of(NoticeName.BUS_RESTORED, generation))  # whoever was told of an outage hears it
-            await self._look_again(generation)
+
+        async def is_over() -> bool:
+            return not self._is_link(generation) or await self._attempt(self._hub.compare)
+
+        await until_true(is_over)
+        if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
             return
+        self._notify_all(Notice.of(NoticeName.BUS_RESTORED, generation))  # whoever was told of an outage hears it
+        await self._look_again(generation)
 
     async def _attempt(self, compare: Callable[[], Awaitable[bool | None]]) -> bool:
         """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""

@@ -55,12 +55,6 @@ def revoked(source: FakeRevocations, news: list[str]) -> Revoked:
     return Revoked(cast(Revocations, source), spawn, news.extend, clock=lambda: NOW_S)
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read again at once."""
-    monkeypatch.setattr("edges.auth.revocations._RETRY_S", 0)
-
-
 @pytest.mark.parametrize(
     ("caller", "is_concerned"),
     [
