@@ -13,7 +13,7 @@ from typing import Final
 from bus.tasks import end
 from edgebus.lab.proxy import Proxy
 from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Demands
+from edgebus.lab.records import Demands, EdgeEnd
 from edgebus.lab.servers import EdgeProcess, RedisServer
 from edgebus.lab.site import Site
 
@@ -141,6 +141,10 @@ class _Chaos:
         """Every path to a server but replication's."""
         return [*self.to_edges, self.to_producers]
 
+    def note_end(self, number: int, *, is_killed: bool) -> None:
+        """Record that the process of an edge has ended."""
+        self.site.ends.append(EdgeEnd(self.site.now_s, f"edge {self.edges[number].port}", is_killed))
+
     def path(self, stroke: Stroke) -> Proxy:
         """Return the path of a fault: an edge's, or the producers'."""
         return self.paths[stroke.at % len(self.paths)]
@@ -193,6 +197,7 @@ async def _kill_edge(chaos: _Chaos, stroke: Stroke) -> None:
     number = stroke.at % EDGES
     async with chaos.edge_turns[number]:  # a second fault of the same edge waits: a dead process cannot be killed
         await chaos.edges[number].kill()
+        chaos.note_end(number, is_killed=True)
         await asyncio.sleep(stroke.lasts_s)
         await chaos.edges[number].start()
 
@@ -201,6 +206,7 @@ async def _drain_edge(chaos: _Chaos, stroke: Stroke) -> None:
     number = stroke.at % EDGES
     async with chaos.edge_turns[number]:
         await chaos.edges[number].drain()
+        chaos.note_end(number, is_killed=False)
         await asyncio.sleep(stroke.lasts_s / 3)
         await chaos.edges[number].start()
 

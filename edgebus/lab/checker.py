@@ -13,6 +13,7 @@ from typing import Final
 
 from edgebus.lab.comings import comings
 from edgebus.lab.records import Attempt, Evidence, Snapshot
+from edgebus.lab.sightings import Sightings
 from edgebus.lab.transcript import Closed, Got, Item, Joined, Told, read, read_line
 
 __all__ = ["Broken", "Findings", "check"]
@@ -38,7 +39,7 @@ class Findings:
         published: calls of publish that returned.
         delivered: events received, over all clients; ``repaired``: the late ones among the delivered.
         told: deliveries missing and reported as a gap; ``lost``: the same, in silence.
-        with_primary: events known to the producer alone, after the primary's death (the limit of P3).
+        with_primary: events that a dead primary took with itself, and an edge that died as well (the limits of P3).
         doubled: events received or stored twice.
         refused: failed attempts of clients to connect; ``retries``: the same of a balancer.
         returned: second and later connections; ``returned_per_s``: in the busiest second.
@@ -91,13 +92,14 @@ class _Checker:
             if it.until_s == float("inf")
             for n in ranks
         }
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: set[tuple[str, int | None]] = set()
+        self._sightings = Sightings(evidence)
         self._late_until_s = evidence.healed_s or 0.0
 
     def findings(self) -> Findings:
         transcripts = [(log.name, room, items) for log in self._evidence.clients for room, items in read(log).items()]
-        for _, room, items in transcripts:
-            self._seen |= {(room, it.n) for it in items if isinstance(it, Got) and it.n is not None}
+        for name, room, items in transcripts:
+            self._seen |= {(room, it.n) for it in items if isinstance(it, Got) and self._is_sighting(name, room, it)}
         self._found.published = sum(1 for one in self._evidence.attempts if one.outcome == "acknowledged")
         for name, room, items in transcripts:
             self._check_client(f"{name} in {room}", room, items)
@@ -109,6 +111,11 @@ class _Checker:
         self._check_demands()
         self._found.broken = [Broken(it, times, self._examples[it]) for it, times in sorted(self._times.items())]
         return self._found
+
+    def _is_sighting(self, client: str, room: str, got: Got) -> bool:
+        """Tell whether an edge that lived to tell others of an event's loss had the event."""
+        attempt = self._attempts.get((room, -1 if got.n is None else got.n))
+        return attempt is not None and self._sightings.counts(attempt, client, got.at_s)
 
     def _break(self, promise: str, example: str, times: int = 1) -> None:
         self._times[promise] += times
@@ -204,7 +211,7 @@ class _Checker:
         key = (attempt.channel, attempt.n)
         if is_told:  # P3 has two halves: whole, or told; a gap is no loss in silence
             self._found.told += 1
-        elif key not in self._lasting and key not in self._seen:  # a dead primary's alone: decisions/0059
+        elif key not in self._lasting and key not in self._seen:  # decisions/0059, decisions/0087
             self._found.with_primary += 1
         else:
             self._found.lost += 1

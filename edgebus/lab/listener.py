@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Sequence
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from bus.tasks import end
 from edgebus.lab.records import ClientLog, Mark
@@ -111,7 +112,7 @@ class Listener:
         try:
             async with asyncio.timeout(_OPEN_DEADLINE_S):
                 await wire.opened
-            self._mark("opened")
+            self._mark("opened", _edge_name(url))
             for room in self.have:
                 self._subscribe(room)
             await wire.closed
@@ -164,3 +165,8 @@ class Listener:
 
     def _mark(self, kind: Any, text: bytes = b"") -> None:
         self.log.marks.append(Mark(self._loop.time(), kind, text))
+
+
+def _edge_name(url: str) -> bytes:
+    """Return what samples call the edge at a URL."""
+    return f"edge {urlsplit(url).port}".encode()

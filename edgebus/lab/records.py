@@ -6,7 +6,7 @@ All times are seconds of one monotonic clock: of the laboratory's process.
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Attempt", "Away", "ClientLog", "Demands", "Evidence", "Mark", "Sample", "Snapshot", "Stored"]
+__all__ = ["Attempt", "Away", "ClientLog", "Demands", "EdgeEnd", "Evidence", "Mark", "Sample", "Snapshot", "Stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ class Attempt:
 class Mark:
     """One moment of a client: a connection ``opened`` or ``closed``, a text ``sent``, a ``frame`` received.
 
-    ``refused`` is a failed attempt to connect, with the error. ``left`` precedes ``closed`` where the client ended the
-    connection; elsewhere the text of ``closed`` is the edge's code and reason.
+    The text of ``opened`` is the edge's name. ``refused`` is a failed attempt to connect, with the error. ``left``
+    precedes ``closed`` where the client ended the connection; elsewhere the text of ``closed`` is the edge's code and
+    reason.
     """
 
     at_s: float
@@ -90,6 +91,15 @@ class Sample:
     edge: str
     path: str
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeEnd:
+    """The end of one edge's process; ``is_killed``: by SIGKILL, else the edge was sent away and left in order."""
+
+    at_s: float
+    edge: str
+    is_killed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +160,4 @@ class Evidence:
     demands: Demands = field(default_factory=Demands)
     retries: int = 0
     takeovers: tuple[float, ...] = ()
+    ends: tuple[EdgeEnd, ...] = ()

@@ -13,7 +13,7 @@ from bus.tasks import end
 from edgebus.lab.listener import Listener
 from edgebus.lab.proxy import Proxy
 from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Attempt, Away, Demands, Evidence, Sample, Snapshot
+from edgebus.lab.records import Attempt, Away, Demands, EdgeEnd, Evidence, Sample, Snapshot
 from edgebus.lab.servers import PROBE_INTERVAL_S, EdgeProcess, RedisServer, edge_here, get_status
 from edges import Edge
 
@@ -65,6 +65,7 @@ class Site:
         self.demands = Demands()
         self.retries = 0
         self.takeovers: list[float] = []
+        self.ends: list[EdgeEnd] = []
         self._numbers: dict[str, int] = {}
         self._snapshots: list[Snapshot] = []
         self._samples: list[Sample] = []
@@ -288,6 +289,7 @@ class Site:
             self.demands,
             self.retries,
             tuple(self.takeovers),
+            tuple(self.ends),
         )
 
 

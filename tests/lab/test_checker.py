@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edgebus.lab.checker import check
-from edgebus.lab.records import Attempt, Away, ClientLog, Demands, Evidence, Mark, Sample, Snapshot, Stored
+from edgebus.lab.records import Attempt, Away, ClientLog, Demands, EdgeEnd, Evidence, Mark, Sample, Snapshot, Stored
 
 ROOM = "lab:one"
 EVENTS = 10
@@ -172,6 +172,39 @@ def test_event_that_only_a_dead_primary_had_is_the_stated_limit() -> None:
         log = Snapshot("primary", ROOM, tuple(stored(n) for n in range(EVENTS)), 0.0, until_s)
         findings = check(evidence(snapshots=(log,), clients=clients))
         assert (findings.with_primary, findings.lost) == found
+
+
+@pytest.mark.parametrize(
+    ("ends", "ready_s", "is_owed"),
+    [
+        pytest.param((), (), True, id="alive"),
+        pytest.param((EdgeEnd(15.5, "edge 1", is_killed=True),), (), False, id="killed before it had compared"),
+        pytest.param((EdgeEnd(14.5, "edge 1", is_killed=True),), (), False, id="killed before the takeover"),
+        pytest.param((EdgeEnd(18.0, "edge 1", is_killed=True),), (17.0,), True, id="killed when it had compared"),
+        pytest.param((EdgeEnd(18.0, "edge 1", is_killed=True),), (15.0, 19.0), False, id="ready at the old primary"),
+        pytest.param((EdgeEnd(15.5, "edge 1", is_killed=False),), (), True, id="sent away after the takeover"),
+        pytest.param((EdgeEnd(14.5, "edge 1", is_killed=False),), (), False, id="sent away before it"),
+        pytest.param((EdgeEnd(15.5, "edge 2", is_killed=True),), (), True, id="another edge"),
+        pytest.param((EdgeEnd(14.0, "edge 1", is_killed=True),), (), True, id="its process before"),
+    ],
+)
+def test_event_that_only_a_dead_edge_had_is_a_limit_too(
+    ends: tuple[EdgeEnd, ...], ready_s: tuple[float, ...], is_owed: bool
+) -> None:
+    """The primary took event 4 with itself at 14.9, and one edge alone had sent it on: who can tell the others?"""
+    lacks = frames_but(lambda marks: marks.pop(4))
+    saw = [Mark(0.5, "opened", b"edge 1"), joined(), *(frame(n) for n in range(EVENTS))]
+    entries = [stored(n) for n in range(EVENTS) if n != 4]
+    entries[4] = replace(entries[4], previous=position(3))
+    record = evidence(
+        clients=(ClientLog("client", lacks), ClientLog("other", saw)),
+        snapshots=(Snapshot("redis", ROOM, tuple(entries), 14.9, float("inf")),),
+        samples=tuple(Sample(at_s, "edge 1", "/readyz", 200) for at_s in ready_s),
+        takeovers=(14.9,),
+        ends=ends,
+    )
+    assert promises(record) == (["P3"] if is_owed else [])
+    assert check(record).with_primary == (not is_owed)
 
 
 def test_repeat_over_a_takeover_may_come_twice_with_one_id() -> None:
