@@ -5,7 +5,7 @@ wait until they may arrive. An answer says what was there when it was asked for,
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -56,7 +56,10 @@ class FakeRedis:
         data: what it holds, by key. Values are never changed in place: a copy of this is a replica.
         lives: when keys expire, by its clock.
         asked: the commands of each round trip, by name and key, since the test last cleared them.
-        may_answer: cleared, it keeps back the answers to reads of a log's newest part.
+        holds: the commands that wait for ``may_answer`` with their round trip; by default those that read the newest
+            part of a log.
+        may_answer: cleared, it keeps those answers back.
+        refuses: keys that this user may not read.
         fails: returns the error that a round trip ends with; then nothing is done.
         on_read: called when a log's end was asked for, before it is looked up; and ``after_read`` right behind that.
 
@@ -67,7 +70,9 @@ class FakeRedis:
     lives: dict[str, int] = field(default_factory=dict)
     links: "list[FakeLink]" = field(default_factory=list)
     asked: list[list[tuple[str, str]]] = field(default_factory=list)
+    holds: Collection[str] = ("xinfo_stream",)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    refuses: set[str] = field(default_factory=set)
     fails: Callable[[Sequence[tuple[str, str]]], Exception | None] = lambda _: None
     on_read: Callable[[], None] = lambda: None
     after_read: Callable[[], None] = lambda: None
@@ -120,7 +125,7 @@ class FakeRedis:
         self.asked.append(names)
         error = self.fails(names)
         answers = [] if error is not None else self._answers(names, commands)
-        if any(name == "xinfo_stream" for name, _ in names):
+        if any(name in self.holds for name, _ in names):
             await self.may_answer.wait()
         await asyncio.sleep(0)
         if error is not None:
@@ -137,6 +142,8 @@ class FakeRedis:
         return answers
 
     def _answer(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if arguments and arguments[0] in self.refuses:
+            return ResponseError(f"NOPERM No permissions to access key {arguments[0]}")
         try:
             return getattr(self, f"do_{name}")(*arguments, **options)
         except ResponseError as error:

@@ -178,14 +178,10 @@ class Redis:
         return [key for key in found if key is not None]
 
     @property
-    def asked_heads(self) -> list[int]:
-        """How many logs were asked for their ends, in each round trip."""
-        counts = [sum(name == "xrevrange" for name, _ in names) for names in self.server.asked]
-        return [
-            count
-            for count, names in zip(counts, self.server.asked, strict=True)
-            if count and names[0][0] == "time" and not any(name == "xinfo_stream" for name, _ in names)
-        ]
+    def heads(self) -> list[list[str]]:
+        """The logs that were asked for their ends, by their keys, in each round trip."""
+        found = [names for names in self.server.asked if "xinfo_stream" not in dict(names)]
+        return [keys for names in found if (keys := [key for name, key in names if name == "xrevrange"])]
 
 
 class Member:

@@ -129,7 +129,7 @@ async def test_compare_asks_in_batches_and_reads_rooms_that_differ_only() -> Non
     slow.store(of(7), 6)
     slow.store(of(1_100), 8)
     await slow.hub.compare()
-    assert slow.asked_heads == [500, 500, 200]
+    assert list(map(len, slow.heads)) == [500, 500, 200]
     assert sorted(slow.reads) == [of(1_100).log_key, of(7).log_key]
     assert {number: member.got for number, member in enumerate(members) if member.got} == {7: [6], 1_100: [6, 7, 8]}
 
@@ -325,11 +325,11 @@ async def test_comparison_that_failed_half_way_goes_on_where_it_was() -> None:
         with pytest.raises(BusUnavailable):
             await slow.hub.compare()
     await slow.hub.compare()
-    assert slow.asked_heads == [500, 500, 200, 200, 200]
+    assert list(map(len, slow.heads)) == [500, 500, 200, 200, 200]
     slow.server.asked.clear()
     slow.hub.link_went()
     await slow.hub.compare()
-    assert slow.asked_heads == [500, 500, 200]
+    assert list(map(len, slow.heads)) == [500, 500, 200]
 
 
 async def test_marks_that_are_refused_are_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,13 +8,8 @@ from typing import Any, Final, Self, cast
 
 import orjson
 
-from bus.channel import Channel
-from bus.errors import BusUnavailable
-from bus.log.log import Head, History, Log
-from bus.log.reading import Reading
-from bus.log.replay import Tail
-from bus.position import BEGINNING, no_log
-from bus.redis.subscriber import Subscriber, SubscriberStatistics
+from bus.redis.link import Batch
+from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from bus.tasks import end
 from edges import EdgeSettings
@@ -27,48 +22,13 @@ from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from edges.transport.connection import Connection
+from tests.edges.fake_redis import FakeLink, FakeLog, FakeRedis, away
 
 __all__ = ["Stage", "client_frame"]
 
 _TURNS: Final = 2_000
 """Turns of the loop after which nothing more is to be expected: no answer here waits for a clock."""
 _HOUR_MS: Final = 3_600_000
-
-
-class Bus:
-    """Log and link of the hub: nothing was ever published, and either all is well or Redis is away."""
-
-    def __init__(self, *, is_up: bool) -> None:
-        self.is_up = is_up
-
-    def statistics(self) -> SubscriberStatistics:
-        return SubscriberStatistics(self.is_up, 1, 0, 0, 0)
-
-    async def subscribe(self, channel: str) -> None:
-        await self._answered()
-
-    async def unsubscribe(self, channel: str) -> None: ...
-
-    def forget(self, channel: str) -> None: ...
-
-    async def keep(self, channels: list[Channel]) -> None: ...
-
-    async def heads(self, channels: Sequence[Channel], *, keeps: bool = False) -> list[Head]:
-        await self._answered()
-        return [Head(None if it.retention.kind == "live" else no_log(1), None) for it in channels]
-
-    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
-        await self._answered()
-        return Tail(1, 0, (), None, None, BEGINNING, is_cut=False)
-
-    async def history(self, channel: Channel, known: History | None = None) -> History:
-        await self._answered()
-        return History([], truncated=False)
-
-    async def _answered(self) -> None:
-        await asyncio.sleep(0)
-        if not self.is_up:
-            raise BusUnavailable("away")
 
 
 class Socket:
@@ -130,8 +90,10 @@ class Stage(logging.Handler):
         self.settings = EdgeSettings(
             **{"port": 0, "redis_url": "redis://127.0.0.1:1", "welcome_delay_ms": _HOUR_MS, **settings}
         )
-        bus = Bus(is_up=is_up)
-        self._hub = Hub(cast(Log, bus), cast(Subscriber, bus), self._spawn)
+        redis = FakeRedis() if is_up else FakeRedis(fails=away)
+        link = FakeLink(redis, self._deliver)
+        link.is_up = is_up
+        self._hub = Hub(FakeLog(redis, appends=False), cast(Subscriber, link), self._spawn)
         self._answers = Answers(self._hub.log_reads)
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,6 +114,9 @@ class Stage(logging.Handler):
         self.transport = Transport()
         self.connection = Connection(around)
         self.connection.connection_made(self.transport)
+
+    def _deliver(self, batch: Batch) -> None:
+        self._hub.deliver(batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name=name)
