@@ -17,6 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
+from websockets.http11 import Request, Response
+
 from bus.log.log import Log
 from bus.parts import check_part
 from bus.redis.link import Batch
@@ -49,6 +51,8 @@ from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
+from edges.transport.origin_policy import admit_plain
+from edges.transport.routes import routes_of
 from edges.transport.tls import check_exposure, identity
 from edges.transport.tls_listener import Listener, bind, checked
 
@@ -255,12 +259,13 @@ class _Parts:
             self.registry,
             self.hub,
             self._link,
+            mishaps=self.mishaps,
             knows_revoked=lambda: self._gate.is_open or self._revoked.is_read,
             max_connections=settings.max_connections,
         )
-        around = self._surroundings()
+        around, routes = self._context(), routes_of(self.health, self._own_name)
         self.listener = Listener(
-            lambda: connection(around),
+            lambda: connection(around, routes),
             sockets,
             tls,
             self.spawn,
@@ -269,7 +274,7 @@ class _Parts:
             close_timeout_s=settings.close_timeout_s,
         )
 
-    def _surroundings(self) -> Context:
+    def _context(self) -> Context:
         return Context(
             self.service,
             self.settings,
@@ -278,14 +283,14 @@ class _Parts:
             self.registry,
             self.counters,
             self.spawn,
-            self.health.body,
-            self.health.not_ready,
             self._gate,
             Access(self.service),
             verbs_of(self.service),
             self._link.outage,
-            lambda: self.mishaps.reason,
         )
+
+    def _own_name(self, request: Request) -> Response | None:
+        return admit_plain(request, self.settings, takes_tokens=not self._gate.is_open)
 
     async def begin(self, expires: datetime | None) -> None:
         """Accept, and begin to connect to Redis; ``expires`` is when the certificate ends, if that is known."""

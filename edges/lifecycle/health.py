@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bus.service import Service
 from edges.lifecycle.redis_link import RedisLink
+from edges.limits.mishaps import Mishaps
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 
@@ -18,6 +19,7 @@ class Health:
         registry: the connections.
         hub: the rooms.
         link: the link to Redis.
+        mishaps: what fails at present, though the edge may be ready.
         knows_revoked: whether the edge knows which tokens were revoked; True where none are asked for.
         max_connections: how many places there are.
 
@@ -30,11 +32,12 @@ class Health:
         hub: Hub,
         link: RedisLink,
         *,
+        mishaps: Mishaps,
         knows_revoked: Callable[[], bool],
         max_connections: int,
     ) -> None:
         self._service, self._registry, self._hub, self._link = service, registry, hub, link
-        self._knows_revoked, self._max_connections = knows_revoked, max_connections
+        self._mishaps, self._knows_revoked, self._max_connections = mishaps, knows_revoked, max_connections
         self.is_leaving = False
 
     def leave(self) -> None:
@@ -61,3 +64,7 @@ class Health:
         if not self._hub.is_compared:
             return "rooms are being compared with their logs"
         return f"every place is taken: max_connections is {self._max_connections}" if self._registry.is_full else None
+
+    def warning(self) -> str | None:
+        """Return what else stands against the edge, though it may be ready; None when nothing does."""
+        return self._mishaps.reason

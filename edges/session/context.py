@@ -23,10 +23,7 @@ class Context:
     """An edge, as far as its connections know it.
 
     Attributes:
-        health: the body of ``/healthz``.
-        not_ready: why the edge is not ready; None when it is.
         verbs: the commands that clients of the envelope may give, by their names.
-        warning: what else stands against the edge, though it may be ready; None when nothing does.
         outage: what a client is to be told that comes while Redis is away; None when it is not.
 
     """
@@ -38,10 +35,7 @@ class Context:
     registry: Registry
     counters: Counters
     spawn: Spawn
-    health: Callable[[], dict[str, object]]
-    not_ready: Callable[[], str | None]
     gate: Gate
     access: Access
     verbs: Mapping[str, type[Command]]
     outage: Callable[[], Notice | None] = lambda: None
-    warning: Callable[[], str | None] = lambda: None

@@ -33,6 +33,7 @@ from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
 from edges.transport.handshake import Entry, Farewell, Handshake
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
+from edges.transport.routes import Routes
 from edges.transport.tls_listener import Agreement
 from edges.transport.writing import Phase, Writer, other_end
 
@@ -42,7 +43,6 @@ _LINGER_S: Final = 1.0
 """With TLS, for what a client had under way when its connection was failed."""
 _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
-
 _LIMITS: Final = {
     CONTROL_FLOOD: "control_rate_limit",
     TOO_BIG_YET: "max_message_bytes",
@@ -64,13 +64,14 @@ class Connection(Writer):
         "_is_deaf",
         "_is_slow",
         "_keepalive",
+        "_routes",
         "_session",
         "_websocket",
     )
 
-    def __init__(self, around: Context) -> None:
+    def __init__(self, around: Context, routes: Routes) -> None:
         super().__init__()
-        self._around, settings, now = around, around.settings, self._loop.time()
+        self._around, self._routes, settings, now = around, routes, around.settings, self._loop.time()
         self._websocket = WebSocket(settings.max_message_bytes)
         self._incoming = Incoming(self._websocket, settings.max_fragments, settings.control_rate_limit, now)
         self._keepalive = Keepalive(interval_s=settings.ping_interval_s, timeout_s=settings.ping_timeout_s, now=now)
@@ -91,7 +92,7 @@ class Connection(Writer):
         self._transport = cast(asyncio.Transport, transport)
         self._outgoing = Outgoing(self._transport, self._around.settings)
         self.visitor = other_end(self._transport)
-        self._handshake = Handshake(self._around, self._websocket, self, self.visitor)
+        self._handshake = Handshake(self._around, self._routes, self._websocket, self, self.visitor)
         self._around.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:

@@ -16,7 +16,8 @@ from edges.session.context import Context
 from edges.transport import http
 from edges.transport.bearer import shown_tokens
 from edges.transport.framing import WebSocket
-from edges.transport.origin_policy import admit, admit_plain
+from edges.transport.origin_policy import admit
+from edges.transport.routes import Routes
 
 __all__ = ["Entry", "Farewell", "Handshake"]
 
@@ -59,16 +60,18 @@ class Handshake:
 
     Args:
         around: what the edge has.
+        routes: answer plain requests.
         websocket: reads the request, and writes the answer to an opening handshake.
         connection: what the registry counts.
         peer: the other end of the socket.
 
     """
 
-    __slots__ = ("_around", "_connection", "_head", "_peer", "_websocket")
+    __slots__ = ("_around", "_connection", "_head", "_peer", "_routes", "_websocket")
 
-    def __init__(self, around: Context, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
-        self._around, self._websocket, self._connection, self._peer = around, websocket, connection, peer
+    def __init__(self, around: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
+        self._around, self._routes = around, routes
+        self._websocket, self._connection, self._peer = websocket, connection, peer
         self._head = bytearray()
 
     def take(self, data: bytes, now: float) -> _Outcome | None:
@@ -84,7 +87,7 @@ class Handshake:
         if requests:
             return self._answer(cast(Request, requests[0]), rest, now)
         # For some of what is no request the protocol has an answer, for others only an end.
-        return Farewell(b"".join(self._websocket.data_to_send()) or http.refusal(head).serialize())
+        return Farewell(b"".join(self._websocket.data_to_send()) or self._routes.refusal(head).serialize())
 
     def _answer(self, request: Request, rest: bytes, now: float) -> _Outcome:
         if not http.is_upgrade(request):
@@ -102,12 +105,11 @@ class Handshake:
         return self._accept(request, visitor, rest)
 
     def _answer_plain(self, request: Request) -> Farewell:
-        around = self._around
-        around.registry.give_back(self._connection)  # what it asks for may count the clients
-        refused = admit_plain(request, around.settings, takes_tokens=not around.gate.is_open)
-        if refused is not None:
+        self._around.registry.give_back(self._connection)  # what it asks for may count the clients
+        route = self._routes.find(request)
+        if (refused := route.guard(request)) is not None:
             return self._turn_away(request, refused)
-        return Farewell(http.answer(request, around.health, around.not_ready, around.warning).serialize())
+        return Farewell(route.handler(request).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._around.counters.strangers += 1

@@ -1,8 +1,8 @@
-"""The plain HTTP side of an edge's port: health, readiness, and clear answers to all else. Pure."""
+"""Requests before they are believed, and the answers of plain HTTP, as values. Pure."""
 
 import http
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import Final
 
@@ -12,12 +12,15 @@ from websockets.http11 import Request, Response
 
 __all__ = [
     "HEAD_LIMIT_BYTES",
-    "answer",
+    "answered",
     "forbidden",
     "head_end",
     "is_upgrade",
     "lists_too_much",
-    "refusal",
+    "no_request",
+    "not_allowed",
+    "not_found",
+    "readiness",
     "too_long",
     "too_many",
 ]
@@ -27,7 +30,6 @@ HEAD_LIMIT_BYTES = 64 * 1024
 _LISTS: Final = ("Upgrade", "Connection", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions")
 _VALUES: Final = 100
 """The most that these headers and the query may list together; a browser lists some five."""
-_METHODS: Final = ("GET", "HEAD")
 
 
 def head_end(data: bytes | bytearray) -> int:
@@ -48,48 +50,23 @@ def lists_too_much(request: Request) -> bool:
     return listed.count(",") + listed.count(";") + request.path.count("&") > _VALUES
 
 
-def answer(
-    request: Request,
-    health: Callable[[], dict[str, object]],
-    not_ready: Callable[[], str | None],
-    warning: Callable[[], str | None] = lambda: None,
-) -> Response:
-    """Return the answer to a plain request; that to HEAD is GET's without its body (RFC 9110, section 9.3.2).
-
-    Args:
-        request: without a body; ``websockets`` refuses bodies before this.
-        health: returns what ``/healthz`` says; asked for that only.
-        not_ready: returns why ``/readyz`` is 503, None when it is 200; likewise.
-        warning: returns what ``/readyz`` says beside being ready, None for nothing; likewise.
-
-    """
-    if request.method not in _METHODS:
-        return not_allowed()
-    response = _answer_to_get(request.path.partition("?")[0], health, not_ready, warning)
-    if request.method == "HEAD":
-        response.body = b""
-    return response
+def answered(body: dict[str, object]) -> Response:
+    """Return a plain answer."""
+    return _json(200, body)
 
 
-def _answer_to_get(
-    path: str,
-    health: Callable[[], dict[str, object]],
-    not_ready: Callable[[], str | None],
-    warning: Callable[[], str | None],
-) -> Response:
-    match path:
-        case "/healthz" | "/health":  # the ecosystem's charts ask for the second
-            return _json(200, health())
-        case "/readyz":
-            return _readiness(not_ready(), warning())
-        case _:
-            return _json(404, {"error": "not found; there are /healthz and /readyz, and WebSocket on any path"})
+def readiness(not_ready: str | None, warning: Callable[[], str | None]) -> Response:
+    """Return whether an edge is ready; what stands against one that is ready is asked for only then."""
+    if not_ready is not None:
+        return _json(503, {"status": "not ready", "reason": not_ready})
+    told = warning()
+    return _json(200, {"status": "ready"} if told is None else {"status": "ready", "warning": told})
 
 
-def _readiness(not_ready: str | None, warning: str | None) -> Response:
-    if not_ready is None:
-        return _json(200, {"status": "ready"} if warning is None else {"status": "ready", "warning": warning})
-    return _json(503, {"status": "not ready", "reason": not_ready})
+def not_found(paths: Sequence[str]) -> Response:
+    """Return the answer to a request for a path that there is not."""
+    listed = " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
+    return _json(404, {"error": f"not found; there are {listed}, and WebSocket on any path"})
 
 
 def forbidden(sentence: str) -> Response:
@@ -97,10 +74,15 @@ def forbidden(sentence: str) -> Response:
     return _json(403, {"error": sentence})
 
 
-def not_allowed() -> Response:
+def not_allowed(methods: Sequence[str]) -> Response:
     """Return the answer to a request by another method."""
-    allowed = ", ".join(_METHODS)
+    allowed = ", ".join(methods)
     return _json(405, {"error": f"method not allowed; use {allowed}"}, ("Allow", allowed))
+
+
+def no_request() -> Response:
+    """Return the answer to bytes that are no request, or a request with a body."""
+    return _json(400, {"error": "not an HTTP/1.1 request without a body"})
 
 
 def too_long() -> Response:
@@ -112,15 +94,6 @@ def too_many(name: str, limit: int, retry_s: float) -> Response:
     """Return the answer to a handshake that is one too many (RFC 6585, section 4), naming the setting."""
     wait = ("Retry-After", str(max(1, math.ceil(retry_s))))
     return _json(429, {"error": f"{name}: the limit is {limit}; try again later"}, wait)
-
-
-def refusal(head: bytes) -> Response:
-    """Return the answer to what ``websockets`` took for no request: that includes every one with a body."""
-    method, _, rest = head.partition(b" ")
-    is_request = method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]
-    if is_request and method.decode() not in _METHODS:
-        return not_allowed()
-    return _json(400, {"error": "not an HTTP/1.1 request without a body"})
 
 
 def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Response:

@@ -19,6 +19,7 @@ from edges import Edge, EdgeSettings
 from edges.auth.authenticator import Gate
 from edges.session.context import Context
 from edges.transport.connection import Connection
+from edges.transport.routes import Routes
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.clients.fake_edge import Waiting, eventually, take
@@ -103,8 +104,8 @@ def came(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
     found: list[Connection] = []
 
     class Noted(Connection):
-        def __init__(self, around: Context) -> None:
-            super().__init__(around)
+        def __init__(self, around: Context, routes: Routes) -> None:
+            super().__init__(around, routes)
             found.append(self)
 
     monkeypatch.setattr("edges.edge.Edge.connection", Noted)

@@ -12,6 +12,7 @@ from edges.net.visitor import Visitor
 from edges.session.context import Context
 from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit
+from edges.transport.routes import Routes
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.signing import SECRET, token
@@ -192,8 +193,8 @@ async def test_address_and_secure_through_a_proxy(start_edge: StartEdge, monkeyp
     seen: list[Connection] = []
 
     class Recorded(Connection):
-        def __init__(self, around: Context) -> None:
-            super().__init__(around)
+        def __init__(self, around: Context, routes: Routes) -> None:
+            super().__init__(around, routes)
             seen.append(self)
 
     monkeypatch.setattr("edges.edge.Edge.connection", Recorded)

@@ -9,7 +9,8 @@ from websockets.http11 import Request
 
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
-from edges.transport.http import answer
+from edges.transport.http import answered, forbidden
+from edges.transport.routes import Route, Routes, routes_of
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually, get, http, upgrade
 from tests.ports import free_port
@@ -37,14 +38,68 @@ async def test_healthz(edge: Edge, open_client: OpenClient) -> None:
 @pytest.mark.parametrize(("path", "asked"), [("/healthz", ["health"]), ("/readyz", ["ready"]), ("/else", [])])
 def test_only_what_is_asked_for_is_found_out(path: str, asked: list[str]) -> None:
     """Anybody may send a GET, so one costs no more than its answer needs."""
-    found = list[str]()
+    standing, request = Asked(), Request(path, Headers())
+    routes_of(standing, lambda _: None).find(request).handler(request)
+    assert standing.found == asked
 
-    def health() -> dict[str, object]:
-        found.append("health")
+
+class Asked:
+    """An edge that notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.found = list[str]()
+
+    def body(self) -> dict[str, object]:
+        self.found.append("health")
         return {}
 
-    answer(Request(path, Headers()), health, lambda: found.append("ready"))
-    assert found == asked
+    def not_ready(self) -> str:
+        self.found.append("ready")
+        return "not yet"
+
+    def warning(self) -> None:
+        self.found.append("warning")
+
+
+TABLE = Routes(
+    [
+        Route("GET", "/metrics", lambda _: answered({"lines": 1}), lambda _: forbidden("with a token")),
+        Route("POST", "/publish", lambda _: answered({"id": "x"}), lambda _: None),
+    ],
+    lambda _: None,
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/metrics", 200, None),
+        ("HEAD", "/metrics?all", 200, None),
+        ("POST", "/metrics", 405, "GET, HEAD"),
+        ("POST", "/publish", 200, None),
+        ("HEAD", "/publish", 405, "POST"),
+        ("POST", "/elsewhere", 404, None),
+        ("PUT", "/elsewhere", 405, "GET, HEAD, POST"),
+    ],
+)
+def test_answer_is_from_the_table(method: str, path: str, status: int, allow: str | None) -> None:
+    """A row is all that a path needs: HEAD, and the answers to another method and another path, follow from rows."""
+    request = Request(path, Headers(), method)
+    response = TABLE.find(request).handler(request)
+    assert (response.status_code, response.headers.get("Allow")) == (status, allow)
+    assert (not response.body) == (method == "HEAD")
+
+
+def test_who_may_is_a_part_of_the_row() -> None:
+    """Each row says who may have its answer; a path that is none is told to whoever may hear of that."""
+    refused = [TABLE.find(it).guard(it) for it in (Request("/metrics", Headers()), Request("/else", Headers()))]
+    assert [it and it.status_code for it in refused] == [403, None]
+
+
+def test_paths_are_named_to_who_missed_them() -> None:
+    """The sentence of a 404 lists what there is, from the table."""
+    request = Request("/else", Headers())
+    assert b"there are /metrics and /publish, and WebSocket" in TABLE.find(request).handler(request).body
 
 
 async def test_readyz_without_redis(edge: Edge) -> None:

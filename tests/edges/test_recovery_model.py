@@ -251,8 +251,6 @@ class Recovery(RuleBasedStateMachine):
             cast(Registry, None),
             Counters(),
             self.spawn,
-            dict,
-            lambda: None,
             Gate(EdgeSettings()),
             Access(SERVICE),
             verbs_of(SERVICE),

@@ -17,6 +17,7 @@ from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.verbs.table import VERBS
 from edges.transport.connection import Connection
+from edges.transport.routes import Routes
 from producers.services.mahavishnu import SERVICE
 from tests.edges.hub_redis import Redis, X
 from tests.edges.peers import PING, TEXT, frame, upgrade
@@ -74,13 +75,11 @@ class Client:
             Registry(1, counters=self.counters),
             self.counters,
             tell,
-            tell,
-            tell,
             gate,
             access,
             VERBS,
         )
-        self.connection = Connection(around)
+        self.connection = Connection(around, cast(Routes, None))
         self.connection.connection_made(self.transport)
         self.connection.data_received(upgrade())
         self.connection.data_received(frame(TEXT, b'{"type":"ping"}'))

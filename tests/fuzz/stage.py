@@ -22,13 +22,30 @@ from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from edges.transport.connection import Connection
+from edges.transport.routes import routes_of
 from tests.edges.fake_redis import FakeLink, FakeLog, FakeRedis, away
 
-__all__ = ["Stage", "client_frame"]
+__all__ = ["ROUTES", "Stage", "client_frame"]
 
 _TURNS: Final = 2_000
 """Turns of the loop after which nothing more is to be expected: no answer here waits for a clock."""
 _HOUR_MS: Final = 3_600_000
+
+
+class Healthy:
+    """An edge with which all is well."""
+
+    def body(self) -> dict[str, object]:
+        return {"status": "healthy"}
+
+    def not_ready(self) -> None:
+        return None
+
+    def warning(self) -> None:
+        return None
+
+
+ROUTES: Final = routes_of(Healthy(), lambda _: None)
 
 
 class Socket:
@@ -105,14 +122,12 @@ class Stage(logging.Handler):
             self._registry,
             Counters(),
             self._spawn,
-            lambda: {"status": "healthy"},
-            lambda: None,
             Gate(self.settings),
             Access(service),
             verbs_of(service),
         )
         self.transport = Transport()
-        self.connection = Connection(around)
+        self.connection = Connection(around, ROUTES)
         self.connection.connection_made(self.transport)
 
     def _deliver(self, batch: Batch) -> None:

@@ -9,7 +9,7 @@ from edges.transport import http
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, get, upgrade
 from tests.fuzz.bounds import CONVERSATION, MESSAGES, VALUE, mangled
-from tests.fuzz.stage import Stage, client_frame
+from tests.fuzz.stage import ROUTES, Stage, client_frame
 
 STATUSES: Final = {200, 400, 403, 404, 405, 414, 426, 431, 505}
 """What a request that is no handshake may be answered with (protocol.md; RFC 9110; RFC 6455, section 4.2.2)."""
@@ -96,7 +96,7 @@ def test_end_of_a_head_is_where_its_blank_line_is(data: bytes) -> None:
     end = http.head_end(data)
     assert (end == -1) == (b"\r\n\r\n" not in data)
     assert end == -1 or data[:end].count(b"\r\n\r\n") == 1
-    assert http.refusal(data).status_code in STATUSES
+    assert ROUTES.refusal(data).status_code in STATUSES
 
 
 @CONVERSATION

@@ -1,0 +1,123 @@
+"""The plain HTTP side of an edge's port as one table: a path more is a row more. Pure."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from websockets.http11 import Request, Response
+
+from edges.transport import http
+
+__all__ = ["Guard", "Handler", "Route", "Routes", "Standing", "routes_of"]
+
+Handler: TypeAlias = Callable[[Request], Response]
+Guard: TypeAlias = Callable[[Request], Response | None]
+"""Returns the refusal of a request, None for a request that is answered."""
+
+
+class Standing(Protocol):
+    """How an edge stands; asked only by the request that needs the answer, since anybody may send a GET."""
+
+    def body(self) -> dict[str, object]:
+        """Return what ``/healthz`` says."""
+
+    def not_ready(self) -> str | None:
+        """Return why ``/readyz`` is 503, None when it is 200."""
+
+    def warning(self) -> str | None:
+        """Return what ``/readyz`` says beside being ready, None for nothing."""
+
+
+class Route(NamedTuple):
+    """One row.
+
+    Attributes:
+        method: GET stands for HEAD, too (RFC 9110, section 9.3.2).
+        path: without its query.
+        handler: returns the answer.
+        guard: says who may have the answer.
+
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    guard: Guard
+
+
+class Routes:
+    """The rows, and the answers to requests that no row is for.
+
+    Args:
+        rows: no two with one method and path; of two with one handler, only the first is named to strangers.
+        guard: says who may hear that there is no such row.
+
+    """
+
+    def __init__(self, rows: Iterable[Route], guard: Guard) -> None:
+        self._rows = {(row.path, row.method): row for row in rows}
+        self._guard = guard
+
+    def find(self, request: Request) -> Route:
+        """Return the row of a request; for one without, a row that says so."""
+        is_head = request.method == "HEAD"
+        route = self._find(request.path.partition("?")[0], "GET" if is_head else request.method)
+        return route._replace(handler=_without_body(route.handler)) if is_head else route
+
+    def _find(self, path: str, method: str) -> Route:
+        return self._rows.get((path, method)) or Route(method, path, lambda _: self._missing(path, method), self._guard)
+
+    def _missing(self, path: str, method: str) -> Response:
+        allowed = self._methods(path)
+        if method not in allowed or any(path == it for it, _ in self._rows):
+            return http.not_allowed(allowed)
+        return http.not_found(self._named())
+
+    def _methods(self, path: str) -> list[str]:
+        """Return the methods of a path; of one that is unknown, those of all paths."""
+        found = [method for it, method in self._rows if it == path] or [method for _, method in self._rows]
+        return list(dict.fromkeys(name for method in found for name in _spelled(method)))
+
+    def _named(self) -> list[str]:
+        first: dict[Handler, str] = {}
+        for row in self._rows.values():
+            first.setdefault(row.handler, row.path)
+        return list(first.values())
+
+    def refusal(self, head: bytes) -> Response:
+        """Return the answer to what ``websockets`` took for no request: that includes every one with a body."""
+        method, _, rest = head.partition(b" ")
+        is_request = method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]
+        path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+        if is_request and method.decode() not in (allowed := self._methods(path)):
+            return http.not_allowed(allowed)
+        return http.no_request()
+
+
+def routes_of(standing: Standing, guard: Guard) -> Routes:
+    """Return the table of an edge; ``guard`` stands before paths that any program on the way may ask."""
+
+    def health(_: Request) -> Response:
+        return http.answered(standing.body())
+
+    def readiness(_: Request) -> Response:
+        return http.readiness(standing.not_ready(), standing.warning)
+
+    rows = (
+        Route("GET", "/healthz", health, guard),
+        Route("GET", "/health", health, guard),  # the ecosystem's charts ask for this one
+        Route("GET", "/readyz", readiness, guard),
+    )
+    return Routes(rows, guard)
+
+
+def _spelled(method: str) -> tuple[str, ...]:
+    return ("GET", "HEAD") if method == "GET" else (method,)
+
+
+def _without_body(handler: Handler) -> Handler:
+    def headless(request: Request) -> Response:
+        response = handler(request)
+        response.body = b""
+        return response
+
+    return headless
