@@ -12,8 +12,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
 from bus.broker.embedded import EmbeddedBroker
+from edgebus.cli import app
 
 DEADLINE_S = 20.0
 NOBODY = "redis://127.0.0.1:1"
@@ -83,6 +85,23 @@ def redis_url() -> Iterator[str]:
 )
 def test_wrong_call_gets_a_sentence_and_its_exit_code(words: list[str], code: int, sentence: str) -> None:
     """A mistake is answered with a sentence on standard error and no traceback."""
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["broker", "--port", "6379"], 1, "6379"),
+        (["publish", "nope"], 2, "is an event of no service"),
+        (["nope"], 2, "No such command"),
+        (["history", "workflow:a", "--redis", NOBODY], 3, "edgebus broker"),
+    ],
+)
+def test_sentence_and_exit_code_are_those_of_the_process(words: list[str], code: int, sentence: str) -> None:
+    """What a command ends with in this process, a shell sees as well; ``Traceback`` is nowhere in it."""
     done = run(*words)
     error = done.stderr.decode()
     assert (done.returncode, done.stdout) == (code, b"")
