@@ -9,9 +9,9 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pytest
 from pytest_asyncio import is_async_test
@@ -19,6 +19,7 @@ from pytest_asyncio import is_async_test
 from bus.broker.embedded import EmbeddedBroker
 from producers import Producer
 from tests.leaks import SEARCH, SEARCHED, Search
+from tests.virtual_time import VirtualTimeLoop
 
 _IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
 """Read here, before ``no_environment`` takes it away."""
@@ -96,6 +97,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return a function that has a measured figure printed at the end of the run, by whichever worker."""
     return partial(record_property, FIGURE)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run a test marked ``virtual_time`` in a loop that jumps from timer to timer; a server needs real time."""
+    servers = {"broker", "broker_url", "redis_url"}.intersection(cast(pytest.Function, item).fixturenames)
+    if item.get_closest_marker("virtual_time") is not None and not servers:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.new_event_loop}
 
 
 def pytest_collection_finish() -> None:

@@ -7,8 +7,8 @@ import pytest
 from bus.errors import BusUnavailable
 from bus.log.log import Log
 from bus.redis.probe import Probe
-from tests.bus.own_time import in_own_time
 
+pytestmark = pytest.mark.virtual_time
 INTERVAL_S = 0.02
 
 
@@ -52,7 +52,6 @@ async def given_up(probe: Probe) -> float:
     return (loop.time() - began) / INTERVAL_S
 
 
-@in_own_time
 async def test_path_that_swallows_is_found_deaf(path: Path) -> None:
     """A link that brings nothing back for two intervals is given up, and was never heard."""
     probe = probe_on(path)
@@ -62,7 +61,6 @@ async def test_path_that_swallows_is_found_deaf(path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["fails", "hangs"])
-@in_own_time
 async def test_path_that_takes_no_token_is_found_deaf_no_later(path: Path, fault: str) -> None:
     """A Redis that cannot be reached, or does not answer, is found out at the second interval's end."""
     setattr(path, fault, True)
@@ -70,7 +68,6 @@ async def test_path_that_takes_no_token_is_found_deaf_no_later(path: Path, fault
     assert len(path.sent) == 2
 
 
-@in_own_time
 async def test_token_that_comes_back_is_heard(path: Path) -> None:
     """While tokens come back the link is heard, and is not given up; each token is another one."""
     probe = probe_on(path)
@@ -87,7 +84,6 @@ async def test_token_that_comes_back_is_heard(path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", [b"", b"0123456789abcdef", b"\xff"])
-@in_own_time
 async def test_foreign_token_is_not_heard(path: Path, token: bytes) -> None:
     """What somebody else sends on the channel proves nothing."""
     probe = probe_on(path)
@@ -96,7 +92,6 @@ async def test_foreign_token_is_not_heard(path: Path, token: bytes) -> None:
     assert not probe.is_heard
 
 
-@in_own_time
 async def test_new_link_has_to_prove_itself(path: Path) -> None:
     """What the link before it brought says nothing about the next one."""
     probe = probe_on(path)
@@ -115,7 +110,6 @@ async def test_new_link_has_to_prove_itself(path: Path) -> None:
     await asyncio.wait([second])
 
 
-@in_own_time
 async def test_probe_that_fails_in_an_unforeseen_way_is_sent_again(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
