@@ -15,7 +15,7 @@ from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
 from bus.errors import BusUnavailable, EventError
 from bus.log.log import Log
-from bus.log.replay import Replay, Since, Start, Tail
+from bus.log.replay import Replay, Start, Tail
 from bus.position import BEGINNING
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
@@ -23,34 +23,15 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Turns
 from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
-from edges.rooms.log_reads import LogReads, given
+from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Mending
+from edges.rooms.replays import Replays
 from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
+from edges.rooms.statistics import HubStatistics
 
-__all__ = ["Hub", "HubStatistics", "RoomLimits"]
+__all__ = ["Hub", "RoomLimits"]
 
 _logger = logging.getLogger("edgebus.edges")
-
-
-@dataclass(frozen=True, slots=True)
-class HubStatistics:
-    """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody.
-
-    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly. ``unreadable``
-    is how often something was passed over that the bus did not write so: entries of logs, marks of forks, and events of
-    an older model in requests.
-    """
-
-    rooms: int
-    lines: int
-    deliveries: int
-    dropped: int
-    gaps: int
-    repaired: int
-    reads: int
-    skipped: int
-    conflated: int
-    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +80,7 @@ class Hub:
         self.log_reads = LogReads(log)
         self._barrier = Barrier(link, self.log_reads, lambda channel: channel.redis.encode() in self._rooms)
         self._mending = Mending(log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait)
+        self._replays = Replays(self.log_reads, self._barrier, self._mending, self._room, self.open)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
@@ -289,44 +271,8 @@ class Hub:
         return room if room is not None and room.is_open else None
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return what a member that begins at ``start`` is given; a room that is closed is opened by the same read.
-
-        On return every line up to the replay's position has arrived here, too. A comparison under way is waited for:
-        only a comparison finds what this edge had and the log lacks. What other edges had, the log says by their marks
-        (forks), as soon as they have compared. An edge that comes back later than others cannot have told them before;
-        they look for its mark for some seconds, and tell their members then (``look``).
-
-        Raises:
-            BusUnavailable: Redis cannot be reached, or rooms are still being compared.
-            LimitReached: there are too many rooms already.
-            BusError: Redis refused.
-
-        """
-        await self._mending.compared()
-        tail = await self.open(channel, start)
-        if self._mending.owes_comparison:  # the link went meanwhile: the tail may be of another Redis
-            await self._mending.compared()
-            tail = None
-        position = start.position if isinstance(start, Since) else None
-        room = self._room(channel)
-        if tail is not None:
-            replay = given(channel, tail, start)
-        elif (remembered := self._remembered(room, position)) is not None:
-            return remembered
-        else:
-            replay = await self.log_reads.replay(channel, start)
-            if (room := self._room(channel)) is None or replay.position not in room.known:
-                await self._barrier.wait(channel)
-        return replay if room is None else replay.passing(room.passed_forks(position, replay))
-
-    def _remembered(self, room: Room | None, position: str | None) -> Replay | None:
-        if room is None or position is None or room.crosses_fork(position):
-            return None
-        lines = room.since(position)
-        return None if lines is None else Replay(tuple(lines), None, self._standing(room.channel))
-
-    def _standing(self, channel: Channel) -> str:
-        return self._rooms[channel.redis.encode()].position or BEGINNING
+        """Return what a member that begins at ``start`` is given, see ``Replays.replay``."""
+        return await self._replays.replay(channel, start)
 
     async def compare(self) -> None:
         """Compare every room with its log, after the link was away.

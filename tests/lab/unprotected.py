@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from bus.channel import Channel
 from bus.log.replay import Replay, Start
+from bus.position import BEGINNING
 from bus.redis.probe import Probe
 from edgebus.cli import main
 from edges import Edge
@@ -22,7 +23,8 @@ from edges.rooms.room import Room
 async def no_replay(self: Hub, channel: Channel, start: Start) -> Replay:
     """Say that nothing was missed."""
     await self.open(channel)
-    return Replay((), None, self._standing(channel))
+    room = self._room(channel)
+    return Replay((), None, (room and room.position) or BEGINNING)
 
 
 async def no_drain(self: Edge) -> None:

@@ -1,0 +1,85 @@
+"""What clients that come back are given: from what a room remembers, from a tail at hand, or from the log.
+
+Knows how a room is opened only as a call. How a replay is written to its client is ``edges/session``'s.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from bus.channel import Channel
+from bus.log.replay import Replay, Since, Start, Tail
+from bus.position import BEGINNING
+from edges.rooms.barrier import Barrier
+from edges.rooms.log_reads import LogReads, given
+from edges.rooms.recovery import Mending
+from edges.rooms.room import Room
+
+__all__ = ["Replays"]
+
+
+class Replays:
+    """Replays for the clients of an edge.
+
+    Args:
+        reads: reads logs.
+        barrier: waits for lines on their way.
+        recovery: compares rooms with their logs.
+        find: returns an open room.
+        open_room: opens a room, and returns the tail of its log that was read for that; None where the room was open.
+
+    """
+
+    def __init__(
+        self,
+        reads: LogReads,
+        barrier: Barrier,
+        recovery: Mending,
+        find: Callable[[Channel], Room | None],
+        open_room: Callable[[Channel, Start], Awaitable[Tail | None]],
+    ) -> None:
+        self._reads, self._barrier, self._recovery = reads, barrier, recovery
+        self._find, self._open_room = find, open_room
+
+    async def replay(self, channel: Channel, start: Start) -> Replay:
+        """Return what a client that begins at ``start`` is given; a closed room is opened by the same read.
+
+        On return every line up to the replay's position has arrived here, too. A comparison under way is waited for:
+        only a comparison finds the events that this edge had and the log lacks. Events that other edges had are told by
+        the marks of those edges in the log (forks), as soon as those have compared. An edge that comes back later than
+        others cannot have marked a fork before; the others look for the mark for some seconds, and tell their members
+        then (``Hub.look``).
+
+        Raises:
+            BusUnavailable: Redis cannot be reached, or rooms are still being compared.
+            LimitReached: there are too many rooms already.
+            BusError: Redis refused.
+
+        """
+        await self._recovery.compared()
+        tail = await self._open_room(channel, start)
+        if self._recovery.owes_comparison:  # the link went meanwhile: the tail may be of another Redis
+            await self._recovery.compared()
+            tail = None
+        position = start.position if isinstance(start, Since) else None
+        # What a room remembers costs Redis nothing: of thousands that come back at once most are served from there.
+        remembered = None if tail is not None else self._remembered(channel, position)
+        if remembered is not None:
+            return remembered
+        replay = await self._read(channel, start) if tail is None else given(channel, tail, start)
+        room = self._find(channel)
+        return replay if room is None else replay.passing(room.passed_forks(position, replay))
+
+    def _remembered(self, channel: Channel, position: str | None) -> Replay | None:
+        room = self._find(channel)
+        # decisions/0018: lines remembered across a fork would hide that others are lost in between.
+        if room is None or position is None or room.crosses_fork(position):
+            return None
+        lines = room.since(position)
+        return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)
+
+    async def _read(self, channel: Channel, start: Start) -> Replay:
+        replay = await self._reads.replay(channel, start)
+        room = self._find(channel)
+        # Where the room has been at the replay's position, the lines up to there have come: a round trip less.
+        if room is None or replay.position not in room.known:
+            await self._barrier.wait(channel)
+        return replay
