@@ -136,7 +136,8 @@ def test_wheel_holds_the_rooms_and_their_data(tmp_path: Path) -> None:
 
 
 def rooms_of(package: str) -> list[str]:
-    return [file.parent.name for file in (ROOT / package).glob("*/__init__.py")]
+    """Return the names of the rooms of a package, and of the rooms inside them."""
+    return [".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / package).glob("*/**/__init__.py")]
 
 
 def test_packages_are_the_same_everywhere() -> None:
@@ -146,7 +147,7 @@ def test_packages_are_the_same_everywhere() -> None:
     assert tool["importlinter"]["root_packages"] == packages
     assert tool["coverage"]["run"]["source"] == packages
     containers = [it for contract in tool["importlinter"]["contracts"] for it in contract.get("containers", [])]
-    rooms = [f"{package}.{room}" for package in ("bus", "edges") for room in rooms_of(package)]
+    rooms = [room for package in ("bus", "edges") for room in rooms_of(package)]
     assert sorted(containers) == sorted([*packages, *rooms])
     assert sorted(packages) == sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
 
