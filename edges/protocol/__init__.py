@@ -1,1 +1,1 @@
-"""What is said, as values and as text. Pure: knows no socket, no clock and no Redis."""
+"""Messages as values and as text. Pure: knows no socket, no clock and no Redis."""

@@ -1,7 +1,7 @@
-"""The ecosystem's envelope of nine keys: how its messages are read and written, down to the frame. Pure.
+"""The ecosystem's envelope of nine keys: reading and writing of messages, down to the frame. Pure.
 
-A dialect turns a message's bytes into commands, and values into the text of one message. Lines from Redis are envelope
-messages already, so they are passed on as they are. Session-buddy's flat dialect has a file of its own.
+A dialect turns a message's bytes into commands, and values into the text of a message. Lines from Redis are envelope
+messages already, and are passed on unchanged. Session-buddy's flat dialect has another file.
 """
 
 from collections.abc import Mapping
@@ -39,39 +39,39 @@ CLIENT_TYPES: Final = ("request", *TYPE_VERBS, "event")
 
 
 class Dialect(Protocol):
-    """How one kind of client reads and writes."""
+    """The way a kind of client reads and writes."""
 
     @property
     def first_room(self) -> str | None:
-        """The channel that a client is in from the start, None for none."""
+        """The channel of a client from the start, None for no channel."""
 
     @property
     def no_token(self) -> Closing:
-        """How a client whose token is missing or refused is closed."""
+        """The closing of a client with a missing or refused token."""
 
     def parse(self, value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co:
-        """Return the command in a decoded message, read by its row of ``verbs``, or raise ``Refused``."""
+        """Return the command in a decoded message, read by the row of ``verbs``, or raise ``Refused``."""
 
     def write(self, message: Message) -> bytes:
         """Return the text of a message to a client."""
 
     def frame(self, line: bytes) -> bytes | None:
-        """Return the WebSocket frame for a line from Redis, None when this dialect has no word for it."""
+        """Return the WebSocket frame for a line from Redis, None where the dialect has no word for the line."""
 
 
 # Reading.
 
 
 def decode(text: bytes, *, values: int = MESSAGE_VALUES) -> dict[str, Any]:
-    """Return the JSON object in ``text``. How much the text holds is counted in its bytes before a reader sees it.
+    """Return the JSON object in ``text``; the values are counted in the bytes, before a parser (decisions/0041).
 
     Raises:
-        Refused: it is no JSON (NaN and infinities are none), no object, holds more than ``values`` values, or nests
-            deeper than 32.
+        Refused: the text is no JSON (NaN and infinities are none), no object, holds more than ``values`` values, or
+            nests deeper than 32.
 
     """
     try:
-        # A byte begins no more than one value: what is short, and opens little, needs no closer look.
+        # No byte begins two values, so a short text with few brackets needs no closer look. Most messages are such.
         if len(text) > values or text.count(b"[") + text.count(b"{") > NESTING_LIMIT:
             check_shape(text, values=values, depth=NESTING_LIMIT)
         value = orjson.loads(text)
@@ -91,10 +91,10 @@ def _too_much(error: ShapeError) -> Refused:
 
 
 def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co:
-    """Return the command in an envelope, read by its row of ``verbs``.
+    """Return the command in an envelope, read by the row of ``verbs``.
 
     Raises:
-        Refused: with the code of protocol.md, and a sentence that names the field.
+        Refused: with the code of protocol.md, and a sentence with the field's name.
 
     """
     reply_to = _reply_to(value)
@@ -116,6 +116,7 @@ def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> Co
 
 
 def _reply_to(value: Mapping[str, Any]) -> str | None:
+    # Some clients of the ecosystem send no id, and match replies by a correlation id of their own.
     for key in ("id", "correlation_id"):
         given = value.get(key)
         if given is None:
@@ -128,6 +129,7 @@ def _reply_to(value: Mapping[str, Any]) -> str | None:
 
 
 def _short(text: str) -> str:
+    # A refusal quotes the verb, and may wait: 64 KB of a made-up verb are neither kept nor sent back.
     return text if len(text) <= ID_LIMIT and text.isprintable() else f"{text[:ID_LIMIT]!a}…"
 
 
@@ -186,7 +188,8 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return ``payload`` as one unmasked text frame (RFC 6455, section 5.2), ready to be written to any client."""
+    """Return ``payload`` as an unmasked text frame (RFC 6455, section 5.2), ready to be written to any client."""
+    # By hand: made once per event and dialect, and the library's frame is an object with a dozen checks.
     size = len(payload)
     if size < 126:
         return b"\x81" + size.to_bytes(1) + payload

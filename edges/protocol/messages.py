@@ -1,6 +1,6 @@
-"""What is said over a WebSocket, as values: commands from a client, messages to it. Pure: bytes in, values out.
+"""Messages over a WebSocket as values: requests from a client, messages to a client. Pure.
 
-How a value is written down is a dialect's matter (``envelope``); this module knows what the values mean.
+Writing a value down is a dialect's matter (``envelope``).
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Why a connection is closed: the code that its client reads the advice of, and a sentence."""
+    """The reason of a close: a code with advice for the client, and a sentence."""
 
     code: CloseCode
     reason: str
@@ -42,10 +42,12 @@ class Closing:
 GOING_AWAY: Final = Closing(CloseCode.GOING_AWAY, "the edge goes away")
 INVALID_TEXT: Final = Closing(CloseCode.INVALID_DATA, "a text message is not UTF-8")
 NO_TOKEN: Final = Closing(CloseCode.POLICY_VIOLATION, "authentication failed")
+# The code of the session-buddy dialect (protocol.md), with the same advice.
 NO_TOKEN_FLAT: Final = Closing(CloseCode.UNAUTHENTICATED, "authentication failed")
 ABUSE: Final = Closing(CloseCode.POLICY_VIOLATION, "message_rate_limit exceeded again and again")
 CONTROL_FLOOD: Final = Closing(CloseCode.POLICY_VIOLATION, "control_rate_limit exceeded")
 TOO_BIG: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "a message has more than max_message_bytes")
+# decisions/0041: a stranger's message is bounded as it comes in, so a stranger holds 9 KB of the edge's memory.
 TOO_BIG_YET: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "before a token, a message has auth_max_token_bytes and 1 KiB")
 TOO_MANY_PARTS: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "a message has more than max_fragments")
 RESTARTING: Final = Closing(CloseCode.SERVICE_RESTART, "the edge restarts")
@@ -60,9 +62,9 @@ STUCK: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: nothing read wit
 
 
 class Said(NamedTuple):
-    """A request of a client, before the file of its verb has read the data.
+    """A request of a client, before the file of the verb has read the data.
 
-    ``then`` is the command, or its refusal, that the same message holds beside, in the session-buddy dialect.
+    ``then`` is a second command of the same message, or the refusal, in the session-buddy dialect.
     """
 
     verb: str
@@ -90,7 +92,7 @@ class Parser(Protocol[CommandT_co]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a command that went well; its data may be JSON already."""
+    """The answer to a command that went well; the data may be JSON already."""
 
     verb: str
     data: Mapping[str, Any] | Fragment
@@ -106,7 +108,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to what cannot be done, with a sentence that names the field and the remedy."""
+    """The answer to a refused command, with a sentence about the field and the remedy."""
 
     code: Code
     sentence: str
@@ -129,7 +131,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that concerns the connection and was not asked for."""
+    """News about the connection or a room, without a request."""
 
     event: str
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -137,12 +139,12 @@ class Notice:
 
     @classmethod
     def of(cls, name: NoticeName, *values: Any, room: str | None = None) -> Self:
-        """Return the notice ``name`` with ``values`` in the order of its keys."""
+        """Return the notice ``name`` with ``values`` in the order of the keys."""
         return cls(name, name.data(*values), room)
 
 
 def gap(room: str, start: str | None, end: str | None, reason: Reason) -> Notice:
-    """Return the notice of what is missing in ``room`` between two positions."""
+    """Return the notice of missing events in ``room`` between two positions."""
     return Notice.of(NoticeName.ROOM_GAP, start, end, reason, room=room)
 
 
@@ -150,7 +152,7 @@ Message: TypeAlias = Reply | Pong | Refusal | Welcome | Notice
 
 
 class Refused(Portable):
-    """Raised inside the parser; carries the refusal to answer with, and the setting that bounds what was refused."""
+    """Raised inside the parser; carries the refusal for the answer, and the name of the setting exceeded."""
 
     def __init__(self, refusal: Refusal, limit: str | None = None) -> None:
         super().__init__(refusal.sentence)

@@ -1,6 +1,6 @@
 """Session-buddy's flat messages, keyed by ``type`` (protocol.md, "The session-buddy dialect"). Pure.
 
-A line from Redis is an envelope message; a flat client gets another text, made once per event.
+A line from Redis is an envelope message; flat clients get another text, made once per event.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ ALL_SKILLS: Final = "skills"
 
 
 class _Flat:
-    """The flat dialect. Of a table of verbs it uses the rows of subscribe, unsubscribe, ping and auth."""
+    """The flat dialect, with the verbs subscribe, unsubscribe, ping and auth."""
 
     first_room: Final = ALL_SKILLS
     no_token: Final = NO_TOKEN_FLAT
@@ -72,6 +72,7 @@ class _Flat:
                 return {"type": "notice", "event": event, "data": data, "timestamp": now()}
 
     def frame(self, line: bytes) -> bytes | None:
+        # Measured before a parser looks: a line typed into Redis may hold more values than the loop has time for.
         try:
             check_shape(line, values=LINE_VALUES, depth=NESTING_LIMIT)
             return self._metrics(orjson.loads(line))
@@ -87,7 +88,7 @@ class _Flat:
 
 
 def _beside_token(value: Mapping[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co | Refusal | None:
-    """Return the command that a message with a token carries beside the token, or its refusal; None for none."""
+    """Return the command beside the token of a message, or the refusal; None where the message has no command."""
     if value.get("type") in (None, Verb.AUTH):
         return None
     try:
@@ -127,7 +128,8 @@ FLAT: Final[Dialect] = _Flat()
 
 
 def decides(value: Mapping[str, Any]) -> Dialect | None:
-    """Return the dialect that a first message shows on a session-buddy port, None when it shows neither."""
+    """Return the dialect of a first message on a session-buddy port, None for a message of both (decisions/0009)."""
+    # By keys, not by the type: flat clients and clients of the envelope both send subscribe and ping as types.
     if "event" in value or "data" in value or "id" in value or value.get("type") == "request":
         return ENVELOPE
     return None if value == {"type": Verb.PING} else FLAT

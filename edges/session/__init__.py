@@ -1,1 +1,1 @@
-"""One client's conversation: its greeting, its commands in order, its rooms. Knows no socket."""
+"""A client's conversation: greeting, commands in order, rooms. Knows no socket."""

@@ -1,6 +1,6 @@
-"""What the client of one connection is at the moment, what that lets it do, and what the time asks of it.
+"""The standing of a client: caller, permissions, and the end of the token.
 
-Knows tokens and permissions; nothing of rooms or of the conversation. The times are arguments.
+Knows tokens and permissions, but neither rooms nor the conversation. The times are arguments.
 """
 
 import functools
@@ -23,18 +23,18 @@ _NO_TOKEN: Final = "no good token came in time; send an auth request with one fi
 
 
 class Admission:
-    """One client's standing.
+    """A client's standing.
 
     Args:
         gate: takes tokens.
         access: the permissions of the service.
         settings: say whether a token is required, and when.
         now: seconds of a monotonic clock.
-        needs_token: this client must show one, whatever others must.
+        needs_token: the client must show a token, even where others need not.
 
     Attributes:
-        caller: who the client is; an anonymous one until it shows a token.
-        is_locked: whether it may do nothing before that.
+        caller: the client, by the token; the anonymous caller before.
+        is_locked: whether the client must show a token before any other command.
 
     """
 
@@ -52,18 +52,19 @@ class Admission:
     # Getting in.
 
     async def admit(self, tokens: Sequence[str]) -> None:
-        """Let the client in by its token, or let it stay for longer. Where no keys are set up, no token is looked at.
+        """Let the client in by a token, or let the client stay for longer. Without keys no token is looked at.
 
         Raises:
-            TokenRefused: the token is no good, another user's than the one who is in, or one of several.
-            KeysUnavailable: the key that it names cannot be had at the moment; nothing has changed.
+            TokenRefused: the token is no good, of another user than the client was before, or among several.
+            KeysUnavailable: the token's key cannot be had at the moment; the standing stays.
 
         """
         if self._gate.is_open:
             return
-        if len(tokens) > 1:
+        if len(tokens) > 1:  # decisions/0023: an edge does not guess the one that counts
             raise TokenRefused("several tokens are shown in different places; show one")
         caller = await self._gate.admit(tokens[0])
+        # decisions/0023: rooms, limits and logs of the connection belong to the first user.
         if self.caller.user_id not in (None, caller.user_id):
             raise TokenRefused("the token is another user's; open a new connection for it")
         self.caller, self.is_locked, self._is_warned = caller, False, False
@@ -80,11 +81,11 @@ class Admission:
         return self._access.may_read(self.caller, channel)
 
     def forbidden(self, verb: str, channel: Channel | None, reply_to: str | None = None) -> Refusal:
-        """Return the answer to one who may not; it names the permission that is missing."""
+        """Return the answer to a client without permission; the sentence names the missing permission."""
         return Refusal(Code.FORBIDDEN, self._access.sentence(self.caller, channel), verb, reply_to)
 
     def check(self, verb: str, reply_to: str | None) -> Check:
-        """Return what looks at the channels of a question, and raises ``Refused`` if the client may not ask it."""
+        """Return a check of the channels of a question, which raises ``Refused`` where the client may not ask."""
         return functools.partial(self._check, verb, reply_to)
 
     def _check(self, verb: str, reply_to: str | None, channels: Sequence[Channel]) -> None:
@@ -94,15 +95,16 @@ class Admission:
     # What the time asks of it.
 
     def due(self, now: float) -> Notice | Refusal | None:
-        """Return what the client must be told at ``now`` of the monotonic clock.
+        """Return the warning or the dismissal due at ``now`` of the monotonic clock.
 
-        That its token expires soon, until ``warned``; or with what it is sent away.
+        The warning of the token's end is due until ``warned``.
         """
         if self.is_locked:
             return Refusal(Code.AUTH_REQUIRED, _NO_TOKEN) if now >= self._deadline else None
         expires_at = self.caller.expires_at
         if expires_at is None:
             return None
+        # By the gate's clock, not the loop's: tokens end by the time of day.
         left_s = expires_at - self._gate.now_s()
         if left_s <= 0:
             return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
@@ -111,11 +113,11 @@ class Admission:
         return Notice.of(NoticeName.AUTH_EXPIRING, iso(expires_at), round(left_s * 1000))
 
     def warned(self) -> None:
-        """Take note that the client was told that its token expires soon."""
+        """Take note of the warning of the token's end as given."""
         self._is_warned = True
 
     def revoked(self) -> Refusal | None:
-        """Return with what the client is sent away if its token was revoked, else None."""
+        """Return the refusal for a client with a revoked token, else None."""
         if not self._gate.is_revoked(self.caller):
             return None
         retry_after_ms = self._gate.retry_after_ms(self.caller)

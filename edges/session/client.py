@@ -1,4 +1,4 @@
-"""One client, as the verbs see it: its transport, its rooms, its standing, and how it is spoken to. Knows no verb."""
+"""A client, as the verbs see the client: transport, rooms, standing, dialect. Knows no verb."""
 
 import logging
 from collections.abc import Callable
@@ -30,18 +30,18 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Client:
-    """One client of an edge.
+    """A client of an edge.
 
     Args:
         transport: the connection.
-        context: what the edge has.
+        context: the parts of the edge.
         now: seconds of the loop's clock.
         carry_out: takes the next command of the inbox.
-        carry: writes what a generator yields.
+        carry: writes the results of a generator.
 
     Attributes:
-        missed: rooms that the client was taken out of, each with the position from which on it has to catch up.
-        has_place: whether the client counts among those of the edge.
+        missed: rooms to catch up with, each with the position to begin at.
+        has_place: whether the client counts among the clients of the edge.
 
     """
 
@@ -74,17 +74,18 @@ class Client:
             transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
         )
         self.missed: dict[str, tuple[Channel, str]] = {}
+        # decisions/0043: a stranger holds a place among handshakes only, or strangers could keep users out.
         self.has_place = not self.admission.is_locked
 
     def greet_flat(self, *, may_enter: bool = True) -> list[Message]:
-        """Return the welcome of a flat client, and let it into the first room unless it asks for another."""
+        """Return the welcome of a flat client, who enters the first room unless another room is asked for."""
         welcome = self.greeting.take()
         if may_enter:
             self.first_room.enter()
         return welcome
 
     def unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
-        """Return the answer to what cannot be done at the moment; count the limit, log what waiting does not help."""
+        """Return the answer to an impossible command; count a limit, log an error no waiting helps against."""
         if isinstance(error, LimitReached):
             self.context.counters.hit(error.name)
         elif not isinstance(error, BusUnavailable):
@@ -94,7 +95,7 @@ class Client:
     def dismissed(self, refusal: Refusal) -> Dismissal:
         """Return how the client is sent away for the lack of a good token.
 
-        What a token holds is in no sentence, so the close frame and the log may have the sentence.
+        No sentence quotes a token, so the close frame and the log may have the sentence.
         """
         _logger.info("sent a client away", extra={"connection": self.transport.name, "reason": refusal.sentence})
         closing = replace(self.choice.dialect.no_token, reason=refusal.sentence[:_REASON_LIMIT])

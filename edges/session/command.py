@@ -1,4 +1,4 @@
-"""One command of a client: the shape that every file of ``verbs/`` fills. Knows no verb."""
+"""A command of a client: the shape of every file in ``verbs/``. Knows no verb."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
@@ -14,23 +14,23 @@ Outcome: TypeAlias = Sequence[Outgoing] | AsyncGenerator[Outgoing, None]
 
 
 class Lane(Enum):
-    """In which order commands of one client are carried out (``Inbox``)."""
+    """The order among the commands of a client (``Inbox``)."""
 
     IN_ORDER = auto()
     OVERTAKING = auto()
-    """Ahead of others, but not of those of the same topic, while a command under way takes long."""
+    """Ahead of commands of other topics, while a command under way takes long."""
     AHEAD = auto()
-    """Ahead of all others."""
+    """Ahead of all other commands."""
 
 
 class Command(ABC):
-    """What a client asks for. Immutable: a command may wait.
+    """A request of a client, read and ready to run. Immutable: a command may wait.
 
     Attributes:
         lane: the order among other commands.
-        needs_token: whether a client that must show a token cannot say this before.
-        is_long: whether the command takes long from the start, so that overtaking ones need not wait.
-        is_small: whether the command waits as it was read, not as its text.
+        needs_token: whether a client must have shown a token, where tokens are required.
+        is_long: whether the command takes long from the start, so overtaking commands need not wait.
+        is_small: whether the command waits as an object, not as text.
         greets: whether a client of the flat dialect is greeted by the command, not before.
         chooses_room: whether the command says in which room a client of the flat dialect is.
 
@@ -53,11 +53,11 @@ class Command(ABC):
     @property
     @abstractmethod
     def reply_to(self) -> str | None:
-        """Correlation id of the reply; None where the client named nothing."""
+        """Correlation id of the reply; None where the client gave no id."""
 
     @property
     def topic(self) -> str | None:
-        """What the command is about: an overtaking one stays behind others of its topic; None: passes any."""
+        """The subject: an overtaking command stays behind others of the same topic; None: passes any."""
         return None
 
     @classmethod
@@ -70,10 +70,11 @@ class Command(ABC):
 
         """
 
-    # A client holds the context of the edge, which holds the table of verbs: with its type here, each would import all.
+    # decisions/0068: a client holds the context of the edge, and the context the table of verbs. With the client's type
+    # here, the three modules would import each other; the files of the verbs have the type.
     @abstractmethod
     def run(self, client: Any) -> Outcome:
-        """Carry out the command, and return what is written for it.
+        """Carry out the command, and return all results, to be written in order.
 
         Raises:
             Refused: by a generator: the refusal is the answer.

@@ -1,4 +1,4 @@
-"""What every connection of an edge shares: made once by the edge, and handed down."""
+"""The parts of an edge for every connection: made once by the edge, and handed down."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ __all__ = ["Context"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An edge, as far as its connections know it.
+    """An edge, as far as connections know the edge.
 
     Attributes:
-        verbs: the commands that clients of the envelope may give, by their names.
-        outage: what a client is to be told that comes while Redis is away; None when it is not.
+        verbs: the commands of the envelope, by name.
+        outage: the notice for a client on arrival while Redis is away; None while Redis is there.
 
     """
 

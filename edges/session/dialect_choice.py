@@ -1,4 +1,4 @@
-"""Which dialect a client speaks: on a session-buddy port the first message decides (decisions/0009). Pure."""
+"""The choice of a client's dialect: on a session-buddy port the first message decides (decisions/0009). Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ __all__ = ["DialectChoice"]
 
 
 class DialectChoice:
-    """The dialect of one client.
+    """The dialect of a client.
 
     Attributes:
-        dialect: the present one.
+        dialect: the present dialect.
         is_undecided: whether a message may still change the dialect.
 
     """
@@ -36,7 +36,7 @@ class DialectChoice:
         return self.dialect is ENVELOPE
 
     def decide(self, value: Mapping[str, Any] | None) -> bool:
-        """Let a first message decide; None stands for a message that nobody can read, which makes the client flat.
+        """Let a first message decide; None stands for an unreadable message, and makes the client flat.
 
         Return whether the client has just changed from the flat dialect to the envelope.
         """

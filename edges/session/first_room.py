@@ -1,4 +1,4 @@
-"""The room that a client is in from the start, where its dialect has one: entered unless the client finds another."""
+"""The first room of a client, where the dialect has a first room: entered unless the client finds another room."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -24,9 +24,9 @@ class FirstRoom:
     """The way into the first room.
 
     Args:
-        context: what the edge has.
+        context: the parts of the edge.
         rooms: the client's.
-        choice: says which room is the first.
+        choice: names the first room.
         admission: says whether the client may be in the room.
         carry: writes a refusal.
         name: of the connection.
@@ -48,7 +48,7 @@ class FirstRoom:
         self._carry, self._name, self._is_entering = carry, name, False
 
     def enter(self) -> None:
-        """Put the client into the first room, unless it has found a room by itself, or must show a token first."""
+        """Put the client into the first room, unless the client has found a room, or must show a token first."""
         name = self._choice.dialect.first_room
         if name is None or self._admission.is_locked or self._rooms.rooms or self._is_entering:
             return
@@ -57,9 +57,10 @@ class FirstRoom:
         self._context.spawn(work, f"first room of {self._name}")
 
     async def _enter(self, name: str) -> AsyncGenerator[Outgoing, None]:
-        """Enter; nobody asked for the room, so nobody would repeat what failed."""
+        """Enter; the client has not asked for the room, and would not ask again, so a failure is repeated here."""
         channel = self._context.service.channel(name)
         if not self._admission.may_read(channel):
+            # decisions/0022: told once; the client never asked to be there, and would wait for events in vain.
             yield self._admission.forbidden(Verb.SUBSCRIBE, channel)
         while self._wants(name):
             try:
@@ -67,6 +68,7 @@ class FirstRoom:
             except BusError:
                 await asyncio.sleep(_RETRY_S)
                 continue
+            # A room chosen while the first room was being opened wins.
             joined = self._rooms.join(channel) if self._wants(name) else None
             for frame in joined.frames if joined is not None else ():
                 yield frame

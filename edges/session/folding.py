@@ -1,7 +1,7 @@
-"""Folding past events into an answer, and which to leave out where that cannot be done with all. Pure.
+"""Folding past events into an answer, and leaving events out where a fold cannot take all of them. Pure.
 
-A log may hold what today's models do not know: an event of an older one, or what somebody typed. A fold is written
-against the models, so it may fail on those; the answer is made of the others then. The good case pays nothing.
+A log may hold events of older models, or typed events. A fold is written against today's models and may fail on such
+events; the answer is made of the other events then. The good case costs no extra work.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,9 @@ from bus.service import PastEvent, Request
 __all__ = ["ModelOf", "fold_what_fits"]
 
 ModelOf: TypeAlias = Callable[[str], type[Event] | None]
-"""Returns the model of the event of this name, None where the service has none."""
+"""Returns the model of an event by name, None where the service has no such event."""
 
+# A fold that fails on every event would otherwise be run ten times for each event of a log.
 _SEARCHES: Final = 16
 """So many events of their model may fail a fold, each found by some ten folds; past that the fold is at fault."""
 
@@ -26,10 +27,10 @@ _SEARCHES: Final = 16
 def fold_what_fits(
     request: Request[Any, Any], question: BaseModel, past: Sequence[PastEvent], model_of: ModelOf
 ) -> tuple[BaseModel, Sequence[PastEvent]]:
-    """Return the answer to ``question``, and the events that had to be left out of it.
+    """Return the answer to ``question``, and the events left out of the answer.
 
     Raises:
-        Exception: whatever the fold raises, where leaving events out does not help.
+        Exception: by the fold, where leaving events out does not help.
 
     """
     try:
@@ -43,7 +44,7 @@ def fold_what_fits(
 def _search(
     request: Request[Any, Any], question: BaseModel, past: list[PastEvent], left_out: list[PastEvent]
 ) -> tuple[BaseModel, Sequence[PastEvent]]:
-    """Fold, and where that still fails, find the event on which it first does, and go on without."""
+    """Fold; where the fold still fails, find the first failing event, and go on without that event."""
     for _ in range(_SEARCHES):
         try:
             return request.fold(question, past), left_out
@@ -55,7 +56,7 @@ def _search(
 
 
 def _first_failing(request: Request[Any, Any], question: BaseModel, past: Sequence[PastEvent]) -> int:
-    """Return the place of an event with which the fold fails and up to which it does not."""
+    """Return the place of the first failing event: up to there the fold succeeds."""
     good, bad = 0, len(past)
     while bad - good > 1:
         middle = (good + bad) // 2
@@ -75,7 +76,7 @@ def _folds(request: Request[Any, Any], question: BaseModel, past: Sequence[PastE
 
 
 def _fits(event: PastEvent, model: type[Event] | None) -> bool:
-    """Tell whether an event has what its model asks for; more may be there, and what only routes is never sent."""
+    """Tell whether an event has all fields of the model; more fields may be there, routing fields are never sent."""
     if model is None:
         return True
     data = {name: value for name, value in event.data.items() if name != "timestamp"}

@@ -1,4 +1,4 @@
-"""The greeting of one client: when the welcome is due, and what of Redis the client has been told since."""
+"""The greeting of a client: when the welcome is due, and whether the client knows of an outage of Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,10 +15,10 @@ __all__ = ["Greeting"]
 class Greeting:
     """Says the welcome once.
 
-    A client that says something is welcomed behind the first answer, a silent one after ``welcome_delay_ms``.
+    A talking client is welcomed behind the first answer, a silent client after ``welcome_delay_ms``.
 
     Args:
-        context: what the edge has.
+        context: the parts of the edge.
         transport: the connection.
         admission: says whether the client must show a token first.
         now: seconds of the loop's clock.
@@ -42,7 +42,7 @@ class Greeting:
         self._timer = asyncio.get_running_loop().call_at(self._silent_until, welcome)
 
     def stop_waiting(self) -> None:
-        """Take note that the client says something, or has gone, or that the delay is over."""
+        """Take note of a first byte, of the client's end, or of the end of the delay."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -53,10 +53,11 @@ class Greeting:
         return self._timer is not None
 
     def take(self) -> list[Message]:
-        """Return the welcome, and the notice that Redis is away; nothing where no welcome is due yet, or any more."""
+        """Return the welcome, and the notice of an outage; an empty list where no welcome is due yet, or any more."""
         if not self.is_due or self._admission.is_locked:
             return []
         self.is_due = False
+        # A client on arrival gets no notice of an outage that began before; the welcome alone would promise events.
         outage = None if self._knows_outage else self._context.outage()
         return [self._welcome(), *([outage] if outage is not None and self.may_tell(outage) else [])]
 
@@ -66,9 +67,9 @@ class Greeting:
         return Welcome(self._transport.name, service.name, service.welcome, rate, is_known, is_secure)
 
     def may_tell(self, notice: Notice) -> bool:
-        """Tell whether a notice is said, and take note of the outage in it: not before the welcome.
+        """Tell whether a notice is said, and take note of an outage: no notice comes before the welcome.
 
-        That Redis is back is only for a client that was told of the outage.
+        The end of an outage is only told to a client with the notice of the beginning.
         """
         if self.is_due or (notice.event == NoticeName.BUS_RESTORED and not self._knows_outage):
             return False

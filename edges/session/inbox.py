@@ -1,8 +1,7 @@
-"""What a client said, one command at a time and in order: while one of them waits, so do those behind it.
+"""The commands of a client, in order: while a command is under way, the commands behind wait.
 
-A token overtakes everything: it has a lane of its own, in which the order is kept likewise. So does what else must be
-answered soon, once something long is under way. Nothing begins while a token is looked at; what comes behind it finds
-that done.
+A token overtakes all other commands, in an ordered lane ahead. Pings and unsubscriptions overtake once a long command
+is under way. No command begins while a token is looked at, so a command behind a token finds the token judged.
 """
 
 import asyncio
@@ -17,14 +16,15 @@ from edges.session.command import Command
 __all__ = ["Inbox", "Item", "Pausable"]
 
 _SMALL_BYTES: Final = 256
-"""What a command that is no longer text is taken for: its texts are bounded."""
+"""The size of a command that waits as an object: all texts in such a command are bounded."""
 
+# decisions/0041: parsed, 64 requests of 64 KB were 100 MB of dicts; as text, waiting commands cost 4 MB.
 Item: TypeAlias = bytes | Command | Refusal
-"""A message as it came, for what waits costs no more than it did the client; or what is small anyway."""
+"""A message as text, or a small command."""
 
 
 class Pausable(Protocol):
-    """Where commands come from."""
+    """The source of commands."""
 
     def pause_reading(self) -> None:
         """Take no more bytes for now."""
@@ -44,14 +44,14 @@ class _Waiting(NamedTuple):
 
 
 class Inbox:
-    """The commands of one client, and the tasks of those under way, if they must wait.
+    """The commands of a client, and the tasks of the commands under way.
 
     Args:
-        source: is paused while as much waits as may; what it has read by then may still be put in.
-        limit: the most commands that wait before that.
-        limit_bytes: the most bytes of theirs.
-        carry_out: takes the next command; calls ``run`` or ``run_ahead`` with what must wait for something.
-        spawn: runs a task, and owns it.
+        source: paused at the limits; messages read by then may still be put in.
+        limit: the most waiting commands.
+        limit_bytes: the most bytes of waiting commands.
+        carry_out: takes the next command; calls ``run`` or ``run_ahead`` for a command of several steps.
+        spawn: starts and owns a task.
 
     Attributes:
         is_busy: whether a command is under way.
@@ -87,42 +87,46 @@ class Inbox:
         self._is_paused = self._is_long = self.is_busy = False
 
     def __len__(self) -> int:
-        """How many commands wait."""
+        """Return the number of waiting commands."""
         return len(self._queue) + len(self._ahead)
 
     @property
     def is_busy_ahead(self) -> bool:
-        """Whether one is that has overtaken, or would."""
+        """Whether a command of the lane ahead is under way."""
         return self._task_ahead is not None
 
-    # Each of these three returns the name of the setting for which the source was paused, None where it was not.
+    # Each of the three returns the setting for which the source was paused, None where reading goes on: once per pause,
+    # not once per command behind, so figures say how often clients were held back.
 
     def put(self, item: Item, topic: str | None = None) -> str | None:
-        """Take a command, and have it carried out in its turn; ``topic`` is what it is about, for ``overtake``."""
+        """Take a command for its turn; ``topic`` is the subject of the command, for ``overtake``."""
         if not self.is_busy:
             self._carry_out(item)
             return None
         return self._wait(self._queue, _Waiting(item, topic, overtakes=False))
 
     def put_ahead(self, item: Item) -> str | None:
-        """Take a command that overtakes all but those ahead already."""
+        """Take a command that overtakes all commands but the ones ahead already."""
+        # decisions/0042: beside the command under way, which may be a replay of minutes: a renewal must not come late.
         if self._task_ahead is None:
             self._carry_out(item)
             return None
         return self._wait(self._ahead, _Waiting(item, None, overtakes=True))
 
     def overtake(self, item: Item, topic: str | None = None) -> str | None:
-        """Take a command that overtakes once what is under way takes long: all others but those of its topic."""
+        """Take a command that overtakes commands of other topics, once a long command is under way."""
         if not self.is_busy:
             self._carry_out(item)
             return None
         waiting = _Waiting(item, topic, overtakes=True)
+        # decisions/0042: behind a subscription being opened a ping keeps its place, as in a flush of NATS' clients: the
+        # pong tells that all subscriptions sent before are made.
         if self._is_long and self._may_pass(waiting, self._queue):
             return self.put_ahead(item)
         return self._wait(self._queue, waiting)
 
     def let_pass(self) -> None:
-        """Take note that what is under way takes long; carry out what waits and may overtake it."""
+        """Take note that the command under way takes long; carry out the waiting commands that may overtake."""
         self._is_long = True
         queue, self._queue = self._queue, deque()
         passing = list[Item]()
@@ -138,6 +142,7 @@ class Inbox:
 
     @staticmethod
     def _may_pass(waiting: _Waiting, others: Iterable[_Waiting]) -> bool:
+        # Ahead of a waiting subscribe to the same room, an unsubscribe would leave the client in a room it has left.
         return waiting.topic is None or all(it.topic != waiting.topic for it in others)
 
     def _wait(self, queue: deque[_Waiting], waiting: _Waiting) -> str | None:
@@ -156,17 +161,17 @@ class Inbox:
         return "max_waiting_command_bytes" if self._bytes >= self._limit_bytes else None
 
     def put_first(self, item: Item) -> None:
-        """Take a command that comes before those that wait in order; to be called by one under way."""
+        """Take a command ahead of the waiting ones in order; for a caller under way."""
         self._queue.appendleft(_Waiting(item, None, overtakes=False))
         self._bytes += self._queue[0].size
 
     def run(self, work: Coroutine[Any, Any, None], name: str, *, is_long: bool = False) -> None:
-        """Run what must wait, in a task of this name; the commands behind it wait for it. It must not raise.
+        """Run a command in a task; the commands behind wait.
 
         Args:
-            work: the command.
+            work: the command; must not raise.
             name: of the task.
-            is_long: whether it takes long from the start, as for ``let_pass``.
+            is_long: whether the command takes long from the start, as for ``let_pass``.
 
         """
         self._task = self._spawn(self._until_done(work), name)
@@ -175,7 +180,7 @@ class Inbox:
             self.let_pass()
 
     def run_ahead(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run likewise what overtakes; it goes on beside what is under way, and whatever comes waits for it."""
+        """Run likewise a command of the lane ahead, beside the command under way; all later commands wait."""
         self._task_ahead = self._spawn(self._until_done_ahead(work), name)
         self.is_busy = True
 
@@ -201,6 +206,7 @@ class Inbox:
     def _ease(self) -> None:
         if self._is_paused and self._limit_reached() is None:
             self._is_paused = False
+            # Not at the first command taken: each pause and each resume of a socket is a system call.
             self._source.resume_reading()
 
     def _take(self, queue: deque[_Waiting]) -> Item:
@@ -209,7 +215,7 @@ class Inbox:
         return waiting.item
 
     def clear(self) -> None:
-        """Let no command wait any more; those under way are let go on."""
+        """Drop all waiting commands; a command under way goes on."""
         self._queue.clear()
         self._ahead.clear()
         self._bytes = 0

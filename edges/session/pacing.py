@@ -1,4 +1,4 @@
-"""What the edge has to say to a client at length, said at the client's pace."""
+"""Long answers of the edge, at the client's pace."""
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ _LONGEST_S: Final = 3.0
 
 
 class Pacing:
-    """Says what is large when little waits for the client.
+    """Says a large message when little waits for the client.
 
-    A message cannot be taken back once it was begun, and all of it is kept until the client has read it. So one that is
-    larger than what may wait anyway counts among the replays, and a client that takes seconds for it is closed when
-    others wait for its turn.
+    A message, once begun, cannot be taken back, and is kept whole until read. So a message larger than the bound of
+    waiting bytes counts among the replays, and a client slow to read such a message is closed when other clients wait
+    for the turn.
 
     Args:
-        transport: the client's.
-        turns: those of replays.
-        at_once_bytes: what is said without a turn.
-        network: whose turns the client takes.
+        transport: of the client.
+        turns: of replays.
+        at_once_bytes: the largest message without a turn.
+        network: the client's, as turns count networks.
 
     """
 
@@ -37,12 +37,14 @@ class Pacing:
 
     @contextlib.asynccontextmanager
     async def room_for(self, size: int) -> AsyncIterator[None]:
-        """Wait until a message of ``size`` bytes may be said, which the body does; then, if large, until it is read.
+        """Wait until a message of ``size`` bytes may be said, by the body; behind a large message, wait until read.
 
         Raises:
-            LimitReached: too much is being said, or replayed, to others.
+            LimitReached: other clients hold all turns.
 
         """
+        # decisions/0045: a long answer is the edge's own doing. Written to a client with little to read, the answer is
+        # not judged as bytes that the client lets wait.
         if size <= self._at_once_bytes:
             await self._transport.drained()
             yield
@@ -59,6 +61,7 @@ class Pacing:
                 async with asyncio.timeout(_LOOK_S):
                     await self._transport.drained()
                     return
+            # Without a queue a slow reader holds a turn that no other client wants, and may stay.
             if turn.is_over and asyncio.get_running_loop().time() - began >= _LONGEST_S:
                 self._transport.close_slow()
                 return

@@ -1,7 +1,7 @@
-"""One replay to one client: lines of a log at the client's pace, then those that came meanwhile, then the room.
+"""A replay to a client: lines of a log at the client's pace, then the lines published meanwhile, then the room.
 
-Knows rooms and logs; of the conversation nothing. A client that does not read gives way to others that wait for a turn,
-and goes on behind the last line it was given.
+Knows rooms and logs, not the conversation. A client slow to read gives way to clients in the queue for a turn, and goes
+on behind the last line given (decisions/0034).
 """
 
 import asyncio
@@ -28,36 +28,36 @@ __all__ = ["Replaying"]
 _RETRY_S: Final = 1.0
 _AT_ONCE_LINES: Final = 100
 _AT_ONCE_BYTES: Final = 64 * 1024
-"""How much of a replay is written before the client's pace is looked at."""
+"""The most of a replay to be written before a look at the client's pace."""
 _GIVEN_LINES: Final = 2_000
-"""How many lines of a replay are known not to be given again."""
+"""The most lines remembered as given."""
 _LOOK_S: Final = 0.25
-"""How often is looked whether others wait for the turn of a client that does not read."""
+"""Between two looks at the queue for the turn of a client slow to read."""
 
 _NO_GAPS: Final[Mapping[str | None, bytes]] = {}
 
 
 class Rooms(Protocol):
-    """The rooms of the client, as far as a replay knows them."""
+    """The rooms of the client, as far as a replay knows the rooms."""
 
     network: str
 
     def enter(self, channel: Channel) -> None:
-        """Join the room of a replay behind its last line."""
+        """Join the room behind the last line of the replay."""
 
 
 class Replaying:
     """A replay under way.
 
     Args:
-        rooms: the client's.
-        channel: whose events are given.
-        transport: the client's.
+        rooms: of the client.
+        channel: the events' channel.
+        transport: of the client.
         hub: has the rooms of the edge.
-        at_once_bytes: the most that is written at once.
+        at_once_bytes: the most to be written at once.
 
     Attributes:
-        channel: the one whose events are given.
+        channel: the events' channel.
         is_wanted: whether the client still wants the rest.
 
     """
@@ -70,14 +70,14 @@ class Replaying:
         self.is_wanted = True
         self._given = deque[str](maxlen=_GIVEN_LINES)
         self._forks: set[str | None] = set()
-        """Where the client was told of a gap."""
+        """Positions with a gap told behind."""
         self._at: str | None = None
-        """Where a client stands that had to give way to others; None for one that had not, or is given no more."""
+        """The position of a client on giving way to others; None while the client holds a turn, and at the end."""
 
     async def read(self, start: Start, *, has_followed: bool) -> Replay:
-        """Open the room, and return what the client is given from ``start`` on.
+        """Return the replay for the client from ``start`` on.
 
-        A client that ``has_followed`` the channel up to there is given nothing that it has had.
+        A client that ``has_followed`` the channel up to there is given no event a second time.
 
         Raises:
             BusError: the log cannot be read.
@@ -89,28 +89,32 @@ class Replaying:
         return replay.followed(start.position, self._given)
 
     async def give(self, start: Start, replay: Replay, turn: Turn) -> None:
-        """Give what was read, until nothing is left to give or the turn is over."""
+        """Give a replay, until all of the log is given or the turn is over."""
         channel = self.channel
+        # decisions/0055: a latest channel may go back after a failover. The gap stands before the older event, or a
+        # client with the lost event would keep a value that no log has.
         if channel.retention.kind == "latest" and isinstance(start, Since) and replay.reason is not None:
             self._transport.write(self._gap(start.position, replay.position, replay.reason))
         await self._give(replay, turn)
 
     async def give_rest(self) -> None:
-        """Give the rest, with further turns, each when the client has read what it was given in the last one."""
+        """Give the rest in further turns, each begun when the client has read the lines of the last turn."""
+        # decisions/0034: a turn is for holding lines of a log, not for waiting. As many clients that stop reading as
+        # there are turns would otherwise keep all others from resuming.
         while self._at is not None and self.is_wanted:
             if await self._is_drained(None):
                 await self._go_on(self._at)
 
     async def _go_on(self, at: str) -> None:
-        """Go on from where the client gave way, with what the log has by now."""
-        with contextlib.suppress(LimitReached):  # it has waited its time, and waits on
+        """Go on where the client gave way, with the log as of now."""
+        with contextlib.suppress(LimitReached):  # the time in the queue is over; the client queues up again
             async with self._hub.turns.turn(self._rooms.network) as turn:
                 await self._give(await self._read_on(at), turn)
 
     async def _give(self, replay: Replay, turn: Turn) -> None:
-        """Give a replay at the client's pace, then what came meanwhile, and join when nothing is left to give.
+        """Give a replay at the client's pace, then the lines published meanwhile, and join behind the last line.
 
-        Note where the client stands, when it has to give way to others.
+        Note the client's position on giving way to others.
         """
         self._at = None
         while self.is_wanted:
@@ -121,6 +125,7 @@ class Replaying:
             if count is not None:
                 self._at = replay.position if count == len(replay.lines) else replay.lines[count - 1].position
                 return
+            # From here to the room no step waits: a line published in between would be given to nobody.
             found = self._hub.missing(self.channel, replay.position, is_told=replay.reason is not None)
             if found is not None and (not found or self._fitting(found) == len(found)):
                 if found:
@@ -133,7 +138,7 @@ class Replaying:
                 replay = await self._read_on(replay.position)
 
     async def _read_on(self, at: str) -> Replay:
-        """Read what came after ``at`` from the log, because the room does not remember it; nothing that was given."""
+        """Read the lines after ``at`` from the log, for the room forgot some; lines given before are left out."""
         try:
             replay = await self.read(Since(at), has_followed=True)
         except BusError:
@@ -148,7 +153,7 @@ class Replaying:
         return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
 
     async def _give_lines(self, replay: Replay, turn: Turn) -> int | None:
-        """Give lines; return how many when the client then has to give way to others, None when all were given."""
+        """Give lines; return the number of given lines where the client gives way to others, None for all lines."""
         left, gaps = replay.lines, self._gaps(replay)
         while left and self.is_wanted:
             count = self._fitting(left)
@@ -160,7 +165,7 @@ class Replaying:
         return None
 
     def _gaps(self, replay: Replay) -> Mapping[str | None, bytes]:
-        """Return what is told behind a line because events that followed it are lost, by its position."""
+        """Return the gaps to be told behind lines, where the following events are lost, by the lines' positions."""
         if not replay.forks or not replay.lines:
             return _NO_GAPS
         following = [line.position for line in replay.lines[1:]] + [replay.position]
@@ -171,11 +176,13 @@ class Replaying:
         }
 
     async def _is_drained(self, turn: Turn | None) -> bool:
-        """Wait until the client has read most of what was written; tell whether it did while it had its turn.
+        """Wait until the client has read most of the written lines; tell whether the turn lasted until then.
 
-        It has none any more when it wants no more; with no ``turn`` it waits for as long as it does.
+        False for a client that wants no more. Without a ``turn`` the wait has no end.
         """
         while self.is_wanted:
+            # decisions/0042: looks, where an unsubscribe could cancel the task: the task may be opening the room, and
+            # for other clients as well.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._transport.drained()
@@ -185,7 +192,7 @@ class Replaying:
         return False
 
     def _fitting(self, lines: Sequence[Arrived]) -> int:
-        """Return how many of ``lines`` may be written at once; one always may."""
+        """Return how many of ``lines`` may be written at once: at least the first."""
         sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
         return max(sum(1 for size in takewhile(lambda size: size <= self._at_once_bytes, sizes)), min(1, len(lines)))
 

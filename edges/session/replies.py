@@ -1,6 +1,6 @@
 """Refusals of any verb. Pure.
 
-Those of one verb are in its file; sentences about tokens and permissions come from where these are looked at.
+Refusals of a certain verb are in the verb's file, sentences about tokens and permissions in ``edges.auth``.
 """
 
 import math
@@ -20,19 +20,19 @@ __all__ = [
 ]
 
 RETRY_AFTER_MS: Final = 1_000
-"""When a client may try again what could not be done for lack of Redis, or of somebody else's server."""
+"""Until a client may try again, for lack of Redis, or of another server."""
 
 
 def no_token_yet(command: Command | Refusal) -> Refusal:
-    """Return the answer to a client that must show a token before it says anything else."""
+    """Return the answer to a command before a token, where a token is required."""
     sentence = "authenticate first: send an auth request with a token"
     return Refusal(Code.AUTH_REQUIRED, sentence, command.verb, command.reply_to)
 
 
 def too_many_messages(command: Command | Refusal | None, rate: int, wait_s: float) -> Refusal:
-    """Return the answer to a message beyond ``rate`` per second; in ``wait_s`` the next one may come.
+    """Return the answer to a message beyond ``rate`` per second; the next message may come in ``wait_s``.
 
-    Of a message that was too large to be read for its answer, ``command`` is None.
+    ``command`` is None for a message too large to be read for the sake of an answer.
     """
     sentence = f"message_rate_limit: more than {rate} messages per second; wait, then repeat"
     verb, reply_to = (None, None) if command is None else (command.verb, command.reply_to)
@@ -40,12 +40,13 @@ def too_many_messages(command: Command | Refusal | None, rate: int, wait_s: floa
 
 
 def unavailable(error: BusError, verb: str, reply_to: str | None) -> Refusal:
-    """Return the answer to what Redis, the lack of it or a bound of the edge makes impossible at the moment."""
-    is_told = isinstance(error, LimitReached)  # what Redis said is for the log
+    """Return the answer to a command impossible at the moment, by Redis' fault or by a bound of the edge."""
+    # A sentence of Redis names hosts, users and keys: it is for the log, not for a stranger.
+    is_told = isinstance(error, LimitReached)
     sentence = str(error) if is_told else "Redis cannot be reached at the moment; repeat the request later"
     return Refusal(Code.UNAVAILABLE, sentence, verb, reply_to, RETRY_AFTER_MS)
 
 
 def failed(verb: str, reply_to: str | None) -> Refusal:
-    """Return the answer to what met a bug of ours."""
+    """Return the answer to a command that met a bug of the edge."""
     return Refusal(Code.INTERNAL_ERROR, "the edge failed; the fault is in its log", verb, reply_to)

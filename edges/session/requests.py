@@ -1,7 +1,7 @@
-"""Requests of a service, answered from the logs of the channels they name.
+"""Requests of a service, answered from logs of channels.
 
-The work takes turns, fairly among networks, and no more than half of the event loop; what was answered is kept for as
-long as nothing came since.
+The work takes turns, fairly among networks, and at most half of the event loop. An answer is kept until the next event
+of the channels (decisions/0044).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from edges.session.folding import ModelOf, fold_what_fits
 __all__ = ["Answers", "Check"]
 
 Check: TypeAlias = Callable[[Sequence[Channel]], None]
-"""Raises ``Refused`` where the caller may not ask."""
+"""Raises ``Refused`` for a caller without permission."""
 
 
 _KEPT: Final = 256
@@ -42,12 +42,12 @@ class _Answer(NamedTuple):
 
 
 class Answers:
-    """Reads the logs and folds them, one answer at a time; equal questions about what has not changed share it.
+    """Reads logs and folds events, one answer at a time; equal questions about unchanged logs share an answer.
 
     Args:
         reads: reads logs.
-        model_of: returns the model of an event; events that do not fit theirs are left out where a fold fails on them.
-        limit: how many are read for at once; further ones wait their turn.
+        model_of: returns the model of an event; an event of another shape is left out where a fold fails.
+        limit: the most questions to read for at once; further questions wait for a turn.
         limit_bytes: the largest answer.
 
     Attributes:
@@ -83,15 +83,15 @@ class Answers:
     ) -> bytes:
         """Return the data of the reply, as JSON.
 
-        ``check`` is given the channels that the question is about, before any is read; ``network`` is whose turn the
-        answer takes.
+        ``check`` is given the channels of the question, before any log is read; ``network`` is the caller's, as turns
+        count networks.
 
         Raises:
             Refused: the question is not of the request's model, and the sentence names the field; or by ``check``; or
                 the answer is too large.
-            LimitReached: many others are being answered.
+            LimitReached: many other questions are being answered.
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         try:
@@ -114,7 +114,8 @@ class Answers:
     async def _shared(
         self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
     ) -> bytes:
-        """Answer, or share what is under way for an equal question from the same network."""
+        """Answer, or share the answer under way for an equal question from the same network."""
+        # By network too: a question waits in the queue of one network, and others need not wait as long.
         key = network, request.name, question.model_dump_json()
         return await self._under_way.share(
             key, lambda: self._in_turn(request, question, channels, network), f"answer to {request.name}"
@@ -128,10 +129,11 @@ class Answers:
             return await self._answered(request, question, tuple(histories))
 
     async def _answered(self, request: Request[Any, Any], question: BaseModel, histories: tuple[History, ...]) -> bytes:
-        """Return what is kept, or fold; only one at a time does, and then lets others go on for as long as it took."""
+        """Return a kept answer, or fold; after a fold, all other work of the loop has as much time as the fold took."""
         key = request.name, question.model_dump_json()
         async with self._folding:
             kept = self._kept.get(key)
+            # By identity: reading a log on yields the same object as long as no event came.
             if kept is not None and all(map(_is, kept.histories, histories)):
                 self._kept.move_to_end(key)
                 return kept.data
@@ -177,7 +179,7 @@ def _merged(histories: Sequence[History]) -> list[PastEvent]:
 
 
 def sentence_of(error: ValidationError) -> str:
-    """Return what is wrong with a model's data, field by field, in one line and without the data."""
+    """Return the faults of a model's data, field by field, in a line without the data."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg'].lower()}" for problem in error.errors()[:5]
     )

@@ -1,6 +1,6 @@
-"""One client's conversation: messages are read, commands carried out in their turn, and their results written.
+"""A client's conversation: messages are read, commands carried out in turn, results written.
 
-A session knows the connection only as a transport. A task runs only while a command that must wait is under way.
+A session knows the connection only as a transport. A task runs only while a waiting command is under way.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from edges.session.verbs.table import FLAT_VERBS
 __all__ = ["Session"]
 
 _UNIT_BYTES: Final = 8 * 1024
-"""A message counts once more for every so many bytes; only a smaller one is read when it is over the rate."""
+"""A message counts once more for every so many bytes; over the rate, only a smaller message is read."""
 _BESIDE_TOKEN_BYTES: Final = 1024
-"""What stands around a token in a message, at the most."""
+"""The most bytes around a token in a message."""
 
 _logger = logging.getLogger("edgebus.edges")
 
 
 class Session:
-    """One client's conversation, from the opening handshake to the end.
+    """A client's conversation, from the opening handshake to the end.
 
     Args:
         transport: the connection.
-        context: what the edge has.
-        tokens: those that the opening handshake showed.
+        context: the parts of the edge.
+        tokens: shown in the opening handshake.
 
     Attributes:
         greeting: says whether the client is still to be welcomed.
@@ -61,35 +61,36 @@ class Session:
 
     @property
     def dialect(self) -> Dialect:
-        """What the client speaks at the moment."""
+        """The client's dialect at the moment."""
         return self._client.choice.dialect
 
     @property
     def rooms(self) -> Mapping[str, Channel]:
-        """The rooms the client is in, now and later: by the name that it calls them."""
+        """The client's rooms, now and later, by the client's names for the rooms."""
         return self._client.rooms.rooms
 
     # Beginning and end.
 
     def begin(self) -> None:
-        """Look at the token that came with the handshake; then wait for a message, or welcome who says nothing."""
+        """Look at a token of the handshake; then wait for a message, or welcome a silent client."""
         if self._tokens:
             self._run_ahead(self._show())
         else:
             self.greeting.wait(self._welcome_silent)
 
     def bytes_came(self) -> None:
-        """Take note that the client says something: it is welcomed after the answer."""
+        """Take note of a message's first byte: the welcome comes after the answer."""
         self.greeting.stop_waiting()
 
     def bytes_ended(self) -> None:
-        """Take note that what the client said is complete; if it was no message, it counts as silent still."""
+        """Take note of the end of a frame; a client without a message until then counts as silent still."""
         if self.greeting.is_due and not self.greeting.is_waiting and not self._client.inbox.is_busy:
             self.begin()
 
     def end(self) -> None:
-        """Leave every room. A command under way is let go on, and finds nobody to answer."""
+        """Leave every room. A command under way goes on, and answers into the void."""
         self.greeting.stop_waiting()
+        # The task under way is not cancelled: a room being opened in the task may be awaited by other clients.
         self._client.inbox.clear()
         self._client.rooms.end()
 
@@ -99,7 +100,7 @@ class Session:
         self._client.first_room.enter()
 
     async def _show(self) -> AsyncGenerator[Outgoing, None]:
-        """Take the token of the handshake as if it were the first message, with no answer where it is good."""
+        """Take the token of the handshake like a first message, with no answer to a good token."""
         tokens, self._tokens = self._tokens, ()
         for item in await let_in(self._client, tokens, None) or ():
             yield item
@@ -109,25 +110,27 @@ class Session:
     # Messages.
 
     def may_have(self, size: int) -> bool:
-        """Tell whether a message may have ``size`` bytes: before a token, no more than one takes."""
+        """Tell whether a message may have ``size`` bytes: before a token, no more than a token takes."""
         may_be_anybody = self.admission.is_locked and not self._client.inbox.is_busy_ahead
         return not may_be_anybody or size <= self._context.settings.auth_max_token_bytes + _BESIDE_TOKEN_BYTES
 
     def message(self, text: bytes) -> None:
-        """Take one message; it is answered once, in its turn. What it costs is paid before anything looks inside."""
+        """Take a message, to be answered once, in turn. The cost is paid before a look inside (decisions/0041)."""
         wait_s = self._bucket.take(self._loop.time())
         if wait_s > 0:
             self._refuse(text, wait_s)
             return
         if len(text) >= _UNIT_BYTES:
+            # A debt, not a second refusal: even a rate of 1 lets a large message through.
             self._bucket.charge(len(text) // _UNIT_BYTES)
         limit = self._put(text, self._understood(text))
         if limit is not None:
             self._context.counters.hit(limit)
 
     def _refuse(self, text: bytes, wait_s: float) -> None:
-        """Answer a message over the rate; only a small one is read, for the id that its answer names."""
+        """Answer a message over the rate; only a small message is read, for the id in the answer."""
         self._context.counters.hit("message_rate_limit")
+        # decisions/0041: even a refusal costs a look at the text, so the hundredth within ten seconds is the last.
         if self._patience.ends(self._loop.time()):
             self._transport.close(ABUSE)
             return
@@ -136,7 +139,7 @@ class Session:
         self._client.inbox.put(replies.too_many_messages(command, rate, wait_s))
 
     def _understood(self, text: bytes) -> Command | Refusal:
-        """Read a message; on a session-buddy port the first one decides the dialect."""
+        """Read a message; on a session-buddy port the first message decides the dialect."""
         choice, values = self._client.choice, self._context.settings.max_message_values
         try:
             value = decode(text, values=values)
@@ -145,6 +148,7 @@ class Session:
                 self._context.counters.hit(refused.limit)
             choice.decide(None)
             return refused.refusal
+        # decisions/0009: a client silent until now may have been greeted flat and let into the first room.
         if choice.is_undecided and choice.decide(value):
             self._client.rooms.leave_all()
             self.greeting.is_due = True
@@ -154,9 +158,9 @@ class Session:
             return refused.refusal
 
     def _put(self, text: bytes, command: Command | Refusal) -> str | None:
-        """Have a command carried out in its turn; one that must wait for that is kept as it came.
+        """Have a command carried out in turn; a waiting command is kept as text.
 
-        Return the name of the limit that was reached by waiting.
+        Return the name of the limit reached by waiting.
         """
         inbox = self._client.inbox
         if not inbox.is_busy:
@@ -179,6 +183,7 @@ class Session:
         command = self._understood(item) if isinstance(item, bytes) else item
         client = self._client
         if self.admission.is_locked and self._needs_token(command.verb):
+            # decisions/0023: known or not, well-formed or not: a stranger learns nothing of the service.
             self._write_one(client.dismissed(replies.no_token_yet(command)))
             return
         if client.choice.dialect is FLAT:
@@ -189,7 +194,7 @@ class Session:
             self._run(command)
 
     def _needs_token(self, verb: str | None) -> bool:
-        """Tell whether a command, or a refusal of one, is not said before a token."""
+        """Tell whether a command, or the refusal of a command, is not said before a token."""
         if verb is None:
             return self.dialect is not ENVELOPE
         row = (FLAT_VERBS if self.dialect is FLAT else self._context.verbs).get(verb)
@@ -212,14 +217,16 @@ class Session:
             self._client.inbox.run(work, f"command of {self._transport.name}", is_long=command.is_long)
 
     def _run_ahead(self, outcome: AsyncGenerator[Outgoing, None], reply_to: str | None = None) -> None:
-        """Look at a token, beside what is under way; whatever comes waits for it."""
+        """Look at a token, beside the command under way; all later commands wait."""
         work = self._carry(outcome, Verb.AUTH, reply_to)
         self._client.inbox.run_ahead(work, f"token of {self._transport.name}")
 
     async def _carry(self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None) -> None:
-        """Write what a command yields, as soon as it does; what cannot be done, or is a bug of ours, is an answer."""
+        """Write the results of a command, each as soon as yielded; a failure is an answer, too."""
         try:
+            # Closed at once where writing fails: a generator left to the garbage collector holds a turn until then.
             async with contextlib.aclosing(outcome):
+                # No await in the body: a command that has joined a room yields the answer before the first event.
                 async for item in outcome:
                     self._write_one(item)
         except Refused as refused:
@@ -248,14 +255,15 @@ class Session:
                 self._answer(item)
 
     def _answer(self, message: Message) -> None:
-        """Say an answer; the welcome follows the first one in the envelope."""
+        """Say an answer; in the envelope, the welcome follows the first answer."""
         client = self._client
         if client.rooms.has_ended:
             return
         self._say(message)
         if self.greeting.is_due and client.choice.dialect is ENVELOPE:
             self._write(self.greeting.take())
-        if client.rooms.replaying is not None:  # from its answer on, a replay takes as long as the client does
+        # decisions/0042: from the answer on, a replay takes as long as the client does.
+        if client.rooms.replaying is not None:
             client.inbox.let_pass()
 
     def _dismiss(self, dismissal: Dismissal) -> None:
@@ -264,9 +272,9 @@ class Session:
             self._transport.close(dismissal.closing)
 
     def notify(self, notice: Notice) -> bool:
-        """Say something that nobody asked for, and tell whether it was said; not to a client that was not greeted yet.
+        """Say a notice, and tell whether the notice was said: not before the welcome.
 
-        That Redis is back, only who was told that it was away is told.
+        The end of an outage is only told to a client with the notice of the beginning.
         """
         if self._client.rooms.has_ended or not self.greeting.may_tell(notice):
             return False
@@ -278,16 +286,16 @@ class Session:
 
     # What the edge and the transport find.
 
-    def fall_behind(self) -> None:
-        """Take note that much waits for the client: rooms that allow it leave it out."""
-        self._client.rooms.fall_behind()
+    def suspend(self) -> None:
+        """Leave the slow client out of rooms with a policy for slow consumers."""
+        self._client.rooms.suspend()
 
-    def catch_up(self) -> None:
-        """Take note that little waits for the client any more."""
-        self._client.rooms.catch_up()
+    def readmit(self) -> None:
+        """Go on with all rooms: little waits for the client any more."""
+        self._client.rooms.readmit()
 
     def recover(self, channel: Channel, position: str) -> None:
-        """Catch up with a room that the client was taken out of, from ``position`` on; one room after another."""
+        """Catch up with a room from ``position`` on, after the rooms under way; the client has left for the time."""
         missed = self._client.missed
         is_begun = bool(missed)
         missed[channel.redis] = channel, position
@@ -295,11 +303,11 @@ class Session:
             self._client.inbox.put(Recover())
 
     def check_kept(self) -> None:
-        """Close a client for which rooms that leave it out keep too much."""
+        """Close a client for whom rooms keep too many bytes."""
         self._client.rooms.check_kept()
 
     def check_standing(self, now: float) -> None:
-        """Warn a client whose token expires soon, and send away one whose token has, or never came."""
+        """Warn a client before the end of the token; send a client without a good token away."""
         match self.admission.due(now):
             case Refusal() as refusal:
                 self._dismiss(self._client.dismissed(refusal))
@@ -308,7 +316,7 @@ class Session:
                     self.admission.warned()
 
     def check_revoked(self) -> None:
-        """Send away a client whose token was revoked."""
+        """Send a client with a revoked token away."""
         refusal = self.admission.revoked()
         if refusal is not None:
             self._dismiss(self._client.dismissed(refusal))

@@ -1,6 +1,6 @@
-"""The rooms of one client: joining, leaving, and what a client that reads slowly is left out of.
+"""The rooms of a client: joining, leaving, and rooms without a client slow to read.
 
-Knows rooms; of the conversation nothing, so joining returns what is to be written.
+Knows rooms, not the conversation: joining returns frames for the caller to write.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Joined", "Subscriptions"]
 class Joined(NamedTuple):
     """The place at which a client has joined a room.
 
-    ``frames`` of the latest event are for behind the answer; there are none where the client was in the room already.
+    ``frames`` of the latest event are for behind the answer; empty where the client was in the room already.
     """
 
     position: str | None
@@ -29,19 +29,19 @@ class Joined(NamedTuple):
 
 
 class Subscriptions:
-    """The rooms of one client.
+    """The rooms of a client.
 
     Args:
-        transport: the client's.
+        transport: of the client.
         hub: has the rooms.
-        waiting_bytes: the most that may wait for the client, and that rooms may keep for it together; a replay takes
-            half of it at most.
-        network: whose turns at replays the client takes.
+        waiting_bytes: the most bytes to wait for the client, and to be kept by all rooms for the client; a replay takes
+            at most half.
+        network: the client's, as turns count networks.
 
     Attributes:
-        rooms: those that the client is in, by their names.
-        replaying: the replay that the client is given, until it is in the room or has left.
-        has_ended: whether the client has gone, so that it joins nothing any more.
+        rooms: the channels of the client's rooms, by name.
+        replaying: the replay under way, until the client is in the room or has left.
+        has_ended: whether the client has gone, and joins no more rooms.
 
     """
 
@@ -50,21 +50,21 @@ class Subscriptions:
         self.replaying: Replaying | None = None
         self._transport, self._hub, self.network = transport, hub, network
         self._waiting_bytes = waiting_bytes
-        self.has_ended = self._is_behind = False
+        self.has_ended = self._is_suspended = False
 
     @property
     def channels(self) -> list[Channel]:
-        """What the client is given events of."""
+        """The channels of all events for the client."""
         return [*self.rooms.values(), *([] if self.replaying is None else [self.replaying.channel])]
 
     def end(self) -> None:
-        """Leave every room for good. What is under way is let go on, and finds no way in."""
+        """Leave every room for good. A command under way goes on, and finds no way in."""
         self.has_ended = True
         self._end_replay()
         self.leave_all()
 
     def leave(self, channel: Channel) -> None:
-        """Leave a room, or have no more of its replay; one that the client is not in is ignored."""
+        """Leave a room, or end the replay before the room; a room without the client is ignored."""
         if self.replaying is not None and self.replaying.channel == channel:
             self._end_replay()
         self._leave(channel)
@@ -87,7 +87,7 @@ class Subscriptions:
     # Joining.
 
     def join(self, channel: Channel) -> Joined | None:
-        """Join a room if it is open, else return None; not one whose latest event has to wait for the client."""
+        """Join an open room, else return None; None too where the latest event has to wait for the client."""
         is_new = channel.name not in self.rooms
         if channel.retention.kind == "latest" and is_new and not self._transport.takes_more:
             return None
@@ -95,37 +95,38 @@ class Subscriptions:
         if room is None:
             return None
         self.rooms[channel.name] = channel
-        self._lag(channel)
+        self._suspend_in(channel)
         frame = None if room.latest is None or not is_new else self._transport.dialect.frame(room.latest)
         return Joined(room.position, () if frame is None else (frame,))
 
     async def open(self, channel: Channel) -> None:
-        """Open a room, if it is not yet; the client then joins it, before anything else waits.
+        """Open a room for the client to join, before the caller's next wait.
 
         Raises:
-            BusError: it cannot be; the client is in no other rooms than before.
+            BusError: the room cannot be opened; the client is in no other rooms than before.
 
         """
         await self._hub.open(channel)
-        while channel.retention.kind == "latest" and not self._transport.takes_more:  # a large one, behind large ones
+        # decisions/0045: the latest events of a hundred rooms, 256 KiB each, cut whoever entered all of the rooms.
+        while channel.retention.kind == "latest" and not self._transport.takes_more:
             await self._transport.drained()
             await self._hub.open(channel)
 
     def switch(self, channel: Channel) -> Joined | None:
-        """Go to one room, which is open, and leave the others."""
+        """Go to an open room, and leave the others."""
         self.leave_all(but=channel)
         return self.join(channel)
 
     @asynccontextmanager
     async def resume(self, channel: Channel, start: Start, *, has_followed: bool = False) -> AsyncIterator[Replay]:
-        """Join anew where the client left off: the body answers, and at its end the client is given the replay.
+        """Join anew where the client left off: the body answers, and at the body's end the client is given the replay.
 
-        So answer, what was missed and live events come in this order, without a hole. From the answer on, leaving the
-        room ends the replay. ``has_followed``: the subscription is the same one, and of a log that diverged the client
-        is given only what came after the takeover.
+        Answer, missed events and live events come in order, without a hole. From the answer on, leaving the room ends
+        the replay. ``has_followed``: the subscription is the same, and of a log that diverged the client is given only
+        the events after the takeover.
 
         Raises:
-            LimitReached: too many others do so; the client is in no other rooms than before.
+            LimitReached: too many other clients resume; the client is in no other rooms than before.
             BusError: the log cannot be read; likewise.
 
         """
@@ -143,40 +144,40 @@ class Subscriptions:
             self.replaying = None
 
     def enter(self, channel: Channel) -> None:
-        """Join the room of a replay behind its last line."""
+        """Join the room behind the last line of a replay."""
         if self.replaying is not None and self._hub.join_now(channel, self._transport) is not None:
             self.rooms[channel.name] = channel
-            self._lag(channel)
+            self._suspend_in(channel)
 
     # Being slow.
 
-    def fall_behind(self) -> None:
-        """Be left out of every room whose policy allows it, until ``catch_up``."""
-        if self._is_behind:
+    def suspend(self) -> None:
+        """Be left out of rooms with a policy for slow consumers, until ``readmit``."""
+        if self._is_suspended:
             return
-        self._is_behind = True
+        self._is_suspended = True
         for channel in self.rooms.values():
-            self._lag(channel)
+            self._suspend_in(channel)
 
-    def _lag(self, channel: Channel) -> None:
-        if self._is_behind and channel.when_slow.kind != "close":
+    def _suspend_in(self, channel: Channel) -> None:
+        if self._is_suspended and channel.when_slow.kind != "close":
             self._hub.suspend(channel, self._transport)
 
-    def catch_up(self) -> None:
-        """Go on, room by room, for as long as the client is not behind again."""
-        was_behind, self._is_behind = self._is_behind, False
-        for channel in list(self.rooms.values()) if was_behind else ():
-            if self._is_behind:
+    def readmit(self) -> None:
+        """Go on, room by room, until the client is suspended again."""
+        was_suspended, self._is_suspended = self._is_suspended, False
+        for channel in list(self.rooms.values()) if was_suspended else ():
+            if self._is_suspended:  # by the frames of the room before
                 return
             if channel.when_slow.kind != "close":
                 self._write_items(self._hub.readmit(channel, self._transport))
 
     def check_kept(self) -> None:
-        """Close a client for which rooms keep more together than may wait for it. Called now and then.
+        """Close a client for whom rooms keep more bytes together than may wait. Called now and then.
 
-        Each room bounds what it keeps; a client that trickles along in many of them would cost their sum.
+        Each room has a bound; a client slow to read in many rooms would cost the sum of the bounds.
         """
-        if self._is_behind and self._kept_bytes() > self._waiting_bytes:
+        if self._is_suspended and self._kept_bytes() > self._waiting_bytes:
             self._transport.close_slow()
 
     def _kept_bytes(self) -> int:

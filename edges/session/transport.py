@@ -1,4 +1,4 @@
-"""The transport of one client, as far as its session knows: something that writes, closes and is paused."""
+"""The transport of a client, as far as a session knows the transport: writes, closes, is paused."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ __all__ = ["Transport"]
 
 
 class Transport(Member, Pausable, Protocol):
-    """One connection; in rooms, the subscriber."""
+    """A connection; in rooms, the subscriber."""
 
     @property
     def name(self) -> str:
@@ -41,10 +41,10 @@ class Transport(Member, Pausable, Protocol):
     # What the registry of connections is told.
 
     def identify(self, user: str) -> Excess | None:
-        """Count the connection as one of ``user``'s, or return of what that user has too much."""
+        """Count the connection for ``user``, or return the quota that ``user`` exceeds."""
 
     def be_found(self, names: tuple[str, ...]) -> None:
-        """Be found by these names from now on, and by no others."""
+        """Be found by ``names`` from now on, and by no others."""
 
     def take_place(self) -> bool:
-        """Take a place among the clients; tell whether there was one."""
+        """Take a place among the clients; tell whether a place was free."""

@@ -248,11 +248,11 @@ class Connection(Writer):
 
     def _fall_behind(self) -> None:
         if self._session is not None:
-            self._session.fall_behind()
+            self._session.suspend()
 
     def _catch_up(self) -> None:
         if self._session is not None:
-            self._session.catch_up()
+            self._session.readmit()
 
     # Frames from the client.
 

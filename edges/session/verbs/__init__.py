@@ -1,1 +1,1 @@
-"""One file a verb: how its data are read, who may, what is done and written. A new verb is a row of ``table``."""
+"""A file per verb: parse, permission, run. A new verb is a file and a row of ``table``."""

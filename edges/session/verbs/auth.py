@@ -1,4 +1,4 @@
-"""``auth``: a token is shown, before anything else or to renew an older one. So are the tokens of the handshake."""
+"""``auth``: a first token, or a renewal. Tokens of the handshake take the same way."""
 
 import math
 from collections.abc import AsyncGenerator, Sequence
@@ -30,7 +30,7 @@ _NO_PLACE: Final = "max_connections: every place of this edge is taken; try agai
 
 @dataclass(frozen=True, slots=True)
 class Authenticate(Command):
-    """Show a token; ``then`` is what the same message asks for beside, in the session-buddy dialect."""
+    """Show a token; ``then`` is a second command of the same message, in the session-buddy dialect."""
 
     token: str = field(repr=False)
     reply_to: str | None = None
@@ -49,34 +49,37 @@ class Authenticate(Command):
         return cls(token, said.reply_to, said.then)
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
-        """Let the client in, and answer; then leave the rooms that its new token does not open."""
+        """Let the client in, and answer; then leave the rooms closed to the new token."""
         instead = await let_in(client, [self.token], self.reply_to)
         if instead is not None:
             for item in instead:
                 yield item
             return
         if self.then is not None:
-            client.inbox.put_first(self.then)  # it has its own answer, and greets
+            client.inbox.put_first(self.then)  # answers by itself, and greets
         elif client.choice.is_flat and client.greeting.is_due:
             for message in client.greet_flat():
                 yield message
         else:
             yield Reply(self.verb, client.admission.report(), self.reply_to)
             client.first_room.enter()
+        # decisions/0042: a renewal may open less than the token before. The notices come behind the answer: first the
+        # client learns that the token counts, then the cost.
         for channel in [it for it in client.rooms.channels if not client.admission.may_read(it)]:
             client.rooms.leave(channel)
             yield Notice.of(NoticeName.ROOM_LEFT, "forbidden", room=channel.name)
 
 
 async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) -> Sequence[Outgoing] | None:
-    """Let the client in by a token, and return None; else return what is said, nothing to a client that has gone."""
+    """Let the client in by a token, and return None; else return the refusal, or () for a client gone meanwhile."""
     try:
         await client.admission.admit(tokens)
     except TokenRefused as refused:
         refusal = Refusal(Code.AUTH_FAILED, str(refused), Verb.AUTH, reply_to, refused.retry_after_ms)
         return () if client.rooms.has_ended else (client.dismissed(refusal),)
-    except KeysUnavailable as error:
+    except KeysUnavailable as error:  # decisions/0023: the issuer's fault, not the client's, so nothing changes
         return (Refusal(Code.UNAVAILABLE, str(error), Verb.AUTH, reply_to, RETRY_AFTER_MS),)
+    # decisions/0024: a revocation looks connections up by name, so a renewal changes the names at once.
     client.transport.be_found(client.admission.caller.revocable_by)
     if client.rooms.has_ended:
         return ()
@@ -85,7 +88,7 @@ async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) ->
 
 
 def _counted(client: Client, reply_to: str | None) -> Dismissal | None:
-    """Count the client as one of its user's, once that is known; return how one too many is sent away."""
+    """Count the client for the token's user; return the dismissal of a client too many."""
     user = client.admission.caller.user_id
     excess = None if user is None else client.transport.identify(user)
     if excess is None:
@@ -96,7 +99,7 @@ def _counted(client: Client, reply_to: str | None) -> Dismissal | None:
 
 
 def _placed(client: Client, reply_to: str | None) -> Dismissal | None:
-    """Give the client a place by its first good token; return how a client is sent away where none is left."""
+    """Give the client a place by the first good token; return the dismissal where no place is left."""
     client.has_place = client.has_place or client.transport.take_place()
     if client.has_place:
         return None

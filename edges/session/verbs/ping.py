@@ -23,7 +23,7 @@ class Ping(Command):
 
     @classmethod
     def parse(cls, said: Said) -> Self:
-        """Read nothing: a ping has no data."""
+        """Read no data: a ping has none."""
         return cls(said.reply_to)
 
     def run(self, client: Client) -> Outcome:

@@ -1,4 +1,4 @@
-"""The edge's own command, in no table: catching up with rooms that the client was taken out of."""
+"""The edge's own command, in no table: catching up with rooms after a long repair (decisions/0045)."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -19,7 +19,7 @@ _RETRY_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Recover(Command):
-    """Catch up, in its turn among the commands of the client."""
+    """Catch up, in turn among the commands of the client."""
 
     verb: ClassVar = "recover"
     reply_to: ClassVar = None
@@ -28,24 +28,25 @@ class Recover(Command):
 
     @classmethod
     def parse(cls, said: Said) -> Self:
-        """Take no data; no message is read as this."""
+        """Take no data; no message is read as a recovery."""
         return cls()
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
-        """Catch up room by room; what cannot be had now is tried again, unless the client has left."""
+        """Catch up room by room; a failure at Redis is tried again, unless the client has left."""
         while client.missed and not client.rooms.has_ended:
             channel, position = client.missed[next(iter(client.missed))]
+            # The client has part of the repair still to read; a replay behind that would only wait.
             await client.transport.drained()
             try:
                 if channel.name in client.rooms.rooms:
                     async with client.rooms.resume(channel, Since(position), has_followed=True) as replay:
                         for notice in _lost(channel, position, replay):
                             yield notice
-                        del replay  # its lines, which are given from here on
+                        del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
             except BusError:
                 await asyncio.sleep(_RETRY_S)
                 continue
-            except Exception:
+            except Exception:  # a client left out of the room would miss events in silence: better to come back
                 client.missed.clear()
                 client.transport.fail()
                 raise
@@ -53,7 +54,7 @@ class Recover(Command):
 
 
 def _lost(channel: Channel, position: str, replay: Replay) -> list[Notice]:
-    """Return the notice of what cannot be had of the events that a room lacked."""
+    """Return the notice of events lost for good, an empty list for none."""
     if replay.reason is None:
         return []
     end = replay.lines[0].position if replay.lines else replay.position

@@ -1,4 +1,4 @@
-"""A request of the service: a question that is answered from logs."""
+"""A request of the service: a question answered from logs."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class Request(Command):
 
     @classmethod
     def parse(cls, said: Said) -> Self:
-        """Take the data as they are: they are read by the request's model, in its turn."""
+        """Take the data unread: the request's model reads the data, in turn."""
         return cls(said.verb, said.data, said.reply_to)
 
     def permission(self, client: Client) -> Check:
-        """Return what refuses the channels of a question that the client may not read."""
+        """Return a check of channels, which refuses channels closed to the client."""
         return client.admission.check(self.name, self.reply_to)
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:

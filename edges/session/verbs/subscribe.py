@@ -1,4 +1,4 @@
-"""``subscribe``: into a room, at the end of its log or where the client left off."""
+"""``subscribe``: into a room, at the end of the log or where the client left off."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Subscribe(Command):
 
     @property
     def topic(self) -> str:
-        """Commands about one channel stay in their order (decisions/0042)."""
+        """The channel: commands about a channel stay in order (decisions/0042)."""
         return self.channel
 
     @classmethod
@@ -37,10 +37,11 @@ class Subscribe(Command):
         return cls(named(said), said.reply_to, _start(said))
 
     def permission(self, client: Client, channel: Channel) -> Refusal | None:
-        """Return the refusal for a client that may not read the channel, or is in too many rooms; None for others."""
+        """Return the refusal for a client without permission, or in too many rooms; None for others."""
         if not client.admission.may_read(channel):
             return client.admission.forbidden(self.verb, channel, self.reply_to)
         rooms, context = client.rooms.rooms, client.context
+        # A second subscribe to a room takes no further place, so a client at the limit may still resume.
         if channel.name in rooms or len(rooms) < context.settings.max_rooms:
             return None
         context.counters.hit("max_rooms")
@@ -48,7 +49,7 @@ class Subscribe(Command):
         return Refusal(Code.SUBSCRIPTION_LIMIT, sentence, self.verb, self.reply_to)
 
     def run(self, client: Client) -> Outcome:
-        """Join at once if the room is open; else open the room, or read the log, first."""
+        """Join an open room at once; else open the room, or read the log, first."""
         channel = channel_of(client, self.channel, self)
         if isinstance(channel, Refusal):
             return (channel,)
@@ -71,10 +72,10 @@ class Subscribe(Command):
         async with client.rooms.resume(channel, start) as replay:
             self._check(client, channel)
             yield self._resumed(channel, replay)
-            del replay  # its lines, which are given from here on
+            del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
 
     def _check(self, client: Client, channel: Channel) -> None:
-        """Look once more whether the client may: a token that opens less may have overtaken the command."""
+        """Look at the permission once more: a token for fewer rooms may have overtaken the command."""
         if not client.admission.may_read(channel):
             raise Refused(client.admission.forbidden(self.verb, channel, self.reply_to))
 
@@ -82,7 +83,7 @@ class Subscribe(Command):
 
     def _joined(self, channel: Channel, joined: Joined) -> tuple[Outgoing, ...]:
         data: dict[str, Any] = {"status": "subscribed", "channel": channel.name, "position": joined.position}
-        if self.start is not None:  # of a live channel nothing is kept, so nobody knows
+        if self.start is not None:  # a live channel keeps no event, so no edge knows of a loss
             data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
         return (Reply(self.verb, data, self.reply_to), *joined.frames)
 
@@ -101,7 +102,7 @@ class Subscribe(Command):
 
 
 def named(said: Said) -> str:
-    """Return the name of the channel in a request: under ``channel``, or ``room`` as older clients have it.
+    """Return the name of the channel in a request: under ``channel``, or ``room`` from older clients.
 
     Raises:
         Refused: there is no text.
@@ -114,7 +115,7 @@ def named(said: Said) -> str:
 
 
 def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal:
-    """Return the channel, or the answer to a name that no channel of the service has."""
+    """Return the channel, or the answer to a name of no channel of the service."""
     try:
         return client.context.service.channel(name)
     except ChannelError as error:

@@ -1,4 +1,4 @@
-"""``subscribe`` and ``unsubscribe`` of the session-buddy dialect: out of every room, and into this one."""
+"""``subscribe`` and ``unsubscribe`` of the session-buddy dialect: out of every room, and into another room."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Switch"]
 
 @dataclass(frozen=True, slots=True)
 class Switch(Command):
-    """Leave every room and join this one; ``skill`` is how the client calls it, None for the room of all skills."""
+    """Leave every room and join another; ``skill`` is the client's word for the room, None for all skills."""
 
     channel: str
     skill: str | None
@@ -26,15 +26,15 @@ class Switch(Command):
 
     @classmethod
     def parse(cls, said: Said) -> Self:
-        """Take the channel, which the dialect made of the skill."""
+        """Take the channel, made of the skill by the dialect."""
         return cls(said.data["channel"], said.data["skill"])
 
     def permission(self, client: Client, channel: Channel) -> Refusal | None:
-        """Return the refusal for a client that may not read the channel, None for others."""
+        """Return the refusal for a client without permission, None for others."""
         return None if client.admission.may_read(channel) else client.admission.forbidden(self.verb, channel)
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
-        """Open the new room, and switch; where the new one cannot be had, the client stays."""
+        """Open the new room, and switch; a client stays where the new room cannot be opened."""
         channel = client.context.service.channel(self.channel)
         refusal = self.permission(client, channel)
         try:

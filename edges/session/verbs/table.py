@@ -1,4 +1,4 @@
-"""The table of verbs: each a row, in the order in which a client is told of them."""
+"""The table of verbs: a row for each, in the order of the sentence about unknown verbs."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -33,5 +33,5 @@ FLAT_VERBS: Final[Mapping[str, type[Command]]] = {
 
 
 def verbs_of(service: Service, verbs: Mapping[str, type[Command]] = VERBS) -> dict[str, type[Command]]:
-    """Return the verbs of an edge: ``verbs``, and the requests of the service; none of these replaces one of those."""
+    """Return the verbs of an edge: ``verbs``, and the requests of the service; no request replaces a verb."""
     return {**verbs, **{request.name: Request for request in service.requests if request.name not in verbs}}

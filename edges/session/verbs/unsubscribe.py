@@ -1,4 +1,4 @@
-"""``unsubscribe``: out of a room, or out of the replay that leads to it."""
+"""``unsubscribe``: out of a room, or out of the replay before the room."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -23,7 +23,7 @@ class Unsubscribe(Command):
 
     @property
     def topic(self) -> str:
-        """Commands about one channel stay in their order (decisions/0042)."""
+        """The channel: commands about a channel stay in order (decisions/0042)."""
         return self.channel
 
     @classmethod
@@ -32,9 +32,9 @@ class Unsubscribe(Command):
         return cls(named(said), said.reply_to)
 
     def run(self, client: Client) -> Outcome:
-        """Leave; a room that the client is not in is answered alike."""
+        """Leave; a room without the client is answered alike."""
         channel = channel_of(client, self.channel, self)
         if isinstance(channel, Refusal):
             return (channel,)
-        client.rooms.leave(channel)
+        client.rooms.leave(channel)  # decisions/0022: leaving needs no permission
         return (Reply(self.verb, {"status": "unsubscribed", "channel": channel.name}, self.reply_to),)
