@@ -264,7 +264,12 @@ class Hub:
         room = self._room(channel)
         if room is None or (room.crosses_fork(position) and not is_told):
             return None
-        return room.since(position, was_absent=position.endswith("-0"))
+        was_absent = position.endswith("-0")
+        found = room.since(position, was_absent=was_absent)
+        if found is None and was_absent and room.is_whole:  # the log of what the room had is gone, and no line says so
+            room.suspect()
+            self._mending.begin(room)
+        return found
 
     def _room(self, channel: Channel) -> Room | None:
         room = self._rooms.get(channel.redis.encode())

@@ -4,6 +4,8 @@ import pytest
 
 from bus.channel import HISTORY, LATEST, Channel
 from bus.errors import BusUnavailable
+from bus.log.replay import Since
+from bus.position import Reason
 from edges.rooms.room import Room
 from tests.edges.hub_redis import Member, Redis, X, join
 from tests.edges.peers import eventually
@@ -203,6 +205,30 @@ async def test_merge_event_that_overtakes_the_reading(redis: Redis) -> None:
     member = opening.result()
     redis.arrive()
     assert (member.position, member.got) in [("2-2", []), ("1-1", [2])]
+
+
+async def test_replay_ends_behind_lines_that_were_on_their_way(redis: Redis) -> None:
+    """The log has more than came by the link: when the replay is there so is the rest, and no second read is needed."""
+    redis.publish(1, 2)
+    await join(redis)
+    redis.publish(3, 4)
+    replay = await redis.hub.replay(X, Since("1-1"))
+    room = redis.hub.join_now(X, Member())
+    assert room is not None
+    assert replay.position == room.position == "4-4"
+    assert redis.hub.missing(X, replay.position, is_told=False) == ()
+
+
+async def test_replay_of_a_log_that_is_gone_lets_its_reader_in(redis: Redis) -> None:
+    """Somebody deleted the log: who comes back need not wait for the next event, and who stayed is told."""
+    redis.publish(1, 2)
+    member = await join(redis)
+    redis.lose(keep=0)
+    replay = await redis.hub.replay(X, Since("1-1"))
+    assert (replay.reason, replay.lines) == (Reason.UNKNOWN, ())
+    assert redis.hub.missing(X, replay.position, is_told=True) is None
+    await eventually(lambda: b"room.gap" in b"".join(member.frames))
+    assert redis.hub.missing(X, replay.position, is_told=True) == ()
 
 
 async def test_latest_newcomer_gets_nothing_twice(redis: Redis) -> None:
