@@ -396,12 +396,13 @@ class Room:
         is_astray = False
         while held:
             arrived = held.popleft()
+            is_overdue = arrived.position in overdue
             match self._step(arrived):
-                case Step.NEXT:
+                case Step.NEXT if not (is_overdue and _is_absent(self._newest)):
                     self._wait_with(arrived)
-                case Step.GAP if arrived.position in overdue and self._newest is not None:
+                case Step.NEXT | Step.GAP if is_overdue and self._newest is not None:
                     is_astray = True
-                    self._found_fork(self._newest, now_ms)
+                    self._found_fork(BEGINNING if _is_absent(self._newest) else self._newest, now_ms)
                     self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
                     self._wait_with(arrived)
                 case Step.GAP:
@@ -480,6 +481,11 @@ def _placed(
                 placed.setdefault(keys[at] if keys else end, []).extend(typed)
                 typed = []
     return placed
+
+
+def _is_absent(position: str | None) -> bool:
+    """Tell whether there was no log at ``position``: a line that came before that was seen belongs to none."""
+    return position is not None and position.endswith("-0")
 
 
 def _has_begun_anew(at: str, replay: Replay, epoch_ms: int) -> bool:

@@ -322,6 +322,17 @@ def test_line_that_the_log_lacks_is_given_behind_a_gap() -> None:
     assert room.accept(event(11, 5))
 
 
+def test_line_of_a_log_that_is_gone_follows_no_absence() -> None:
+    """Its log was deleted, or is that of the Redis before: what else that held is told behind the line, too."""
+    room = opened(head(5))
+    room.accept(event(6, 0))
+    assert not mend(room, tail(epoch_ms=8_000))
+    assert told(room) == [("5-5", "9000-0", "unknown"), ("9000-0", "6-6", "unknown"), 6]
+    assert mend(room, tail(epoch_ms=8_000))
+    assert told(room) == [("6-6", "9000-0", "unknown")]
+    assert room.accept(Arrived(b"{}", "9100-3", BEGINNING))
+
+
 def test_line_that_came_while_the_log_was_read_is_not_given_up() -> None:
     """What came after the reading began may stand in a log that is read later: no gap is told before."""
     room = opened(head(5))
