@@ -1,6 +1,5 @@
-"""A Redis in memory for the recovery model: one channel's log and a link, with every fault that delivery.md names."""
+"""A Redis in memory for the recovery model: one channel's log and links to it, with every fault of delivery.md."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bus.channel import HISTORY, Channel
@@ -11,6 +10,8 @@ from bus.log.replay import Tail
 from bus.position import BEGINNING, no_log
 
 X = Channel("workflow:x", "workflow:x", HISTORY)
+REPEATED = 2
+"""How many of its newest lines a link may send again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,54 @@ class Log:
 
 
 @dataclass(slots=True)
+class Link:
+    """The way of published lines to one edge: in order, and where the link repeats some, they come once more."""
+
+    is_up: bool = True
+    is_subscribed: bool = False
+    on_the_way: list[Arrived] = field(default_factory=list)
+    sent: list[Arrived] = field(default_factory=list)
+
+    def send(self, line: Arrived) -> None:
+        """Send a line, if the link is up and the edge wants it."""
+        if self.is_up and self.is_subscribed:
+            self.on_the_way.append(line)
+            self.sent = [*self.sent, line][-REPEATED:]
+
+    def unsubscribe(self) -> None:
+        """Send no more; lines that are on their way come."""
+        self.is_subscribed = False
+        self.sent.clear()
+
+    def repeat(self, count: int) -> None:
+        """Send the newest lines again."""
+        self.on_the_way += self.sent[-count:]
+
+    def cut(self) -> None:
+        """Lose the link, and the lines that are on their way."""
+        self.is_up = False
+        self.on_the_way.clear()
+        self.sent.clear()
+
+
+@dataclass(slots=True)
 class Redis:
-    """The primary, a replica that may lag behind, and what is on its way over one link."""
+    """The primary, a replica that may lag behind, and the links of edges."""
 
     clock_ms: int = 1_000
     primary: Log = field(default_factory=lambda: Log(900))
     replica: Log = field(default_factory=lambda: Log(900))
-    on_the_way: list[Arrived] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
     published: dict[str, int] = field(default_factory=dict)
-    is_up: bool = True
     count: int = 0
 
+    def link(self) -> Link:
+        """Return a link for one more edge."""
+        self.links.append(Link())
+        return self.links[-1]
+
     def publish(self) -> None:
-        """Store an event, and send it to the link if that is up."""
+        """Store an event, and send it by every link that is up."""
         self.count += 1
         self.clock_ms += 1
         salt = 1 + self.count * 2_654_435_761 % 2**32  # another one for each event
@@ -53,15 +89,17 @@ class Redis:
         assert line.position is not None
         assert line.position not in self.published, "two events never have one position"
         self.published[line.position] = self.count
-        if self.is_up:
-            self.on_the_way.append(line)
+        self._send(line)
 
     def typed(self) -> None:
-        """Send a hand-typed line, if the link is up."""
-        if self.is_up:
-            self.on_the_way.append(Arrived(splice(b'{"event":"e","data":{},"n":0}', None, None), None, None))
+        """Send a hand-typed line."""
+        self._send(Arrived(splice(b'{"event":"e","data":{},"n":0}', None, None), None, None))
 
-    def mark(self, found: Sequence[Fork]) -> None:
+    def _send(self, line: Arrived) -> None:
+        for link in self.links:
+            link.send(line)
+
+    def mark(self, found: tuple[Fork, ...]) -> None:
         """Do what ``Log.mark`` does."""
         self.primary = replace(self.primary, forks=(*self.primary.forks, *found)[-FORKS:])
 
@@ -78,21 +116,20 @@ class Redis:
         self.replica = self.primary
 
     def fail_over(self, clock_ms: int) -> None:
-        """Let the replica take over, with its own clock; what it lacks is gone, and so is the link."""
+        """Let the replica take over, with its own clock; events that it lacks are gone, and so are all links."""
         self.primary, self.clock_ms = self.replica, self.clock_ms + clock_ms
-        self.cut()
+        self._cut()
 
     def restart_empty(self) -> None:
         """Begin anew, with nothing."""
         self.clock_ms += 10
         self.primary = self.replica = Log(self.clock_ms)
         self.clock_ms += 1
-        self.cut()
+        self._cut()
 
-    def cut(self) -> None:
-        """Lose the link, and what is on its way."""
-        self.is_up = False
-        self.on_the_way.clear()
+    def _cut(self) -> None:
+        for link in self.links:
+            link.cut()
 
     def head(self) -> Head:
         """Return what ``Log.heads`` does."""

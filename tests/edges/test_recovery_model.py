@@ -1,239 +1,35 @@
-"""P1 to P3 against a model of the log: the hub and sessions of one edge, with every fault in every order."""
+"""P1 to P3 against a model of the log: the hubs and sessions of two edges, with every fault in every order."""
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
-import orjson
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bus.channel import Channel
-from bus.errors import BusError, BusUnavailable
-from bus.log.forks import Fork
-from bus.log.log import Head, Log
-from bus.log.reading import Reading
-from bus.log.replay import Tail
-from bus.redis.subscriber import Subscriber, SubscriberStatistics
-from bus.tasks import Spawn, end
-from edges import EdgeSettings
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
-from edges.limits.counters import Counters
-from edges.limits.registry import Registry
-from edges.net.visitor import Visitor
-from edges.protocol.envelope import Dialect
-from edges.protocol.messages import Closing
+from bus.tasks import end
+from edges.rooms import log_reads, recent
 from edges.rooms import recovery as mending
-from edges.rooms.hub import Hub
+from edges.rooms import room as rooms
 from edges.session import replaying
-from edges.session.context import Context
-from edges.session.requests import Answers
 from edges.session.session import Session
 from edges.session.verbs import recover
-from edges.session.verbs.table import verbs_of
-from producers.services.mahavishnu import SERVICE
-from tests.edges.model_log import Redis, X
+from tests.edges.model_client import Client
+from tests.edges.model_edge import ModelEdge
+from tests.edges.model_log import REPEATED, Redis, X
+from tests.fuzz.bounds import TIMES, bounded
 
-READ_LIMIT = 6
-"""Events that one read gives; so few that the limit is met."""
-
-
-class Bus:
-    """The hub's log and link. An answer of the log is what was there when it was asked; it comes when it may."""
-
-    def __init__(self, redis: Redis, spawn: Spawn) -> None:
-        self.redis = redis
-        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawn, linger_s=0)
-        self.generation, self.is_slow = 1, False
-        self.waiting: list[asyncio.Future[None]] = []
-
-    @property
-    def is_up(self) -> bool:
-        return self.redis.is_up
-
-    def statistics(self) -> SubscriberStatistics:
-        return SubscriberStatistics(self.is_up, self.generation, 0, 0, 0)
-
-    def arrive(self, count: int = 100) -> None:
-        lines, self.redis.on_the_way = self.redis.on_the_way[:count], self.redis.on_the_way[count:]
-        self.hub.deliver([(b"workflow:x", line.line) for line in lines])
-
-    async def subscribe(self, channel: str) -> None:
-        await asyncio.sleep(0)
-        if not self.is_up:
-            raise BusUnavailable("down")
-        self.arrive()
-
-    async def unsubscribe(self, channel: str) -> None: ...
-
-    def forget(self, channel: str) -> None: ...
-
-    async def keep(self, channels: list[Channel]) -> None: ...
-
-    async def epoch(self) -> str:
-        return str(self.redis.primary.epoch_ms)
-
-    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        head = self.redis.head()
-        await self._answered()
-        return [head]
-
-    async def misplaced(self) -> str | None:
-        await self._answered()
-        return None
-
-    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
-        await self._answered()
-        self.redis.mark(found)
-
-    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
-        tail = self.redis.tail(READ_LIMIT)
-        await self._answered()
-        return tail if reading is None else read_by(reading, tail)
-
-    async def _answered(self) -> None:
-        if self.is_slow:
-            self.waiting.append(asyncio.get_running_loop().create_future())
-            await self.waiting[-1]
-        await asyncio.sleep(0)
-        if not self.is_up:
-            raise BusUnavailable("down")
-
-
-def read_by(reading: Reading, tail: Tail) -> Tail:
-    """Return as much of a tail as is read for one that knows a part of it."""
-    reading.begin()
-    for line in reversed(tail.lines):
-        if not reading.wants(line.position or "") or not reading.take(line):
-            break
-    return replace(tail, lines=reading.lines, is_cut=tail.is_cut or reading.is_cut)
-
-
-class Peer:
-    """A connection that only keeps what is written."""
-
-    name = "peer"
-    visitor = Visitor("", is_secure=False)
-
-    def __init__(self) -> None:
-        self.written = b""
-        self.session: Session | None = None
-
-    @property
-    def dialect(self) -> Dialect:
-        assert self.session is not None
-        return self.session.dialect
-
-    def write(self, frames: bytes) -> None:
-        self.written += frames
-
-    def deliver(self, frames: bytes) -> bool:
-        self.write(frames)
-        return False
-
-    def uncork(self) -> None: ...
-
-    @property
-    def takes_more(self) -> bool:
-        return True
-
-    def takes(self, size: int) -> bool:
-        return size >= 0
-
-    def recover(self, channel: Channel, position: str) -> None:
-        raise AssertionError("it takes all")
-
-    def fail(self) -> None: ...
-
-    def close(self, code: Closing) -> None:
-        raise AssertionError(code)
-
-    def identify(self, user: str) -> None:
-        raise AssertionError(user)
-
-    def be_found(self, names: tuple[str, ...]) -> None:
-        raise AssertionError(names)
-
-    def take_place(self) -> bool:
-        raise AssertionError("nobody must show a token here")
-
-    def close_slow(self) -> None:
-        raise AssertionError("nobody is slow here")
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    async def drained(self) -> None:
-        await asyncio.sleep(0)
-
-    def messages(self) -> list[dict[str, Any]]:
-        """Return what was written since the last call."""
-        found, rest, self.written = [], self.written, b""
-        while rest:
-            size, start = rest[1], 2
-            if size == 126:
-                size, start = int.from_bytes(rest[2:4]), 4
-            found.append(orjson.loads(rest[start : start + size]))
-            rest = rest[start + size :]
-        return found
-
-
-@dataclass(slots=True)
-class Client:
-    """What a client knows: where it stands, and what it has. It believes what it is told, and checks the chain."""
-
-    peer: Peer | None = None
-    at: str | None = None
-    is_told: bool = True
-    got: list[str] = field(default_factory=list)
-    of_subscription: set[str] = field(default_factory=set)
-    owed: list[str] = field(default_factory=list)
-
-    def read(self) -> None:
-        for message in [] if self.peer is None else self.peer.messages():
-            if message.get("event") == "room.gap":
-                assert self.at is not None
-                self.tell()
-            elif message.get("type") == "error":
-                assert message["error_code"] == "UNAVAILABLE"
-                self.peer = None
-                return
-            elif message.get("type") == "response":
-                self._reply(message["data"])
-            elif "n" in message and message["position"] is not None:
-                self._event(message["position"], message["previous"])
-
-    def tell(self) -> None:
-        self.is_told, self.owed = True, []
-
-    def _reply(self, data: dict[str, Any]) -> None:
-        if not data.get("recovered"):
-            self.tell()
-        if not data.get("replayed") and (self.at is None or "recovered" not in data):
-            self.at = data["position"]
-        if data.get("recovered") and not data["replayed"] and data["position"].endswith("-0"):
-            self.at = data["position"]
-
-    def _event(self, position: str, previous: str) -> None:
-        assert position not in self.of_subscription, f"P2: {position} came twice"
-        follows = previous == self.at or (previous == "0-0" and (self.at or "").endswith("-0"))
-        assert follows or self.is_told, f"P3: {position} after {previous}, not after {self.at}, and no word of it"
-        self.at, self.is_told = position, False
-        self.got.append(position)
-        self.of_subscription.add(position)
-        if position in self.owed:
-            self.owed.remove(position)
+EDGES = st.integers(0, 1)
+CLIENTS = st.integers(0, 2)
+RECENT = REPEATED + 1
+"""How many lines a room remembers, for who comes back and to know what is a repetition; so few that logs are read."""
 
 
 class Recovery(RuleBasedStateMachine):
-    """One edge, one Redis with a replica, three clients."""
+    """Two edges, one Redis with a replica, three clients that go to either edge."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -241,21 +37,10 @@ class Recovery(RuleBasedStateMachine):
     def begin(self) -> None:
         self.redis = Redis()
         self.failures: list[BaseException] = []
-        self.bus = Bus(self.redis, self.spawn)
+        self.edges = [ModelEdge(self.redis, self.spawn) for _ in range(2)]
         self.clients = [Client() for _ in range(3)]
-        self.around = Context(
-            SERVICE,
-            EdgeSettings(message_rate_limit=1_000_000),
-            self.bus.hub,
-            cast(Answers, None),
-            cast(Registry, None),
-            Counters(),
-            self.spawn,
-            Gate(EdgeSettings()),
-            Access(SERVICE),
-            verbs_of(SERVICE),
-        )
-        self.spawn(self.compare(), "compare")
+        for edge in self.edges:
+            self.spawn(edge.compare(), "compare")
         self.pump()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
@@ -267,18 +52,7 @@ class Recovery(RuleBasedStateMachine):
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failures.append(error)
 
-    async def compare(self) -> None:
-        """Do what the edge does when the link has come."""
-        generation = self.bus.generation
-        while self.bus.is_up and self.bus.generation == generation:
-            try:
-                await self.bus.hub.compare()
-            except BusError:
-                await asyncio.sleep(0)
-            else:
-                return
-
-    def pump(self, act: Callable[[], None] = lambda: None, times: int = 12) -> None:
+    def pump(self, act: Callable[[], object] = lambda: None, times: int = 12) -> None:
         """Act, and let everything go on that can."""
 
         async def turns() -> None:
@@ -288,7 +62,7 @@ class Recovery(RuleBasedStateMachine):
 
         self.loop.run_until_complete(turns())
 
-    # What happens to Redis and to the link.
+    # What happens to Redis and to the links.
 
     @rule(count=st.integers(1, 4))
     def publish(self, count: int) -> None:
@@ -298,6 +72,11 @@ class Recovery(RuleBasedStateMachine):
     @rule()
     def type_a_line(self) -> None:
         self.redis.typed()
+
+    @rule(edge=EDGES, count=st.integers(1, REPEATED))
+    def repeat(self, edge: int, count: int) -> None:
+        """A link sends its newest lines again."""
+        self.edges[edge].link.repeat(count)
 
     @rule(keep=st.integers(0, 4))
     def trim(self, keep: int) -> None:
@@ -314,81 +93,91 @@ class Recovery(RuleBasedStateMachine):
     @rule(clock_ms=st.sampled_from([0, 5, -3, -50]))
     def fail_over(self, clock_ms: int) -> None:
         self.redis.fail_over(clock_ms)
-        self.pump(self.bus.hub.link_went)
+        self.links_went()
+
+    @rule(lost=st.integers(1, 3), new=st.integers(0, 3), clock_ms=st.sampled_from([5, -3, -50]))
+    def fail_over_with_lag(self, lost: int, new: int, clock_ms: int) -> None:
+        """Events that edges were given are lost with the primary; one edge is back before the other."""
+        self.redis.replicate()
+        self.publish(lost)
+        self.pump(self.edges[0].arrive)
+        self.fail_over(clock_ms)
+        self.publish(new)
+        self.reconnect(lost % 2)
 
     @rule()
     def restart_empty(self) -> None:
         self.redis.restart_empty()
-        self.pump(self.bus.hub.link_went)
+        self.links_went()
 
-    @rule()
-    def lose_link(self) -> None:
-        self.redis.cut()
-        self.pump(self.bus.hub.link_went)
+    def links_went(self) -> None:
+        for edge in self.edges:
+            self.pump(edge.hub.link_went)
 
-    @precondition(lambda self: not self.redis.is_up)
-    @rule()
-    def reconnect(self) -> None:
-        self.redis.is_up = True
-        self.bus.generation += 1
-        self.spawn(self.compare(), "compare")
-        self.pump()
+    @rule(edge=EDGES)
+    def lose_link(self, edge: int) -> None:
+        self.edges[edge].link.cut()
+        self.pump(self.edges[edge].hub.link_went)
 
-    @precondition(lambda self: self.redis.is_up)
-    @rule(lost=st.integers(0, 3), follow=st.integers(0, 3))
-    def blink(self, lost: int, follow: int) -> None:
-        """Lose the link and what is published meanwhile, have it again, and more to come by it."""
-        self.redis.cut()
-        self.pump(self.bus.hub.link_went, 0)
+    @precondition(lambda self: not all(edge.is_up for edge in self.edges))
+    @rule(edge=EDGES)
+    def reconnect(self, edge: int) -> None:
+        if not self.edges[edge].is_up:
+            self.pump(self.edges[edge].reconnect)
+
+    @precondition(lambda self: any(edge.is_up for edge in self.edges))
+    @rule(edge=EDGES, lost=st.integers(0, 3), follow=st.integers(0, 3))
+    def blink(self, edge: int, lost: int, follow: int) -> None:
+        """Lose a link and the lines that are published meanwhile, have it again, and more to come by it."""
+        self.edges[edge].link.cut()
+        self.pump(self.edges[edge].hub.link_went, 0)
         for _ in range(lost):
             self.redis.publish()
-        self.reconnect()
+        self.pump(self.edges[edge].reconnect)
         for _ in range(follow):
             self.redis.publish()
 
-    @rule(count=st.integers(1, 6))
-    def arrive(self, count: int) -> None:
-        self.pump(lambda: self.bus.arrive(count))
+    @rule(edge=EDGES, count=st.integers(1, 6))
+    def arrive(self, edge: int, count: int) -> None:
+        self.pump(lambda: self.edges[edge].arrive(count))
 
-    @rule(is_slow=st.booleans(), count=st.integers(1, 3))
-    def answer(self, is_slow: bool, count: int = 100) -> None:
-        """Let what was asked of the log first be answered; what is asked from now on waits or does not."""
-        waiting, self.bus.waiting, self.bus.is_slow = self.bus.waiting[:count], self.bus.waiting[count:], is_slow
-        for future in waiting:
-            future.set_result(None)
+    @rule(edge=EDGES, is_slow=st.booleans(), at=st.integers(0, 2), count=st.integers(1, 3))
+    def answer(self, edge: int, is_slow: bool, at: int, count: int) -> None:
+        """Let some of the log's answers come, in any order; later ones wait or do not."""
+        self.pump(lambda: self.edges[edge].answer(at, count, is_slow=is_slow))
+
+    @rule(edge=EDGES)
+    def look(self, edge: int) -> None:
+        """Look for what the other edge found."""
+        self.spawn(self.edges[edge].look(), "look")
         self.pump()
 
     # What clients do.
 
-    @rule(index=st.integers(0, 2), starts_anew=st.booleans())
-    def subscribe(self, index: int, starts_anew: bool) -> None:
+    @rule(index=CLIENTS, edge=EDGES, starts_anew=st.booleans())
+    def subscribe(self, index: int, edge: int, starts_anew: bool) -> None:
         """Connect, and go on where the client stands if it stands anywhere."""
         client = self.clients[index]
         if client.peer is not None:
             return
-        client.peer, client.of_subscription = Peer(), set()
-        data: dict[str, Any] = {"channel": X.name}
-        if client.at is None or starts_anew:
-            client.at, client.owed, client.is_told = None, [], True
-        else:
-            data["since"] = client.at
-            client.owed, client.is_told = self.known_after(client.at), False
+        data = {"channel": X.name, **client.begin(self.edges[edge], None if starts_anew else self.known_after)}
         peer, text = client.peer, json.dumps({"type": "subscribe", "data": data, "id": "s"}).encode()
+        assert peer is not None
 
         def say() -> None:
-            peer.session = Session(peer, self.around)
+            peer.session = Session(peer, peer.edge.context)
             peer.session.message(text)
 
         self.pump(say)
 
     def known_after(self, at: str) -> list[str]:
-        """Return what other clients of this edge were given behind ``at``, as far as one of them was told of no gap."""
+        """Return what other clients were given behind ``at``, as far as one of them was told of no gap."""
         for other in self.clients:
             if other.peer is not None and not other.is_told and at in other.of_subscription:
                 return other.got[other.got.index(at) + 1 :]
         return []
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=CLIENTS)
     def disconnect(self, index: int) -> None:
         client = self.clients[index]
         client.read()
@@ -396,17 +185,28 @@ class Recovery(RuleBasedStateMachine):
         if peer is not None and peer.session is not None:
             self.pump(peer.session.end)
 
-    @rule()
-    def linger(self) -> None:
+    @rule(index=CLIENTS, edge=EDGES, missed=st.integers(0, 5), coming=st.integers(0, 2))
+    def come_back(self, index: int, edge: int, missed: int, coming: int) -> None:
+        """Leave, miss events, and come back while others are on their way."""
+        self.disconnect(index)
+        self.publish(missed)
+        for one in self.edges:
+            self.pump(one.arrive)
+        self.publish(coming)
+        self.subscribe(index, edge, starts_anew=False)
+
+    @rule(index=CLIENTS)
+    def read_slowly(self, index: int) -> None:
+        """Read nothing that is written at length, or read on."""
+        peer = self.clients[index].peer
+        if peer is not None:
+            self.pump(peer.reads.clear if peer.reads.is_set() else peer.reads.set)
+
+    @rule(edge=EDGES)
+    def linger(self, edge: int) -> None:
         """Let rooms close that nobody is in."""
-        self.pump(self.begin_closing)
-
-    def begin_closing(self) -> None:
-        self.spawn(self.close_empty(), "close rooms")
-
-    async def close_empty(self) -> None:
-        with suppress(BusError):
-            await self.bus.hub.close_empty()
+        self.spawn(self.edges[edge].close_empty(), "close rooms")
+        self.pump()
 
     # What must hold.
 
@@ -417,6 +217,8 @@ class Recovery(RuleBasedStateMachine):
                 client.read()
             for error in self.failures:
                 raise error
+            for edge in self.edges:
+                assert not edge.overtaken, "a replay ended before lines that were on their way"
 
     def teardown(self) -> None:
         """Let everything heal: whoever is in the room then has all that there is, or was told."""
@@ -425,33 +227,50 @@ class Recovery(RuleBasedStateMachine):
         try:
             self.heal()
             self.chains_hold()
+            for edge in self.edges:
+                self.is_in_step(edge)
             for client in self.clients:
-                if client.peer is not None and client.peer.session is not None and client.at is not None:
+                if client.peer is not None and client.at is not None:
                     self.is_whole(client)
         finally:
             self.close()
 
     def heal(self) -> None:
-        if not self.redis.is_up:
-            self.reconnect()
-        for _ in range(3):
-            self.answer(is_slow=False)
-            self.pump(self.bus.arrive, 40)
+        for index in range(2):
+            self.reconnect(index)
+        self.settle()
         for index, client in enumerate(self.clients):
             client.read()
             if client.peer is None and client.at is not None:
-                self.subscribe(index, starts_anew=False)
-        for _ in range(3):
-            self.answer(is_slow=False)
-            self.pump(self.bus.arrive, 40)
-        for room in self.bus.hub._rooms.values():  # noqa: SLF001 (nothing else tells it)
+                self.subscribe(index, 0, starts_anew=False)
+        self.settle()
+        for index in range(2):
+            self.look(index)
+        self.settle()
+
+    def settle(self) -> None:
+        for client in self.clients:
+            if client.peer is not None:
+                self.pump(client.peer.reads.set)
+        for edge in self.edges * 3:
+            self.pump(lambda edge=edge: edge.answer(0, 100, is_slow=False))  # type: ignore[misc]
+            self.pump(edge.arrive, 40)
+
+    def is_in_step(self, edge: ModelEdge) -> None:
+        """Require that rooms stand where the log ends, if there is a log."""
+        last = self.redis.head().position or ""
+        for room in edge.rooms:
             assert room.is_whole, "a room waits for ever"
+            is_there = room.newest == last or last.endswith("-0")
+            assert is_there, f"a room stands at {room.newest}, and the log ends with {last}"
 
     def is_whole(self, client: Client) -> None:
         last = self.redis.head().position or ""
         if last.endswith("-0"):  # no log: who has the newest event there was, or stood where none was, has all
             stood = client.at or ""
             last = stood if stood.endswith("-0") else max(self.redis.published, key=self.redis.published.__getitem__)
+        assert client.peer is not None
+        assert client.peer.is_in, "a client waits for ever"
         has_all = client.at == last or last in client.of_subscription  # a line that no log has may come behind it
         assert has_all or client.is_told, f"P3: at {client.at}, and the log ends with {last}"
         assert not client.owed, f"P3: others were given {client.owed}"
@@ -465,20 +284,17 @@ class Recovery(RuleBasedStateMachine):
 def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lend the machine a loop, and let what is tried again after a while be tried at once."""
     monkeypatch.setattr(mending, "_RETRY_S", 0)
+    monkeypatch.setattr(mending, "_RETRY_FAILED_S", 0)
     monkeypatch.setattr(recover, "_RETRY_S", 0)
     monkeypatch.setattr(replaying, "_RETRY_S", 0)
+    monkeypatch.setattr(replaying, "_AT_ONCE_LINES", 2)
+    monkeypatch.setattr(log_reads, "_FRESH_S", 0)  # a second of the real clock is no matter of chance then
+    monkeypatch.setattr(recent, "RECENT_LINES", RECENT)
+    monkeypatch.setattr(rooms, "RECENT_LINES", RECENT)
     Recovery.loop = asyncio.new_event_loop()
     yield
     Recovery.loop.close()
 
 
-Recovery.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=40,
-    derandomize=True,
-    report_multiple_bugs=False,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-TestRecovery = pytest.mark.usefixtures("_model")(Recovery.TestCase)
+Recovery.TestCase.settings = settings(bounded(120), stateful_step_count=40, report_multiple_bugs=False)
+TestRecovery = pytest.mark.timeout(3_000 if TIMES else 300)(pytest.mark.usefixtures("_model")(Recovery.TestCase))
