@@ -1,0 +1,225 @@
+"""Faults of recovery, each a small change of the product's source, and a way to run tests with one of them in it.
+
+``python -m tests.edges.mutants`` runs the recovery model against each and says which it finds; names choose some.
+``python -m tests.edges.mutants --in NAME ARGUMENTS…`` runs pytest with one.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+from typing import Final
+
+import pytest
+
+__all__ = ["MODEL", "MUTANTS", "Mutant", "run"]
+
+ROOT: Final = Path(__file__).parents[2]
+MODEL: Final = "tests/edges/test_recovery_model.py"
+NONE: Final = "none"
+"""The name of the code as it is."""
+HUB: Final = "edges.rooms.hub"
+ROOM: Final = "edges.rooms.room"
+RECOVERY: Final = "edges.rooms.recovery"
+BARRIER: Final = "edges.rooms.barrier"
+REPLAYING: Final = "edges.session.replaying"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault: in ``module`` the text ``before``, which stands there once, becomes ``after``.
+
+    ``killer`` is the test that finds it, where the model cannot.
+    """
+
+    name: str
+    module: str
+    before: str
+    after: str = ""
+    killer: str = MODEL
+
+    def apply(self) -> str:
+        """Return the module's source with the fault in it."""
+        source = _source(self.module).read_text("utf-8")
+        assert source.count(self.before) == 1, f"{self.name}: {self.module} has another text than {self.before!r}"
+        return source.replace(self.before, self.after)
+
+
+def _source(module: str) -> Path:
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+
+MUTANTS: Final = {
+    mutant.name: mutant
+    for mutant in (
+        Mutant(
+            "a replay without its barrier",
+            HUB,
+            "                await self._barrier.wait(channel)\n",
+            "                pass\n",
+        ),
+        Mutant(
+            "what was given is not remembered",
+            REPLAYING,
+            "self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)",
+            "pass",
+        ),
+        Mutant("a room astray is not asked again", ROOM, "is_astray = True", "is_astray = False"),
+        Mutant("a gap is not told", ROOM, "            self._tell_gap(before, end, reason)\n", "            pass\n"),
+        Mutant(
+            "the position is not moved",
+            ROOM,
+            "        if reason is not None or replay.reason is not None:\n            self._stand_at(",
+            "        if False:\n            self._stand_at(",
+        ),
+        Mutant("forks are not compared", HUB, "position is None or room.crosses_fork(position):", "position is None:"),
+        Mutant(
+            "forks that a replay passes are not told",
+            HUB,
+            "return replay if room is None else",
+            "return replay if True else",
+        ),
+        Mutant(
+            "the end of a replay is not checked",
+            REPLAYING,
+            "            if found is not None and (not found or",
+            "            found = found or ()\n            if True or (not found or",
+        ),
+        Mutant(
+            "a repeated line is delivered",
+            ROOM,
+            "            case Step.DUPLICATE:\n                return False",
+            "            case Step.DUPLICATE:\n                self._wait_with(arrived)\n                return True",
+        ),
+        Mutant(
+            "recovery without its barrier",
+            RECOVERY,
+            "                await self._barrier(\n                    room.channel\n                )",
+        ),
+        Mutant(
+            "a log read too early is taken",
+            ROOM,
+            "        self._overdue = None\n        if self._held is None:",
+            "        if self._held is None:",
+        ),
+        Mutant("a gap leaves recent lines", ROOM, "        self._recent.clear()\n"),
+        Mutant("forks are not marked", RECOVERY, "        forks = room.unmarked\n", "        forks = ()\n"),
+        Mutant(
+            "marks that a takeover lost are not left again",
+            RECOVERY,
+            "            room.compare_marks(head.forks)",
+            "            pass",
+        ),
+        Mutant("marks are not looked for", RECOVERY, "            if room.learn(forks):", "            if False:"),
+        Mutant("epochs are not compared", RECOVERY, "is_another=self._epoch != epoch", "is_another=False"),
+        Mutant("rooms are not compared", RECOVERY, "            if is_another or not", "            if False and not"),
+        Mutant(
+            "a head is taken before its lines came",
+            BARRIER,
+            "end = await self._read(channel, start)\n            await self._link.subscribe(channel.redis)",
+            "end = await self._read(channel, start)",
+        ),
+        Mutant("more came than is held", ROOM, "        if last != self._newest:", "        if False:"),
+        Mutant(
+            "a replay before rooms were compared",
+            HUB,
+            "        await self._mending.compared()\n        tail = ",
+            "        tail = ",
+        ),
+        Mutant(
+            "a room closes before it was compared",
+            HUB,
+            "        settled = set(await self._mending.settle(heard)) if heard else set()",
+            "        settled = set(heard)",
+        ),
+        Mutant(
+            "a link lost meanwhile is not seen",
+            BARRIER,
+            "            if generation == self._link",
+            "            if True or self._link",
+        ),
+        Mutant(
+            "what is not read yet is let go", ROOM, "        self._hold_all(rest)", "        self._hold_all(deque())"
+        ),
+        Mutant(
+            "lines do not wait for what is missing",
+            ROOM,
+            "        if self._held is not None:\n            self._hold(",
+            "        if False:\n            self._hold(",
+        ),
+    )
+}
+
+
+class _Faulty(SourceFileLoader):
+    """Loads a module with a fault; never from a cache, nor into one."""
+
+    def __init__(self, mutant: Mutant, path: str) -> None:
+        super().__init__(mutant.module, path)
+        self._source = mutant.apply()
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of the changed source."""
+        return compile(self._source, self.get_filename(fullname), "exec", dont_inherit=True)
+
+
+class _Finder:
+    """Finds one module, faulty."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+        self._path = str(_source(mutant.module))
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, _: object = None) -> ModuleSpec | None:
+        """Return how the module is loaded; None for every other one."""
+        spec = PathFinder.find_spec(name, path) if name == self._mutant.module else None
+        if spec is not None:
+            spec.loader = _Faulty(self._mutant, self._path)
+        return spec
+
+
+def run(mutant: Mutant) -> bool:
+    """Run the mutant's killer against it, in a process of its own; tell whether that failed."""
+    command = [sys.executable, "-m", "tests.edges.mutants", "--in", mutant.name, mutant.killer, "-q", "-x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), done.stdout + done.stderr
+    is_killed = done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert not is_killed or "1 failed" in done.stdout, done.stdout + done.stderr
+    return is_killed
+
+
+class _OneFailure:
+    """A plugin of pytest: the first failure is enough, so hypothesis makes none small."""
+
+    @staticmethod
+    def pytest_configure() -> None:
+        from hypothesis import Phase, settings
+
+        settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("mutants")
+
+
+def _run_in(name: str, arguments: Iterable[str]) -> int:
+    """Run pytest with one mutant."""
+    if name != NONE:
+        assert MUTANTS[name].module not in sys.modules, "it would not be loaded anew"
+        sys.meta_path.insert(0, _Finder(MUTANTS[name]))
+    return pytest.main(["-p", "no:cacheprovider", *arguments], plugins=[_OneFailure()])
+
+
+def _tell(names: Sequence[str]) -> int:
+    chosen = [MUTANTS[name] for name in names] or list(MUTANTS.values())
+    found = 0
+    for mutant in chosen:
+        is_killed = run(mutant)
+        found += is_killed
+        print(f"{'killed  ' if is_killed else 'survives'}  {mutant.name}", flush=True)
+    print(f"{found} of {len(chosen)} killed")
+    return found != len(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(_run_in(sys.argv[2], sys.argv[3:]) if sys.argv[1:2] == ["--in"] else _tell(sys.argv[1:]))

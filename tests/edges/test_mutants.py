@@ -1,0 +1,21 @@
+"""Mutants of recovery: each is still a change of the code, and each is found by a test (at night, for all of them)."""
+
+import ast
+
+import pytest
+
+from tests.edges.mutants import MUTANTS, run
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_one_change_of_the_code(name: str) -> None:
+    """What a mutant takes away stands in the code, once; with it the module is Python still."""
+    ast.parse(MUTANTS[name].apply())
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_killed(name: str) -> None:
+    """A test fails that passes without the mutant."""
+    assert run(MUTANTS[name])
