@@ -21,35 +21,37 @@ ROOT: Final = Path(__file__).parents[2]
 MODEL: Final = "tests/edges/test_recovery_model.py"
 NONE: Final = "none"
 """The name of the code as it is."""
-HUB: Final = "edges.rooms.hub"
-ROOM: Final = "edges.rooms.room"
-RECOVERY: Final = "edges.rooms.recovery"
-BARRIER: Final = "edges.rooms.barrier"
-REPLAYING: Final = "edges.session.replaying"
+SOURCES: Final = ("edges/rooms", "edges/session")
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A fault: in ``module`` the text ``before``, which stands there once, becomes ``after``.
+    """A fault: the text ``before``, which stands once in the sources of recovery, becomes ``after``.
 
     ``killer`` is the test that finds it, where the model cannot.
     """
 
     name: str
-    module: str
     before: str
     after: str = ""
     killer: str = MODEL
 
+    @property
+    def path(self) -> Path:
+        """The file that the text stands in."""
+        files = [path for folder in SOURCES for path in sorted((ROOT / folder).glob("*.py"))]
+        found = [path for path in files for _ in range(path.read_text("utf-8").count(self.before))]
+        assert len(found) == 1, f"{self.name}: {self.before!r} stands in {found}"
+        return found[0]
+
+    @property
+    def module(self) -> str:
+        """The name of the module that the text stands in."""
+        return ".".join(self.path.relative_to(ROOT).with_suffix("").parts)
+
     def apply(self) -> str:
-        """Return the module's source with the fault in it."""
-        source = _source(self.module).read_text("utf-8")
-        assert source.count(self.before) == 1, f"{self.name}: {self.module} has another text than {self.before!r}"
-        return source.replace(self.before, self.after)
-
-
-def _source(module: str) -> Path:
-    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+        """Return the source of that module with the fault in it."""
+        return self.path.read_text("utf-8").replace(self.before, self.after)
 
 
 MUTANTS: Final = {
@@ -57,96 +59,80 @@ MUTANTS: Final = {
     for mutant in (
         Mutant(
             "a replay without its barrier",
-            HUB,
-            "                await self._barrier.wait(channel)\n",
-            "                pass\n",
+            "await self._barrier.wait(channel)",
+            "pass",
         ),
         Mutant(
             "what was given is not remembered",
-            REPLAYING,
             "self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)",
             "pass",
         ),
-        Mutant("a room astray is not asked again", ROOM, "is_astray = True", "is_astray = False"),
-        Mutant("a gap is not told", ROOM, "            self._tell_gap(before, end, reason)\n", "            pass\n"),
+        Mutant("a room astray is not asked again", "is_astray = True", "is_astray = False"),
+        Mutant("a gap is not told", "            self._tell_gap(before, end, reason)\n", "            pass\n"),
         Mutant(
             "the position is not moved",
-            ROOM,
             "        if reason is not None or replay.reason is not None:\n            self._stand_at(",
             "        if False:\n            self._stand_at(",
         ),
-        Mutant("forks are not compared", HUB, "position is None or room.crosses_fork(position):", "position is None:"),
+        Mutant("forks are not compared", "position is None or room.crosses_fork(position):", "position is None:"),
         Mutant(
             "forks that a replay passes are not told",
-            HUB,
             "return replay if room is None else",
             "return replay if True else",
         ),
         Mutant(
             "the end of a replay is not checked",
-            REPLAYING,
             "            if found is not None and (not found or",
             "            found = found or ()\n            if True or (not found or",
         ),
         Mutant(
             "a repeated line is delivered",
-            ROOM,
             "            case Step.DUPLICATE:\n                return False",
             "            case Step.DUPLICATE:\n                self._wait_with(arrived)\n                return True",
         ),
         Mutant(
             "recovery without its barrier",
-            RECOVERY,
             "                await self._barrier(\n                    room.channel\n                )",
         ),
         Mutant(
             "a log read too early is taken",
-            ROOM,
             "        self._overdue = None\n        if self._held is None:",
             "        if self._held is None:",
         ),
-        Mutant("a gap leaves recent lines", ROOM, "        self._recent.clear()\n"),
-        Mutant("forks are not marked", RECOVERY, "        forks = room.unmarked\n", "        forks = ()\n"),
+        Mutant("a gap leaves recent lines", "        self._recent.clear()\n"),
+        Mutant("forks are not marked", "        forks = room.unmarked\n", "        forks = ()\n"),
         Mutant(
             "marks that a takeover lost are not left again",
-            RECOVERY,
             "            room.compare_marks(head.forks)",
             "            pass",
         ),
-        Mutant("marks are not looked for", RECOVERY, "            if room.learn(forks):", "            if False:"),
-        Mutant("epochs are not compared", RECOVERY, "is_another=self._epoch != epoch", "is_another=False"),
-        Mutant("rooms are not compared", RECOVERY, "            if is_another or not", "            if False and not"),
+        Mutant("marks are not looked for", "            if room.learn(forks):", "            if False:"),
+        Mutant("epochs are not compared", "is_another=self._epoch != epoch", "is_another=False"),
+        Mutant("rooms are not compared", "            if is_another or not", "            if False and not"),
         Mutant(
             "a head is taken before its lines came",
-            BARRIER,
             "end = await self._read(channel, start)\n            await self._link.subscribe(channel.redis)",
             "end = await self._read(channel, start)",
         ),
-        Mutant("more came than is held", ROOM, "        if last != self._newest:", "        if False:"),
+        Mutant("more came than is held", "        if last != self._newest:", "        if False:"),
         Mutant(
             "a replay before rooms were compared",
-            HUB,
-            "        await self._mending.compared()\n        tail = ",
+            "        await self._recovery.compared()\n        tail = ",
             "        tail = ",
         ),
         Mutant(
             "a room closes before it was compared",
-            HUB,
             "        settled = set(await self._mending.settle(heard)) if heard else set()",
             "        settled = set(heard)",
         ),
         Mutant(
             "a link lost meanwhile is not seen",
-            BARRIER,
             "            if generation == self._link",
             "            if True or self._link",
         ),
-        Mutant(
-            "what is not read yet is let go", ROOM, "        self._hold_all(rest)", "        self._hold_all(deque())"
-        ),
+        Mutant("what is not read yet is let go", "        self._hold_all(rest)", "        self._hold_all(deque())"),
         Mutant(
             "lines do not wait for what is missing",
-            ROOM,
             "        if self._held is not None:\n            self._hold(",
             "        if False:\n            self._hold(",
         ),
@@ -170,12 +156,11 @@ class _Finder:
     """Finds one module, faulty."""
 
     def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-        self._path = str(_source(mutant.module))
+        self._mutant, self._module, self._path = mutant, mutant.module, str(mutant.path)
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, _: object = None) -> ModuleSpec | None:
         """Return how the module is loaded; None for every other one."""
-        spec = PathFinder.find_spec(name, path) if name == self._mutant.module else None
+        spec = PathFinder.find_spec(name, path) if name == self._module else None
         if spec is not None:
             spec.loader = _Faulty(self._mutant, self._path)
         return spec
