@@ -1,4 +1,4 @@
-"""Taking turns at what only so many may do at once: fairly among networks, and for a while only where others wait."""
+"""Slots for work of which an edge does only so much at once: fair among networks, and held briefly in a crowd."""
 
 import asyncio
 from collections import Counter
@@ -8,36 +8,36 @@ from typing import Final
 
 from edges.limits.rates import LimitReached
 
-__all__ = ["Turn", "Turns"]
+__all__ = ["Slot", "Slots"]
 
 _SLICE_S: Final = 1.0
 
 
-class Turn:
-    """A turn that somebody holds."""
+class Slot:
+    """A slot in use."""
 
-    __slots__ = ("_since", "_turns")
+    __slots__ = ("_since", "_slots")
 
-    def __init__(self, turns: "Turns", since: float) -> None:
-        self._turns, self._since = turns, since
+    def __init__(self, slots: "Slots", since: float) -> None:
+        self._slots, self._since = slots, since
 
     @property
     def is_over(self) -> bool:
-        """Whether it has lasted long enough, and somebody waits for one; its holder should give it back then."""
-        return self._turns.waiting > 0 and asyncio.get_running_loop().time() - self._since >= self._turns.slice_s
+        """Whether the slot was held long enough and others wait; the holder should give the slot back then."""
+        return self._slots.waiting > 0 and asyncio.get_running_loop().time() - self._since >= self._slots.slice_s
 
 
-class Turns:
-    """So many turns, and a queue before them for each network.
+class Slots:
+    """A number of slots, and a queue before them for each network.
 
-    A turn that becomes free goes to the network that holds the fewest; within it, first come, first served. So whoever
-    comes from elsewhere need not wait for all who came from one address before it.
+    A free slot goes to the network that holds the fewest; within a network, first come, first served. So a client from
+    elsewhere need not wait for all clients that came from one address before.
 
     Args:
-        name: of the setting with their number.
-        limit: their number.
-        wait_s: the longest that anybody waits in the queue.
-        slice_s: how long a turn lasts at least, however many wait.
+        name: the setting with the number of slots.
+        limit: that number.
+        wait_s: the longest wait in the queue.
+        slice_s: how long a slot is held at least, however many clients wait.
 
     """
 
@@ -49,19 +49,19 @@ class Turns:
         self.waited = 0
 
     @asynccontextmanager
-    async def turn(self, who: str) -> AsyncIterator[Turn]:
-        """Hold a turn for as long as the body runs.
+    async def slot(self, who: str) -> AsyncIterator[Slot]:
+        """Hold a slot for as long as the body runs.
 
         Args:
-            who: the network that it counts for.
+            who: the network that the slot counts for.
 
         Raises:
-            LimitReached: none became free in time.
+            LimitReached: no slot became free in time.
 
         """
         await self._take(who)
         try:
-            yield Turn(self, asyncio.get_running_loop().time())
+            yield Slot(self, asyncio.get_running_loop().time())
         finally:
             self._give_back(who)
 
@@ -82,7 +82,7 @@ class Turns:
             raise LimitReached(self._name, f"{self._limit} are under way; try again later") from None
         finally:
             if granted.done() and not granted.cancelled():
-                if not is_held:  # it came in the very moment in which nobody waited for it any more
+                if not is_held:  # granted in the very moment in which the waiter was cancelled or out of time
                     self._give_back(who)
             else:
                 self._leave_queue(who, granted)
@@ -101,7 +101,8 @@ class Turns:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Give what became free to who has least, and let that one's network queue up behind the others."""
+        """Give a free slot to the network with the fewest, and let that network queue up behind the others."""
+        # Cancelled waiters are still in their queues until their tasks run: they are passed over here.
         for who in sorted(self._queues, key=self._held.__getitem__):
             granted = next((it for it in self._queues[who] if not it.done()), None)
             if granted is None:  # cancelled, and about to leave

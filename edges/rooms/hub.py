@@ -20,7 +20,7 @@ from bus.position import BEGINNING
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges.limits.rates import LimitReached
-from edges.limits.replay_slots import Turns
+from edges.limits.replay_slots import Slots
 from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
 from edges.rooms.log_reads import LogReads
@@ -84,7 +84,7 @@ class Hub:
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
-        self.turns = Turns("max_replays", limits.replays)
+        self.replay_slots = Slots("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""

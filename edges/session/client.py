@@ -67,7 +67,7 @@ class Client:
         self.choice = DialectChoice(context.service)
         self.admission = Admission(context.gate, context.access, settings, now, needs_token=visitor.needs_token)
         self.rooms = Subscriptions(transport, context.hub, waiting_bytes=most_bytes, network=network)
-        self.pacing = Pacing(transport, context.hub.turns, at_once_bytes=most_bytes // 2, network=network)
+        self.pacing = Pacing(transport, context.hub.replay_slots, at_once_bytes=most_bytes // 2, network=network)
         self.greeting = Greeting(context, transport, self.admission, now)
         self.first_room = FirstRoom(context, self.rooms, self.choice, self.admission, carry, transport.name)
         self.inbox = Inbox(

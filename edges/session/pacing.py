@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from edges.limits.replay_slots import Turn, Turns
+from edges.limits.replay_slots import Slot, Slots
 from edges.session.transport import Transport
 
 __all__ = ["Pacing"]
@@ -19,20 +19,20 @@ class Pacing:
 
     A message, once begun, cannot be taken back, and is kept whole until read. So a message larger than the bound of
     waiting bytes counts among the replays, and a client slow to read such a message is closed when other clients wait
-    for the turn.
+    for the slot.
 
     Args:
         transport: of the client.
-        turns: of replays.
-        at_once_bytes: the largest message without a turn.
-        network: the client's, as turns count networks.
+        slots: of replays.
+        at_once_bytes: the largest message without a slot.
+        network: the client's, as slots count networks.
 
     """
 
-    __slots__ = ("_at_once_bytes", "_network", "_transport", "_turns")
+    __slots__ = ("_at_once_bytes", "_network", "_slots", "_transport")
 
-    def __init__(self, transport: Transport, turns: Turns, *, at_once_bytes: int, network: str) -> None:
-        self._transport, self._turns = transport, turns
+    def __init__(self, transport: Transport, slots: Slots, *, at_once_bytes: int, network: str) -> None:
+        self._transport, self._slots = transport, slots
         self._at_once_bytes, self._network = at_once_bytes, network
 
     @contextlib.asynccontextmanager
@@ -40,7 +40,7 @@ class Pacing:
         """Wait until a message of ``size`` bytes may be said, by the body; behind a large message, wait until read.
 
         Raises:
-            LimitReached: other clients hold all turns.
+            LimitReached: other clients hold all slots.
 
         """
         # decisions/0045: a long answer is the edge's own doing. Written to a client with little to read, the answer is
@@ -49,19 +49,19 @@ class Pacing:
             await self._transport.drained()
             yield
             return
-        async with self._turns.turn(self._network) as turn:
+        async with self._slots.slot(self._network) as slot:
             await self._transport.drained()
             yield
-            await self._until_read(turn)
+            await self._until_read(slot)
 
-    async def _until_read(self, turn: Turn) -> None:
+    async def _until_read(self, slot: Slot) -> None:
         began = asyncio.get_running_loop().time()
         while not self._transport.takes_more:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._transport.drained()
                     return
-            # Without a queue a slow reader holds a turn that no other client wants, and may stay.
-            if turn.is_over and asyncio.get_running_loop().time() - began >= _LONGEST_S:
+            # Without a queue a slow reader holds a slot that no other client wants, and may stay.
+            if slot.is_over and asyncio.get_running_loop().time() - began >= _LONGEST_S:
                 self._transport.close_slow()
                 return

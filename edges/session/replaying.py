@@ -1,6 +1,6 @@
 """A replay to a client: lines of a log at the client's pace, then the lines published meanwhile, then the room.
 
-Knows rooms and logs, not the conversation. A client slow to read gives way to clients in the queue for a turn, and goes
+Knows rooms and logs, not the conversation. A client slow to read gives way to clients in the queue for a slot, and goes
 on behind the last line given (decisions/0034).
 """
 
@@ -17,7 +17,7 @@ from bus.errors import BusError
 from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from edges.limits.rates import LimitReached
-from edges.limits.replay_slots import Turn
+from edges.limits.replay_slots import Slot
 from edges.protocol.envelope import text_frame
 from edges.protocol.messages import gap
 from edges.rooms.hub import Hub
@@ -32,7 +32,7 @@ _AT_ONCE_BYTES: Final = 64 * 1024
 _GIVEN_LINES: Final = 2_000
 """The most lines remembered as given."""
 _LOOK_S: Final = 0.25
-"""Between two looks at the queue for the turn of a client slow to read."""
+"""Between two looks at the queue for the slot of a client slow to read."""
 
 _NO_GAPS: Final[Mapping[str | None, bytes]] = {}
 
@@ -72,7 +72,7 @@ class Replaying:
         self._forks: set[str | None] = set()
         """Positions with a gap told behind."""
         self._at: str | None = None
-        """The position of a client on giving way to others; None while the client holds a turn, and at the end."""
+        """The position of a client on giving way to others; None while the client holds a slot, and at the end."""
 
     async def read(self, start: Start, *, has_followed: bool) -> Replay:
         """Return the replay for the client from ``start`` on.
@@ -88,19 +88,19 @@ class Replaying:
             return replay
         return replay.followed(start.position, self._given)
 
-    async def give(self, start: Start, replay: Replay, turn: Turn) -> None:
-        """Give a replay, until all of the log is given or the turn is over."""
+    async def give(self, start: Start, replay: Replay, slot: Slot) -> None:
+        """Give a replay, until all of the log is given or the slot is over."""
         channel = self.channel
         # decisions/0055: a latest channel may go back after a failover. The gap stands before the older event, or a
         # client with the lost event would keep a value that no log has.
         if channel.retention.kind == "latest" and isinstance(start, Since) and replay.reason is not None:
             self._transport.write(self._gap(start.position, replay.position, replay.reason))
-        await self._give(replay, turn)
+        await self._give(replay, slot)
 
     async def give_rest(self) -> None:
-        """Give the rest in further turns, each begun when the client has read the lines of the last turn."""
-        # decisions/0034: a turn is for holding lines of a log, not for waiting. As many clients that stop reading as
-        # there are turns would otherwise keep all others from resuming.
+        """Give the rest in further slots, each begun when the client has read the lines of the last slot."""
+        # decisions/0034: a slot is for holding lines of a log, not for waiting. As many clients that stop reading as
+        # there are slots would otherwise keep all others from resuming.
         while self._at is not None and self.is_wanted:
             if await self._is_drained(None):
                 await self._go_on(self._at)
@@ -108,17 +108,17 @@ class Replaying:
     async def _go_on(self, at: str) -> None:
         """Go on where the client gave way, with the log as of now."""
         with contextlib.suppress(LimitReached):  # the time in the queue is over; the client queues up again
-            async with self._hub.turns.turn(self._rooms.network) as turn:
-                await self._give(await self._read_on(at), turn)
+            async with self._hub.replay_slots.slot(self._rooms.network) as slot:
+                await self._give(await self._read_on(at), slot)
 
-    async def _give(self, replay: Replay, turn: Turn) -> None:
+    async def _give(self, replay: Replay, slot: Slot) -> None:
         """Give a replay at the client's pace, then the lines published meanwhile, and join behind the last line.
 
         Note the client's position on giving way to others.
         """
         self._at = None
         while self.is_wanted:
-            count = await self._give_lines(replay, turn)
+            count = await self._give_lines(replay, slot)
             if not self.is_wanted:
                 return
             self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)
@@ -152,7 +152,7 @@ class Replaying:
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
         return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
 
-    async def _give_lines(self, replay: Replay, turn: Turn) -> int | None:
+    async def _give_lines(self, replay: Replay, slot: Slot) -> int | None:
         """Give lines; return the number of given lines where the client gives way to others, None for all lines."""
         left, gaps = replay.lines, self._gaps(replay)
         while left and self.is_wanted:
@@ -160,7 +160,7 @@ class Replaying:
             self._write(left[:count], gaps)
             self._forks.update(line.position for line in left[:count] if line.position in gaps)
             left = left[count:]
-            if not await self._is_drained(turn) or (left and turn.is_over):
+            if not await self._is_drained(slot) or (left and slot.is_over):
                 return len(replay.lines) - len(left)
         return None
 
@@ -175,10 +175,10 @@ class Replaying:
             if line.position is not None and line.position in replay.forks
         }
 
-    async def _is_drained(self, turn: Turn | None) -> bool:
-        """Wait until the client has read most of the written lines; tell whether the turn lasted until then.
+    async def _is_drained(self, slot: Slot | None) -> bool:
+        """Wait until the client has read most of the written lines; tell whether the slot lasted until then.
 
-        False for a client that wants no more. Without a ``turn`` the wait has no end.
+        False for a client that wants no more. Without a ``slot`` the wait has no end.
         """
         while self.is_wanted:
             # decisions/0042: looks, where an unsubscribe could cancel the task: the task may be opening the room, and
@@ -187,7 +187,7 @@ class Replaying:
                 async with asyncio.timeout(_LOOK_S):
                     await self._transport.drained()
                     return True
-            if turn is not None and turn.is_over:
+            if slot is not None and slot.is_over:
                 return False
         return False
 

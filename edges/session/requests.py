@@ -18,7 +18,7 @@ from bus.errors import ChannelError
 from bus.log.history import History
 from bus.service import PastEvent, Request
 from bus.slices import Slices
-from edges.limits.replay_slots import Turns
+from edges.limits.replay_slots import Slots
 from edges.protocol.messages import Code, Refusal, Refused
 from edges.rooms.log_reads import LogReads
 from edges.rooms.single_flight import SingleFlight
@@ -62,7 +62,7 @@ class Answers:
         self.left_out = 0
         self._told: set[str] = set()
         self._reads = reads
-        self._turns = Turns("max_requests", limit)
+        self._slots = Slots("max_requests", limit)
         self._folding = asyncio.Lock()
         self._under_way = SingleFlight[tuple[str, str, str], bytes]()
         self._kept: OrderedDict[tuple[str, str], _Answer] = OrderedDict()
@@ -124,7 +124,7 @@ class Answers:
     async def _in_turn(
         self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
     ) -> bytes:
-        async with self._turns.turn(network):
+        async with self._slots.slot(network):
             histories = await asyncio.gather(*map(self._reads.history, channels))
             return await self._answered(request, question, tuple(histories))
 

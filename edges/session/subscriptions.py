@@ -36,7 +36,7 @@ class Subscriptions:
         hub: has the rooms.
         waiting_bytes: the most bytes to wait for the client, and to be kept by all rooms for the client; a replay takes
             at most half.
-        network: the client's, as turns count networks.
+        network: the client's, as slots count networks.
 
     Attributes:
         rooms: the channels of the client's rooms, by name.
@@ -132,13 +132,13 @@ class Subscriptions:
         """
         replaying = Replaying(self, channel, self._transport, self._hub, at_once_bytes=self._waiting_bytes // 2)
         try:
-            async with self._hub.turns.turn(self.network) as turn:
+            async with self._hub.replay_slots.slot(self.network) as slot:
                 replay = await replaying.read(start, has_followed=has_followed)
                 self._leave(channel)
                 self.replaying, replaying.is_wanted = replaying, not self.has_ended
                 yield replay
-                await replaying.give(start, replay, turn)
-            del replay  # a client that reads slowly holds no lines without a turn
+                await replaying.give(start, replay, slot)
+            del replay  # a client that reads slowly holds no lines without a slot
             await replaying.give_rest()
         finally:
             self.replaying = None

@@ -11,7 +11,7 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, Family
 from bus.event import Event
 from bus.service import Service
-from edges.limits.replay_slots import Turns
+from edges.limits.replay_slots import Slots
 from edges.session.pacing import Pacing
 from edges.transport.connection import Connection
 from edges.transport.outgoing import Outgoing
@@ -273,8 +273,8 @@ async def test_large_answer_that_is_not_read_gives_its_turn_to_others(monkeypatc
     """Nobody is closed for taking long while no other waits for the turn; then it is."""
     monkeypatch.setattr("edges.session.pacing._LOOK_S", 0.01)
     monkeypatch.setattr("edges.session.pacing._LONGEST_S", 0.05)
-    turns, reader = Turns("max_replays", 1, slice_s=0.05), Reader()
-    pacing = Pacing(reader, turns, at_once_bytes=10, network="a")  # type: ignore[arg-type]
+    slots, reader = Slots("max_replays", 1, slice_s=0.05), Reader()
+    pacing = Pacing(reader, slots, at_once_bytes=10, network="a")  # type: ignore[arg-type]
 
     async def drained() -> None:
         if reader.takes_more:
@@ -292,6 +292,6 @@ async def test_large_answer_that_is_not_read_gives_its_turn_to_others(monkeypatc
         await asyncio.sleep(0)
     assert not saying.done()
     assert not reader.is_closed
-    async with asyncio.timeout(5), turns.turn("b"):
+    async with asyncio.timeout(5), slots.slot("b"):
         assert reader.is_closed
     await saying

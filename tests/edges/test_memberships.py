@@ -17,23 +17,23 @@ from tests.edges.test_room import event
 
 
 class ScriptedHub:
-    """Gives replays one after the other; ``turns`` says after how many lines each turn is over."""
+    """Gives replays one after the other; ``lines_per_slot`` says after how many lines each slot is over."""
 
-    def __init__(self, replays: Sequence[Replay], lines_per_turn: int) -> None:
-        self._replays, self._lines_per_turn = list(replays), lines_per_turn
+    def __init__(self, replays: Sequence[Replay], lines_per_slot: int) -> None:
+        self._replays, self._lines_per_slot = list(replays), lines_per_slot
         self.asked: list[Start] = []
-        self.turns = self
+        self.replay_slots = self
         self._looks = 0
 
     @asynccontextmanager
-    async def turn(self, _: str) -> AsyncIterator["ScriptedHub"]:
+    async def slot(self, _: str) -> AsyncIterator["ScriptedHub"]:
         self._looks = 0
         yield self
 
     @property
     def is_over(self) -> bool:
         self._looks += 1
-        return self._looks >= self._lines_per_turn
+        return self._looks >= self._lines_per_slot
 
     async def open(self, _: Channel) -> None: ...
 
@@ -79,7 +79,7 @@ async def test_gap_in_a_replay_is_told_once_though_its_client_gives_way_there() 
     first = Replay((*(event(n) for n in (3, 4, 5)), event(8, 5)), None, "8-8").passing(["5-5"])
     rest = Replay((event(8, 5),), None, "8-8").passing(["5-5"])
     assert (first.gap_after, rest.reason, rest.forks) == ("5-5", Reason.DIVERGED, ())
-    hub, listener = ScriptedHub([first, rest], lines_per_turn=3), Listener()
+    hub, listener = ScriptedHub([first, rest], lines_per_slot=3), Listener()
     rooms = Subscriptions(listener, hub, waiting_bytes=2)  # type: ignore[arg-type]
     async with rooms.resume(X, Since("2-2")) as replay:
         assert replay == first

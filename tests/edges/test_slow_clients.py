@@ -302,7 +302,7 @@ async def test_client_we_do_not_read_is_not_taken_for_silent(
     client, neighbour = await open_client(edge), await open_client(edge)
     await client.welcomed()
     neighbour.answers_pings = False
-    async with edge._parts.hub.turns.turn(""):  # noqa: SLF001 (the one there is, so that a command has to wait)
+    async with edge._parts.hub.replay_slots.slot(""):  # noqa: SLF001 (the one there is, so that a command has to wait)
         client.request("subscribe", "waits", channel="page:x", last=1)
         client.request("ping")
         await eventually(lambda: edge.statistics()[0].limited["max_waiting_commands"] == 1)
@@ -328,7 +328,7 @@ async def test_replays_for_clients_that_do_not_read_keep_nobody_waiting(
 ) -> None:
     """As many as there are turns stop reading: another has its replay soon, and they have theirs when they read on."""
     if not gives_way:  # the control
-        monkeypatch.setattr("edges.limits.replay_slots.Turn.is_over", False)
+        monkeypatch.setattr("edges.limits.replay_slots.Slot.is_over", False)
     edge = await start_edge(broker, SERVICE, max_replays=3, send_buffer_bytes=16 * 1024)
     for number in range(1, ENOUGH + 1):
         await producer.publish(Step(number=number))
