@@ -9,7 +9,7 @@ from clients.errors import AuthenticationFailed, Dismissed
 
 __all__ = ["ADVICE_LIMIT_MS", "advised_s", "delay_s", "for_good", "rarely_s", "refused_for_good", "retry_after_s"]
 
-# decisions/0054: five minutes at the most. An edge with a wrong clock or a typing error must not lose its clients.
+# decisions/0054: five minutes at the most, whatever an edge or a proxy asks for.
 ADVICE_LIMIT_MS: Final = 300_000
 """No advice of an edge keeps a client away for longer."""
 

@@ -1,4 +1,4 @@
-"""Finding things by the names that people type: services, channels with or without their service, events."""
+"""Typed names to services, to channels (with or without the service's name) and to events."""
 
 import itertools
 import sys
@@ -18,24 +18,23 @@ __all__ = ["all_services", "describe", "find_channel", "find_event", "find_servi
 
 
 def all_services(extra: str | None = None) -> list[Service]:
-    """Return the built-in services, and ``extra`` (``package.module:ATTRIBUTE``) in front of them."""
+    """Return the built-in services, with ``extra`` (``package.module:ATTRIBUTE``) in front."""
     return [find_service(name) for name in ((extra,) if extra else ()) + NAMES]
 
 
 def find_service(name: str) -> Service:
-    """Load a service by name: a built-in one, or one of the caller's own, from the current folder too.
-
-    That folder comes last on the path, and only for such a name: a file that lies there must not be run for being
-    called like a module of Python's or of ours.
+    """Load a service by name: a built-in service, or ``package.module:ATTRIBUTE``, from the current folder too.
 
     Raises:
-        ServiceNotFound: there is none.
-        ServiceBroken: its file cannot be loaded; the message names the file, the line and what is wrong there.
-        ChannelError: it would share a log with a built-in service.
+        ServiceNotFound: there is no service of the name.
+        ServiceBroken: the service's file cannot be loaded; the message names the file, the line and the mistake.
+        ChannelError: the service would share a log with a built-in service.
 
     """
     if ":" not in name:
         return load(name)
+    # decisions/0058: the current folder comes last on the path, and only for such a name. Otherwise a `stringprep.py`
+    # that lies about would be run as Python's own.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     service = _load_own(name)
@@ -54,7 +53,8 @@ def _load_own(name: str) -> Service:
 
 
 def _check_apart(own: Service, other: Service) -> None:
-    """Refuse a family that fills the logs of another service's; the very same family says that they mean to."""
+    """Refuse a family that fills the logs of another service's family."""
+    # The very same family, imported from the other service, says that the two services mean to share.
     for family, theirs in itertools.product(own.families, other.families):
         if family is not theirs and is_shared(family, theirs):
             raise ChannelError(
@@ -65,13 +65,14 @@ def _check_apart(own: Service, other: Service) -> None:
 
 
 def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Channel]:
-    """Return the channel that ``text`` names and the service that owns it.
+    """Return the channel called ``text``, and the channel's service.
 
     Raises:
-        ChannelError: no service has it, or several have and ``text`` does not say which (``mahavishnu/global``).
+        ChannelError: no service has the channel, or several have and ``text`` names no service (``mahavishnu/global``).
 
     """
     name, slash, rest = text.partition("/")
+    # An id may hold a slash (page:/start), so the part before a slash is a service only where a service is so called.
     named = [service for service in services if slash and service.name == name]
     if named:
         return named[0], named[0].channel(rest)
@@ -92,10 +93,10 @@ def _channel(service: Service, text: str) -> Channel | None:
 
 
 def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Event]]:
-    """Return the model of the event that ``text`` names (``workflow.started``, ``mahavishnu/workflow.started``).
+    """Return the model of the event called ``text`` (``workflow.started``, ``mahavishnu/workflow.started``).
 
     Raises:
-        EventError: no service has it, or several have.
+        EventError: no service has the event, or several have.
 
     """
     name, slash, rest = text.partition("/")
@@ -110,7 +111,7 @@ def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Ev
 
 
 def describe(service: Service) -> dict[str, Any]:
-    """Return what a service has, as data for JSON."""
+    """Return a service's channels, events and requests as data for JSON."""
     return {
         "name": service.name,
         "port": service.port,

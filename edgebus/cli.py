@@ -27,7 +27,7 @@ from edgebus.terminal import Exit, exit_with, exits, show
 __all__ = ["app", "main"]
 
 _PLAIN: Final = None
-"""The look of help. The boxes of rich take longer to load than everything else that ``--help`` needs."""
+"""The look of help. The boxes of rich take longer to load than all other parts of ``--help``."""
 
 app = typer.Typer(
     name="edgebus",
@@ -73,6 +73,7 @@ def demo(
         run(Demo(rate=rate, shift=shift).run(for_s))
 
 
+# The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
 for _command in (edge, broker, cert, publish, listen, history, acl, replay, services):
     app.command()(_command)
 

@@ -1,4 +1,4 @@
-"""The log of a process: one line per event of its life, coloured on a terminal, JSON elsewhere."""
+"""The log of a process: one line per event of the process's life, coloured on a terminal, JSON elsewhere."""
 
 import logging
 import sys
@@ -15,7 +15,8 @@ _TRACEBACK: Final = 8_000
 
 
 def _cut(_: object, __: str, record: EventDict) -> EventDict:
-    """Leave the beginning and the end of long texts: what strangers write ends up in some of them."""
+    """Leave the beginning and the end of long texts."""
+    # Some fields hold texts of strangers, such as the reason of a close: one client must not fill the disk.
     for name, value in record.items():
         most = _TRACEBACK if name == "exception" else _FIELD
         if isinstance(value, str) and len(value) > most:
@@ -51,6 +52,7 @@ def configure(level: str) -> None:
             ],
         )
     )
+    # Loggers of `edgebus` alone, without the root logger: a library at debug level would write tokens and payloads.
     root = logging.getLogger("edgebus")
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -1,6 +1,6 @@
-"""What is wrong with somebody's Python file, in one line: the file, the line there, and a sentence.
+"""The mistake in a user's Python file, in one line: the file, the line, and a sentence.
 
-The line is the file's own, also where a library that it calls noticed: a traceback names fifty others.
+The line is the file's own, also where a library noticed the mistake: a traceback names fifty other lines.
 """
 
 import sysconfig
@@ -23,14 +23,15 @@ _SHOWN: Final = 300
 
 
 def mistake(error: Exception, name: str) -> ServiceBroken:
-    """Return the error that tells what loading the service called ``name`` came upon."""
+    """Return the error for a failed loading of the service called ``name``."""
     file, line = _place(error)
     where = f"{file}, line {line}" if file else name
     return ServiceBroken(f"{where}: {_sentence(error)}")
 
 
 def _place(error: Exception) -> tuple[str, int]:
-    """Return the last place of the traceback that is neither ours nor a library's; empty where there is none."""
+    """Return the last place of the traceback in the user's own files; empty where there is none."""
+    # decisions/0066: `Made(…, channels=ROOM)` fails inside of pydantic, and the class statement is to be changed.
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 1
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -44,6 +45,7 @@ def _last(places: list[tuple[str, int]], is_wanted: Callable[[str], bool]) -> tu
 
 
 def _sentence(error: Exception) -> str:
+    # Sentences of ours say all; of any other error the type says half.
     if type(error) is ValueError or isinstance(error, BusError):
         text = str(error)
     elif isinstance(error, SyntaxError):

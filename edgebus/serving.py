@@ -1,4 +1,4 @@
-"""``edgebus edge`` and ``edgebus broker``: the two that run until they are told to stop."""
+"""``edgebus edge`` and ``edgebus broker``: the two commands that run until a signal."""
 
 import asyncio
 import os
@@ -24,7 +24,9 @@ _FILES_BESIDE = 200
 
 
 async def serve_edge(service: Service, settings: EdgeSettings) -> None:
-    """Run one edge until a signal, or until a part of it fails. SIGTERM drains it first, Ctrl-C does not."""
+    """Run one edge until a signal, or until a part of the edge fails. SIGTERM drains first, Ctrl-C does not."""
+    # docs/limits.md: clients that come back all at once are no flood, so twice the handshakes may be there for a while.
+    # A shell's soft limit is often 1,024, and an edge without files cannot accept at all.
     allow_files(settings.max_connections + 2 * settings.max_handshakes + _FILES_BESIDE)
     edge = Edge(service, settings)
     async with signalled() as asked:
@@ -37,14 +39,14 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await until(asked, edge.wait())
-            if asked.may_take_time:
+            if asked.may_take_time:  # decisions/0027
                 await edge.drain()
         finally:
             await edge.stop()
 
 
 async def serve_broker(port: int, directory: Path | None) -> None:
-    """Run the embedded server until a signal, or until it ends by itself."""
+    """Run the embedded server until a signal, or until the server ends by itself."""
     async with signalled() as asked, EmbeddedBroker(port, directory) as broker:
         kept = f"data in {directory}" if directory else "nothing is kept after it ends"
         show(f"{broker.binary.name} {broker.version} listens on {broker.url} ({kept})")
@@ -54,7 +56,7 @@ async def serve_broker(port: int, directory: Path | None) -> None:
 
 
 def allow_files(count: int) -> None:
-    """Raise this process's limit of open files to ``count``, as far as the system allows it (getrlimit(2))."""
+    """Raise the process's limit of open files to ``count``, as far as the system allows (getrlimit(2))."""
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if most == resource.RLIM_INFINITY else min(count, most)
     if limit != resource.RLIM_INFINITY and limit < wanted:
@@ -62,15 +64,16 @@ def allow_files(count: int) -> None:
 
 
 def why(error: OSError) -> str:
-    """Return what the system said, without the sentence that uvloop puts around it."""
+    """Return the system's sentence, without uvloop's sentence around."""
+    # getaddrinfo's errors have negative numbers of their own, and `os.strerror` knows none of them.
     number = error.errno or 0
     return os.strerror(number) if number > 0 else str(error.strerror)
 
 
 async def until(asked: asyncio.Event, other: Coroutine[Any, Any, Any]) -> None:
-    """Wait until ``asked`` is set or ``other`` ends; raise what ``other`` raised."""
+    """Wait until ``asked`` is set or ``other`` ends; raise the error of ``other``."""
     signal_task, other_task = asyncio.create_task(asked.wait()), asyncio.create_task(other)
     done, pending = await asyncio.wait([signal_task, other_task], return_when=asyncio.FIRST_COMPLETED)
     await end(pending)
-    if other_task in done:
+    if other_task in done:  # also where both came at once: a failure is not hidden by a signal
         other_task.result()

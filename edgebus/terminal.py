@@ -1,6 +1,6 @@
-"""What commands print, and how they end: escaping, colour only on a terminal, errors as exit codes.
+"""Output and end of commands: escaping, colour only on a terminal, errors as exit codes.
 
-Every command loads this module, ``--help`` too; so rich, orjson and pydantic are loaded when they are used.
+Every command loads this module, ``--help`` too. So rich, orjson and pydantic are loaded on first use.
 """
 
 import sys
@@ -43,13 +43,15 @@ def _console(*, is_error: bool = False) -> "Console":
 
 
 def escape(text: str) -> str:
-    """Return ``text`` with every control and format character as a JSON escape, so that it cannot steer a terminal."""
+    """Return ``text`` with every control and format character as a JSON escape."""
+    # Events hold texts of strangers. An escape sequence in a title could rewrite lines of the terminal, or its title.
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(char) if unicodedata.category(char) in _ESCAPED else char for char in text)
 
 
 def _escaped(char: str) -> str:
+    # As JSON writes characters beyond the basic plane: two surrogates, so that the output of `--json` stays JSON.
     code = ord(char)
     if code < 0x10000:
         return f"\\u{code:04x}"
@@ -63,7 +65,7 @@ def show(text: str, *, style: str | None = None, end: str = "\n") -> None:
 
 
 def show_table(table: "Table") -> None:
-    """Print a table; its cells are escaped by whoever filled them."""
+    """Print a table; the caller has escaped the cells."""
     _console().print(table)
 
 
@@ -72,7 +74,7 @@ def show_json(value: Any) -> None:
     import orjson
 
     sys.stdout.write(escape(orjson.dumps(value).decode()) + "\n")
-    sys.stdout.flush()
+    sys.stdout.flush()  # a pipe is buffered, and the reader of `edgebus listen --json | jq` waits for this line
 
 
 def note(text: str) -> None:
@@ -81,21 +83,22 @@ def note(text: str) -> None:
 
 
 def exit_with(code: Exit, text: str) -> NoReturn:
-    """Say why, and end the command."""
+    """Print ``text`` beside the output, and end the command with ``code``."""
     note(f"edgebus: {text}")
     raise typer.Exit(code)
 
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """Turn the errors that a user can cause into a sentence and an exit code; a bug keeps its traceback."""
+    """Turn a user's errors into a sentence and an exit code; a bug keeps its traceback."""
+    # From the special to the general: a timeout is a kind of unavailability, and both are kinds of BusError.
     try:
         yield
     except BusTimeout as error:
         exit_with(Exit.TIMED_OUT, str(error))
     except BusUnavailable as error:
         exit_with(Exit.UNREACHABLE, str(error))
-    except BusError as error:  # of these, a ValueError is about what was typed
+    except BusError as error:  # a BusError that is a ValueError, too, is about a typed argument
         exit_with(Exit.USAGE if isinstance(error, ValueError) else Exit.FAILED, str(error))
     except ValueError as error:
         problems = _problems(error)
@@ -105,7 +108,7 @@ def exits() -> Iterator[None]:
 
 
 def _problems(error: ValueError) -> str:
-    """Return what is wrong with an event, field by field; of an error that is about no event, nothing."""
+    """Return an invalid event's mistakes, field by field; empty for any other error."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):

@@ -89,7 +89,7 @@ class _Threads:
 
     def after_fork(self) -> None:
         """Keep the parent's threads alive as objects, and leave them alone."""
-        # Collecting a loop that was running when the process was forked would warn, and close the parent's sockets.
+        # A loop that was running when the process was forked cannot be closed, and collecting it would warn.
         self._of_the_parent.append(self.open)
         self.open = set()
 

@@ -13,6 +13,7 @@ from producers.outbox import Item
 
 __all__ = ["Batch", "Outcomes", "in_slices", "whole"]
 
+# decisions/0063: a slice has the whole deadline, and validating or sending one leaves the loop its turn in between.
 _SLICE_EVENTS: Final = 1_000
 
 Outcomes = list[Published | BusError]

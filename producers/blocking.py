@@ -68,7 +68,8 @@ class Producer:
         self._background: Background | None = None
         self._abandoned: Callable[[], object] | None = None
         self._is_forked = False
-        self._lock = threading.RLock()  # whoever interrupts a call of its own thread may call, too
+        # decisions/0061: reentrant. A signal handler or finalizer may call in the middle of a call of its own thread.
+        self._lock = threading.RLock()
         renew_after_fork(self, Producer._after_fork)
 
     def __enter__(self) -> Self:

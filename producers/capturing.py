@@ -133,6 +133,7 @@ class _SenderAtOnce(Sender):
 
     def wake(self) -> None:
         """Send; a call from a signal handler leaves the event to the interrupted call."""
+        # decisions/0061: reentrant, since a plain lock would have the handler wait for the call it interrupted.
         with self._lock:
             if self._is_sending:
                 return

@@ -125,6 +125,7 @@ class Outbox:
     def is_past(self, number: int) -> bool:
         """Tell whether no emitted event up to ``number`` waits or is being sent."""
         with self:
+            # An item in flight is older than all that wait: given back, it goes to the front.
             first = next((it for it in (*self._in_flight.values(), *self._emitted)), None)
             return first is None or first.number > number
 

@@ -83,6 +83,7 @@ class Sender:
     async def run(self) -> None:
         """Send until closed. After any end, every caller has an answer, and every drop was told."""
         try:
+            # decisions/0003: the task, not the caller, waits for Redis: a cancelled caller leaves no half-read answer.
             async with Log(self._url, name=self._name) as log:
                 while await self._is_wanted():
                     await until_true(lambda: self._attempt(log))
@@ -135,7 +136,6 @@ class Sender:
 
     def tell(self) -> None:
         """Wake the waiters for progress, and tell ``on_drop``."""
-        # A new Event, not set and cleared: a waiter that is woken later must not wait for the next progress.
         self._progress.set()
         self._progress = asyncio.Event()
         if self._outbox.drops.has_untold:

@@ -28,6 +28,7 @@ def acl(
     from edgebus.catalogue import all_services, find_service
     from edgebus.commands.users import read_hashes, show_users
 
+    # The URL is only printed, for other machines to use: its certificate files need not be on this one.
     with exits():
         chosen = [find_service(service)] if service else all_services()
         show_users(

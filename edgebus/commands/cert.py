@@ -25,6 +25,7 @@ def cert(
     """Make a certificate for wss on this machine, with its key and the authority that clients must trust."""
     from edgebus.commands import certificates
 
+    # `--dev` is typed each time, so that no script takes this for a certificate that others trust.
     if not dev:
         exit_with(
             Exit.USAGE, "cert makes certificates to try only: --dev; for others, get one from an authority they trust"

@@ -1,6 +1,7 @@
 """``edgebus cert --dev``: a certificate for this machine, to try TLS with.
 
-An authority is made, signs one certificate, and its key is forgotten: whoever trusts it trusts nothing else by that.
+An authority is made, signs one certificate, and the authority's key is forgotten: trust in the authority is trust in
+one certificate.
 """
 
 import os
@@ -36,22 +37,22 @@ class Pair(NamedTuple):
 
     @property
     def pem(self) -> bytes:
-        """The certificate as a file holds it."""
+        """The certificate in PEM form."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
     def key_pem(self) -> bytes:
-        """The key as a file holds it, not encrypted."""
+        """The key in PEM form, not encrypted."""
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
 
 def write_dev(directory: Path, *, extra: Iterable[str], days: int, force: bool) -> None:
-    """Write authority, certificate and key, the last for this user's eyes only (mode 0600), and say how to use them.
+    """Write authority, certificate and key, the key for the user's eyes only (mode 0600), and print the next steps.
 
     Raises:
-        BusError: a file is there already, cannot be written, or a name is none.
+        BusError: a file is there already, cannot be written, or a name is invalid.
 
     """
     authority = make_authority(days)
@@ -73,13 +74,14 @@ def write_dev(directory: Path, *, extra: Iterable[str], days: int, force: bool) 
 
 
 def own_names(extra: Iterable[str]) -> list[str]:
-    """Return what this machine is called, by itself and by ``extra``, each once."""
+    """Return the machine's names and addresses, with ``extra``, each once."""
     return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", platform.node(), *extra]))
 
 
 def make_authority(days: int) -> Pair:
-    """Make an authority that may sign certificates of servers and clients."""
+    """Make an authority for certificates of servers and clients."""
     key = ec.generate_private_key(ec.SECP256R1())
+    # RFC 5280, appendix A: a common name has at most 64 characters (ub-common-name).
     name = _name(f"edgebus development authority on {platform.node()}"[:64])
     builder = _begun(name, name, key.public_key(), days).add_extension(x509.BasicConstraints(True, 0), critical=True)
     return Pair(_with_usage(builder, signs=True).sign(key, hashes.SHA256()), key)
@@ -145,6 +147,7 @@ def _general(name: str) -> x509.GeneralName:
     except ValueError:
         pass
     try:
+        # Certificates hold names in ASCII (RFC 5280, 7.2), and clients compare in ASCII, too.
         ascii_name = name.encode("idna").decode().lower()
     except UnicodeError:
         ascii_name = ""
@@ -154,7 +157,8 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that was never readable to more than ``mode`` says, and replace what was there in one step."""
+    """Write a file with ``mode`` from the first moment, and replace an older file in one step."""
+    # `chmod` after the writing would leave a moment in which others read the key.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

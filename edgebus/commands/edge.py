@@ -43,6 +43,7 @@ def edge(
             redis_url=redis,
             max_connections=max_connections,
             message_rate_limit=message_rate_limit,
+            # None leaves the setting to file and environment; a flag that was not typed must not say no.
             insecure_behind_proxy=insecure_behind_proxy or None,
         )
         if not settings.enabled:

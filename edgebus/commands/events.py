@@ -29,8 +29,10 @@ def read_data(text: str) -> bytes:
 
 
 async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -> None:
-    """Validate and publish one event, and print where it came to stand."""
+    """Validate and publish one event, and print the event's positions."""
+    # decisions/0064: read as JSON, the mode in which strict types take a typed time or enumeration.
     event = decode(model, data)
+    # One attempt: a person is waiting, and sees at once that Redis is away.
     async with Producer(url, name="cli", deadline_s=0) as producer:
         published = await producer.publish(event)
     if as_json:
@@ -46,6 +48,7 @@ async def show_history(url: str, channel: Channel, *, count: int, as_json: bool)
     if channel.retention.kind == "live":
         note(f"{channel.name} is live: nothing of it is kept")
         return
+    # decisions/0028: a log that only reads loads no script, so the operator's user needs no right to.
     async with Log(url, name="edgebus-cli", appends=False) as log:
         lines = await log.lines(channel, count=count)
     messages = [message for line in lines if (message := read_line(line)) is not None]
@@ -57,7 +60,8 @@ async def show_history(url: str, channel: Channel, *, count: int, as_json: bool)
 
 
 def read_line(line: bytes) -> dict[str, Any] | None:
-    """Return the message in a line of a log, None where somebody wrote there what is none."""
+    """Return the message in a line of a log, None for a line that is no message."""
+    # decisions/0019: a log may hold entries typed by hand.
     try:
         value = orjson.loads(line)
         orjson.dumps(value)  # what nests 400 deep can be read, and not written
@@ -67,7 +71,7 @@ def read_line(line: bytes) -> dict[str, Any] | None:
 
 
 def tell_unreadable(count: int) -> None:
-    """Say how many entries are not shown because they cannot be; nothing where there are none."""
+    """Print the number of entries that cannot be shown; for 0, print no line."""
     if count:
         note(f"passed over {count} entr{'y' if count == 1 else 'ies'} of the log that the bus did not write so")
 

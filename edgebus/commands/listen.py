@@ -41,5 +41,5 @@ def listen(
         )
         try:
             run(following)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # the usual end of a command that goes on for ever, and no failure
             raise typer.Exit(Exit.OK) from None

@@ -1,4 +1,4 @@
-"""``edgebus listen``: a client of the edges that own the channels."""
+"""``edgebus listen``: a client of the channels' edges."""
 
 import asyncio
 import dataclasses
@@ -74,15 +74,16 @@ async def listen(
 ) -> None:
     """Show the events of the channels until ``count`` were shown, or for ever.
 
-    An edge that goes away later is waited for; what happened to the stream is shown in its place.
+    An edge that goes away later is waited for; interruptions and gaps are shown in their place in the stream.
 
     Raises:
-        BusUnavailable: an edge cannot be reached at the start, or sent us away for good.
-        BusError: an edge wants a token, or another one.
+        BusUnavailable: an edge cannot be reached at the start, or dismissed the client for good.
+        BusError: an edge wants a token, or another token.
         BusTimeout: ``timeout_s`` ran out first.
         ChannelError: an edge refused a channel or its beginning.
 
     """
+    # One client per edge, and each channel once: a client has one subscription of a channel.
     channels: dict[tuple[str, str], list[str]] = defaultdict(list)
     for service, channel in wanted:
         names = channels[service.name, url or f"ws://127.0.0.1:{service.port}"]
@@ -142,7 +143,7 @@ async def _show_all(
     *,
     as_json: bool,
 ) -> None:
-    """Show every channel of one edge until one of them fails."""
+    """Show every channel of one edge until a channel fails."""
     since, last = start
     tasks = [asyncio.create_task(_show_one(client, name, since, last, countdown, as_json=as_json)) for name in names]
     try:
@@ -164,7 +165,8 @@ async def _show_one(
 
 
 def _message(event: Received) -> dict[str, Any]:
-    """Return the message as the edge sent it."""
+    """Return the message in the edge's form."""
+    # With the wire's keys, so that the output can be held against any other client's.
     positions = {"position": event.position, "previous": event.previous}
     return positions | envelope(
         "event",
@@ -177,7 +179,7 @@ def _message(event: Received) -> dict[str, Any]:
 
 
 def _show_status(value: Value, *, as_json: bool) -> None:
-    """Print what became of a stream, so that it cannot be taken for an event."""
+    """Print a stream's interruption, recovery or gap, unlike any event."""
     if as_json:
         show_json({"type": type(value).__name__.lower(), **dataclasses.asdict(value)})
         return

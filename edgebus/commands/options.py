@@ -1,4 +1,4 @@
-"""Options that several commands take, and their values. Every command loads this module, ``--help`` too."""
+"""Options of several commands, and their values. Every command loads this module, ``--help`` too."""
 
 from enum import StrEnum
 from pathlib import Path

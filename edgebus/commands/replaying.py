@@ -1,4 +1,4 @@
-"""``edgebus replay``: a channel's past as JSON lines, at the pace at which it happened or a multiple of it."""
+"""``edgebus replay``: a channel's past as JSON lines, at the pace of the past or at a multiple."""
 
 import asyncio
 from typing import Any, Final
@@ -23,10 +23,10 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
 
     Args:
         url: of Redis.
-        channel: what to replay; nothing is kept of a live one.
-        since: a position (after it), an ISO time with its offset, or a span such as ``-15m``.
-        until: the same forms, inclusive; None for all there is.
-        speed: how many times faster than it happened; None does not wait at all.
+        channel: a live channel has no past.
+        since: a position (the events after), an ISO time with an offset, or a span such as ``-15m``.
+        until: the same forms, inclusive; None for the whole rest.
+        speed: how many times faster than the past; None does not wait at all.
 
     Raises:
         EventError: ``since`` or ``until`` has none of the forms.
@@ -35,6 +35,7 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
     """
     start, end = _parsed("--since", since), _parsed("--until", until) if until is not None else None
     async with Log(url, name="edgebus-cli", appends=False) as log:
+        # More than one replay of an edge (1,000 events, 4 MiB): here one reader waits, and the memory is the person's.
         tail = await log.tail(channel, limit_events=_EVENTS, limit_bytes=_BYTES)
     found = tail.replay(start)
     if found.reason is not None:
@@ -71,6 +72,7 @@ async def _show(lines: list[tuple[Arrived, dict[str, Any]]], speed: float | None
     began, first_ms = loop.time(), milliseconds(lines[0][0].position or "0-0") if lines else 0
     for line, message in lines:
         if speed is not None:
+            # From the beginning of all, not from the last event: waits that came out too long do not add up.
             due = began + (milliseconds(line.position or "0-0") - first_ms) / 1000 / speed
             await asyncio.sleep(due - loop.time())
         show_json(message)

@@ -1,4 +1,4 @@
-"""``edgebus services``: the catalogue as people read it."""
+"""``edgebus services``: the catalogue for people."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def show_services(services: Sequence[Service]) -> None:
 
 
 def show_service(service: Service) -> None:
-    """Print everything that a service has."""
+    """Print a service's channels, events and requests."""
     show(f"{service.name}, port {service.port}, dialect {service.dialect}")
     channels = _table("channel", "kept", "permission")
     for family in service.families:

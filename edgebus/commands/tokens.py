@@ -1,4 +1,4 @@
-"""``edgebus token``: make, check and revoke what lets clients in."""
+"""``edgebus token``: make, check and revoke clients' tokens."""
 
 import json
 import secrets
@@ -40,13 +40,13 @@ def make(
     kid: str | None,
     token_id: str | None,
 ) -> str:
-    """Return a token that an edge of these settings takes: signed with their secret, or with a private key's file.
+    """Return a token for an edge of ``settings``, signed with the settings' secret or with a private key's file.
 
-    It names the user and the permissions in both forms (``sub`` and ``user_id``), the settings' audience and issuer if
-    there are any, and has an id by which it can be revoked.
+    The token names the user in both forms (``sub`` and ``user_id``), the permissions, the settings' audience and issuer
+    if there are any, and an id for a revocation.
 
     Raises:
-        SettingsError: there is no key, it cannot be used, or the token would live for longer than the settings allow.
+        SettingsError: there is no key, the key cannot be used, or the token would outlive the settings' limit.
 
     """
     if lives_s > settings.auth_max_lifetime_s:
@@ -82,12 +82,12 @@ def _signing_key(settings: EdgeSettings, key_file: Path | None) -> tuple[str, Pr
 
 
 async def check(settings: EdgeSettings, token: str, *, as_json: bool) -> bool:
-    """Print a token's claims, and what an edge of these settings says of it; tell whether that would take it.
+    """Print a token's claims, and the verdict of an edge of ``settings``; return whether the edge would take the token.
 
-    Whether it was revoked is not asked: that stands in Redis.
+    Revocations are not looked at: they stand in Redis.
 
     Raises:
-        SettingsError: no key is set up, or it cannot be used.
+        SettingsError: no key is set up, or the key cannot be used.
 
     """
     gate = Gate(settings)
@@ -128,17 +128,20 @@ def _show(claims: dict[str, Any], verdict: str | None, report: dict[str, Any]) -
 
 
 async def revoke(url: str, member: str) -> None:
-    """Revoke tokens on every edge, and print what that means.
+    """Revoke tokens on every edge, and print the consequence.
 
     Raises:
-        BusUnavailable: Redis cannot be reached; nothing was revoked, as far as one can know.
+        BusUnavailable: Redis cannot be reached; as far as known, no token was revoked.
         BusError: Redis refused.
 
     """
+    # decisions/0024: state and push. Edges that hear the message close at once; others read the set when their link to
+    # Redis comes up.
     async with Revocations(url, name="edgebus-cli") as revocations:
         try:
             revocation, told = await revocations.revoke(member)
         except BusError as error:
+            # decisions/0028: only the operator's user may revoke; most often a producer's or an edge's URL was typed.
             if isinstance(error.__cause__, NoPermissionError):
                 raise BusError(_NOT_OPERATOR) from error
             raise

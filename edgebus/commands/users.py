@@ -1,4 +1,7 @@
-"""``edgebus acl``: users for Redis, whose lines go to standard output and whose passwords go to standard error."""
+"""``edgebus acl``: users for Redis. The users' lines go to standard output, the passwords to standard error."""
+
+# decisions/0028: so `edgebus acl | redis-cli` works, and stores no password. A password as an argument would stand in
+# `ps` and in the shell's history; a hash may.
 
 import hashlib
 import secrets
@@ -18,16 +21,16 @@ _PASSWORD_BYTES: Final = 32
 
 
 def _quoted(text: str) -> str:
-    """Return ``text`` as redis-cli reads it back from one line."""
+    """Return ``text`` quoted for one line of redis-cli."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def read_hashes(texts: Sequence[str]) -> dict[Role, str]:
-    """Return the hashes of passwords that somebody has already, by role.
+    """Return the hashes of existing passwords, by role.
 
     Raises:
-        AclError: one is not ``ROLE=SHA256``, or a role is named twice.
+        AclError: a text is not ``ROLE=SHA256``, or a role is named twice.
 
     """
     pairs = [parse_hash(text) for text in texts]
@@ -46,17 +49,19 @@ def show_users(
     url: str,
     as_file: bool,
 ) -> None:
-    """Print a line per user; beside the output the URLs with passwords made here, which are kept nowhere.
+    """Print a line per user; beside the output, the URLs with passwords made here, which are not kept.
 
     Args:
-        services: whose channels they reach.
-        narrowed: there is one service, and they carry its name.
-        by_function: a line before them loads what producers call, and they may load nothing themselves.
-        hashes: of passwords that somebody has already, by role.
-        url: of Redis, as the users will write it.
-        as_file: the lines are for an ACL file, which can load nothing.
+        services: the users reach the channels of these services.
+        narrowed: there is one service, and the users carry the service's name.
+        by_function: a first line loads the producers' function, and producers may load no script.
+        hashes: of existing passwords, by role.
+        url: of Redis, in the users' form.
+        as_file: the lines are for an ACL file, where no line can load a function.
 
     """
+    # decisions/0056: scripts are gone after a restart, and a replica that takes over never had them. Functions are kept
+    # with the data and replicated.
     if by_function and as_file:
         note("first load what producers call: edgebus acl --function | grep ^FUNCTION | redis-cli")
     elif by_function:

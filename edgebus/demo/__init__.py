@@ -1,1 +1,1 @@
-"""``edgebus demo``: the whole system on one machine, fed by work that really happens."""
+"""``edgebus demo``: the whole system on one machine, fed by real work."""

@@ -44,7 +44,7 @@ _OTHER_PORTS: Final = "choose other ports: --shift NUMBER"
 
 @dataclass
 class _Count:
-    """What the summary counted so far, to tell what came since."""
+    """The summary's last counts."""
 
     lines: int = 0
     deliveries: int = 0
@@ -55,9 +55,12 @@ class Demo:
 
     Args:
         rate: files per second of the workflow.
-        shift: added to every port, for a machine where the usual ones are taken.
+        shift: added to every port, for a machine where the usual ports are taken.
 
     """
+
+    # decisions/0006: seven edge processes would each import half of the house: seconds on two cores, and memory. An
+    # edge holds no state at module level, so seven in one process are seven edges all the same.
 
     def __init__(self, *, rate: float, shift: int = 0) -> None:
         self._rate, self._shift = rate, shift
@@ -71,6 +74,7 @@ class Demo:
             await self._start_servers(stack)
             producer = await stack.enter_async_context(Producer(self._url, name="demo"))
             work = [asyncio.create_task(job, name="demo") for job in self._jobs(producer)]
+            # Pushed last, and so ended first: no task meets a closed producer or a dead broker.
             stack.push_async_callback(end, work)
             self._explain()
             await self._wait(asked, work, for_s)
@@ -92,7 +96,7 @@ class Demo:
             self._edges.append(edge)
 
     async def _stop_edges(self) -> None:
-        """Stop all at once: a client that does not answer delays the end once, and not for each edge it is on."""
+        """Stop all edges at once: a client that does not answer delays the end once, and not for each of its edges."""
         await asyncio.gather(*(edge.stop() for edge in self._edges))
 
     def _edge(self, service: Service) -> Edge:
@@ -149,6 +153,7 @@ class Demo:
             while True:
                 await asyncio.sleep(1)
                 stats = await redis.info("commandstats")
+                # Each call of the script publishes one line. Counted by Redis, since pytest publishes from a child.
                 calls = int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
                 before = self._summary(before, calls)
 

@@ -21,7 +21,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 
 
 class _Series:
-    """The newest readings of one quantity, and what they show."""
+    """The newest readings of one quantity, with deviation and shape."""
 
     def __init__(self, name: str, read: Callable[[], float]) -> None:
         self.name, self._read = name, read
@@ -29,10 +29,10 @@ class _Series:
         self.shape = ""
 
     def sample(self) -> tuple[float, float]:
-        """Take a reading; return it, and how many standard deviations it lies from those before it."""
+        """Take a reading; return the value, and its distance from the earlier readings in standard deviations."""
         value, before = self._read(), list(self.values)
         self.values.append(value)
-        if len(before) < _SETTLED:
+        if len(before) < _SETTLED:  # of a few readings any other one is far out
             return value, 0.0
         spread = statistics.stdev(before)
         return value, (value - statistics.fmean(before)) / spread if spread > 0 else 0.0
@@ -50,6 +50,7 @@ class _Series:
 
 
 def _shape(values: list[float]) -> tuple[str, float]:
+    # A correlation of equal values is undefined, and the library raises.
     mean = statistics.fmean(values)
     if max(values) == min(values):
         return "steady", 1.0
@@ -61,10 +62,10 @@ def _shape(values: list[float]) -> tuple[str, float]:
 
 
 class Machine:
-    """Reads the load and the demo's rate once a second, and says what it sees.
+    """Reads the load and the demo's rate once a second, and publishes anomalies and patterns.
 
     Args:
-        producer: publishes it.
+        producer: publishes the events.
         steps_so_far: how many steps the demo has made.
 
     """

@@ -1,4 +1,4 @@
-"""What the demo's own steps took: the skill metrics that session-buddy streams. Knows nothing of what the steps do."""
+"""Durations of the demo's own steps: the skill metrics of session-buddy. The work of a step is not known here."""
 
 import math
 import time
@@ -20,6 +20,8 @@ _DEVIATION: Final = 4.0
 class _Skill:
     """Count, failures, and running mean and variance of the durations (Welford's method)."""
 
+    # Running figures, since a demo may run for days: a list of all durations would grow without a bound.
+
     invocations: int = 0
     failures: int = 0
     mean_s: float = 0.0
@@ -35,7 +37,10 @@ class _Skill:
         self.recent.append(duration_s)
 
     def deviation(self) -> float:
-        """Return how far the newest durations' mean lies from the mean of all, in standard errors; then forget them."""
+        """Return the distance of the newest durations' mean from the mean of all, in standard errors.
+
+        The newest durations are forgotten then.
+        """
         recent, self.recent = self.recent, []
         if not recent or self.invocations < _SETTLED or self.spread == 0:
             return 0.0
@@ -51,7 +56,7 @@ class Steps:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Time what happens inside; an exception counts as a failure."""
+        """Time the block; an exception counts as a failure."""
         began, failed = time.perf_counter(), True
         try:
             yield

@@ -1,4 +1,4 @@
-"""mahavishnu's part of the demo: a workflow that walks, hashes and compresses the standard library's files."""
+"""mahavishnu's part of the demo: a workflow walks, hashes and compresses the standard library's files."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ class Workflows:
     """Runs one workflow after the other on a pool of two worker threads.
 
     Args:
-        producer: publishes what happens.
+        producer: publishes the events.
         steps: gets every step's duration.
         rate: files per second, over all workers.
 
@@ -75,7 +75,8 @@ class Workflows:
         work: Callable[[Path], tuple[int, dict[str, Any]]],
         threads: ThreadPoolExecutor,
     ) -> int:
-        """Let the workers do ``work`` on every file; return the sum of the bytes that came of it."""
+        """Let the workers do ``work`` on every file; return the sum of the resulting bytes."""
+        # One iterator for both workers, so that a fast worker takes the next file and no file is done twice.
         left = iter(files)
         done = await asyncio.gather(*(self._worker(worker, name, left, work, threads) for worker in _WORKERS))
         await self._events.broadcast_workflow_stage_completed(workflow_id, name, {"bytes": sum(done)})
@@ -104,7 +105,8 @@ class Workflows:
         return total
 
     async def _paced(self) -> None:
-        """Wait for this file's turn, so that all workers together keep the rate."""
+        """Wait for the file's turn, so that all workers together keep the rate."""
+        # Booked before the wait: the next worker's turn comes after this one. A pause is not made up for by a burst.
         now = asyncio.get_running_loop().time()
         self._due = max(self._due + self._pause_s, now)
         await asyncio.sleep(self._due - now)

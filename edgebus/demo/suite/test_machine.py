@@ -1,4 +1,4 @@
-"""Part of the demo's small suite: is this machine fit to run a demo? These may fail, for a true reason."""
+"""Part of the demo's small suite: is the machine fit to run a demo? A test may fail, for a true reason."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 
 def test_machine_tells_its_load() -> None:
-    """The system knows its load of one, five and fifteen minutes; how high a load is, is no fault of the machine's."""
+    """The system knows its load of one, five and fifteen minutes; a high load is no fault of the machine's."""
     assert all(load >= 0 for load in os.getloadavg())
 
 
@@ -21,7 +21,7 @@ def test_disk_has_room() -> None:
 
 @pytest.mark.parametrize("level", [1, 6, 9])
 def test_compression_gives_back_what_it_was_given(level: int) -> None:
-    """Compressing and back changes nothing."""
+    """Compressing and back gives the same bytes."""
     data = bytes(range(256)) * 2_000
     assert zlib.decompress(zlib.compress(data, level)) == data
 

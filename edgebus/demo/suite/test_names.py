@@ -1,4 +1,4 @@
-"""Part of the demo's small suite: what may be called how."""
+"""Part of the demo's small suite: names of channels."""
 
 import pytest
 
@@ -16,12 +16,12 @@ def test_channel_name_of_the_grammar_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Workflow:x", "workflow:", "bus:epoch", "a b", "workflow:*"])
 def test_channel_name_outside_the_grammar_is_refused(name: str) -> None:
-    """Everything else is not."""
+    """Any other name is not."""
     with pytest.raises(ChannelError):
         check_channel_name(name)
 
 
 @pytest.mark.parametrize("value", ["wf 1", "ümlaut", "100%", "a:b"])
 def test_filled_id_comes_back(value: str) -> None:
-    """Whatever an id holds, its channel gives it back."""
+    """A channel gives back any id."""
     assert WORKFLOW.value(WORKFLOW.fill(value)) == value
