@@ -28,10 +28,10 @@ from bus.redis.revocation import REVOKED, Revocations
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from bus.tasks import end
-from edges.auth.authenticator import Gate
-from edges.auth.jwks import PublishedKeys
-from edges.auth.permissions import Access
-from edges.auth.revocations import Revoked
+from edges.auth.authenticator import Authenticator
+from edges.auth.jwks import Jwks
+from edges.auth.permissions import Permissions
+from edges.auth.revocations import KnownRevocations
 from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
@@ -245,15 +245,18 @@ class _Parts:
         self.registry = _registry(settings, self.counters)
         self._log = Log(url, name=name, appends=False)
         self._probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
-        self._revoked = Revoked(Revocations(url, name=f"{name}-revocations"), self.spawn, self._check_revoked)
-        self._gate = Gate(settings, is_revoked=self._revoked.concerns, revoked_ms=self._revoked.revoked_ms)
+        revocations = Revocations(url, name=f"{name}-revocations")
+        self._revocations = KnownRevocations(revocations, self.spawn, self._check_revoked)
+        self._authenticator = Authenticator(
+            settings, is_revoked=self._revocations.concerns, revoked_ms=self._revocations.revoked_ms
+        )
         probe = Probe(self._probe_log, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
         self.subscriber = Subscriber(
             url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
         )
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
         self._answers = _answers(self.hub.log_reads, service, settings)
-        beside = (self._probe_log, self._revoked)
+        beside = (self._probe_log, self._revocations)
         self._link = RedisLink(self.subscriber, self.hub, self._log, beside, self.spawn, self._notify_all, self.mishaps)
         self.health = Health(
             service,
@@ -261,12 +264,12 @@ class _Parts:
             self.hub,
             self._link,
             mishaps=self.mishaps,
-            knows_revoked=lambda: self._gate.is_open or self._revoked.is_read,
+            knows_revoked=lambda: self._authenticator.is_open or self._revocations.is_read,
             max_connections=settings.max_connections,
         )
-        around, routes = self._context(), routes_of(self.health, self._own_name)
+        context, routes = self._context(), routes_of(self.health, self._own_name)
         self.listener = Listener(
-            lambda: connection(around, routes),
+            lambda: connection(context, routes),
             sockets,
             tls,
             self.spawn,
@@ -284,42 +287,40 @@ class _Parts:
             self.registry,
             self.counters,
             self.spawn,
-            self._gate,
-            Access(self.service),
+            self._authenticator,
+            Permissions(self.service),
             verbs_of(self.service),
             self._link.outage,
         )
 
     def _own_name(self, request: Request) -> Response | None:
-        return admit_plain(request, self.settings, takes_tokens=not self._gate.is_open)
+        return admit_plain(request, self.settings, takes_tokens=not self._authenticator.is_open)
 
     async def begin(self, expires: datetime | None) -> None:
         """Accept, and begin to connect to Redis; ``expires`` is when the certificate ends, if that is known."""
         self.listener.accept()
-        if not self._gate.is_open:
-            self.subscriber.listen(REVOKED, self._revoked.take)
+        if not self._authenticator.is_open:
+            self.subscriber.listen(REVOKED, self._revocations.take)
         await self.subscriber.__aenter__()
-        works = self._upkeep(self._gate.published, expires)
+        works = self._housekeeping(self._authenticator.jwks, expires)
         self._tasks = [asyncio.create_task(work, name=f"edge {name}") for name, work in works.items()]
 
-    def _upkeep(
-        self, published: PublishedKeys | None, expires: datetime | None
-    ) -> dict[str, Coroutine[Any, Any, None]]:
+    def _housekeeping(self, jwks: Jwks | None, expires: datetime | None) -> dict[str, Coroutine[Any, Any, None]]:
         works = {
             "deadlines": watch_deadlines(self.registry, self.mishaps),
             "rooms": close_rooms(self.hub, self.mishaps),
-            "presence": announce(self._log, self._id, self._facts, self.mishaps),
+            "heartbeat": announce(self._log, self._id, self._facts, self.mishaps),
             "logs": keep_logs(self._log, self.hub, self.service.families, self.mishaps),
             "certificate": watch_certificate(expires),
         }
-        return works if published is None else {**works, "keys": keep_keys(published, self.mishaps)}
+        return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
 
     async def drain(self) -> None:
         """Be not ready, and send every client away in time."""
         self.health.leave()
         self._farewell = RESTARTING
         _logger.info("edge drains", extra={"service": self.service.name, "connections": len(self.registry)})
-        self.spawn(announce_once(self._log, self._id, self._facts(), self.mishaps), "edge presence")
+        self.spawn(announce_once(self._log, self._id, self._facts(), self.mishaps), "edge heartbeat")
         await asyncio.sleep(self.settings.drain_notice_s)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self.settings.drain_window_s
@@ -337,7 +338,7 @@ class _Parts:
         await withdraw(self._log, self._id)
         await self._log.close()
         await self._probe_log.close()
-        await self._revoked.close()
+        await self._revocations.close()
 
     async def failed(self) -> None:
         """Wait until a part fails, and raise what that part failed with."""
@@ -372,8 +373,8 @@ class _Parts:
 
     def _link_came(self) -> None:
         self._link.came()
-        if not self._gate.is_open:
-            self._revoked.read()
+        if not self._authenticator.is_open:
+            self._revocations.read()
         if self._link.generation == 1:
             self.spawn(self._inspect(), "inspect Redis")
 

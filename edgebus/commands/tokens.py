@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 from bus.errors import BusError
 from bus.redis.revocation import Revocations
 from edgebus.terminal import show
-from edges.auth.authenticator import Gate, rules_of
+from edges.auth.authenticator import Authenticator, rules_of
 from edges.auth.jwks import KeysUnavailable
 from edges.auth.keys import PrivateKey, UnusableKey, private_key, secret_key
 from edges.auth.tokens import TokenRefused, unverified
@@ -90,12 +90,12 @@ async def check(settings: EdgeSettings, token: str, *, as_json: bool) -> bool:
         SettingsError: no key is set up, or the key cannot be used.
 
     """
-    gate = Gate(settings)
-    if gate.is_open:
+    authenticator = Authenticator(settings)
+    if authenticator.is_open:
         raise SettingsError("no key is set up, so every token is ignored; set auth_secret, auth_key_file or auth_jwks")
     claims, verdict, report = _claims(settings, token), None, {}
     try:
-        caller = await gate.admit(token)
+        caller = await authenticator.admit(token)
         report = {
             "user_id": caller.user_id,
             "permissions": sorted(caller.permissions),

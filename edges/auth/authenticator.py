@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Final
 
 from bus.redis.revocation import KEPT_S
-from edges.auth.jwks import PublishedKeys, check_jwks_url
+from edges.auth.jwks import Jwks, check_jwks_url
 from edges.auth.keys import Key, Keyring, UnusableKey, keys_of_jwks, public_key, secret_key
 from edges.auth.permissions import ADMIN, Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name
 from edges.settings import EdgeSettings, SettingsError
 
-__all__ = ["Gate", "rules_of"]
+__all__ = ["Authenticator", "rules_of"]
 
 _LEAST_RETRY_MS: Final = 1_000
 """Where a new token should count by now and does not, clocks differ; nobody should ask again and again for that."""
 
 
-class Gate:
+class Authenticator:
     """Takes tokens, or refuses them.
 
     Args:
@@ -46,8 +46,8 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.rules = rules_of(settings)
-        self._fixed, self.published = _keys(settings)
-        self.is_open = not self._fixed and self.published is None
+        self._fixed, self.jwks = _keys(settings)
+        self.is_open = not self._fixed and self.jwks is None
         if self.is_open and settings.auth_required:
             raise SettingsError(_NO_KEYS)
         permissions = settings.anonymous_permissions
@@ -69,7 +69,7 @@ class Gate:
 
         """
         kid = key_name(token, self.rules)
-        keys = self._fixed if self.published is None else await self.published.keys(kid)
+        keys = self._fixed if self.jwks is None else await self.jwks.keys(kid)
         caller = caller_of(claims_of(token, Keyring(keys).candidates(kid)), self.rules, self._clock())
         if self.is_revoked(caller):
             raise TokenRefused("the token was revoked; get a new one", self.retry_after_ms(caller))
@@ -105,7 +105,7 @@ def rules_of(settings: EdgeSettings) -> Rules:
     )
 
 
-def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], PublishedKeys | None]:
+def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
     """Return the keys that are at hand, or the place where they are published; one source is enough, and the most."""
     given = {name: value for name in _SOURCES if (value := getattr(settings, name)) is not None}
     if len(given) > 1:
@@ -123,7 +123,7 @@ def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], PublishedKeys | None
 _SOURCES = ("auth_secret", "auth_key_file", "auth_jwks")
 
 
-def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], PublishedKeys | None]:
+def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
     if settings.auth_secret is not None:
         return (secret_key(settings.auth_secret.get_secret_value()),), None
     if settings.auth_key_file is not None:
@@ -132,4 +132,4 @@ def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], PublishedKeys | None
     if "://" not in place:
         return keys_of_jwks(Path(place).read_bytes()), None
     check_jwks_url(place)
-    return (), PublishedKeys(place)
+    return (), Jwks(place)

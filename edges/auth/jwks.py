@@ -14,7 +14,7 @@ from edges.auth.fetching import FETCH_S, aside, fetch
 from edges.auth.keys import Key, UnusableKey, keys_of_jwks
 from edges.net.addresses import is_loopback
 
-__all__ = ["KeysUnavailable", "PublishedKeys", "check_jwks_url"]
+__all__ = ["Jwks", "KeysUnavailable", "check_jwks_url"]
 
 _AT_MOST_EVERY_S: Final = 30.0
 """Tokens with names of keys that do not exist cost the issuer no more than one request in this time."""
@@ -41,7 +41,7 @@ def check_jwks_url(url: str) -> None:
         raise UnusableKey("is no https URL; whoever can change what it answers could let anyone in")
 
 
-class PublishedKeys:
+class Jwks:
     """The keys at one URL. What was fetched stays in use until a later fetch goes well.
 
     Args:

@@ -9,7 +9,7 @@ from bus.errors import ChannelError
 from bus.redis.revocation import of_token, of_user
 from bus.service import Service
 
-__all__ = ["ADMIN", "Access", "Caller"]
+__all__ = ["ADMIN", "Caller", "Permissions"]
 
 ADMIN: Final = "admin"
 """The permission that opens every channel and request of every service."""
@@ -42,7 +42,7 @@ class Caller:
         return user if self.token_id is None else (*user, of_token(self.token_id))
 
 
-class Access:
+class Permissions:
     """The permissions of one service, worked out once.
 
     ``admin`` and ``<service>:admin`` open all. ``<service>:read`` opens every channel, and a family's own permission

@@ -13,14 +13,14 @@ from bus.retrying import until_true
 from bus.tasks import Spawn
 from edges.auth.permissions import Caller
 
-__all__ = ["Revoked"]
+__all__ = ["KnownRevocations"]
 
 _STALE_ENDS: Final = 1_000
 
 _logger = logging.getLogger("edgebus.edges")
 
 
-class Revoked:
+class KnownRevocations:
     """The revocations, and who is concerned by one.
 
     Nothing that was learned is forgotten before its time, not even if Redis comes back without it. A revocation costs

@@ -8,7 +8,7 @@ from typing import Final
 
 from bus.channel import Family
 from bus.log.log import Log
-from edges.auth.jwks import PublishedKeys
+from edges.auth.jwks import Jwks
 from edges.limits.mishaps import Mishaps
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
@@ -65,9 +65,9 @@ async def watch_certificate(expires: datetime | None) -> None:
         await asyncio.sleep(_DAY_S)
 
 
-async def keep_keys(published: PublishedKeys, mishaps: Mishaps) -> None:
+async def keep_keys(jwks: Jwks, mishaps: Mishaps) -> None:
     """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
     while True:
         with mishaps.spared("keys"):
-            await published.refresh()
+            await jwks.refresh()
         await asyncio.sleep(_KEYS_EVERY_S)

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from bus.channel import Channel
 from bus.words import NoticeName
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access, Caller
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Caller, Permissions
 from edges.auth.tokens import TokenRefused
 from edges.protocol.messages import Code, Notice, Refusal, Refused
 from edges.session.requests import Check
@@ -26,8 +26,8 @@ class Admission:
     """A client's standing.
 
     Args:
-        gate: takes tokens.
-        access: the permissions of the service.
+        authenticator: takes tokens.
+        permissions: the permissions of the service.
         settings: say whether a token is required, and when.
         now: seconds of a monotonic clock.
         needs_token: the client must show a token, even where others need not.
@@ -38,13 +38,19 @@ class Admission:
 
     """
 
-    __slots__ = ("_access", "_deadline", "_gate", "_is_warned", "_warning_s", "caller", "is_locked")
+    __slots__ = ("_authenticator", "_deadline", "_is_warned", "_permissions", "_warning_s", "caller", "is_locked")
 
     def __init__(
-        self, gate: Gate, access: Access, settings: EdgeSettings, now: float, *, needs_token: bool = False
+        self,
+        authenticator: Authenticator,
+        permissions: Permissions,
+        settings: EdgeSettings,
+        now: float,
+        *,
+        needs_token: bool = False,
     ) -> None:
-        self._gate, self._access = gate, access
-        self.caller: Caller = gate.anonymous
+        self._authenticator, self._permissions = authenticator, permissions
+        self.caller: Caller = authenticator.anonymous
         self.is_locked = settings.auth_required or needs_token
         self._deadline, self._warning_s = now + settings.auth_deadline_s, settings.auth_warning_s
         self._is_warned = False
@@ -59,11 +65,11 @@ class Admission:
             KeysUnavailable: the token's key cannot be had at the moment; the standing stays.
 
         """
-        if self._gate.is_open:
+        if self._authenticator.is_open:
             return
         if len(tokens) > 1:  # decisions/0023: an edge does not guess the one that counts
             raise TokenRefused("several tokens are shown in different places; show one")
-        caller = await self._gate.admit(tokens[0])
+        caller = await self._authenticator.admit(tokens[0])
         # decisions/0023: rooms, limits and logs of the connection belong to the first user.
         if self.caller.user_id not in (None, caller.user_id):
             raise TokenRefused("the token is another user's; open a new connection for it")
@@ -78,18 +84,18 @@ class Admission:
 
     def may_read(self, channel: Channel) -> bool:
         """Tell whether the client may see the events of ``channel``."""
-        return self._access.may_read(self.caller, channel)
+        return self._permissions.may_read(self.caller, channel)
 
     def forbidden(self, verb: str, channel: Channel | None, reply_to: str | None = None) -> Refusal:
         """Return the answer to a client without permission; the sentence names the missing permission."""
-        return Refusal(Code.FORBIDDEN, self._access.sentence(self.caller, channel), verb, reply_to)
+        return Refusal(Code.FORBIDDEN, self._permissions.sentence(self.caller, channel), verb, reply_to)
 
     def check(self, verb: str, reply_to: str | None) -> Check:
         """Return a check of the channels of a question, which raises ``Refused`` where the client may not ask."""
         return functools.partial(self._check, verb, reply_to)
 
     def _check(self, verb: str, reply_to: str | None, channels: Sequence[Channel]) -> None:
-        if not self._access.may_ask(self.caller, channels):
+        if not self._permissions.may_ask(self.caller, channels):
             raise Refused(self.forbidden(verb, next(iter(channels), None), reply_to))
 
     # What the time asks of it.
@@ -105,7 +111,7 @@ class Admission:
         if expires_at is None:
             return None
         # By the gate's clock, not the loop's: tokens end by the time of day.
-        left_s = expires_at - self._gate.now_s()
+        left_s = expires_at - self._authenticator.now_s()
         if left_s <= 0:
             return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
         if self._is_warned or left_s > self._warning_s:
@@ -118,9 +124,9 @@ class Admission:
 
     def revoked(self) -> Refusal | None:
         """Return the refusal for a client with a revoked token, else None."""
-        if not self._gate.is_revoked(self.caller):
+        if not self._authenticator.is_revoked(self.caller):
             return None
-        retry_after_ms = self._gate.retry_after_ms(self.caller)
+        retry_after_ms = self._authenticator.retry_after_ms(self.caller)
         return Refusal(Code.AUTH_FAILED, "the token was revoked; get a new one", retry_after_ms=retry_after_ms)
 
 

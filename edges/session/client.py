@@ -65,7 +65,9 @@ class Client:
         self.transport, self.context, settings, visitor = transport, context, context.settings, transport.visitor
         network, most_bytes = network_of(visitor.address), settings.max_waiting_bytes
         self.choice = DialectChoice(context.service)
-        self.admission = Admission(context.gate, context.access, settings, now, needs_token=visitor.needs_token)
+        self.admission = Admission(
+            context.authenticator, context.permissions, settings, now, needs_token=visitor.needs_token
+        )
         self.rooms = Subscriptions(transport, context.hub, waiting_bytes=most_bytes, network=network)
         self.pacing = Pacing(transport, context.hub.replay_slots, at_once_bytes=most_bytes // 2, network=network)
         self.greeting = Greeting(context, transport, self.admission, now)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from bus.service import Service
 from bus.tasks import Spawn
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
@@ -35,7 +35,7 @@ class Context:
     registry: Registry
     counters: Counters
     spawn: Spawn
-    gate: Gate
-    access: Access
+    authenticator: Authenticator
+    permissions: Permissions
     verbs: Mapping[str, type[Command]]
     outage: Callable[[], Notice | None] = lambda: None

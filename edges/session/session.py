@@ -57,7 +57,7 @@ class Session:
         self._client = Client(transport, context, now, self._carry_out, self._carry)
         self.greeting, self.admission = self._client.greeting, self._client.admission
         self._bucket, self._patience = TokenBucket(context.settings.message_rate_limit, now), Patience()
-        self._tokens = () if context.gate.is_open else tokens
+        self._tokens = () if context.authenticator.is_open else tokens
 
     @property
     def dialect(self) -> Dialect:

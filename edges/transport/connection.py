@@ -57,7 +57,7 @@ class Connection(Writer):
     """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
 
     __slots__ = (
-        "_around",
+        "_context",
         "_deadline",
         "_handshake",
         "_incoming",
@@ -69,9 +69,9 @@ class Connection(Writer):
         "_websocket",
     )
 
-    def __init__(self, around: Context, routes: Routes) -> None:
+    def __init__(self, context: Context, routes: Routes) -> None:
         super().__init__()
-        self._around, self._routes, settings, now = around, routes, around.settings, self._loop.time()
+        self._context, self._routes, settings, now = context, routes, context.settings, self._loop.time()
         self._websocket = WebSocket(settings.max_message_bytes)
         self._incoming = Incoming(self._websocket, settings.max_fragments, settings.control_rate_limit, now)
         self._keepalive = Keepalive(interval_s=settings.ping_interval_s, timeout_s=settings.ping_timeout_s, now=now)
@@ -85,15 +85,15 @@ class Connection(Writer):
     def knock(self, address: str, agreement: Agreement) -> None:
         """Be counted before TLS is agreed on; until then the agreement is all there is to drop."""
         self._transport = cast(asyncio.Transport, agreement)
-        self._around.registry.enter(self, client_address(address, (), ()), self._loop.time())
+        self._context.registry.enter(self, client_address(address, (), ()), self._loop.time())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new socket, with its bounds."""
         self._transport = cast(asyncio.Transport, transport)
-        self._outgoing = Outgoing(self._transport, self._around.settings)
+        self._outgoing = Outgoing(self._transport, self._context.settings)
         self.visitor = other_end(self._transport)
-        self._handshake = Handshake(self._around, self._routes, self._websocket, self, self.visitor)
-        self._around.registry.enter(self, self.visitor.address, self._loop.time())
+        self._handshake = Handshake(self._context, self._routes, self._websocket, self, self.visitor)
+        self._context.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a bug of ours in handling them closes this connection and no other."""
@@ -117,8 +117,8 @@ class Connection(Writer):
         """Close a client that reads too slowly; one for which not even a close frame may wait is cut off."""
         if self._phase is not Phase.OPEN:
             return
-        settings, self._is_slow = self._around.settings, True
-        self._around.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
+        settings, self._is_slow = self._context.settings, True
+        self._context.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
         _logger.info("closed a slow client", extra={"connection": self.name, "reason": code.reason})
         if not self._outgoing.takes_close_frame:
             self._cut_slow()
@@ -127,13 +127,13 @@ class Connection(Writer):
         self._deadline = self._loop.time() + min(_SLOW_CLOSE_S, settings.close_timeout_s)
 
     def _cut_slow(self) -> None:
-        self._around.counters.cut += self._is_slow
+        self._context.counters.cut += self._is_slow
         self.cut()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
         self._phase, self._handshake = Phase.GONE, None
-        self._around.registry.exit(self)
+        self._context.registry.exit(self)
         self._release_drain()
         if self._session is not None:
             self._session.end()
@@ -166,7 +166,7 @@ class Connection(Writer):
 
     def _cut_late(self) -> None:
         if self._phase is Phase.OPENING:
-            self._around.counters.hit("open_timeout_s")
+            self._context.counters.hit("open_timeout_s")
         self._cut_slow()
 
     def _act(self, due: Due | None) -> None:
@@ -227,7 +227,7 @@ class Connection(Writer):
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
         self._phase, self._handshake = Phase.GONE, None
-        self._around.registry.give_back(self)
+        self._context.registry.give_back(self)
         self._transport.write(answer)
         self._end_writing()
 
@@ -235,12 +235,12 @@ class Connection(Writer):
         self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
         self._phase, self._deadline = Phase.OPEN, None
-        if entry.visitor.needs_token or self._around.settings.auth_required:
-            self._around.registry.expect_token(self, entry.visitor.address)
+        if entry.visitor.needs_token or self._context.settings.auth_required:
+            self._context.registry.expect_token(self, entry.visitor.address)
         elif not self.take_place():
             self.close(AT_CAPACITY)
             return
-        self._session = Session(self, self._around, entry.tokens)
+        self._session = Session(self, self._context, entry.tokens)
         self._rooms = self._session.rooms
         self._session.begin()
         if entry.rest:
@@ -265,7 +265,7 @@ class Connection(Writer):
                 break
             self._take(part)
         if self._websocket.is_too_big and self._phase is Phase.OPEN:
-            self._around.counters.hit("max_message_bytes")
+            self._context.counters.hit("max_message_bytes")
         if session is not None and session.admission.is_locked and self._phase is Phase.OPEN:
             self._may_come(self._websocket.held_bytes)
         self._send_pending()
@@ -283,7 +283,7 @@ class Connection(Writer):
             case Closing() as fault:
                 self._refuse(fault)
             case End():
-                self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
+                self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session; it reads text and binary alike."""
@@ -300,7 +300,7 @@ class Connection(Writer):
 
     def _refuse(self, fault: Closing) -> None:
         if fault in _LIMITS:
-            self._around.counters.hit(_LIMITS[fault])
+            self._context.counters.hit(_LIMITS[fault])
         self.close(fault)
 
     # Frames to the client.
@@ -312,15 +312,15 @@ class Connection(Writer):
 
     def identify(self, user: str) -> Excess | None:
         """Count the connection as one of ``user``'s, or say what that user has too much of."""
-        return self._around.registry.identify(self, user, self._loop.time())
+        return self._context.registry.identify(self, user, self._loop.time())
 
     def be_found(self, names: tuple[str, ...]) -> None:
         """Be found by these names from now on: those of the revocations that concern the client."""
-        self._around.registry.name(self, names)
+        self._context.registry.name(self, names)
 
     def take_place(self) -> bool:
         """Take a place among the clients; tell whether there was one."""
-        return self._around.registry.take_place(self)
+        return self._context.registry.take_place(self)
 
     @property
     def dialect(self) -> Dialect:
@@ -355,7 +355,7 @@ class Connection(Writer):
         if self._phase is not Phase.OPEN:
             self.cut()
             return
-        self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._around.settings.close_timeout_s
+        self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
         if self._websocket.is_open:  # else a close or a fault came behind what we close for, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
@@ -390,7 +390,7 @@ class Connection(Writer):
         may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6). With TLS there are
         no halves: a client whose connection was failed is given a moment to end what it is sending.
         """
-        self._deadline = self._loop.time() + self._around.settings.close_timeout_s
+        self._deadline = self._loop.time() + self._context.settings.close_timeout_s
         if self._transport.can_write_eof():
             self._transport.write_eof()
         elif self._websocket.close_sent is not None and self._websocket.close_rcvd is None:

@@ -59,7 +59,7 @@ class Handshake:
     """What one socket has sent of its request.
 
     Args:
-        around: what the edge has.
+        context: what the edge has.
         routes: answer plain requests.
         websocket: reads the request, and writes the answer to an opening handshake.
         connection: what the registry counts.
@@ -67,10 +67,12 @@ class Handshake:
 
     """
 
-    __slots__ = ("_around", "_connection", "_head", "_peer", "_routes", "_websocket")
+    __slots__ = ("_connection", "_context", "_head", "_peer", "_routes", "_websocket")
 
-    def __init__(self, around: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor) -> None:
-        self._around, self._routes = around, routes
+    def __init__(
+        self, context: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor
+    ) -> None:
+        self._context, self._routes = context, routes
         self._websocket, self._connection, self._peer = websocket, connection, peer
         self._head = bytearray()
 
@@ -94,25 +96,25 @@ class Handshake:
             return self._answer_plain(request)
         if http.lists_too_much(request):
             return Farewell(http.too_long().serialize())
-        around, peer = self._around, self._peer
-        takes_tokens = not around.gate.is_open
-        visitor = admit(request, peer.address, around.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
+        context, peer = self._context, self._peer
+        takes_tokens = not context.authenticator.is_open
+        visitor = admit(request, peer.address, context.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
         if isinstance(visitor, Response):
             return self._turn_away(request, visitor)
-        excess = around.registry.claim(self._connection, visitor.address, now)
+        excess = context.registry.claim(self._connection, visitor.address, now)
         if excess is not None:
             return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
         return self._accept(request, visitor, rest)
 
     def _answer_plain(self, request: Request) -> Farewell:
-        self._around.registry.give_back(self._connection)  # what it asks for may count the clients
+        self._context.registry.give_back(self._connection)  # what it asks for may count the clients
         route = self._routes.find(request)
         if (refused := route.guard(request)) is not None:
             return self._turn_away(request, refused)
         return Farewell(route.handler(request).serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
-        self._around.counters.strangers += 1
+        self._context.counters.strangers += 1
         origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
         asked = {"origin": origin, "host": host, "address": self._peer.address}
         _logger.info("refused a request for its origin or host", extra=asked)
@@ -123,5 +125,5 @@ class Handshake:
         answer = b"".join(self._websocket.data_to_send())
         if not self._websocket.is_open:
             return Farewell(answer)
-        tokens = shown_tokens(request, in_query=self._around.settings.auth_in_query)
+        tokens = shown_tokens(request, in_query=self._context.settings.auth_in_query)
         return Entry(answer, visitor, tokens, rest)

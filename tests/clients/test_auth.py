@@ -16,7 +16,7 @@ from bus.redis.revocation import REVOKED, of_user
 from clients import AuthenticationFailed, Received, Refused, connect
 from clients.settings import ClientSettings
 from edges import Edge, EdgeSettings
-from edges.auth.authenticator import Gate
+from edges.auth.authenticator import Authenticator
 from edges.session.context import Context
 from edges.transport.connection import Connection
 from edges.transport.routes import Routes
@@ -51,7 +51,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let tokens end when the test says so."""
     clock = Clock()
-    monkeypatch.setattr("edges.edge.Gate", partial(Gate, clock=clock))
+    monkeypatch.setattr("edges.edge.Authenticator", partial(Authenticator, clock=clock))
     return clock
 
 

@@ -15,8 +15,8 @@ from bus.log.replay import Replay, Start, Tail
 from bus.redis.subscriber import Subscriber, SubscriberStatistics
 from bus.tasks import Spawn
 from edges import EdgeSettings
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
@@ -49,8 +49,8 @@ class ModelEdge:
             cast(Registry, None),
             Counters(),
             spawn,
-            Gate(EdgeSettings()),
-            Access(SERVICE),
+            Authenticator(EdgeSettings()),
+            Permissions(SERVICE),
             verbs_of(SERVICE),
         )
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from edges import Edge
-from edges.auth.permissions import Access
+from edges.auth.permissions import Permissions
 from producers.services import NAMES, load
 from tests.edges.access_table import CALLERS, TABLE
 from tests.edges.conftest import OpenClient, StartEdge
@@ -97,7 +97,7 @@ async def test_open_door_is_noticed(
     start_edge: StartEdge, open_client: OpenClient, broker_url: str, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the check switched off, what is compared above differs from the table in every row."""
-    monkeypatch.setattr(Access, "may_read", lambda *_: True)
+    monkeypatch.setattr(Permissions, "may_read", lambda *_: True)
     edge = await ready(start_edge, broker_url, service)
     client = await open_client(edge)
     assert await opened(client, service, "plain") == set(TABLE[service].channels) != channels_for("stranger", service)

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Permissions
 from edges.auth.tokens import TokenRefused
 from edges.protocol.messages import Code, Notice, Refusal
 from edges.session.authentication import Admission
@@ -32,7 +32,7 @@ def clock() -> Clock:
 def admission(clock: Clock, **settings: Any) -> Admission:
     """Return the standing of a client that has just come."""
     chosen = EdgeSettings(auth_secret=HIDDEN, **settings)
-    return Admission(Gate(chosen, clock=clock), Access(SERVICE), chosen, 0.0)
+    return Admission(Authenticator(chosen, clock=clock), Permissions(SERVICE), chosen, 0.0)
 
 
 def signed(user: str = "alice", lives_s: float = 100, begins_s: float = BEGIN_S, **more: Any) -> list[str]:
@@ -103,7 +103,7 @@ async def test_several_tokens(clock: Clock) -> None:
 async def test_no_token_is_looked_at_without_keys(clock: Clock) -> None:
     """Where no keys are set up, any token is answered with "anonymous"."""
     settings = EdgeSettings()
-    standing = Admission(Gate(settings, clock=clock), Access(SERVICE), settings, 0.0)
+    standing = Admission(Authenticator(settings, clock=clock), Permissions(SERVICE), settings, 0.0)
     await standing.admit(["nonsense"])
     assert standing.report() == {"status": "anonymous", "user_id": None, "expires_at": None}
     assert standing.due(1e9) is None
@@ -112,10 +112,10 @@ async def test_no_token_is_looked_at_without_keys(clock: Clock) -> None:
 async def test_one_who_must_show_a_token_where_others_need_not(clock: Clock) -> None:
     """Who comes from nowhere in particular may have to, and without keys gets in by no token at all."""
     settings = EdgeSettings(auth_secret=HIDDEN)
-    standing = Admission(Gate(settings, clock=clock), Access(SERVICE), settings, 0.0, needs_token=True)
+    standing = Admission(Authenticator(settings, clock=clock), Permissions(SERVICE), settings, 0.0, needs_token=True)
     assert standing.is_locked
     await standing.admit(signed())
     assert not standing.is_locked
-    standing = Admission(Gate(EdgeSettings()), Access(SERVICE), EdgeSettings(), 0.0, needs_token=True)
+    standing = Admission(Authenticator(EdgeSettings()), Permissions(SERVICE), EdgeSettings(), 0.0, needs_token=True)
     await standing.admit(["nonsense"])
     assert standing.is_locked

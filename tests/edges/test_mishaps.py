@@ -14,8 +14,8 @@ from bus.errors import BusError, BusUnavailable
 from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
 from bus.shortage import shortage
-from edges.auth.jwks import KeysUnavailable, PublishedKeys
-from edges.lifecycle import heartbeat as presence
+from edges.auth.jwks import Jwks, KeysUnavailable
+from edges.lifecycle import heartbeat
 from edges.limits.mishaps import Mishaps
 from edges.rooms.hub import Hub
 from tests.edges.conftest import StartEdge
@@ -82,7 +82,7 @@ async def test_heartbeat_without_means_ends_no_edge(
 ) -> None:
     """Whatever a heartbeat needs and does not get: the edge goes on, warns once, and says when it is over."""
     caplog.set_level(logging.INFO, "edgebus.edges")
-    monkeypatch.setattr(presence, "_HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(heartbeat, "_HEARTBEAT_S", 0.01)
     edge = await start_edge(broker)
     waiting = asyncio.create_task(edge.wait())
     rounds, node = [0], platform.node
@@ -134,7 +134,7 @@ async def test_keys_that_find_no_thread_cannot_be_had_for_now(monkeypatch: pytes
         raise lack
 
     monkeypatch.setattr("edges.auth.jwks.asyncio.to_thread", fail)
-    keys = PublishedKeys("https://issuer.example/keys")
+    keys = Jwks("https://issuer.example/keys")
     await keys.refresh()
     with pytest.raises(KeysUnavailable):
         await keys.keys("a")

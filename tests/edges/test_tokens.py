@@ -20,7 +20,7 @@ BAD_TIMES: Final[list[Any]] = [10**400, -1, "1", True, 1e400, float("nan"), [], 
 
 
 def judged(text: str, *keys: Key, rules: Rules = RULES) -> Caller:
-    """Return the caller of a token, as a gate finds it."""
+    """Return the caller of a token, as an authenticator finds it."""
     ring = Keyring(keys or (SECRET_KEY,))
     return caller_of(claims_of(text, ring.candidates(key_name(text, rules))), rules, time.time())
 

@@ -7,8 +7,8 @@ import pytest
 
 from bus.channel import SKIP, Channel
 from edges import EdgeSettings
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
@@ -66,7 +66,7 @@ class Client:
     def __init__(self, redis: Redis, channel: Channel = X) -> None:
         self.counters, self.transport, self.channel = Counters(), Transport(), channel
         settings, tell = EdgeSettings(), cast(Any, lambda: None)
-        gate, access = Gate(settings), Access(SERVICE)
+        authenticator, permissions = Authenticator(settings), Permissions(SERVICE)
         around = Context(
             SERVICE,
             settings,
@@ -75,8 +75,8 @@ class Client:
             Registry(1, counters=self.counters),
             self.counters,
             tell,
-            gate,
-            access,
+            authenticator,
+            permissions,
             VERBS,
         )
         self.connection = Connection(around, cast(Routes, None))

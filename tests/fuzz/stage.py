@@ -13,8 +13,8 @@ from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from bus.tasks import end
 from edges import EdgeSettings
-from edges.auth.authenticator import Gate
-from edges.auth.permissions import Access
+from edges.auth.authenticator import Authenticator
+from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
@@ -122,8 +122,8 @@ class Stage(logging.Handler):
             self._registry,
             Counters(),
             self._spawn,
-            Gate(self.settings),
-            Access(service),
+            Authenticator(self.settings),
+            Permissions(service),
             verbs_of(service),
         )
         self.transport = Transport()

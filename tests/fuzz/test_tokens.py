@@ -12,7 +12,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from edges import EdgeSettings
-from edges.auth.authenticator import Gate
+from edges.auth.authenticator import Authenticator
 from edges.auth.keys import Key, Keyring, public_key, secret_key
 from edges.auth.permissions import Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
@@ -46,7 +46,7 @@ HEADERS: Final = st.dictionaries(
 
 
 def judged(text: str, keys: tuple[Key, ...] = KEYS, rules: Rules = RULES, now_s: float = NOW_S) -> Caller | str:
-    """Return the caller of a token, as a gate finds it, or the sentence with which it is refused."""
+    """Return the caller of a token, as an authenticator finds it, or the sentence with which it is refused."""
     try:
         candidates = Keyring(keys).candidates(key_name(text, rules))
         return caller_of(claims_of(text, candidates), rules, now_s)
@@ -140,10 +140,10 @@ def test_any_bytes_that_are_signed_well(payload: bytes, header: bytes) -> None:
 @given(TEXTS | st.sampled_from(VALID) | CLAIMS.map(lambda found: raw({"alg": "HS256"}, found)))
 async def test_gate_lets_in_or_refuses(text: str) -> None:
     """The door itself raises nothing else, and never quotes what it was shown."""
-    gate = Gate(EdgeSettings(auth_secret=SecretStr(SECRET)))
+    authenticator = Authenticator(EdgeSettings(auth_secret=SecretStr(SECRET)))
     sentence = ""
     try:
-        assert (await gate.admit(text)).user_id
+        assert (await authenticator.admit(text)).user_id
     except TokenRefused as refused:
         sentence = str(refused)
     assert len(text) < SHORT or text not in sentence

@@ -14,7 +14,7 @@ from bus.errors import BusUnavailable
 from bus.redis.revocation import KEPT_S, REVOKED, Page, Revocation, Revocations, of_token, of_user
 from edges import Edge
 from edges.auth.permissions import Caller
-from edges.auth.revocations import Revoked
+from edges.auth.revocations import KnownRevocations
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
 from tests.edges.signing import SECRET, token
@@ -50,9 +50,9 @@ def spawn(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
     return asyncio.create_task(work, name=name)
 
 
-def revoked(source: FakeRevocations, news: list[str]) -> Revoked:
+def revoked(source: FakeRevocations, news: list[str]) -> KnownRevocations:
     """Return what is tested."""
-    return Revoked(cast(Revocations, source), spawn, news.extend, clock=lambda: NOW_S)
+    return KnownRevocations(cast(Revocations, source), spawn, news.extend, clock=lambda: NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_what_cannot_be_read_is_told_with_its_number(caplog: pytest.LogCap
     assert known.concerns(Caller("eve"))
 
 
-def cpu_s(known: Revoked, messages: Collection[bytes]) -> float:
+def cpu_s(known: KnownRevocations, messages: Collection[bytes]) -> float:
     """Return the processor's time for learning ``messages``."""
     began = time.thread_time()
     for message in messages:
@@ -177,7 +177,7 @@ async def test_revocation_costs_the_same_however_many_are_known() -> None:
 async def test_old_ones_are_let_go_of_when_their_time_comes() -> None:
     """What is known is bounded by what is kept: each goes at its own time, also one that was revoked again."""
     clock = [float(NOW_S)]
-    known = Revoked(cast(Revocations, FakeRevocations()), spawn, lambda _: None, clock=lambda: clock[0])
+    known = KnownRevocations(cast(Revocations, FakeRevocations()), spawn, lambda _: None, clock=lambda: clock[0])
     for after_s in range(5_000):
         known.take(f"user:alice {(NOW_S + after_s) * 1000}".encode())
         known.take(f"id:t{after_s} {(NOW_S + after_s) * 1000}".encode())
@@ -210,7 +210,7 @@ async def test_ten_thousand_revocations_are_read(broker: EmbeddedBroker, redis: 
     now_ms = int(time.time() * 1000)
     await redis.zadd(REVOKED, {f"user:u{number}": now_ms - number // 4_000 for number in range(10_000)})
     async with Revocations(broker.url, name="test") as revocations:
-        known = Revoked(revocations, spawn, lambda _: None)
+        known = KnownRevocations(revocations, spawn, lambda _: None)
         known.read()
         await eventually(lambda: known.is_read)
     assert len(known) == 10_000

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from edges.auth.fetching import aside, fetch
-from edges.auth.jwks import KeysUnavailable, PublishedKeys
+from edges.auth.jwks import Jwks, KeysUnavailable
 from tests.edges.signing import EC, RSA, jwk, jwks
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -39,16 +39,16 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture
-def published(issuer: Issuer) -> PublishedKeys:
+def published(issuer: Issuer) -> Jwks:
     """Return what is tested, on that issuer."""
-    return PublishedKeys("https://issuer/keys", fetch=issuer.fetch, clock=lambda: issuer.now)
+    return Jwks("https://issuer/keys", fetch=issuer.fetch, clock=lambda: issuer.now)
 
 
 def names(keys: object) -> list[str | None]:
     return [key.kid for key in keys]  # type: ignore[attr-defined]
 
 
-async def test_fetched_once_off_the_loop_and_kept(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_fetched_once_off_the_loop_and_kept(issuer: Issuer, published: Jwks) -> None:
     """Many tokens cost one request, made in a thread of its own."""
     found = await asyncio.gather(*(published.keys("r") for _ in range(10)))
     assert {tuple(names(keys)) for keys in found} == {("r",)}
@@ -60,7 +60,7 @@ async def test_fetched_once_off_the_loop_and_kept(issuer: Issuer, published: Pub
     assert len(issuer.asked) == 1
 
 
-async def test_unknown_name_fetches_anew_but_not_often(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_unknown_name_fetches_anew_but_not_often(issuer: Issuer, published: Jwks) -> None:
     """A new key is found when a token names it; names that do not exist cost the issuer one request in 30 s."""
     await published.keys("r")
     issuer.document = jwks(jwk(RSA, kid="r"), jwk(EC, kid="e"))
@@ -72,13 +72,13 @@ async def test_unknown_name_fetches_anew_but_not_often(issuer: Issuer, published
     assert len(issuer.asked) == 2
 
 
-async def later_or_never(published: PublishedKeys, kid: str, *, times: int = 1) -> None:
+async def later_or_never(published: Jwks, kid: str, *, times: int = 1) -> None:
     for _ in range(times):
         with pytest.raises(KeysUnavailable):
             await published.keys(kid)
 
 
-async def test_name_is_wrong_only_after_a_fetch_for_it(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_name_is_wrong_only_after_a_fetch_for_it(issuer: Issuer, published: Jwks) -> None:
     """While no fetch is allowed nobody can say that a name is none; a document fetched for it can, at once."""
     await published.keys("r")
     issuer.now += 30
@@ -89,7 +89,7 @@ async def test_name_is_wrong_only_after_a_fetch_for_it(issuer: Issuer, published
     assert "e" in names(await published.keys("e"))
 
 
-async def test_fetch_begun_for_another_says_nothing(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_fetch_begun_for_another_says_nothing(issuer: Issuer, published: Jwks) -> None:
     """A document that was on its way before a name was asked for may be older than the key of that name."""
     await published.keys("r")
     issuer.now += 30
@@ -98,7 +98,7 @@ async def test_fetch_begun_for_another_says_nothing(issuer: Issuer, published: P
     assert isinstance(found[1], KeysUnavailable)
 
 
-async def test_issuer_that_is_away(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_issuer_that_is_away(issuer: Issuer, published: Jwks) -> None:
     """Without keys nobody can say anything; with old ones, what they signed is still taken."""
     issuer.document = None
     for _ in range(5):
@@ -115,7 +115,7 @@ async def test_issuer_that_is_away(issuer: Issuer, published: PublishedKeys) -> 
     assert names(await published.keys("r")) == ["r"]
 
 
-async def test_key_taken_back_is_gone_after_a_refresh(issuer: Issuer, published: PublishedKeys) -> None:
+async def test_key_taken_back_is_gone_after_a_refresh(issuer: Issuer, published: Jwks) -> None:
     """What the issuer no longer publishes is no key any more; that it is none, a fetch for it says."""
     await published.keys("r")
     issuer.document = jwks(jwk(EC, kid="e"))
@@ -127,7 +127,7 @@ async def test_key_taken_back_is_gone_after_a_refresh(issuer: Issuer, published:
 
 
 @pytest.mark.parametrize("document", [b"", b"<html>", b'{"keys":[]}'])
-async def test_document_that_is_none(issuer: Issuer, published: PublishedKeys, document: bytes) -> None:
+async def test_document_that_is_none(issuer: Issuer, published: Jwks, document: bytes) -> None:
     """Anything but a JWKS counts as no answer, and changes nothing."""
     issuer.document = document
     with pytest.raises(KeysUnavailable):
@@ -138,7 +138,7 @@ async def test_address_that_cannot_be_asked() -> None:
     """An address that no resolver takes is a failed fetch, and no end of the edge."""
     for url in ("https://a..b/", "https://issuer:x/", "http://127.0.0.1:1/"):
         with pytest.raises(KeysUnavailable):
-            await PublishedKeys(url).keys(None)
+            await Jwks(url).keys(None)
 
 
 @asynccontextmanager
@@ -238,14 +238,14 @@ async def test_work_aside_gives_back_what_it_has_and_raises() -> None:
 
 HANGS = """
 import asyncio, threading
-from edges.auth.jwks import PublishedKeys
+from edges.auth.jwks import Jwks
 
 async def main():
     begun = threading.Event()
     def fetch(url):
         begun.set()
         threading.Event().wait()
-    task = asyncio.create_task(PublishedKeys("https://issuer/keys", fetch=fetch).refresh())
+    task = asyncio.create_task(Jwks("https://issuer/keys", fetch=fetch).refresh())
     while not begun.is_set():
         await asyncio.sleep(0)
     task.cancel()

@@ -4,38 +4,38 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings, SettingsError
-from edges.auth.authenticator import Gate
+from edges.auth.authenticator import Authenticator
 from edges.auth.permissions import Caller
 from edges.auth.tokens import TokenRefused
 from tests.edges.signing import EC, HIDDEN, RSA, SECRET, jwk, jwks, private_pem, public_pem, token
 
 
-def gate(**settings: Any) -> Gate:
-    """Return a gate of these settings."""
-    return Gate(EdgeSettings(**settings))
+def authenticator(**settings: Any) -> Authenticator:
+    """Return an authenticator of these settings."""
+    return Authenticator(EdgeSettings(**settings))
 
 
 def refusal(**settings: Any) -> str:
     """Return the sentence with which settings are refused."""
     with pytest.raises(SettingsError) as caught:
-        gate(**settings)
+        authenticator(**settings)
     return str(caught.value)
 
 
 def test_nothing_set_up_lets_everybody_do_everything() -> None:
     """Without keys an anonymous caller carries the permission that opens all: it goes through the checks, as others."""
-    open_ = gate()
+    open_ = authenticator()
     assert open_.is_open
     assert open_.anonymous == Caller(permissions=frozenset({"admin"}))
 
 
 def test_keys_close_what_is_not_opened() -> None:
     """With a key set up an anonymous caller has what the settings give it, and by default nothing."""
-    assert gate(auth_secret=SECRET).anonymous == Caller()
-    some = gate(auth_secret=SECRET, anonymous_permissions="workflow:read, pool:read")
+    assert authenticator(auth_secret=SECRET).anonymous == Caller()
+    some = authenticator(auth_secret=SECRET, anonymous_permissions="workflow:read, pool:read")
     assert some.anonymous.permissions == {"workflow:read", "pool:read"}
-    assert gate(anonymous_permissions="").anonymous == Caller()
-    assert gate(anonymous_permissions=["a"]).anonymous.permissions == {"a"}
+    assert authenticator(anonymous_permissions="").anonymous == Caller()
+    assert authenticator(anonymous_permissions=["a"]).anonymous.permissions == {"a"}
 
 
 def test_required_without_a_key_refuses_to_start() -> None:
@@ -50,9 +50,9 @@ async def test_every_source_of_keys(tmp_path: Path) -> None:
     """A secret, a PEM file and a JWKS file each let their own tokens in."""
     (tmp_path / "key.pem").write_bytes(public_pem(RSA))
     (tmp_path / "keys.json").write_bytes(jwks(jwk(RSA, kid="r"), jwk(EC, kid="e")))
-    assert (await gate(auth_secret=SECRET).admit(token())).user_id == "alice"
-    assert (await gate(auth_key_file=tmp_path / "key.pem").admit(token(key=RSA))).user_id == "alice"
-    by_name = gate(auth_jwks=str(tmp_path / "keys.json"))
+    assert (await authenticator(auth_secret=SECRET).admit(token())).user_id == "alice"
+    assert (await authenticator(auth_key_file=tmp_path / "key.pem").admit(token(key=RSA))).user_id == "alice"
+    by_name = authenticator(auth_jwks=str(tmp_path / "keys.json"))
     assert (await by_name.admit(token(key=EC, headers={"kid": "e"}))).user_id == "alice"
     with pytest.raises(TokenRefused, match="kid"):
         await by_name.admit(token(key=EC))
@@ -90,7 +90,7 @@ def test_addresses_of_keys_that_are_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://issuer.example/keys", "http://127.0.0.1:1/keys", "http://[::1]:1/"])
 def test_addresses_of_keys(url: str) -> None:
     """Keys come from https, or from this machine."""
-    assert gate(auth_jwks=url).published is not None
+    assert authenticator(auth_jwks=url).jwks is not None
 
 
 async def test_revoked_token_is_refused() -> None:
@@ -101,7 +101,7 @@ async def test_revoked_token_is_refused() -> None:
         asked.append(caller)
         return caller.user_id == "bob"
 
-    closed = Gate(EdgeSettings(auth_secret=HIDDEN), is_revoked=is_revoked)
+    closed = Authenticator(EdgeSettings(auth_secret=HIDDEN), is_revoked=is_revoked)
     assert (await closed.admit(token("alice"))).user_id == "alice"
     with pytest.raises(TokenRefused, match="revoked"):
         await closed.admit(token("bob"))
@@ -111,8 +111,8 @@ async def test_revoked_token_is_refused() -> None:
 
 
 async def test_time_is_the_gates() -> None:
-    """Tokens go by the clock that the gate was given."""
-    late = Gate(EdgeSettings(auth_secret=HIDDEN), clock=lambda: 4_000_000_000.0)
+    """Tokens go by the clock that the authenticator was given."""
+    late = Authenticator(EdgeSettings(auth_secret=HIDDEN), clock=lambda: 4_000_000_000.0)
     with pytest.raises(TokenRefused, match="expired"):
         await late.admit(token())
 
@@ -135,8 +135,8 @@ def test_refusal_says_when_a_new_token_counts(revoked_ms: int | None, now_s: flo
     A second at least, where clocks differ; nothing where a new token counts at once, or never will.
     """
     settings = EdgeSettings(auth_secret=HIDDEN, auth_leeway_s=5)
-    gate = Gate(settings, revoked_ms=lambda _: revoked_ms, clock=lambda: now_s)
-    assert gate.retry_after_ms(Caller("alice")) == retry_after_ms
+    authenticator = Authenticator(settings, revoked_ms=lambda _: revoked_ms, clock=lambda: now_s)
+    assert authenticator.retry_after_ms(Caller("alice")) == retry_after_ms
     if revoked_ms is None or retry_after_ms is None:
         return
     issued_s = int(now_s + retry_after_ms / 1000)

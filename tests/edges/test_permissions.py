@@ -2,14 +2,14 @@ import pytest
 
 from bus.channel import Family
 from bus.service import Service
-from edges.auth.permissions import Access, Caller
+from edges.auth.permissions import Caller, Permissions
 
 OWN = Family("thing:{thing_id}", permission="thing:read")
 PLAIN = Family("news")
 PERSONAL = Family("inbox:{user_id}", permission="inbox:read")
 SHARED = Family("global", shared_by="shop")
 SHOP = Service(name="shop", port=1, welcome="Hello", families=(OWN, PLAIN, PERSONAL, SHARED), events=())
-ACCESS = Access(SHOP)
+ACCESS = Permissions(SHOP)
 
 
 def readable(*permissions: str, user: str | None = "alice") -> set[str]:
