@@ -1,8 +1,8 @@
-"""What strangers, and careless people beside Redis, do to an edge in ``benchmarks.strangers``: one function for each.
+"""The attacks of strangers, and mistakes of people beside Redis, for ``benchmarks.strangers``: one function for each.
 
-A case is prepared in the process that measures, with a connection to Redis; its attack runs in a process of its own,
-on the other core than the edge, and returns one line of what came of it. An edge of akosha is what they aim at; the
-neighbour is in the room ``metrics``, and holds a token where one is asked for.
+A case is prepared in the measuring process, with a connection to Redis. The attack runs in a process of its own, on the
+other core than the edge, and returns one line with the outcome. The target is an edge of akosha. The neighbour is in
+the room ``metrics``, and holds a token where the edge asks for tokens.
 """
 
 import base64
@@ -37,14 +37,14 @@ _REQUIRED: Final = ("auth_required=true",)
 
 
 def token(user: str) -> str:
-    """Return a token that lets ``user`` read everything for an hour."""
+    """Return a token for an hour, with which ``user`` may read every room."""
     now = int(time.time())
     return jwt.encode({"sub": user, "permissions": ["admin"], "iat": now, "exp": now + 3_600}, SECRET, "HS256")
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What an attack is on, and when it ends (``time.monotonic``)."""
+    """The target of an attack, and the attack's end (``time.monotonic``)."""
 
     port: int
     redis_url: str
@@ -56,7 +56,7 @@ class Aim:
         return time.monotonic() < self.until
 
     def beats(self, per_second: float) -> Iterator[int]:
-        """Count at a pace until the time is up; what came late is made up for."""
+        """Count at a pace until the time is up; late counts are made up for."""
         began = time.monotonic()
         for number in itertools.count():
             time.sleep(max(0.0, min(began + number / per_second, self.until) - time.monotonic()))
@@ -66,7 +66,7 @@ class Aim:
 
 
 class Stranger:
-    """A client that sends whatever it likes, and reads when it is told to."""
+    """A client that sends any bytes, and reads on call alone."""
 
     def __init__(self, port: int, *, shown: str | None = None, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
@@ -78,7 +78,7 @@ class Stranger:
         self._shake_hands(shown)
 
     def __enter__(self) -> Self:
-        """Return itself, connected."""
+        """Connect."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -112,7 +112,7 @@ class Stranger:
         self.send(orjson.dumps({"type": "request", "event": verb, "data": data, "id": verb}))
 
     def message(self) -> dict[str, Any] | None:
-        """Return the next message; None when it is a close."""
+        """Return the next message; None for a close."""
         while (found := self._next_frame()) is None:
             self._read()
         opcode, payload = found
@@ -141,19 +141,19 @@ class Stranger:
             yield message
 
     def skim(self) -> None:
-        """Throw away what has come."""
+        """Throw away the bytes so far."""
         self._received.clear()
         while self.has_come and self.socket.recv(1024 * 1024):
             pass
 
     @property
     def has_come(self) -> bool:
-        """Whether there is something to read, be it the end."""
+        """Whether there are bytes to read, or the end."""
         return bool(select.select([self.socket], [], [], 0)[0])
 
 
 def _filled(piece: bytes) -> bytes:
-    """Return a ping of 64 KB that holds ``piece`` again and again."""
+    """Return a ping of 64 KB, filled with ``piece``."""
     return b'{"type":"ping","x":[' + piece * (_MESSAGE_BYTES // len(piece)) + b"0]}"
 
 
@@ -176,12 +176,12 @@ class Case:
     """One attack.
 
     Attributes:
-        words: what is done.
-        attack: does it; returns what came of it.
+        words: for the table.
+        attack: does the attack; returns the outcome in a line.
         settings: of the edge.
-        has_keys: whether the edge has ``SECRET`` to check tokens with.
-        stored: events that are in Redis before.
-        prepare: whatever else must stand in Redis.
+        has_keys: whether the edge checks tokens, with ``SECRET``.
+        stored: events in Redis before the attack.
+        prepare: writes further data into Redis.
 
     """
 
@@ -197,7 +197,7 @@ class Case:
 
 
 def _sends(piece: bytes) -> Callable[[Aim], str]:
-    """Send 8 Mbit/s of messages; come back as often as it is thrown out."""
+    """Send 8 Mbit/s of messages; come back after every close."""
 
     def attack(aim: Aim) -> str:
         sent, text = 0, _filled(piece)
@@ -214,7 +214,7 @@ def _sends(piece: bytes) -> Callable[[Aim], str]:
 
 
 def _shakes_hands(aim: Aim) -> str:
-    """Open handshakes with long lists in their heads, 6 Mbit/s of them."""
+    """Open handshakes with long lists in their heads, 6 Mbit/s in all."""
     lists = "\r\n".join([f"Upgrade: {'a,' * 3_500}websocket"] * 6)
     head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n{lists}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     sent = 0
@@ -227,7 +227,7 @@ def _shakes_hands(aim: Aim) -> str:
 
 
 def _types_lines(aim: Aim) -> str:
-    """Publish brackets by hand into a room that somebody watches."""
+    """Publish brackets by hand into a watched room."""
     line = b'{"event":"e","data":{"x":[' + b"[]," * 60_000 + b"0]}}"
     with Stranger(aim.port) as watcher, contextlib.closing(Redis.from_url(aim.redis_url)) as redis:
         watcher.ask("subscribe", channel="insights")
@@ -240,7 +240,7 @@ def _types_lines(aim: Aim) -> str:
 
 
 def _queues(aim: Aim) -> str:
-    """Ask for a replay, read nothing, and queue requests behind it."""
+    """Ask for a replay, read no byte, and queue requests behind the replay."""
     text = b'{"type":"request","event":"get_patterns","data":{"x":[' + b"{}," * 21_000 + b'0]},"id":"r"}'
     with contextlib.ExitStack() as stack:
         strangers = [stack.enter_context(Stranger(aim.port, receive_buffer=4_096)) for _ in range(5)]
@@ -254,7 +254,7 @@ def _queues(aim: Aim) -> str:
 
 
 def _pushes(stranger: Stranger, text: bytes, count: int) -> int:
-    """Send so many messages, as far as they are taken within a second; return the bytes that were."""
+    """Send messages, as far as the edge takes them within a second; return the bytes taken."""
     sent, whole = 0, Frame(Opcode.TEXT, text).serialize(mask=True) * count
     stranger.socket.settimeout(1)
     with contextlib.suppress(OSError):
@@ -267,7 +267,7 @@ def _pushes(stranger: Stranger, text: bytes, count: int) -> int:
 
 
 def _holds_places(aim: Aim) -> str:
-    """Hold 60 connections without a token, while a user with one tries to get in."""
+    """Hold 60 connections without a token, while a user with a token tries to get in."""
     held: list[Stranger] = []
     tries = entered = 0
     for _ in aim.beats(10):
@@ -282,7 +282,7 @@ def _holds_places(aim: Aim) -> str:
 
 
 def _hold(port: int, held: list[Stranger], count: int) -> None:
-    """Replace those that were closed."""
+    """Replace closed connections."""
     for stranger in [it for it in held if it.has_come]:  # nothing comes but an end
         stranger.socket.close()
         held.remove(stranger)
@@ -323,7 +323,7 @@ def _lasts(aim: Aim) -> str:
 
 
 def _repairs(aim: Aim) -> str:
-    """Have a room of five lack three megabytes, as if the link had been away, again and again; all of them read."""
+    """Have a room of five lack three megabytes, as if the link had been away, again and again; all five read."""
     repairs = 0
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(Redis.from_url(aim.redis_url))
@@ -344,7 +344,7 @@ def _repairs(aim: Aim) -> str:
 
 
 def _append(redis: "Redis", number: int, previous: str) -> tuple[str, bytes]:
-    """Append an event that nobody is sent; return its position, and the line that would have been."""
+    """Append an event without publishing; return the event's position, and the line that was not published."""
     channel = PATTERNS.fill()
     data = {"pattern_id": "p", "number": number, "text": "x" * 16_000}
     line = orjson.dumps(envelope("event", event="pattern.detected", data=data, room=channel.name))
@@ -354,7 +354,7 @@ def _append(redis: "Redis", number: int, previous: str) -> tuple[str, bytes]:
 
 
 def _has_all(member: Stranger, last: int) -> bool:
-    """Read up to the last event; tell whether each came behind the one before it."""
+    """Read up to the last event; tell whether the events came in order."""
     numbers = [0]
     with contextlib.suppress(OSError):
         while numbers[-1] != last and (message := member.message()) is not None:

@@ -1,8 +1,8 @@
-"""Clients that cost next to nothing: they shake hands, subscribe, and from then on only count bytes.
+"""Clients of next to no cost: a client shakes hands, subscribes, and from then on only counts bytes.
 
-What the kernel holds for them is dropped there (``MSG_TRUNC`` on a TCP socket, tcp(7)) without being copied. That
-nothing is missing follows from the numbers, for the length of every frame is known; that it is the right bytes, from a
-witness in some of the rooms, who reads them all.
+Bytes are dropped in the kernel (``MSG_TRUNC`` on a TCP socket, tcp(7)) without a copy. The numbers show missing bytes,
+for the length of every frame is known. Wrong bytes are shown by a witness in some of the rooms: a client that reads and
+compares every byte.
 """
 
 import base64
@@ -28,7 +28,7 @@ _LENGTH_16 = 126
 
 
 class LoadError(Exception):
-    """What was measured is not what was meant to be measured; the message says why."""
+    """The measurement is void; the message says why."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Crowd:
     Args:
         port: of the server, on 127.0.0.1.
         channels: the rooms.
-        clients: how many; the first ones come into the first rooms.
+        clients: how many; the first clients come into the first rooms.
         greetings: text frames that the server sends after a subscription, before any event.
 
     Raises:
@@ -72,7 +72,7 @@ class Crowd:
             self._admit(port, number % len(channels), greetings)
 
     def __enter__(self) -> Self:
-        """Return itself, connected."""
+        """Connect."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -93,7 +93,7 @@ class Crowd:
         self._epoll.register(connection.fileno(), select.EPOLLIN)
 
     def expect(self, room: int, frame: bytes) -> int:
-        """Take note that every member of a room will receive ``frame``; return how many there are."""
+        """Take note that every client of a room will receive ``frame``; return the number of clients."""
         there = self._rooms[room]
         there.sent += len(frame)
         there.burst.append(frame)
@@ -101,10 +101,10 @@ class Crowd:
         return there.members
 
     def receive_all(self, deadline_s: float = 30.0) -> None:
-        """Return when all that was announced by ``expect`` has been received.
+        """Return when every frame announced by ``expect`` has been received.
 
         Raises:
-            LoadError: something is missing at the deadline, a connection was closed, or other bytes came.
+            LoadError: bytes are missing at the deadline, a connection was closed, or other bytes came.
 
         """
         give_up = time.monotonic() + deadline_s
@@ -141,10 +141,10 @@ class Crowd:
             room.burst.clear()
 
     def check(self) -> None:
-        """Compare what each client received since it came with what was sent to its room.
+        """Compare each client's bytes since its coming with the bytes sent to its room.
 
         Raises:
-            LoadError: they differ.
+            LoadError: a client has other bytes.
 
         """
         wrong = sum(client.received != self._rooms[client.room].sent for client in self._clients.values())
@@ -158,7 +158,7 @@ def frame_of(line: bytes) -> bytes:
 
 
 def _enter(connection: socket.socket, channel: str, greetings: int) -> None:
-    """Shake hands (RFC 6455, section 4.1), subscribe, and read what the server has to say to that."""
+    """Shake hands (RFC 6455, section 4.1), subscribe, and read the server's answers."""
     key = base64.b64encode(os.urandom(16)).decode()
     connection.sendall(
         f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,9 +1,9 @@
 """What one core of an edge delivers, beside a plain peer in the same run.
 
 ``python -m benchmarks.fanout``: one Redis, our edge and ``benchmarks/plain_websockets.py``, each server with a crowd of
-its own. Bursts are published through the bus's log, and the next one only when every client has all of the last. The
-servers take turns (A B A B); both are pinned to one core, Redis and the load to another. The figure is deliveries per
-second of the server's own processor time, user and system: it survives a machine that does other things as well.
+clients. Bursts are published through the bus's log, each burst when every client has all of the last. The servers take
+turns (A B A B); both are pinned to one core, Redis and the load to another. The figure is deliveries per second of the
+server's own processor time, user and system: such a figure survives a machine with other work.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _FILES_BESIDE = 200
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of both servers."""
+    """The load of both servers."""
 
     clients: int
     rooms: int
@@ -60,7 +60,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one server did in one turn."""
+    """The work of one server in one turn."""
 
     events: int
     deliveries: int
@@ -106,7 +106,7 @@ class Target:
     publisher: Publisher
 
     def burst(self, events: int) -> int:
-        """Publish ``events``, and return how many deliveries that made, once all have arrived."""
+        """Publish ``events``, and return the number of deliveries once all have arrived."""
         published = self.publisher.publish(events)
         deliveries = sum(self.crowd.expect(room, frame_of(line)) for room, line in published)
         self.crowd.receive_all()
@@ -126,7 +126,7 @@ class Target:
 
 
 def line_of(channel: str, size: int) -> bytes:
-    """Return an event that is ``size`` bytes long when it is published: whole where it fits, else its data alone."""
+    """Return an event of ``size`` bytes when published: the whole line where that fits, else the data alone."""
     data = {"text": ""}
     whole = envelope("event", event="load", data=data, room=channel)
     value = whole if _FRONT_BYTES + len(orjson.dumps(whole)) <= size else {"event": "load", "data": data}
@@ -135,13 +135,13 @@ def line_of(channel: str, size: int) -> bytes:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system time that a process has used (proc(5): fields 14 and 15 of its stat)."""
+    """Return a process's user and system time so far (proc(5): fields 14 and 15 of stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def cores() -> tuple[int, int]:
-    """Return the core for the load and the one for the servers; the same one where there is no other."""
+    """Return the cores for the load and for the servers; the same core where there is no other."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 
@@ -149,7 +149,7 @@ def cores() -> tuple[int, int]:
 def start(
     stack: ExitStack, core: int, *arguments: str, folder: Path = _ROOT, environment: Mapping[str, str] | None = None
 ) -> tuple[Child, int]:
-    """Start a Python program of the checkout in ``folder`` on ``core``; return it, and its port once it has said it."""
+    """Start a Python program of the checkout in ``folder`` on ``core``; return the process and the printed port."""
     env = {**os.environ, **(environment or {})}
     child = spawn_bound([sys.executable, *arguments], stdout=subprocess.PIPE, cwd=folder, env=env)
     stack.callback(child.stop_blocking)
@@ -163,7 +163,7 @@ def start(
 
 
 def start_edge(stack: ExitStack, core: int, redis_url: str, clients: int) -> tuple[Child, int]:
-    """Start an edge as a user does; silent clients are not pinged, for those of the load answer nothing."""
+    """Start an edge as a user does; silent clients are not pinged, since clients of the load answer no ping."""
     options = ("--port", "0", "--redis", redis_url, "--max-connections", str(clients), "--log-level", "warning")
     child, port = start(stack, core, "-m", "edgebus", "edge", "mahavishnu", *options, "--set", "ping_interval_s=3600")
     give_up = time.monotonic() + _READY_DEADLINE_S
@@ -175,7 +175,7 @@ def start_edge(stack: ExitStack, core: int, redis_url: str, clients: int) -> tup
 
 
 def is_ready(port: int) -> bool:
-    """Ask an edge whether it has its link to Redis."""
+    """Ask an edge whether the link to Redis is up."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_READY_DEADLINE_S)) as connection:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -188,7 +188,7 @@ def start_peer(stack: ExitStack, core: int, redis_url: str) -> tuple[Child, int]
 
 @contextlib.contextmanager
 def targets(load: Load) -> Iterator[list[Target]]:
-    """Start Redis, both servers and their crowds, and end them all."""
+    """Start Redis, both servers and both crowds, and end all."""
     load_core, server_core = cores()
     with ExitStack() as stack:
         stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
@@ -211,7 +211,7 @@ def targets(load: Load) -> Iterator[list[Target]]:
 
 
 def measure(load: Load) -> dict[str, list[Turn]]:
-    """Return the turns of each server, by its name."""
+    """Return the turns of each server, by name."""
     turns: dict[str, list[Turn]] = {"edge": [], "peer": []}
     with targets(load) as both:
         for target in both:
@@ -241,7 +241,7 @@ def report(load: Load, turns: dict[str, list[Turn]]) -> None:
 
 
 def ratios(turns: dict[str, list[Turn]]) -> list[float]:
-    """Return edge to peer, pair by pair: what disturbed one turn probably disturbed its neighbour."""
+    """Return edge to peer, pair by pair: a disturbance of one turn probably disturbed the next turn, too."""
     return [ours.per_cpu_s / theirs.per_cpu_s for ours, theirs in zip(turns["edge"], turns["peer"], strict=True)]
 
 
@@ -253,7 +253,7 @@ def as_json(load: Load, turns: dict[str, list[Turn]]) -> bytes:
 
 
 def allow_files(count: int) -> None:
-    """Raise our own limit of open files, which our servers inherit, to what the crowd needs."""
+    """Raise the limit of open files to the crowd's need; the servers inherit the limit."""
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if most == resource.RLIM_INFINITY else min(count, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, wanted), most))

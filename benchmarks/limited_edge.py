@@ -1,4 +1,4 @@
-"""An edge of a service with one room per policy for slow clients; prints its counters when it gets SIGUSR1.
+"""An edge of a service with one room per policy for slow clients; prints the counters on SIGUSR1.
 
 ``python -m benchmarks.limited_edge --redis URL [--set NAME=VALUE …]``, for ``benchmarks.slow`` and ``.loris``.
 """

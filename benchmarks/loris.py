@@ -1,8 +1,9 @@
 """How long a client takes to get in while others never end their handshakes.
 
-``python -m benchmarks.loris``: 2,000 half handshakes from one process, each sends a byte of its head now and then and
-begins anew at once when the edge ends it. A client that connects, shakes hands and asks for a pong is timed before and
-during. They come from another address of this machine than the client, unless ``--from 127.0.0.1`` says otherwise.
+``python -m benchmarks.loris``: 2,000 half handshakes from one process. Each sends a byte of its head now and then, and
+begins anew at once when the edge ends the connection. A client that connects, shakes hands and asks for a pong is timed
+before and during. The half handshakes come from another address of the machine than the client, unless ``--from
+127.0.0.1`` says otherwise.
 """
 
 import argparse
@@ -40,7 +41,7 @@ class Flood:
         self._sockets: dict[int, socket.socket] = {}
 
     def hold(self, count: int) -> None:
-        """Hold that many for ever, and say so once there are."""
+        """Hold ``count`` half handshakes for ever; print a line once all are there."""
         for _ in range(count):
             self._begin()
         print("holds", flush=True)
@@ -68,7 +69,7 @@ class Flood:
 
 
 def connect_s(port: int) -> float:
-    """Return how long a client takes from its connection to its first answer, seconds."""
+    """Return a client's time from the connection to the first answer, seconds."""
     began = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), 10) as plain:
         plain.sendall(_UPGRADE)

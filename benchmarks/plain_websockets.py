@@ -1,8 +1,8 @@
-"""The peer beside us: the fan-out that one writes in an afternoon with ``websockets`` and ``redis.asyncio``.
+"""The peer beside us: a fan-out written in an afternoon with ``websockets`` and ``redis.asyncio``.
 
-One process, one pub/sub connection, one set of connections per channel, ``broadcast()`` for each message. It is given
-what helps it: hiredis, uvloop, no compression, no pings, and bytes that go out as text without being decoded. It speaks
-as much of the protocol as the load needs: a message with ``data.channel`` subscribes and is answered once.
+One process, one pub/sub connection, one set of connections per channel, ``broadcast()`` for each message. The peer has
+every help: hiredis, uvloop, no compression, no pings, and bytes that go out as text without being decoded. The peer
+speaks as much of the protocol as the load needs: a message with ``data.channel`` subscribes and is answered once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Fanout:
         self._confirmed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def serve(self, connection: ServerConnection) -> None:
-        """Let a client into the room that it asks for, until it goes."""
+        """Let a client into the room asked for, until the client goes."""
         channel = ""
         try:
             async for message in connection:
@@ -48,7 +48,7 @@ class Fanout:
         self._rooms[channel].add(connection)
 
     async def forward(self) -> None:
-        """Send what Redis publishes to the room it is for."""
+        """Send Redis' messages to their rooms."""
         async for message in self._pubsub.listen():
             channel = message["channel"].decode()
             if message["type"] == "message":
@@ -58,7 +58,7 @@ class Fanout:
 
 
 async def main(redis_url: str) -> None:
-    """Serve on a free port of 127.0.0.1, say which, and end with SIGTERM."""
+    """Serve on a free port of 127.0.0.1, print the port, and end with SIGTERM."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with Redis.from_url(redis_url, protocol=2) as redis, redis.pubsub() as pubsub:

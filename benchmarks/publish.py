@@ -1,9 +1,9 @@
-"""What a publish costs: rates beside plain PUBLISH, and the script's parts beside each other, in one run.
+"""The cost of a publish: rates beside plain PUBLISH, and the script's parts beside each other, in one run.
 
     python -m benchmarks.publish [--seconds 1.0] [--rounds 5] [--json]
 
-Starts a server of its own. Figures are medians of rounds that take turns, so that a noisy machine disturbs all alike;
-ratios mean more than rates. Client, server and this program share the machine.
+A server is started for the run. Figures are medians of rounds that take turns, so that a noisy machine disturbs all
+alike; ratios mean more than rates. Client, server and benchmark share the machine.
 """
 
 import argparse
@@ -51,14 +51,14 @@ local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], '*', {_FIEL
 
 
 class Sample(Event, event="bench.sample", channels=(ROOM,)):
-    """What is published."""
+    """The published events."""
 
     room: str
     text: str = TEXT
 
 
 async def rate(seconds: float, step: Callable[[], Awaitable[int]]) -> float:
-    """Return how many events per second ``step``, which says how many it did, reaches."""
+    """Return the events per second of ``step``, a function that returns its number of events."""
     began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         done += await step()
@@ -66,7 +66,7 @@ async def rate(seconds: float, step: Callable[[], Awaitable[int]]) -> float:
 
 
 def client_steps(producer: Producer, redis: Redis, line: bytes) -> dict[str, dict[str, Callable[[], Awaitable[int]]]]:
-    """Return, for each way to publish, ours and the plain one."""
+    """Return, for each way to publish, our step and the plain step."""
     event = Sample(room="rates")
 
     async def plain_one() -> int:
@@ -122,7 +122,7 @@ async def measure_rates(url: str, seconds: float, rounds: int) -> dict[str, dict
 
 
 async def usec_per_call(redis: Redis, run: Callable[[], Awaitable[None]]) -> float:
-    """Return what the server says that one script took, its inner commands included."""
+    """Return the server's own time for one script, inner commands included."""
     await redis.config_resetstat()
     await run()
     stats: Any = await redis.info("commandstats")
@@ -139,7 +139,7 @@ async def run_part(redis: Redis, sha: str, room: str, line: bytes) -> None:
 
 
 async def run_repeats(log: Log, ids: list[str], line: bytes, since_ms: int) -> None:
-    """Repeat events that are in the log: what a lost answer to a pipeline costs."""
+    """Repeat events of the log: the cost of a lost answer to a pipeline."""
     channel = ROOM.fill("repeats")
     entries = [Entry(channel, it, "bench.sample", line, since_ms) for it in ids]
     await log.append(entries)
@@ -163,7 +163,7 @@ _REPEATS: Final = {"a repeat, found at once": 0, "a repeat, 100 events on": 100,
 
 
 async def measure_repeats(redis: Redis, log: Log, line: bytes, behind: int) -> float:
-    """Return what finding an event costs that ``behind`` others precede in the part of the log that is searched."""
+    """Return the cost of finding an event behind ``behind`` others in the searched part of the log."""
     channel = ROOM.fill("repeats")
     await redis.delete(channel.log_key)
     ids = [f"id-{number}" for number in range(behind + 20)]

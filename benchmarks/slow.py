@@ -1,10 +1,9 @@
-"""What clients that do not read, or hardly, cost the others: a room of 1,000, one policy after another.
+"""The cost of slow clients to the others: a room of 1,000, one policy after another.
 
-``python -m benchmarks.slow``: 780 clients that read, 200 that stop reading, 20 that go on with 1 KB a second; events of
-16 KB at 50 a second. For each policy: what the 780 wait for an event (median, p99, most) while all of them read, and
-from when the 220 stop until the policy has fired; the edge's memory before, at the worst and after; the counters.
-Clients that read cost next to nothing, as in ``benchmarks.crowd``; the load and Redis are on one core, the edge on the
-other.
+``python -m benchmarks.slow``: 780 clients read, 200 stop reading, 20 go on with 1 KB a second; events of 16 KB at 50 a
+second. For each policy: how long the 780 wait for an event (median, p99, most) while all clients read, and then from
+the stop of the 220 until the policy has fired; the edge's memory before, at the worst and after; the counters. Clients
+are cheap, as in ``benchmarks.crowd``; the load and Redis are on one core, the edge on the other.
 """
 
 import argparse
@@ -49,7 +48,7 @@ _PAGE_BYTES = resource.getpagesize()
 
 @dataclass(slots=True)
 class Client:
-    """One client, and how much of the room's events it has received."""
+    """One client, and the received part of the room's events."""
 
     socket: socket.socket
     received: int = 0
@@ -58,7 +57,7 @@ class Client:
 
 @dataclass(slots=True)
 class Crowd:
-    """Clients of one room, and what was published there."""
+    """Clients of one room, and the events published there."""
 
     clients: list[Client] = field(default_factory=list)
     ends: list[int] = field(default_factory=lambda: [0])
@@ -75,16 +74,16 @@ class Crowd:
         self.epoll.register(client.socket.fileno(), select.EPOLLIN)
 
     def neglect(self, client: Client) -> None:
-        """Read nothing more of a client's."""
+        """Read no more bytes of a client's."""
         self.epoll.unregister(client.socket.fileno())
 
     def published(self, size: int, began: float) -> None:
-        """Take note of an event's frame, and of when its publishing began."""
+        """Take note of an event's frame, and of the beginning of its publishing."""
         self.ends.append(self.ends[-1] + size)
         self.began.append(began)
 
     def read(self, until: float) -> None:
-        """Read whatever comes until then, and note when each event was whole."""
+        """Read until ``until``, and note the time at which each event was whole."""
         while (left_s := until - time.perf_counter()) > 0:
             for number, _ in self.epoll.poll(left_s):
                 self._receive(self.by_number[number])
@@ -110,7 +109,7 @@ _BUFFER = bytearray(_BUFFER_BYTES)
 
 @dataclass(slots=True)
 class Room:
-    """Where the events of one policy are published."""
+    """The room for the events of one policy."""
 
     runner: asyncio.Runner
     log: Log
@@ -167,7 +166,7 @@ def _read_frame(answer: Any) -> None:
 
 
 def memory_mb(pid: int) -> float:
-    """Return the resident memory of a process (proc(5): the second field of its statm)."""
+    """Return the resident memory of a process (proc(5): the second field of statm)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6
 
 
@@ -201,7 +200,7 @@ class Run:
         self.worst_mb = 0.0
 
     def go_on(self, seconds: float, trickles: list[Client]) -> None:
-        """Publish at the pace, read for those who read, and let the others trickle."""
+        """Publish at the pace, read for the reading clients, and let the others trickle."""
         end, pace_s = time.perf_counter() + seconds, 1 / self._load.per_second
         due = time.perf_counter()
         while due < end:

@@ -1,11 +1,11 @@
-"""What strangers cost a neighbour: how long her events take before an attack and during it, case by case.
+"""The cost of strangers to a neighbour: how long her events take before and during an attack, case by case.
 
-``python -m benchmarks.strangers [--case NAME …]``: Redis, an edge as a user starts it, and a client in a room of its
-own that gets 50 events a second. For each case of ``benchmarks.attacks``: the p99 and the most of what an event takes
-from the call of its publisher to the client, the slowest answer of ``/readyz`` with how many were not 200, and the
-edge's memory before, at its worst, and at the end: ten seconds after, where it grew. ``--checkout FOLDER`` starts the
-edge of another checkout, so that two states of the code can be compared. The edge has a core of its own, everything
-else the other.
+``python -m benchmarks.strangers [--case NAME …]``: Redis, an edge as a user starts an edge, and a client in a room of
+its own with 50 events a second. For each case of ``benchmarks.attacks``: an event's time from the publisher's call to
+the client (p99 and most), the slowest answer of ``/readyz`` with the number of answers other than 200, and the edge's
+memory before, at the worst, and at the end (ten seconds after, where memory grew). ``--checkout FOLDER`` starts the
+edge of another checkout, so that two states of the code can be compared. The edge has a core of its own, all other
+processes the other.
 """
 
 import argparse
@@ -50,7 +50,7 @@ _NUMBER: Final = re.compile(rb'"n":([0-9]+)')
 
 
 class Neighbour:
-    """A client in a room of its own, and who publishes there."""
+    """A client in a room of its own, and the room's publisher."""
 
     def __init__(self, port: int, runner: asyncio.Runner, log: Log, *, shown: str | None) -> None:
         self._runner, self._log = runner, log
@@ -73,7 +73,7 @@ class Neighbour:
             raise LoadError(f"Redis did not take an event: {result}")
 
     def read(self, wait_s: float) -> None:
-        """Note the events that come within the time, at the first of them."""
+        """Note the events that come within the time."""
         if not select.select([self._client.socket], [], [], wait_s)[0]:
             return
         data = self._client.socket.recv(1024 * 1024)
@@ -95,14 +95,14 @@ class Neighbour:
         return waits
 
     def forget(self) -> int:
-        """Expect what is missing no longer; return how much that is."""
+        """Expect missing events no longer; return their number."""
         missing = len(self._began)
         self._began.clear()
         return missing
 
 
 class Readiness(threading.Thread):
-    """Asks ``/readyz`` four times a second, until it is told to end."""
+    """Asks ``/readyz`` four times a second, until told to end."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -138,7 +138,7 @@ class Readiness(threading.Thread):
 
 @dataclass(slots=True)
 class Found:
-    """What one case showed."""
+    """The figures of one case."""
 
     before: list[float]
     during: list[float] = field(default_factory=list)
@@ -188,7 +188,7 @@ class Stage:
             self.neighbour.read(left_s)
 
     def catch_up(self) -> None:
-        """Wait for what has not come yet."""
+        """Wait for the missing events."""
         end = time.perf_counter() + _LAST_EVENTS_S
         while self.neighbour.owed and time.perf_counter() < end:
             self._read_until(time.perf_counter() + 0.05)
@@ -238,7 +238,7 @@ def _attack(stack: ExitStack, name: str, stage: Stage, seconds: int) -> Child:
 
 
 def show(name: str, found: Found) -> None:
-    """Print one case's row, and what came of the attack."""
+    """Print one case's row, and the outcome of the attack."""
     before, during = _p99_ms(found.before), _p99_ms(found.during)
     most = 1_000 * max(found.during, default=float("inf"))
     is_good = during <= _AT_MOST_MS and not found.missing and not found.red

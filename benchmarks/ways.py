@@ -1,7 +1,7 @@
 """The way of a command through the code of an edge: calls of our functions, changes of file, and files.
 
-``python -m benchmarks.ways``: an edge in a thread of its own, a Redis, and a client; in that thread, each call of a
-function of our packages is counted from the client's message to the answer. Rounds with something else in between (a
+``python -m benchmarks.ways``: an edge in a thread of its own, a Redis, and a client. In the edge's thread, each call of
+a function of our packages is counted from the client's message to the answer. Rounds with other work in between (a
 deadline looked at, a probe) show more, so the round with the fewest calls counts. ``--checkout FOLDER`` looks at the
 code of another checkout, so that two states can be compared; ``--files`` names the files, ``--calls`` each call.
 """
@@ -37,18 +37,18 @@ _TURNS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What was called, in its order: file and function."""
+    """The calls, in order: file and function."""
 
     calls: tuple[tuple[str, str], ...]
 
     @property
     def files(self) -> list[str]:
-        """The files on the way, each once, in the order in which they are come to."""
+        """The files on the way, each once, in the order of the calls."""
         return list(dict.fromkeys(file for file, _ in self.calls))
 
     @property
     def changes(self) -> int:
-        """How often one call is in another file than the call before."""
+        """How often a call is in another file than the call before."""
         return sum(one[0] != other[0] for one, other in itertools.pairwise(self.calls))
 
 
@@ -62,7 +62,7 @@ class Tracer:
     _names: dict[str, str | None] = field(default_factory=dict)
 
     async def trace(self, act: Callable[[], Awaitable[object]]) -> Way:
-        """Return the way of what ``act`` causes, which ends with the answer at the client."""
+        """Return the way from ``act`` to the answer at the client."""
         self._calls = []
         await self._in_loop(lambda: sys.setprofile(self._note))
         await act()
@@ -104,12 +104,12 @@ def _goes_on(frame: FrameType) -> bool:
 
 
 def _first_instruction(frame: FrameType) -> int:
-    """Return up to where a frame is that has not begun: RETURN_GENERATOR, POP_TOP and RESUME come first."""
+    """Return the last instruction of a frame that has not begun: RETURN_GENERATOR, POP_TOP and RESUME come first."""
     return next((start for start, _, line in frame.f_code.co_lines() if line != frame.f_code.co_firstlineno), 0)
 
 
 class EdgeThread:
-    """One edge in a thread of its own."""
+    """An edge in a thread of its own."""
 
     def __init__(self, edge: Callable[[], Any]) -> None:
         self._make, self._ready, self._over = edge, threading.Event(), threading.Event()
@@ -143,7 +143,7 @@ async def _client(edge: EdgeThread) -> AsyncIterator[ClientConnection]:
 
 
 async def _ask(client: ClientConnection, count: int = 1, **message: Any) -> list[dict[str, Any]]:
-    """Say something, and return the next ``count`` messages."""
+    """Send a message, and return the next ``count`` messages."""
     await client.send(orjson.dumps(message).decode())
     return [orjson.loads(await client.recv()) for _ in range(count)]
 
@@ -163,7 +163,7 @@ def _token() -> str:
 
 
 class Ways:
-    """Each way once, on an edge without tokens and one that requires them."""
+    """Each way once, on an edge without tokens and on an edge that requires tokens."""
 
     def __init__(self, root: Path, plain: EdgeThread, locked: EdgeThread, producer: Any) -> None:
         self._root, self._plain, self._locked, self._producer = root, plain, locked, producer
@@ -176,13 +176,13 @@ class Ways:
         return str(published.positions[f"workflow:{workflow}"])
 
     async def ping(self) -> Way:
-        """A ping of a client that was greeted."""
+        """A ping of a greeted client."""
         async with _client(self._plain) as client:
             await _greeted(client)
             return await self._tracer.trace(lambda: _ask(client, type="ping", id="p"))
 
     async def subscribe(self) -> Way:
-        """A first subscription to a room in which another client is."""
+        """A first subscription to a room with another client."""
         room = f"workflow:r{next(self._rooms)}"
         async with _client(self._plain) as other, _client(self._plain) as client:
             await _ask(other, 2, **_subscribe(room))
@@ -190,7 +190,7 @@ class Ways:
             return await self._tracer.trace(lambda: _ask(client, **_subscribe(room)))
 
     async def resume(self) -> Way:
-        """A subscription with ``since`` to a room in which another client is, and that remembers the one event."""
+        """A subscription with ``since`` to a room with another client; the room remembers the missed event."""
         name = f"r{next(self._rooms)}"
         async with _client(self._plain) as other, _client(self._plain) as client:
             await _ask(other, 2, **_subscribe(f"workflow:{name}"))
@@ -202,13 +202,13 @@ class Ways:
             return await self._tracer.trace(lambda: _ask(client, 2, **_subscribe(f"workflow:{name}", since=start)))
 
     async def token(self) -> Way:
-        """The token of a client that must show one, answered and followed by the welcome."""
+        """The token of a client on an edge that requires tokens: the answer, and the welcome behind."""
         message = {"type": "request", "event": "auth", "data": {"token": _token()}, "id": "a"}
         async with _client(self._locked) as client:
             return await Tracer(self._root, self._locked.loop).trace(lambda: _ask(client, 2, **message))
 
     async def event(self) -> Way:
-        """One event, from Redis to the one client that watches."""
+        """One event, from Redis to the only client of its room."""
         name = f"r{next(self._rooms)}"
         async with _client(self._plain) as client:
             await _ask(client, 2, **_subscribe(f"workflow:{name}"))
@@ -237,7 +237,7 @@ async def _trace_all(root: Path, plain: EdgeThread, locked: EdgeThread, url: str
 
 
 def trace_all() -> dict[str, Way]:
-    """Return every way by its name, of the packages that this process imports."""
+    """Return every way by name, of the packages imported by this process."""
     edges = importlib.import_module("edges")
     service = importlib.import_module("producers.services.mahavishnu").SERVICE
     root = Path(str(edges.__file__)).resolve().parents[1]
