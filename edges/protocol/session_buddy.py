@@ -52,7 +52,8 @@ class _Flat:
     def _value(self, message: Message) -> dict[str, Any]:
         match message:
             case Reply(Verb.AUTH, dict(data)):
-                return {"type": data["status"], **_without(data, "status"), "timestamp": now()}
+                rest = {name: value for name, value in data.items() if name != "status"}
+                return {"type": data["status"], **rest, "timestamp": now()}
             case Reply(_, data):
                 skill = data.get("skill") if isinstance(data, Mapping) else None
                 return {"type": "subscription_confirmed", "skill": skill, "timestamp": now()}
@@ -118,10 +119,6 @@ def _skill(skill: Any) -> Said:
         return Said(Verb.SUBSCRIBE, {"channel": _SKILL.fill(skill).name, "skill": skill})
     except ChannelError as error:
         raise Refused(Refusal(Code.INVALID_CHANNEL, f"skill: {error}")) from None
-
-
-def _without(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name != key}
 
 
 FLAT: Final[Dialect] = _Flat()

@@ -6,6 +6,7 @@ of the channels (decisions/0044).
 
 import asyncio
 import logging
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -104,12 +105,9 @@ class Answers:
         check(channels)
         answer = await self._shared(request, question, channels, network)
         if len(answer) > self._limit_bytes:
-            raise Refused(self._too_large(len(answer), request.name, reply_to))
+            sentence = f"the answer has {len(answer)} bytes; max_answer_bytes is {self._limit_bytes}: ask for less"
+            raise Refused(Refusal(Code.ANSWER_TOO_LARGE, sentence, request.name, reply_to))
         return answer
-
-    def _too_large(self, size: int, verb: str, reply_to: str | None) -> Refusal:
-        sentence = f"the answer has {size} bytes; max_answer_bytes is {self._limit_bytes}: ask for less"
-        return Refusal(Code.ANSWER_TOO_LARGE, sentence, verb, reply_to)
 
     async def _shared(
         self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
@@ -134,7 +132,7 @@ class Answers:
         async with self._folding:
             kept = self._kept.get(key)
             # By identity: reading a log on yields the same object as long as no event came.
-            if kept is not None and all(map(_is, kept.histories, histories)):
+            if kept is not None and all(map(operator.is_, kept.histories, histories)):
                 self._kept.move_to_end(key)
                 return kept.data
             slices = Slices()
@@ -166,10 +164,6 @@ class Answers:
             fields = {"request": request.name, "event": left_out[0].event, "position": left_out[0].position}
             _logger.warning("left events out of an answer: they are not of their model", extra=fields)
         return answer.model_dump_json().encode()
-
-
-def _is(one: History, other: History) -> bool:
-    return one is other
 
 
 def _merged(histories: Sequence[History]) -> list[PastEvent]:

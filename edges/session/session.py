@@ -50,6 +50,18 @@ class Session:
 
     """
 
+    __slots__ = (
+        "_bucket",
+        "_client",
+        "_context",
+        "_loop",
+        "_patience",
+        "_tokens",
+        "_transport",
+        "admission",
+        "greeting",
+    )
+
     def __init__(self, transport: Transport, context: Context, tokens: Sequence[str] = ()) -> None:
         self._transport, self._context = transport, context
         self._loop = asyncio.get_running_loop()

@@ -45,6 +45,8 @@ class Subscriptions:
 
     """
 
+    __slots__ = ("_hub", "_is_suspended", "_transport", "_waiting_bytes", "has_ended", "network", "replaying", "rooms")
+
     def __init__(self, transport: Transport, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
         self.rooms: dict[str, Channel] = {}
         self.replaying: Replaying | None = None

@@ -5,10 +5,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from bus.channel import Channel
 from bus.errors import BusError
-from bus.log.replay import Replay, Since
-from edges.protocol.messages import Notice, Outgoing, Said, gap
+from bus.log.replay import Since
+from edges.protocol.messages import Outgoing, Said, gap
 from edges.session.client import Client
 from edges.session.command import Command
 
@@ -40,8 +39,9 @@ class Recover(Command):
             try:
                 if channel.name in client.rooms.rooms:
                     async with client.rooms.resume(channel, Since(position), has_followed=True) as replay:
-                        for notice in _lost(channel, position, replay):
-                            yield notice
+                        if replay.reason is not None:  # some events are lost for good
+                            end = replay.lines[0].position if replay.lines else replay.position
+                            yield gap(channel.name, position, end, replay.reason)
                         del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
             except BusError:
                 await asyncio.sleep(_RETRY_S)
@@ -51,11 +51,3 @@ class Recover(Command):
                 client.transport.fail()
                 raise
             del client.missed[channel.redis]
-
-
-def _lost(channel: Channel, position: str, replay: Replay) -> list[Notice]:
-    """Return the notice of events lost for good, an empty list for none."""
-    if replay.reason is None:
-        return []
-    end = replay.lines[0].position if replay.lines else replay.position
-    return [gap(channel.name, position, end, replay.reason)]
