@@ -25,16 +25,6 @@ class DialectChoice:
         self.is_undecided = service.dialect != "envelope"
         self.dialect: Dialect = FLAT if self.is_undecided else ENVELOPE
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether the client is known to speak the flat dialect."""
-        return self.dialect is FLAT and not self.is_undecided
-
-    @property
-    def is_envelope(self) -> bool:
-        """Whether the client is known to speak the envelope."""
-        return self.dialect is ENVELOPE
-
     def decide(self, value: Mapping[str, Any] | None) -> bool:
         """Let a first message decide; None stands for an unreadable message, and makes the client flat.
 

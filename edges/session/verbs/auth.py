@@ -19,6 +19,7 @@ from edges.protocol.messages import (
     Reply,
     Said,
 )
+from edges.protocol.session_buddy import FLAT
 from edges.session.client import Client
 from edges.session.command import Command, Lane
 from edges.session.replies import RETRY_AFTER_MS
@@ -57,7 +58,7 @@ class Authenticate(Command):
             return
         if self.then is not None:
             client.inbox.put_first(self.then)  # answers by itself, and greets
-        elif client.choice.is_flat and client.greeting.is_due:
+        elif client.choice.dialect is FLAT and client.greeting.is_due:
             for message in client.greet_flat():
                 yield message
         else:
