@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["RESERVE_BYTES", "Ebb", "patience"]
+__all__ = ["RESERVE_BYTES", "StallDetector", "patience"]
 
 RESERVE_BYTES: Final = 64 * 1024
 """How much more than its events may wait for one client: for replies, notices and control frames."""
@@ -11,7 +11,7 @@ _STEP_BYTES: Final = 4 * 1024
 _WINDOW_BYTES: Final = 64 * 1024
 
 
-class Ebb:
+class StallDetector:
     """Whether what waits for one client gets less, from when it began to be much until it is little again.
 
     It does whenever less waits than ever since the last time it did, or when all that waited then has left: so neither

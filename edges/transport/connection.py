@@ -246,11 +246,11 @@ class Connection(Writer):
         if entry.rest:
             self._receive(entry.rest)
 
-    def _fall_behind(self) -> None:
+    def _suspend(self) -> None:
         if self._session is not None:
             self._session.suspend()
 
-    def _catch_up(self) -> None:
+    def _readmit(self) -> None:
         if self._session is not None:
             self._session.readmit()
 

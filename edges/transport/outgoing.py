@@ -6,7 +6,7 @@ from typing import Final
 
 from edges.settings import EdgeSettings
 from edges.transport.acknowledged import Peer, peer, unacknowledged_bytes
-from edges.transport.backpressure import RESERVE_BYTES, Ebb, patience
+from edges.transport.backpressure import RESERVE_BYTES, StallDetector, patience
 
 __all__ = ["Outgoing"]
 
@@ -35,9 +35,9 @@ class Outgoing:
     __slots__ = (
         "_behind_bytes",
         "_deadline_s",
-        "_ebb",
         "_owed_until",
         "_own_bytes",
+        "_stall",
         "_transport",
         "_window_bytes",
         "bound_bytes",
@@ -47,7 +47,7 @@ class Outgoing:
         self._transport = transport
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
         self._own_bytes = self._behind_bytes = self._owed_until = 0
-        self._ebb: Ebb | None = None
+        self._stall: StallDetector | None = None
         _bound_kernel(transport.get_extra_info("socket"), settings.send_buffer_bytes)
         transport.set_write_buffer_limits(high=self.little_bytes)
         other = self._peer()
@@ -94,7 +94,7 @@ class Outgoing:
 
     def takes(self, size: int) -> bool:
         """Tell whether so much that a room lacked may be written at once; events must still fit behind it."""
-        return size <= min(_PACE_BYTES if self._ebb is None else _SMALL_BYTES, self.bound_bytes // 4)
+        return size <= min(_PACE_BYTES if self._stall is None else _SMALL_BYTES, self.bound_bytes // 4)
 
     @property
     def takes_close_frame(self) -> bool:
@@ -112,7 +112,7 @@ class Outgoing:
 
     def write(self, frames: bytes, *, is_secure: bool) -> None:
         """Write what is the edge's own: to a client for which little waits it counts as nothing that is let wait."""
-        if self._ebb is None:
+        if self._stall is None:
             self._own_bytes, self._behind_bytes = len(frames), 0
         if is_secure and len(frames) > _KERNEL_BYTES:
             self._owed_until = self._acknowledged_bytes() + len(frames) - _KERNEL_BYTES
@@ -123,25 +123,25 @@ class Outgoing:
     def add(self, size: int) -> None:
         """Take note of ``size`` bytes that are written while others wait."""
         self._behind_bytes += size
-        if self._ebb is not None:
-            self._ebb.add(size)
+        if self._stall is not None:
+            self._stall.add(size)
 
     def pause(self, now: float) -> None:
         """Take note that much waits from ``now`` on."""
-        self._ebb = Ebb(self.unread_bytes(), now)
+        self._stall = StallDetector(self.unread_bytes(), now)
 
     def resume(self) -> None:
         """Take note that little waits."""
-        self._ebb = None
+        self._stall = None
         self._own_bytes = self._behind_bytes = 0
 
     # Whether the client reads.
 
     def is_stuck(self, now: float) -> bool:
         """Tell whether what waits has not got less for too long: longer while no more waits than a replay writes."""
-        if self._ebb is None:
+        if self._stall is None:
             return False
-        stuck_s, is_little = self._ebb.stuck_s(self.unread_bytes(), now), self.waiting_bytes() <= 2 * _PACE_BYTES
+        stuck_s, is_little = self._stall.stuck_s(self.unread_bytes(), now), self.waiting_bytes() <= 2 * _PACE_BYTES
         return stuck_s >= (self._deadline_s * self.patience if is_little else self._deadline_s)
 
     @property

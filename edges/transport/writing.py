@@ -61,11 +61,11 @@ class Writer(asyncio.Protocol):
         """Close a client that reads too slowly."""
         raise NotImplementedError
 
-    def _fall_behind(self) -> None:
+    def _suspend(self) -> None:
         """Leave the client out where that is allowed."""
         raise NotImplementedError
 
-    def _catch_up(self) -> None:
+    def _readmit(self) -> None:
         """Give the client what was left out."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class Writer(asyncio.Protocol):
         self._is_paused = False
         self._outgoing.resume()
         self._release_drain()
-        self._catch_up()
+        self._readmit()
 
     def _fits(self, size: int, *, reserve: int = 0) -> bool:
         """Tell whether ``size`` bytes more may wait; a client for which they may not is slow. Asked while paused."""
@@ -101,7 +101,7 @@ class Writer(asyncio.Protocol):
     def _take_note_of(self, waiting: int) -> None:
         """Leave the client out from half its bound on: the rest is for what it must be given."""
         if waiting > self._outgoing.bound_bytes // 2:
-            self._fall_behind()
+            self._suspend()
 
     async def drained(self) -> None:
         """Wait until the client has read most of what was written to it, or is gone."""

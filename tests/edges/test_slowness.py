@@ -7,7 +7,7 @@ from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import Notice
 from edges.rooms.room import Room
 from edges.rooms.slow_consumers import Laggards
-from edges.transport.backpressure import Ebb
+from edges.transport.backpressure import StallDetector
 
 NEWEST = Channel("skills", "skills", LATEST, when_slow=SKIP)
 CURSOR = Channel("cursor:d", "cursor:d", LIVE, when_slow=conflate("user_id"))
@@ -51,27 +51,27 @@ def lagging(channel: Channel, limit_bytes: int = KIB, position: str | None = Non
 
 def test_ebb_never_read_is_stuck_since_the_beginning() -> None:
     """Who reads nothing is stuck, whatever is added meanwhile."""
-    ebb = Ebb(100, now=0.0)
+    stall = StallDetector(100, now=0.0)
     for now in range(1, 11):
-        ebb.add(10)
-        assert ebb.stuck_s(100 + 10 * now, float(now)) == now
+        stall.add(10)
+        assert stall.stuck_s(100 + 10 * now, float(now)) == now
 
 
 def test_ebb_less_than_ever_begins_anew() -> None:
     """A byte less than the least so far is progress."""
-    ebb = Ebb(100, now=0.0)
-    assert ebb.stuck_s(99, 5.0) == 0.0
-    assert ebb.stuck_s(99, 9.0) == 4.0
+    stall = StallDetector(100, now=0.0)
+    assert stall.stuck_s(99, 5.0) == 0.0
+    assert stall.stuck_s(99, 9.0) == 4.0
 
 
 def test_ebb_all_that_waited_has_left() -> None:
     """Who reads as fast as it is written to is not stuck, although as much waits as ever."""
-    ebb = Ebb(100, now=0.0)
-    ebb.add(99)
-    assert ebb.stuck_s(100, 1.0) == 1.0
-    ebb.add(1)
-    assert ebb.stuck_s(100, 2.0) == 0.0
-    assert ebb.stuck_s(100, 3.0) == 1.0
+    stall = StallDetector(100, now=0.0)
+    stall.add(99)
+    assert stall.stuck_s(100, 1.0) == 1.0
+    stall.add(1)
+    assert stall.stuck_s(100, 2.0) == 0.0
+    assert stall.stuck_s(100, 3.0) == 1.0
 
 
 # What members that lag are given.
