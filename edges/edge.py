@@ -44,7 +44,8 @@ from edges.limits.quotas import Quota
 from edges.limits.registry import Registry, RegistryStatistics
 from edges.net.addresses import is_loopback
 from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
-from edges.rooms.hub import Hub, RoomLimits
+from edges.rooms.hub import Hub
+from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context

@@ -17,7 +17,7 @@ __all__ = ["Barrier", "End"]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a log ends, and the tail that was read to learn that; None where no reader wanted one."""
+    """Where a log ends, and the tail read to learn the end; None where no reader wanted a tail."""
 
     head: Head
     tail: Tail | None = None
@@ -53,7 +53,7 @@ class Barrier:
         """Return where a log ends, after every line up to there has arrived.
 
         The channel must be subscribed, and confirmed. With a ``start``, the same read brings what a reader that begins
-        there is given: two round trips, and no third one for the replay (decisions/0074).
+        there is given: two round trips, and none for the replay (decisions/0074).
 
         Raises:
             BusUnavailable: Redis cannot be reached.

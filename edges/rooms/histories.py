@@ -46,6 +46,7 @@ class Histories:
             return
         self._kept[channel.redis] = history
         self.kept_bytes += history.size
+        # decisions/0044: whoever asks about ever new channels would else decide how much memory an edge has.
         while len(self._kept) > self._limit or self.kept_bytes > self._limit_bytes:
             _, oldest = self._kept.popitem(last=False)
             self.kept_bytes -= oldest.size

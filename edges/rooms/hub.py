@@ -1,18 +1,17 @@
-"""Who watches what: rooms opened on demand, and every line from Redis handed to the members of its room.
+"""The rooms of an edge: opened on demand, and every line from Redis handed to the members of the line's room.
 
 A room is opened by its first member (subscribe, wait for Redis' confirmation, read where the log ends) and closed
-``linger_s`` after its last one left, under the room's lock and with a second look. Handing on never waits; how members
-are written to is in ``edges/rooms/fanout.py``.
+``linger_s`` after the last member left, under the room's lock and with a second look. Handing on never waits; writing
+to members is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms/replays.py``'s.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from bus.channel import Channel
-from bus.envelope import LINE_LIMIT_BYTES, Arrived, foreign, read_front
+from bus.envelope import Arrived, foreign, read_front
 from bus.errors import BusUnavailable, EventError
 from bus.log.log import Log
 from bus.log.replay import Replay, Start, Tail
@@ -23,33 +22,16 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
+from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Mending
 from edges.rooms.replays import Replays
-from edges.rooms.room import BACKLOG_BYTES, Item, Member, Room
+from edges.rooms.room import Item, Member, Room
 from edges.rooms.statistics import HubStatistics
 
-__all__ = ["Hub", "RoomLimits"]
+__all__ = ["Hub"]
 
 _logger = logging.getLogger("edgebus.edges")
-
-
-@dataclass(frozen=True, slots=True)
-class RoomLimits:
-    """How much the rooms of an edge may have.
-
-    Attributes:
-        line_bytes: a longer line is dropped and counted.
-        rooms: how many rooms there may be, with those that still linger.
-        replays: how many members may be given a replay at once.
-        backlog_bytes: how much a room keeps for members that lag.
-
-    """
-
-    line_bytes: int = LINE_LIMIT_BYTES
-    rooms: int = 20_000
-    replays: int = 64
-    backlog_bytes: int = BACKLOG_BYTES
 
 
 _DEFAULTS: Final = RoomLimits()
@@ -59,11 +41,15 @@ class Hub:
     """The rooms of one edge.
 
     Args:
-        log: reads where a log ends.
-        link: subscribes; its ``deliver`` must end in this hub's.
-        spawn: runs a task, and owns it.
-        limits: how much all rooms may have together, and each of them.
+        log: the connection for reading logs and marking forks.
+        link: subscribes; the link's ``deliver`` must end in the hub's.
+        spawn: runs a task, and owns the task.
+        limits: the bounds of all rooms together, and of each room.
         linger_s: how long a room without members stays open.
+
+    Attributes:
+        log_reads: reads logs; requests are answered by the same reader.
+        replay_slots: for the members given a replay.
 
     """
 
@@ -87,7 +73,7 @@ class Hub:
         self.replay_slots = Slots("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
-        """Open rooms that nobody was in when last heard of: so that only they are looked at four times a second."""
+        """Open rooms without members: four times a second a look at these few, not at every room."""
         self._fanout = Fanout(self._write_waiting)
         self._occupied = 0
         self._lines = self._dropped = self._gaps = self._repaired = 0
@@ -99,11 +85,12 @@ class Hub:
 
     @property
     def occupied(self) -> int:
-        """How many rooms have members; kept as a running number, for whoever asks often."""
+        """How many rooms have members."""
+        # A running number: health is asked for often, by strangers too, and a count would look at every room.
         return self._occupied
 
     def statistics(self) -> HubStatistics:
-        """Return the counters. It looks at every room."""
+        """Return the counters, after a look at every room."""
         rooms = list(self._rooms.values())
         lost = dict(self._lost)
         for room in rooms:
@@ -124,7 +111,7 @@ class Hub:
     # Joining and leaving.
 
     def join_now(self, channel: Channel, member: Member) -> Room | None:
-        """Let ``member`` in if the room is open already, else return None and change nothing."""
+        """Let ``member`` into an open room, and return the room; None, and no change, where the room is not open."""
         key = channel.redis.encode()
         room = self._rooms.get(key)
         if room is None or not room.is_open:
@@ -136,18 +123,19 @@ class Hub:
         return room
 
     async def open(self, channel: Channel, start: Start | None = None) -> Tail | None:
-        """Return when the room is open; the caller then joins it with ``join_now``, before anything else waits.
+        """Return when the room is open; the caller then joins with ``join_now``, before any further wait.
 
         Returns:
             The tail that was read for a reader that begins at ``start``; None where the room was open already.
 
         Raises:
-            BusUnavailable: Redis cannot be reached; the room is not there then, for anybody.
+            BusUnavailable: Redis cannot be reached; then the room is open for no caller.
             LimitReached: there are too many rooms already.
             BusError: Redis refused.
 
         """
         key = channel.redis.encode()
+        # The room under the lock may have been closed, or failed to open, while this caller waited: then a new one.
         while True:
             room = self._rooms.get(key)
             if room is None:
@@ -162,6 +150,7 @@ class Hub:
                 return tail
 
     def _new_room(self, key: bytes, channel: Channel) -> Room:
+        # decisions/0034: rooms remember lines, so clients that subscribe to ever new names would decide the memory.
         if len(self._rooms) >= self._max_open_rooms:
             raise LimitReached("max_open_rooms", f"the edge has {self._max_open_rooms} rooms open; try again later")
         room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes)
@@ -169,6 +158,7 @@ class Hub:
 
     async def _open(self, key: bytes, room: Room, start: Start | None) -> Tail | None:
         try:
+            # decisions/0015: lines that come before the second confirmation are held, and sorted by the end read.
             await self._link.subscribe(room.channel.redis)
             end = await self._barrier.end(room.channel, start)
             room.begin(end.head)
@@ -184,7 +174,7 @@ class Hub:
         return end.tail
 
     def leave(self, channel: Channel, member: Member) -> None:
-        """Let ``member`` out; the last one out begins the room's last second."""
+        """Let ``member`` out; the last member out begins the room's linger."""
         key = channel.redis.encode()
         room = self._rooms.get(key)
         if room is None or not len(room):
@@ -195,18 +185,18 @@ class Hub:
             self._note_empty(key, room)
 
     def suspend(self, channel: Channel, member: Member) -> None:
-        """Leave ``member`` out of what is handed on in a room, until ``readmit``; one that is not in is ignored."""
+        """Hand no more lines of a room to ``member`` until ``readmit``; a stranger to the room is ignored."""
         room = self._room(channel)
         if room is not None:
             room.suspend(member)
 
     def readmit(self, channel: Channel, member: Member) -> list[Item]:
-        """Let ``member`` have its part again; return what it is given before anything else, in this moment."""
+        """Hand lines of a room to ``member`` again; return the lines and notices to write before all others."""
         room = self._room(channel)
         return [] if room is None else room.readmit(member)
 
     def kept_bytes(self, channel: Channel, member: Member) -> int:
-        """Return how much the room of ``channel`` keeps for ``member`` because it lags."""
+        """Return the bytes that the room of ``channel`` keeps for a slow ``member``."""
         room = self._room(channel)
         return 0 if room is None else room.kept_bytes(member)
 
@@ -217,9 +207,6 @@ class Hub:
     async def close_empty(self) -> None:
         """Close the rooms that have lingered long enough. Called now and then by the edge.
 
-        None is closed before it was compared: what it had seen before the link went may be in no log. That the link
-        went may not be known yet, so the logs are asked once more (decisions/0085).
-
         Raises:
             BusUnavailable: Redis is away; the rooms that had events stay open.
             BusError: Redis refused; likewise.
@@ -228,6 +215,8 @@ class Hub:
         self.log_reads.forget_stale()
         if self._mending.owes_comparison:
             return
+        # decisions/0085: events that a room had before the link went may be in no log, and the loss of the link may not
+        # be known yet. So a room is compared before the room is forgotten, and the logs are asked once more.
         now = asyncio.get_running_loop().time()
         due = [
             (key, room)
@@ -257,9 +246,13 @@ class Hub:
     # Recovery.
 
     def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
-        """Return what the room of ``channel`` remembers after ``position``; None when it cannot say.
+        """Return the lines after ``position`` that the room of ``channel`` remembers; None when the room cannot say.
 
-        ``position`` is what a replay ended with; ``is_told``: whether that came with a reason.
+        Args:
+            channel: the room's.
+            position: where a replay ended.
+            is_told: whether the replay came with a reason.
+
         """
         room = self._room(channel)
         if room is None or (room.crosses_fork(position) and not is_told):
@@ -276,7 +269,7 @@ class Hub:
         return room if room is not None and room.is_open else None
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return what a member that begins at ``start`` is given, see ``Replays.replay``."""
+        """Return the replay for a member that begins at ``start``, see ``Replays.replay``."""
         return await self._replays.replay(channel, start)
 
     async def compare(self) -> None:
@@ -295,7 +288,7 @@ class Hub:
 
     @property
     def owes_comparison(self) -> bool:
-        """Whether the link was lost since rooms were compared last: events may be missing that nobody knows of."""
+        """Whether the link was lost since rooms were compared last: events may be missing unknown to all."""
         return self._mending.owes_comparison
 
     async def look(self) -> None:
@@ -309,7 +302,7 @@ class Hub:
         await self._mending.look(self._logged_rooms())
 
     async def settle(self) -> bool:
-        """Have each fork marked that only rooms of this edge know of; tell whether that is done for all of them.
+        """Have each fork marked that only rooms of this edge know of; tell whether all such forks are marked.
 
         Raises:
             BusUnavailable: Redis is away.
@@ -324,21 +317,22 @@ class Hub:
 
     @property
     def heard(self) -> int:
-        """How many rooms stand at an event: that one may be in no log after a failover."""
+        """How many rooms stand at an event: after a failover the event may be in no log."""
         return len(self._heard_rooms())
 
     def _heard_rooms(self) -> list[Room]:
         return [room for room in self._logged_rooms() if room.has_heard]
 
     def link_went(self) -> None:
-        """Take note that the link is down: nobody is told that nothing is missing before rooms were compared again."""
+        """Take note that the link is down: before rooms were compared again, no member is told of a whole replay."""
         self._mending.link_went()
 
     def _logged_rooms(self) -> list[Room]:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
     def _write_waiting(self, room: Room) -> bool:
-        """Write what a room lacked; tell whether there are members for whom it is much: they catch up by themselves."""
+        """Write the lines that a room lacked; tell whether these are many for some members, left to catch up alone."""
+        # A long repair in one write would close a member that reads at a fair pace as slow.
         behind, at = [] if room.passes else self._behind(room), room.position
         for member in behind:
             self.leave(room.channel, member)
@@ -358,6 +352,7 @@ class Hub:
 
     def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
         """Hand the lines of one read from Redis to the members of their rooms; one write per member and read."""
+        # decisions/0048: a line of the bus's own is known by its two ends, and handed on unread; others are parsed.
         self._lines += len(batch)
         touched: dict[Room, None] = {}
         for name, line in batch:
@@ -386,7 +381,7 @@ class Hub:
         raise EventError(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
 
     def _give_up(self, room: Room, error: Exception) -> None:
-        """Go on after a line that nobody foresaw; where the room stands now is for its log to say."""
+        """Go on after a line that raised an unforeseen error; the log says where the room stands now."""
         self._drop(room, f"a bug of ours: {type(error).__name__}")
         self._fanout.tell(error, room)
         if room.has_log:
@@ -394,7 +389,7 @@ class Hub:
             self._mending.begin(room)
 
     def _drop(self, room: Room, reason: str) -> None:
-        """Count a line that no client could read; the first one of a room is worth a line in the log."""
+        """Count a line that no client could read; a room's first such line is worth a warning."""
         self._dropped += 1
         room.dropped += 1
         level = logging.WARNING if room.dropped == 1 else logging.DEBUG

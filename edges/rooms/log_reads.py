@@ -1,11 +1,13 @@
 """Every read of a log that an edge needs; what several callers want in one moment is read once."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
+from bus.log.forks import Fork
 from bus.log.history import History
 from bus.log.log import Head, Log
 from bus.log.reading import Reading
@@ -19,22 +21,25 @@ __all__ = ["LogReads", "end_of", "given"]
 _FRESH_S: Final = 1.0
 _KEPT: Final = 16
 _KEPT_S: Final = 10.0
-"""For the members of rooms that were mended, while rooms are being compared: over a narrow path that takes long."""
+"""For members of recovered rooms, while rooms are being compared: over a narrow path a comparison takes long."""
 _HEADS_AT_ONCE: Final = 500
 _READS_AT_ONCE: Final = 16
-"""So that others, such as the probe, have their turn on the connection while many rooms are read."""
+"""A read holds its lines until it ends: thousands at once, after a lost link, would hold thousands of logs."""
 
 
 class LogReads:
     """Reads logs, once per channel and moment, however many callers come.
 
-    A tail that was read before a reader came may lack an event that the reader has already seen elsewhere. Such a tail
-    may say that nothing is missing, and otherwise is read anew before a loss is told. A reader of the newest events
-    gets none older than a read under way; no more is read than those, and only readers of as many share the read.
+    A tail read before a reader came may lack an event that the reader has already seen elsewhere. Such a tail may say
+    that nothing is missing; before a loss is told, the log is read anew. Readers of the newest events share only a read
+    of as many events that is under way, and never an older one.
 
     Args:
         log: the connection.
         histories: keeps the histories that were read.
+
+    Attributes:
+        count: reads of a log's newest part, since the start.
 
     """
 
@@ -55,16 +60,36 @@ class LogReads:
         """The reads under way, for the owner to end."""
         return [*self._heads.tasks, *self._tails.tasks, *self._pasts.tasks]
 
-    # Heads, for rooms that open.
+    # Heads, for rooms.
+
+    async def heads(self, channels: Sequence[Channel]) -> list[Head]:
+        """Return where each log ends, in one round trip, or two where some have no entries.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused.
+
+        """
+        return await self._log.heads(channels)
+
+    async def forks(self, channels: Sequence[Channel]) -> list[tuple[Fork, ...]]:
+        """Return the marks of each log's forks, in one round trip.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused.
+
+        """
+        return await self._log.forks(channels)
 
     async def head(self, channel: Channel) -> Head:
         """Return where a log ends, by a read that begins after this call, and keep the log from expiring.
 
-        Calls made while another read is under way share the next one.
+        Calls made while another read is under way share the next read.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         batch = self._batch
@@ -82,14 +107,14 @@ class LogReads:
         return heads[channel]
 
     async def keep_alive(self, channel: Channel) -> None:
-        """Begin the life of a log anew; where that fails the edge's housekeeping does so in time."""
+        """Begin the life of a log anew; after a failure the edge's housekeeping tries again in time."""
         # Not in the transaction that reads a tail: a user without PEXPIRE (docs/acl.md) could read none then.
         with suppress(BusError):
             await self._log.keep([channel])
 
     async def _read_heads(self, batch: "_Batch") -> dict[Channel, Head]:
         async with self._head_turn:
-            if self._batch is batch:  # a later caller may have subscribed after this read, and shares the next one
+            if self._batch is batch:  # a later caller may be subscribed after this read, and shares the next read
                 self._batch = _Batch()
             heads = await self._log.heads(list(batch.channels), keeps=True)
             return dict(zip(batch.channels, heads, strict=True))
@@ -97,11 +122,11 @@ class LogReads:
     # Tails, for readers that come back.
 
     async def tail(self, channel: Channel, start: Start) -> Tail:
-        """Read the end of a log now, as far as a reader that begins at ``start`` needs; others may share the tail.
+        """Read the end of a log now, as far as a reader from ``start`` needs; later readers may be given the tail.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         until = (start.position,) if isinstance(start, Since) else ()
@@ -117,11 +142,11 @@ class LogReads:
         return tail
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return what a reader that begins at ``start`` is given.
+        """Return the replay for a reader that begins at ``start``.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         wanted = _wanted(channel, start)
@@ -129,6 +154,7 @@ class LogReads:
         return replay if wanted is start else _newest_only(replay, start)
 
     async def _replay(self, channel: Channel, start: Start) -> Replay:
+        # decisions/0017: one read answers every reader; where a reader begins only decides which lines are its own.
         for tail in self._at_hand(channel) if isinstance(start, Since) else ():
             replay = tail.replay(start)
             if replay.reason is None:
@@ -156,11 +182,11 @@ class LogReads:
         return await self._at_hand_from_now(channel, None)
 
     async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
-        """Read the end of a log for one caller alone; ``reading`` has what an attempt before had read.
+        """Read the end of a log for the caller alone; ``reading`` has the lines of an attempt before.
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         self.count += 1
@@ -168,7 +194,7 @@ class LogReads:
             return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
     def keep(self, channel: Channel, tail: Tail) -> None:
-        """Keep what a room was mended with for those of its members that catch up by themselves; a few rooms' only."""
+        """Keep the tail that a room was recovered with, for members that catch up alone; of a few rooms only."""
         if len(self._kept) < _KEPT or channel.redis in self._kept:
             self._kept[channel.redis] = (asyncio.get_running_loop().time(), tail)
 
@@ -190,7 +216,7 @@ class LogReads:
 
         Raises:
             BusUnavailable: Redis did not answer.
-            BusError: Redis refused to.
+            BusError: Redis refused.
 
         """
         name = f"history of {channel.redis}"
@@ -213,7 +239,7 @@ class _Batch:
 
 
 def end_of(tail: Tail) -> Head | None:
-    """Return where a tail says that its log ends; None where entries were typed or deleted by hand, and Redis knows."""
+    """Return where a tail's log ends; None where entries typed or deleted by hand hide the end from the tail."""
     if tail.last == BEGINNING:
         return Head(no_log(tail.now_ms), None, tail.forks)
     newest = tail.lines[-1] if tail.lines else None
@@ -221,14 +247,14 @@ def end_of(tail: Tail) -> Head | None:
 
 
 def given(channel: Channel, tail: Tail, start: Start) -> Replay:
-    """Return what a reader of a channel that begins at ``start`` is given of a tail read after the reader came."""
+    """Return the replay for a reader that begins at ``start``, from a tail read after the reader came."""
     wanted = _wanted(channel, start)
     replay = tail.replay(wanted)
     return replay if wanted is start else _newest_only(replay, start)
 
 
 def _wanted(channel: Channel, start: Start) -> Start:
-    """Return what is read for a start: of a ``latest`` channel the one event, wherever the reader stood."""
+    """Return the start to read for: of a ``latest`` channel the newest event, wherever the reader stood."""
     return Last(1) if channel.retention.kind == "latest" else start
 
 
@@ -237,11 +263,9 @@ def _count(start: Start) -> int:
 
 
 def _newest_only(replay: Replay, start: Start) -> Replay:
-    """Return what a latest channel gives: the one event, unless the reader has the event already.
-
-    Nothing is ever missing there; but a reader of a later event than there is now is told that the later event is gone
-    (decisions/0055).
-    """
+    """Return the replay of a ``latest`` channel: the newest event, unless the reader has that event already."""
+    # decisions/0055: nothing is ever missing there, but after a failover the reader's event may be gone, and an older
+    # one the newest: the reader is told.
     if not isinstance(start, Since):
         return Replay(replay.lines, None, replay.position)
     has_it = replay.position == start.position

@@ -223,7 +223,7 @@ class Mending:
         return self._link.is_up and self._link.statistics().generation == generation
 
     async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
-        heads = await self._log.heads([room.channel for room in rooms])
+        heads = await self._reads.heads([room.channel for room in rooms])
         await asyncio.gather(*self._begin_differing(rooms, heads, is_another=is_another))
         await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
         self._learn(rooms, [head.forks for head in heads])
@@ -262,7 +262,7 @@ class Mending:
         return settled
 
     async def _settle_some(self, rooms: Sequence[Room]) -> list[Room]:
-        heads = await self._log.heads([room.channel for room in rooms])
+        heads = await self._reads.heads([room.channel for room in rooms])
         mends = self._begin_differing(rooms, heads)
         if mends:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
             await asyncio.wait(mends, timeout=_COMPARED_S)
@@ -279,7 +279,7 @@ class Mending:
         """
         for start in range(0, len(rooms), _COMPARE_ROOMS):
             some = rooms[start : start + _COMPARE_ROOMS]
-            self._learn(some, await self._log.forks([room.channel for room in some]))
+            self._learn(some, await self._reads.forks([room.channel for room in some]))
 
     def _learn(self, rooms: Sequence[Room], found: Sequence[tuple[Fork, ...]]) -> None:
         for room, forks in zip(rooms, found, strict=True):

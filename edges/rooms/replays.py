@@ -1,6 +1,6 @@
-"""What clients that come back are given: from what a room remembers, from a tail at hand, or from the log.
+"""Replays for clients that come back: from a room's memory, from a tail at hand, or from the log.
 
-Knows how a room is opened only as a call. How a replay is written to its client is ``edges/session``'s.
+Knows the opening of a room only as a call. Writing a replay to a client is ``edges/session``'s.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ class Replays:
         barrier: waits for lines on their way.
         recovery: compares rooms with their logs.
         find: returns an open room.
-        open_room: opens a room, and returns the tail of its log that was read for that; None where the room was open.
+        open_room: opens a room, and returns the tail of the log read for the opening; None where the room was open.
 
     """
 
@@ -40,13 +40,13 @@ class Replays:
         self._find, self._open_room = find, open_room
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return what a client that begins at ``start`` is given; a closed room is opened by the same read.
+        """Return the replay for a client that begins at ``start``; a closed room is opened by the same read.
 
         On return every line up to the replay's position has arrived here, too. A comparison under way is waited for:
-        only a comparison finds the events that this edge had and the log lacks. Events that other edges had are told by
-        the marks of those edges in the log (forks), as soon as those have compared. An edge that comes back later than
-        others cannot have marked a fork before; the others look for the mark for some seconds, and tell their members
-        then (``Hub.look``).
+        only a comparison finds the events that this edge had and the log lacks. Events of other edges are told by the
+        marks of those edges in the log (forks), once those edges have compared. An edge back later than the others
+        cannot have marked a fork before; the others look for the mark for some seconds, and tell their members then
+        (``Hub.look``).
 
         Raises:
             BusUnavailable: Redis cannot be reached, or rooms are still being compared.
@@ -60,7 +60,7 @@ class Replays:
             await self._recovery.compared()
             tail = None
         position = start.position if isinstance(start, Since) else None
-        # What a room remembers costs Redis nothing: of thousands that come back at once most are served from there.
+        # A room's memory costs Redis nothing: of thousands of clients back at once most are served from there.
         remembered = None if tail is not None else self._remembered(channel, position)
         if remembered is not None:
             return remembered

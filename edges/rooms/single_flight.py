@@ -1,4 +1,4 @@
-"""Work that all who want the same share for as long as the work is under way."""
+"""Work shared by all callers that want the same result, for as long as the work is under way."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -12,10 +12,10 @@ ValueT = TypeVar("ValueT")
 
 
 class SingleFlight(Generic[KeyT, ValueT]):
-    """One task per key at a time, however many callers wait for its result.
+    """One task per key at a time, however many callers wait for the result.
 
-    No caller owns the task: a caller that gives up takes the result from no other caller. A failure is every caller's,
-    and is not remembered.
+    No caller owns the task: a caller that gives up takes the result from no other caller. A failure is raised to every
+    caller, and not remembered.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class SingleFlight(Generic[KeyT, ValueT]):
         The result of the task ``after`` is too old for the caller; a task that began later is shared.
 
         Raises:
-            Exception: whatever ``work`` raises.
+            Exception: the error that ``work`` raises.
 
         """
         task = self._newest.get(key)

@@ -7,11 +7,20 @@ __all__ = ["HubStatistics"]
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
-    """Counters since the start. ``rooms`` are those with members; ``dropped`` lines could be delivered to nobody.
+    """Counters since the start.
 
-    ``skipped`` and ``conflated`` count deliveries that were left out for members that read too slowly. ``unreadable``
-    is how often something was passed over that the bus did not write so: entries of logs, marks of forks, and events of
-    an older model in requests.
+    Attributes:
+        rooms: open rooms with members, now.
+        lines: lines that came by the link.
+        deliveries: lines and notices, times the members they were written to.
+        dropped: lines that no client could read, and lines of no room.
+        gaps: lines that did not follow the line before.
+        repaired: lines made up for from logs.
+        reads: reads of a log's newest part.
+        skipped: deliveries left out for slow members of rooms with the policy ``skip``.
+        conflated: the same with the policy ``conflate``.
+        unreadable: entries of logs, marks of forks and events of an older model that were passed over.
+
     """
 
     rooms: int

@@ -1,0 +1,26 @@
+"""The bounds of an edge's rooms, as values."""
+
+from dataclasses import dataclass
+
+from bus.envelope import LINE_LIMIT_BYTES
+from edges.rooms.room import BACKLOG_BYTES
+
+__all__ = ["RoomLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLimits:
+    """The bounds of an edge's rooms.
+
+    Attributes:
+        line_bytes: a longer line is dropped and counted.
+        rooms: the most rooms open at once, lingering rooms included.
+        replays: the most members given a replay at once.
+        backlog_bytes: the most a room keeps for slow members.
+
+    """
+
+    line_bytes: int = LINE_LIMIT_BYTES
+    rooms: int = 20_000
+    replays: int = 64
+    backlog_bytes: int = BACKLOG_BYTES
