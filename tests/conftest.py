@@ -24,6 +24,9 @@ from tests.virtual_time import VirtualTimeLoop
 _IS_STRICT: Final = os.environ.get("EDGEBUS_TESTS_STRICT") == "1"
 """Read here, before ``no_environment`` takes it away."""
 
+_LONG: Final = ("tests/conformance/", "tests/edgebus/", "tests/journeys/", "tests/lab/")
+"""Folders of tests that start edges, services and balancers as processes."""
+
 FIGURE: Final = "figure"
 """The property of a test's report that holds a figure."""
 
@@ -97,6 +100,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return a function that has a measured figure printed at the end of the run, by whichever worker."""
     return partial(record_property, FIGURE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread files that start whole processes among the others: side by side they would wait for each other's work.
+
+    The laboratory's scenarios come first, for they take longest: a worker that began with them last would end alone.
+    """
+    files = list(dict.fromkeys(item.location[0] for item in items))
+    long = [file for file in reversed(files) if file.startswith(_LONG)]
+    short = [file for file in files if not file.startswith(_LONG)]
+    places = {file: index / len(some) for some in (long, short) for index, file in enumerate(some)}
+    items.sort(key=lambda item: (places[item.location[0]], item.location[0]))
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
