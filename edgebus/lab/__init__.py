@@ -1,1 +1,1 @@
-"""The fault laboratory: real servers, one fault at a time, and a checker that believes recorded logs only."""
+"""The fault laboratory: scenarios on a stage of real servers, and a judge that believes recorded logs only."""

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from edgebus.lab.checker import Findings, check
+from edgebus.lab.judge.checker import Findings, check
 from edgebus.lab.scenarios import Scenario
-from edgebus.lab.site import Precondition, PreconditionFailed, Site, Size
+from edgebus.lab.stage.site import Precondition, PreconditionFailed, Site, Size
 
 __all__ = ["FULL", "SMALL", "Result", "run_scenario"]
 

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bus.errors import BusError
-from edgebus.lab.chaos import draw, run_schedule
 from edgebus.lab.laboratory import FULL, SMALL, Result, run_scenario
 from edgebus.lab.scenarios import SCENARIOS, Scenario
+from edgebus.lab.scenarios.chaos import draw, run_schedule
 from edgebus.terminal import Exit, escape, note, show, show_json, show_table
 
 __all__ = ["run_chaos", "run_named", "show_scenarios"]

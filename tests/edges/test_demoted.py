@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from bus.broker.embedded import EmbeddedBroker
 from bus.redis.acl import users
 from bus.redis.address import with_login
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, Mahavishnu
 from tests.contract.brokers import Cli

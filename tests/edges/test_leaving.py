@@ -9,7 +9,7 @@ import pytest
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, BusUnavailable
 from bus.log.log import Log
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 from edges import Edge
 from edges.rooms import recovery
 from producers import Producer

@@ -15,7 +15,7 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
 from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 from edges import Edge, EdgeSettings
 from edges.rooms.hub import Hub
 from producers.services.mahavishnu import SERVICE

@@ -9,7 +9,7 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusTimeout
 from bus.log.log import Log
 from bus.redis import address
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 from edges import Edge
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu

@@ -14,7 +14,7 @@ from bus.log.log import Log
 from bus.log.replay import Last, Replay, Since, Start
 from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 from edges.rooms.hub import Hub
 from tests.edges.peers import eventually
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from edgebus.lab.laboratory import Result, run_scenario
 from edgebus.lab.scenarios import SCENARIOS
-from edgebus.lab.site import Size
+from edgebus.lab.stage.site import Size
 
 AT_ONCE = 4
 _COUNTED = ("published", "delivered", "repaired", "told", "lost", "doubled", "refused", "returned_per_s")

@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from edgebus.lab import chaos, servers
-from edgebus.lab.chaos import FAULTS, draw, run_schedule
 from edgebus.lab.laboratory import SMALL, Result, run_scenario
-from edgebus.lab.scenarios import Scenario
+from edgebus.lab.scenarios import Scenario, chaos
+from edgebus.lab.scenarios.chaos import FAULTS, draw, run_schedule
+from edgebus.lab.stage import servers
 from tests.lab.runs import told
 
 SEEDS = range(1, 6)

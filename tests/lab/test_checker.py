@@ -6,8 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from edgebus.lab.checker import check
-from edgebus.lab.records import Attempt, Away, ClientLog, Demands, EdgeEnd, Evidence, Mark, Sample, Snapshot, Stored
+from edgebus.lab.judge.checker import check
+from edgebus.lab.judge.records import (
+    Attempt,
+    Away,
+    ClientLog,
+    Demands,
+    EdgeEnd,
+    Evidence,
+    Mark,
+    Sample,
+    Snapshot,
+    Stored,
+)
 
 ROOM = "lab:one"
 EVENTS = 10

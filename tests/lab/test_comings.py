@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from edgebus.lab.checker import check
-from edgebus.lab.comings import comings
-from edgebus.lab.listener import Listener
-from edgebus.lab.records import ClientLog, Demands, Evidence, Mark
+from edgebus.lab.judge.checker import check
+from edgebus.lab.judge.comings import comings
+from edgebus.lab.judge.records import ClientLog, Demands, Evidence, Mark
+from edgebus.lab.stage.listener import Listener
 from tests.edges.peers import eventually
 from tests.ports import free_port
 

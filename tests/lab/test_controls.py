@@ -13,10 +13,10 @@ import bus.log.appending
 from bus.log.log import Log
 from bus.redis.probe import Probe
 from bus.redis.sentinel import Sentinels
-from edgebus.lab import servers
 from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
-from edgebus.lab.site import Size
+from edgebus.lab.stage import servers
+from edgebus.lab.stage.site import Size
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
 from edges.transport.connection import Connection

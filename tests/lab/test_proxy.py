@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from edgebus.lab.proxy import Proxy
+from edgebus.lab.stage.proxy import Proxy
 
 PIECES = 40
 

@@ -11,7 +11,7 @@ from edgebus.cli import app
 from edgebus.lab import laboratory
 from edgebus.lab.laboratory import Result as Outcome
 from edgebus.lab.scenarios import SCENARIOS, Scenario
-from edgebus.lab.site import Site, Size
+from edgebus.lab.stage.site import Site, Size
 
 
 class Fault:

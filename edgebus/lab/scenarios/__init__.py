@@ -19,7 +19,7 @@ from edgebus.lab.scenarios.hardships import descriptors, odd_redis
 from edgebus.lab.scenarios.links import big_message, black_hole, link_cut
 from edgebus.lab.scenarios.producing import producer_partition, reply_lost
 from edgebus.lab.scenarios.restarts import rolling_restart
-from edgebus.lab.site import Site
+from edgebus.lab.stage.site import Site
 
 __all__ = ["SCENARIOS", "Scenario"]
 

@@ -2,11 +2,11 @@
 
 from redis.exceptions import OutOfMemoryError
 
-from edgebus.lab.proxy import Proxy
-from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Demands
-from edgebus.lab.servers import RedisServer
-from edgebus.lab.site import NOTICE_S, Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.proxy import Proxy
+from edgebus.lab.stage.publisher import Publisher
+from edgebus.lab.stage.servers import RedisServer
+from edgebus.lab.stage.site import NOTICE_S, Site
 
 __all__ = ["idle_expiry", "out_of_memory", "redis_pause", "redis_restart_aof", "redis_restart_empty", "slow_redis"]
 

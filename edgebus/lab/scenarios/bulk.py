@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from edgebus.lab.listener import Listener
-from edgebus.lab.records import Demands
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.listener import Listener
+from edgebus.lab.stage.site import Site
 
 __all__ = ["large_repair", "slow_reader"]
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from edgebus.lab.records import Demands
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.site import Site
 
 __all__ = ["client_flap", "edge_kill", "edge_restart_all"]
 

@@ -9,12 +9,12 @@ from typing import Final
 from bus.broker.server import find_server
 from bus.errors import AddressError
 from bus.redis.address import check_url
-from edgebus.lab.listener import Listener
-from edgebus.lab.proxy import Proxy
-from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Demands
-from edgebus.lab.servers import RedisServer, Sentinel
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.listener import Listener
+from edgebus.lab.stage.proxy import Proxy
+from edgebus.lab.stage.publisher import Publisher
+from edgebus.lab.stage.servers import RedisServer, Sentinel
+from edgebus.lab.stage.site import Site
 
 __all__ = ["failover_lag", "failover_lag_clock_behind", "sentinel_failover"]
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from edgebus.lab.records import Demands
-from edgebus.lab.servers import EdgeProcess, RedisServer
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.servers import EdgeProcess, RedisServer
+from edgebus.lab.stage.site import Site
 
 __all__ = ["descriptors", "odd_redis"]
 

@@ -1,7 +1,7 @@
 """Faults on the way between edges and Redis: the link is cut, goes deaf, or Redis drops it for being too slow."""
 
-from edgebus.lab.records import Demands
-from edgebus.lab.site import NOTICE_S, Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.site import NOTICE_S, Site
 
 __all__ = ["big_message", "black_hole", "link_cut"]
 

@@ -1,7 +1,7 @@
 """Faults between producers and Redis: an answer is lost, or all of them."""
 
-from edgebus.lab.records import Demands
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.site import Site
 
 __all__ = ["producer_partition", "reply_lost"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edgebus.lab.haproxy import Haproxy, find_haproxy
-from edgebus.lab.records import Demands
-from edgebus.lab.servers import EdgeProcess
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands
+from edgebus.lab.stage.haproxy import Haproxy, find_haproxy
+from edgebus.lab.stage.servers import EdgeProcess
+from edgebus.lab.stage.site import Site
 
 __all__ = ["rolling_restart"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from edgebus.lab.records import Attempt, ClientLog, EdgeEnd, Evidence
+from edgebus.lab.judge.records import Attempt, ClientLog, EdgeEnd, Evidence
 
 __all__ = ["Sightings"]
 

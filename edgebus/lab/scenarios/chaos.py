@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bus.tasks import end
-from edgebus.lab.proxy import Proxy
-from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Demands, EdgeEnd
-from edgebus.lab.servers import EdgeProcess, RedisServer
-from edgebus.lab.site import Site
+from edgebus.lab.judge.records import Demands, EdgeEnd
+from edgebus.lab.stage.proxy import Proxy
+from edgebus.lab.stage.publisher import Publisher
+from edgebus.lab.stage.servers import EdgeProcess, RedisServer
+from edgebus.lab.stage.site import Site
 
 __all__ = ["Stroke", "draw", "run_schedule"]
 

@@ -8,8 +8,8 @@ from typing import Final, Literal
 from bus.errors import BusError, BusUnavailable, PublishError
 from bus.event import Event
 from bus.tasks import end
-from edgebus.lab.records import Attempt
-from edgebus.lab.service import BriefEvent, LabEvent
+from edgebus.lab.judge.records import Attempt
+from edgebus.lab.stage.service import BriefEvent, LabEvent
 from producers import Producer, Published
 
 __all__ = ["Publisher"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebus.lab.records import ClientLog
+from edgebus.lab.judge.records import ClientLog
 
 __all__ = ["Comings", "comings"]
 

@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from bus.tasks import end
-from edgebus.lab.records import ClientLog, Mark
-from edgebus.lab.wire import Wire, dial
+from edgebus.lab.judge.records import ClientLog, Mark
+from edgebus.lab.stage.wire import Wire, dial
 
 __all__ = ["Listener"]
 

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
 from bus.tasks import end
-from edgebus.lab.listener import Listener
-from edgebus.lab.proxy import Proxy
-from edgebus.lab.publisher import Publisher
-from edgebus.lab.records import Attempt, Away, Demands, EdgeEnd, Evidence, Sample, Snapshot
-from edgebus.lab.servers import PROBE_INTERVAL_S, EdgeProcess, RedisServer, edge_here, get_status
+from edgebus.lab.judge.records import Attempt, Away, Demands, EdgeEnd, Evidence, Sample, Snapshot
+from edgebus.lab.stage.listener import Listener
+from edgebus.lab.stage.proxy import Proxy
+from edgebus.lab.stage.publisher import Publisher
+from edgebus.lab.stage.servers import PROBE_INTERVAL_S, EdgeProcess, RedisServer, edge_here, get_status
 from edges import Edge
 
 __all__ = ["Precondition", "PreconditionFailed", "Site", "Size"]

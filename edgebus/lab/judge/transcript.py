@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from edgebus.lab.records import ClientLog
+from edgebus.lab.judge.records import ClientLog
 
 __all__ = ["Closed", "Got", "Item", "Joined", "Told", "read", "read_line"]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from edgebus.lab.comings import comings
-from edgebus.lab.records import Attempt, Evidence, Snapshot
-from edgebus.lab.sightings import Sightings
-from edgebus.lab.transcript import Closed, Got, Item, Joined, Told, read, read_line
+from edgebus.lab.judge.comings import comings
+from edgebus.lab.judge.records import Attempt, Evidence, Snapshot
+from edgebus.lab.judge.sightings import Sightings
+from edgebus.lab.judge.transcript import Closed, Got, Item, Joined, Told, read, read_line
 
 __all__ = ["Broken", "Findings", "check"]
 

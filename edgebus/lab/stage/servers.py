@@ -19,8 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from bus.broker.child import Child, spawn_bound
 from bus.broker.embedded import EmbeddedBroker
 from bus.broker.server import find_server
-from edgebus.lab.records import Sample, Snapshot, Stored
-from edgebus.lab.service import SERVICE
+from edgebus.lab.judge.records import Sample, Snapshot, Stored
+from edgebus.lab.stage.service import SERVICE
 from edges import Edge, EdgeSettings
 
 __all__ = ["PROBE_INTERVAL_S", "EdgeProcess", "RedisServer", "Sentinel", "edge_here", "get_status"]
@@ -221,7 +221,7 @@ class EdgeProcess:
 
     async def start(self) -> None:
         """Start a process, on the port of the one before if there was one."""
-        words = [*EDGE_COMMAND, "edge", "edgebus.lab.service:SERVICE", "--port", str(self.port)]
+        words = [*EDGE_COMMAND, "edge", "edgebus.lab.stage.service:SERVICE", "--port", str(self.port)]
         words += ["--redis", self._redis_url, "--max-connections", str(_CONNECTIONS), "--log-level", "error"]
         words += [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
         self._child = await asyncio.to_thread(spawn_bound, words, stdout=subprocess.PIPE)

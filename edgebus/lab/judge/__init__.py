@@ -1,0 +1,1 @@
+"""What a run left behind, and the verdict on it. Shares no code with the bus, and starts nothing."""
