@@ -1,18 +1,16 @@
-"""Events that wait to be sent: a queue with a bound for emitted events, and the policy for a full queue.
+"""Events that wait to be sent: published by callers that wait, or emitted; one queue for the sender.
 
 The outbox knows neither Redis nor a task: ``producers.sender`` takes from the outbox.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-from bus.errors import BusError, OutboxFull
-from bus.event import Event
+from bus.errors import BusError
 from bus.log.pipelines import PIPELINE_BYTES, PIPELINE_EVENTS
-from bus.log.publication import Publication
-from producers.drops import DropReason, Drops, OnDrop, reason_of
+from producers.drops import DropReason, Drops, OnDrop
+from producers.emitted import Emitted, Item, OutboxSettings, Policy
 from producers.guard import Guard, renew_after_fork
 
 __all__ = [
@@ -24,44 +22,6 @@ __all__ = [
 ]
 
 FORKED: Final = "the producer was opened before this process was forked: open another one here"
-
-Policy: TypeAlias = Literal["block", "drop_oldest", "drop_new", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxSettings:
-    """The bounds of an outbox, and the policy for an event without room.
-
-    Attributes:
-        max_events: how many emitted events the outbox holds. Events being sent count, but not under ``drop_oldest``:
-            there one pipeline (200 events, 4 MiB) comes on top. If the attempt fails, these events are the oldest, and
-            give way first.
-        max_bytes: how many bytes of lines; an event has one line per channel.
-        policy: ``drop_oldest`` gives up the oldest, ``drop_new`` the new one, ``error`` raises ``OutboxFull``;
-            ``block`` lets ``emit_wait`` wait for room, and ``emit``, which never waits, is refused.
-        close_s: for how long ``close`` goes on sending.
-
-    """
-
-    max_events: int = 10_000
-    max_bytes: int = 16 * 1024 * 1024
-    policy: Policy = "drop_oldest"
-    close_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Refuse bounds without room for an event, and an unknown policy."""
-        if self.max_events < 1 or self.max_bytes < 1 or self.close_s < 0:
-            raise ValueError("max_events and max_bytes are at least 1, close_s at least 0")
-        if self.policy not in ("block", "drop_oldest", "drop_new", "error"):
-            raise ValueError(f"{self.policy!r} is no policy: block, drop_oldest, drop_new or error")
-
-
-@dataclass(slots=True, eq=False)
-class Item(Publication):
-    """One event in the outbox, and the number of its place there. ``done`` is None for an emitted event."""
-
-    event: Event = field(kw_only=True)
-    number: int = 0
 
 
 class Outbox:
@@ -76,17 +36,13 @@ class Outbox:
     # rejected: the interrupted holder would be found half done.
 
     def __init__(self, settings: OutboxSettings, on_drop: OnDrop | None) -> None:
-        self._settings = settings
         self.drops = Drops(on_drop)
         self._guard = Guard()
         self._arrivals: deque[Item] = deque()
         self._calls: deque[Item] = deque()
-        self._emitted: deque[Item] = deque()
-        self._in_flight: dict[int, Item] = {}
+        self._emitted = Emitted(settings, self.drops)
         self._is_open = False
         self._numbers = 0
-        self._events = self._bytes = 0
-        self._sent_bytes = 0
         self.is_forked = False
         """Whether this is the copy of a producer that was open when this process was forked."""
         renew_after_fork(self, Outbox.after_fork)
@@ -94,12 +50,12 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether no item waits to be taken."""
-        return not self._calls and not self._emitted and not self._arrivals
+        return not self._calls and not self._emitted.waiting and not self._arrivals
 
     @property
     def size(self) -> tuple[int, int]:
         """The emitted events that wait or are being sent, and their bytes."""
-        return self._events, self._bytes
+        return self._emitted.size
 
     @property
     def last_number(self) -> int:
@@ -118,23 +74,21 @@ class Outbox:
         self.is_forked = self.is_forked or self._is_open
         self._is_open = False
         self.drops.forget_untold()
-        for queue in (self._arrivals, self._calls, self._emitted):
-            queue.clear()
-        self._in_flight, self._events, self._bytes, self._sent_bytes = {}, 0, 0, 0
+        self._arrivals.clear()
+        self._calls.clear()
+        self._emitted.forget()
 
     def is_past(self, number: int) -> bool:
         """Tell whether no emitted event up to ``number`` waits or is being sent."""
         with self:
-            # An item in flight is older than all that wait: given back, it goes to the front.
-            first = next((it for it in (*self._in_flight.values(), *self._emitted)), None)
-            return first is None or first.number > number
+            return self._emitted.is_past(number)
 
     def add(self, items: Iterable[Item]) -> None:
         """Put items with waiting callers. There is no bound: each caller waits, and so the callers are the bound."""
         with self:
             self._check_open()
             for item in items:
-                self._append(self._calls, item)
+                self._calls.append(self._numbered(item))
 
     def put(self, item: Item) -> bool:
         """Put an emitted event; return whether the event was taken. Older events may have been dropped for room.
@@ -158,32 +112,22 @@ class Outbox:
             self._leave()
 
     def _admit(self, item: Item) -> bool:
-        # decisions/0021: `emit` never waits, under no policy. Under `block` a False is for `emit_wait`, which waits.
-        policy, size = self._settings.policy, item.size_bytes
-        if self._finds_room(size):
-            self._append(self._emitted, item)
-            self._count(1, size)
+        if self._emitted.makes_room(item.size_bytes):
+            self._emitted.append(self._numbered(item))
             return True
-        if policy == "error" or (policy == "block" and size > self._settings.max_bytes):
-            raise OutboxFull(f"the outbox holds {self._events} events, {self._bytes} bytes; this one has {size}")
-        if policy != "block":
-            self._drop(item, DropReason.FULL)
+        self._emitted.refuse(item)
         return False
-
-    def _finds_room(self, size: int) -> bool:
-        return self._has_room(size) or (self._settings.policy == "drop_oldest" and self._make_room(size))
 
     def _take_in(self) -> None:
         """Take the arrivals in, in their order; new arrivals may come meanwhile."""
         while self._arrivals:
             item = self._arrivals.popleft()
             if not self._is_open:
-                self._drop(item, DropReason.CLOSED)
-            elif self._finds_room(item.size_bytes):
-                self._append(self._emitted, item)
-                self._count(1, item.size_bytes)
+                self._emitted.drop(item, DropReason.CLOSED)
+            elif self._emitted.makes_room(item.size_bytes):
+                self._emitted.append(self._numbered(item))
             else:
-                self._drop(item, DropReason.FULL)
+                self._emitted.drop(item, DropReason.FULL)
 
     def _settle(self) -> None:
         """Take the arrivals in, unless the outbox is entered: the holder looks for arrivals after leaving."""
@@ -215,32 +159,19 @@ class Outbox:
                 if not item.is_given_up:
                     batch.append(item)
                     size_bytes += item.size_bytes
-            self._in_flight = {item.number: item for item in batch if item.done is None}
-            self._sent_bytes = sum(item.size_bytes for item in self._in_flight.values())
+            self._emitted.send(batch)
         return batch
 
     def give_back(self, batch: Sequence[Item]) -> None:
         """Put the unfinished items of a pipeline back to the front; without room for all, the oldest give way."""
         with self:
-            # From the back, each to the front: the items stand before all later ones, in their order (decisions/0063).
-            for item in reversed(batch):
-                if item.number in self._in_flight:
-                    self._emitted.appendleft(item)
-                elif item.done is not None and not item.is_given_up:
-                    self._calls.appendleft(item)
-            self._in_flight, self._sent_bytes = {}, 0
-            # decisions/0021: under `drop_oldest` a pipeline being sent comes on top of the bound; now its events count.
-            if self._settings.policy == "drop_oldest":
-                self._make_room(0)
+            self._calls.extendleft(it for it in reversed(batch) if it.done is not None and not it.is_given_up)
+            self._emitted.give_back()
 
     def discharge(self, item: Item, error: BusError | None = None) -> None:
         """Let an emitted event of a pipeline go: Redis has the event, or the event is dropped for ``error``."""
         with self:
-            if self._in_flight.pop(item.number, None) is not None:
-                self._sent_bytes -= item.size_bytes
-            self._count(-1, -item.size_bytes)
-            if error is not None:
-                self._drop(item, reason_of(error))
+            self._emitted.discharge(item, error)
 
     def calls(self) -> list[Item]:
         """Return items with a waiting caller, without those being sent."""
@@ -251,12 +182,10 @@ class Outbox:
         """Close, and give all items up: emitted events are dropped, items with a waiting caller are returned."""
         with self:
             self._is_open = False
-            emitted, calls = [*self._in_flight.values(), *self._emitted], list(self._calls)
+            calls = list(self._calls)
             self._calls.clear()
-            self._emitted.clear()
-            self._in_flight, self._events, self._bytes, self._sent_bytes = {}, 0, 0, 0
-            for item in emitted:
-                self._drop(item, DropReason.CLOSED)
+            for item in self._emitted.forget():
+                self._emitted.drop(item, DropReason.CLOSED)
         return calls
 
     def _check_open(self) -> None:
@@ -267,37 +196,12 @@ class Outbox:
 
     def _first(self) -> deque[Item] | None:
         """Return the queue with the oldest item: a publish comes behind earlier emits of its task (decisions/0021)."""
-        if not self._calls or not self._emitted:
-            return self._calls or self._emitted or None
-        return self._calls if self._calls[0].number < self._emitted[0].number else self._emitted
+        calls, emitted = self._calls, self._emitted.waiting
+        if not calls or not emitted:
+            return calls or emitted or None
+        return calls if calls[0].number < emitted[0].number else emitted
 
-    def _append(self, queue: deque[Item], item: Item) -> None:
+    def _numbered(self, item: Item) -> Item:
         self._numbers += 1
         item.number = self._numbers
-        queue.append(item)
-
-    def _has_room(self, size: int) -> bool:
-        """Tell whether ``size`` more bytes fit; under ``drop_oldest`` the pipeline being sent is not counted."""
-        # decisions/0021: a pipeline under way cannot be recalled. Counting it would have the newest events give way.
-        limits, events, size_bytes = self._settings, self._events, self._bytes
-        if limits.policy == "drop_oldest":
-            events, size_bytes = len(self._emitted), size_bytes - self._sent_bytes
-        return events + (size > 0) <= limits.max_events and size_bytes + size <= limits.max_bytes
-
-    def _make_room(self, size: int) -> bool:
-        """Drop the oldest waiting items until ``size`` fits; return False when the whole outbox is too small."""
-        if size > self._settings.max_bytes:
-            return False
-        while not self._has_room(size):
-            item = self._emitted.popleft()
-            self._count(-1, -item.size_bytes)
-            self._drop(item, DropReason.FULL)
-        return True
-
-    # Kept by hand and not summed: `emit` asks for the size each time, with ten thousand events waiting.
-    def _count(self, events: int, size: int) -> None:
-        self._events += events
-        self._bytes += size
-
-    def _drop(self, item: Item, reason: DropReason) -> None:
-        self.drops.add(item.event, reason)
+        return item

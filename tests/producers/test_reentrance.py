@@ -28,6 +28,7 @@ INSIDE = (
     "bus/log/publisher.py",
     "producers/composer.py",
     "producers/drops.py",
+    "producers/emitted.py",
     "producers/outbox.py",
     "producers/producer.py",
     "producers/blocking.py",
