@@ -12,7 +12,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -40,10 +40,9 @@ from edges.lifecycle.redis_link import RedisLink
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
-from edges.limits.quotas import Quota
-from edges.limits.registry import Registry, RegistryStatistics
-from edges.net.addresses import is_loopback
-from edges.protocol.messages import GOING_AWAY, RESTARTING, Notice
+from edges.limits.registry import RegistryStatistics, registry_of
+from edges.net.addresses import port_of
+from edges.protocol.messages import GOING_AWAY, RESTARTING
 from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
@@ -95,7 +94,7 @@ class Edge:
         check_part("service", service, Service, "a Service")
         self.service = service
         self._given = checked(sockets)
-        self.settings = _told_by(self._given, settings if settings is not None else EdgeSettings())
+        self.settings = (settings if settings is not None else EdgeSettings()).bound_to(self._given)
         self._wanted_port = service.port if self.settings.port is None else self.settings.port
         self._tls = tls
         self._nonce = secrets.token_hex(4)
@@ -118,7 +117,7 @@ class Edge:
     @property
     def port(self) -> int:
         """The port it listens on; the true one when the settings said 0."""
-        return _port(self._built.listener.sockets) if self._built and self.is_running else self._wanted_port
+        return port_of(self._built.listener.sockets) if self._built and self.is_running else self._wanted_port
 
     @property
     def is_running(self) -> bool:
@@ -164,7 +163,7 @@ class Edge:
 
     def _build(self, sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None) -> "_Parts":
         name = f"edgebus-edge-{self.service.name}-{self._wanted_port}"
-        edge_id = self._id(_port(sockets))
+        edge_id = self._id(port_of(sockets))
         return _Parts(self.service, self.settings, sockets, tls, name=name, edge_id=edge_id, connection=self.connection)
 
     async def drain(self) -> None:
@@ -240,14 +239,14 @@ class _Parts:
         self._tasks: list[asyncio.Task[None]] = []
         self._commands = Tasks()
         self.spawn = self._commands.spawn
-        self._farewell, self._started, self._port = GOING_AWAY, time.time(), _port(sockets)
+        self._farewell, self._started, self._port = GOING_AWAY, time.time(), port_of(sockets)
         url = settings.redis_url
         self.mishaps, self.counters = Mishaps(), Counters()
-        self.registry = _registry(settings, self.counters)
+        self.registry = registry_of(settings, self.counters)
         self._log = Log(url, name=name, appends=False)
         self._probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
         revocations = Revocations(url, name=f"{name}-revocations")
-        self._revocations = KnownRevocations(revocations, self.spawn, self._check_revoked)
+        self._revocations = KnownRevocations(revocations, self.spawn, self.registry.check_revoked)
         self._authenticator = Authenticator(
             settings, is_revoked=self._revocations.concerns, revoked_ms=self._revocations.revoked_ms
         )
@@ -258,7 +257,9 @@ class _Parts:
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
         self._answers = _answers(self.hub.log_reads, service, settings)
         beside = (self._probe_log, self._revocations)
-        self._link = RedisLink(self.subscriber, self.hub, self._log, beside, self.spawn, self._notify_all, self.mishaps)
+        self._link = RedisLink(
+            self.subscriber, self.hub, self._log, beside, self.spawn, self.registry.notify, self.mishaps
+        )
         self.health = Health(
             service,
             self.registry,
@@ -385,28 +386,6 @@ class _Parts:
     async def _inspect(self) -> None:
         await inspect(self.settings.redis_url, name=f"{self._name}-look", line_limit_bytes=self.settings.max_line_bytes)
 
-    def _check_revoked(self, members: Collection[str]) -> None:
-        for member in members:
-            for connection in self.registry.named(member):
-                connection.check_revoked()
-
-    def _notify_all(self, notice: Notice) -> None:
-        for connection in self.registry:
-            connection.notify(notice)
-
-
-def _port(sockets: Sequence[socket.socket]) -> int:
-    return int(sockets[0].getsockname()[1])
-
-
-def _told_by(sockets: Sequence[socket.socket], settings: EdgeSettings) -> EdgeSettings:
-    """Return settings that name where ``sockets`` are bound; of several hosts, one that other machines reach."""
-    if not sockets:
-        return settings
-    hosts = [str(one.getsockname()[0]) for one in sockets]
-    host = next((it for it in hosts if not is_loopback(it)), hosts[0])
-    return settings.model_copy(update={"host": host, "port": _port(sockets)})
-
 
 def _answers(reads: LogReads, service: Service, settings: EdgeSettings) -> Answers:
     return Answers(reads, model_of=service.event, limit=settings.max_requests, limit_bytes=settings.max_answer_bytes)
@@ -418,18 +397,4 @@ def _room_limits(settings: EdgeSettings) -> RoomLimits:
         rooms=settings.max_open_rooms,
         replays=settings.max_replays,
         backlog_bytes=settings.max_waiting_bytes // 4,
-    )
-
-
-def _registry(settings: EdgeSettings, counters: Counters) -> Registry:
-    address = Quota(
-        "address",
-        connections=settings.max_connections_per_address,
-        per_second=settings.connects_per_second_per_address,
-    )
-    user = Quota(
-        "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
-    )
-    return Registry(
-        settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user, counters=counters
     )

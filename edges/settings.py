@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+import socket
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast, get_args
 
@@ -14,7 +15,7 @@ from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.redis.address import check_url, default_url, without_password
 from bus.shape import MESSAGE_VALUES
-from edges.net.addresses import unbracketed
+from edges.net.addresses import host_of, port_of, unbracketed
 from edges.net.forwarded import Network, parse_network
 from edges.net.origins import check_origin
 
@@ -197,6 +198,10 @@ class EdgeSettings(BaseSettings):
         """Show Redis' URL without its password; the shared secret hides itself."""
         for name, value in super().__repr_args__():
             yield name, without_password(value) if name == "redis_url" else value
+
+    def bound_to(self, sockets: Sequence[socket.socket]) -> Self:
+        """Return settings that name where ``sockets`` are bound; without any, these."""
+        return self.model_copy(update={"host": host_of(sockets), "port": port_of(sockets)}) if sockets else self
 
     @classmethod
     def load(cls, file: Path | None = None, more: Mapping[str, str] | None = None, /, **flags: Any) -> Self:

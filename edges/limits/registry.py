@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from edges.limits.counters import Counters
 from edges.limits.quotas import Excess, Quota, network_of
 from edges.protocol.messages import Closing, Notice
+from edges.settings import EdgeSettings
 
-__all__ = ["Registry", "RegistryStatistics"]
+__all__ = ["Registry", "RegistryStatistics", "registry_of"]
 
 _GRACE_S: Final = 1.0
 """A request follows its connection at once; this is for an edge that is busy, or has many to read at once. It also
@@ -189,6 +190,17 @@ class Registry:
         """Return the connections that are called ``name``; it looks at no others."""
         return tuple(self._named.get(name, ()))
 
+    def check_revoked(self, names: Collection[str]) -> None:
+        """Have each connection with one of ``names`` look whether its token was revoked."""
+        for name in names:
+            for connection in self.named(name):
+                connection.check_revoked()
+
+    def notify(self, notice: Notice) -> None:
+        """Tell every client that was greeted."""
+        for connection in self:
+            connection.notify(notice)
+
     def _forget_names(self, connection: Timed, stay: _Stay) -> None:
         for name in stay.names:
             them = self._named[name]
@@ -290,3 +302,18 @@ class Registry:
         """Return the counters."""
         it = self._counters
         return RegistryStatistics(len(self), it.accepted, it.refused, it.slow, it.cut, it.strangers, dict(it.limited))
+
+
+def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:
+    """Return the registry of an edge, with the bounds of its settings."""
+    address = Quota(
+        "address",
+        connections=settings.max_connections_per_address,
+        per_second=settings.connects_per_second_per_address,
+    )
+    user = Quota(
+        "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
+    )
+    return Registry(
+        settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user, counters=counters
+    )

@@ -1,10 +1,11 @@
 """Addresses to listen on: whether others reach them, both families at once for a wildcard, and how they are written."""
 
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-__all__ = ["is_loopback", "opened", "unbracketed", "written"]
+__all__ = ["host_of", "is_loopback", "opened", "port_of", "unbracketed", "written"]
 
 _ANYWHERE: Final = ("::", "")
 _BACKLOG: Final = 1024
@@ -42,3 +43,14 @@ def opened(host: str, port: int) -> socket.socket | None:
     if host not in _ANYWHERE or not socket.has_dualstack_ipv6():
         return None
     return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+
+
+def port_of(sockets: Sequence[socket.socket]) -> int:
+    """Return the port that sockets are bound to: one edge's sockets share one port."""
+    return int(sockets[0].getsockname()[1])
+
+
+def host_of(sockets: Sequence[socket.socket]) -> str:
+    """Return a host that sockets are bound to: of several, one that other machines reach."""
+    hosts = [str(one.getsockname()[0]) for one in sockets]
+    return next((host for host in hosts if not is_loopback(host)), hosts[0])
