@@ -251,9 +251,10 @@ class Room:
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
 
-        A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``.
+        A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``;
+        but for hand-typed lines, which have no place in the log (decisions/0071).
         """
-        if self._held is not None:
+        if self._held is not None and (arrived.position is not None or not self.is_open):
             self._hold(self._held, arrived)
             return False
         match self._step(arrived):
@@ -310,7 +311,7 @@ class Room:
         missing = self._missing(lines, reason)
         if self._keeps_latest and missing and went_back(before, missing[0].position):
             self._tell_gap(before, missing[0].position, Reason.DIVERGED)
-        orphans, woven = self._weave(missing, lines, replay.position)
+        orphans = self._weave(missing, lines, replay.position)
         end, place = (missing[0].position, missing[0].previous) if missing else (replay.position, replay.position)
         if end in orphans:
             reason = Reason.DIVERGED
@@ -320,7 +321,7 @@ class Room:
             elif _has_begun_anew(before, replay, epoch_ms):
                 self._found_fork(BEGINNING, now_ms)
             self._tell_gap(before, end, reason)
-        for line in woven:
+        for line in missing:
             self._give_orphans(orphans.pop(line.position, ()), line.previous, line.position, now_ms)
             self._wait_with(line)
         self._give_orphans(orphans.pop(end, ()), place, end, now_ms)  # where nothing is missing
@@ -354,35 +355,23 @@ class Room:
             self._found_fork(place or BEGINNING, now_ms)
             self._tell_gap(self._newest, end, Reason.DIVERGED)
 
-    def _weave(
-        self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str
-    ) -> tuple[dict[str | None, list[Arrived]], Sequence[Arrived]]:
-        """Take what was read out of what is held; typed ones keep their place before the next one.
+    def _weave(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
+        """Take what was read out of what is held.
 
-        Return what came before a line that was read and is not among them (see ``_placed``), and what is missing.
+        Return what came before a line that was read and is not among them (see ``_placed``).
         """
         orphans: list[tuple[str, list[Arrived]]] = []
-        read = {line.position for line in lines}
-        typed: list[Arrived] = []
-        places: dict[str | None, list[Arrived]] = {}
+        held, read = self._held or (), {line.position for line in lines}
         rest: deque[Arrived] = deque()
-        for arrived in self._held or ():
-            if arrived.position is None:
-                typed.append(arrived)
-            elif arrived.position in read:
+        for arrived in held:
+            if arrived.position is not None and arrived.position in read:
                 orphans.append((arrived.position, list(rest)))
                 rest.clear()
-                places[arrived.position], typed = typed, []
             elif arrived.position not in self._positions and not self._is_replaced(arrived, lines):
-                rest.extend((*typed, arrived))
-                typed = []
-        rest.extend(typed)
+                rest.append(arrived)
         self._hold_all(rest)
-        self.repaired += sum(1 for line in missing if line.position not in places)
-        given = {line.position for line in missing}
-        late = [line for position, them in places.items() if position not in given for line in them]
-        woven = [*late, *(it for line in missing for it in (*places.get(line.position, ()), line))]
-        return {} if self._keeps_latest else _placed(orphans, missing, end), woven
+        self.repaired += len({line.position for line in missing} - {arrived.position for arrived in held})
+        return {} if self._keeps_latest else _placed(orphans, missing, end)
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
         """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
@@ -473,13 +462,9 @@ def _placed(
     orders, at = [order(key) for key in keys], 0
     for anchor, lines in orphans:
         latest = keys.index(anchor) if anchor in keys else 0
-        typed: list[Arrived] = []
         for line in lines:
-            typed.append(line)
-            if line.position is not None:
-                at = max(at, min(latest, bisect_left(orders, order(line.position))))
-                placed.setdefault(keys[at] if keys else end, []).extend(typed)
-                typed = []
+            at = max(at, min(latest, bisect_left(orders, order(line.position or BEGINNING))))
+            placed.setdefault(keys[at] if keys else end, []).append(line)
     return placed
 
 
