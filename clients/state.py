@@ -12,13 +12,13 @@ The rules:
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal, NamedTuple
 
 from bus.log.replay import SinceTime, parse_since
 from bus.position import Step, is_position
 from bus.words import NoticeName, Verb
+from clients.lost_replay import LostReplay
 from clients.queue import Entry, Queue
 from clients.sequencer import Sequencer
 from clients.values import Cause, Gap, Received, Recovered, Value
@@ -47,23 +47,6 @@ class _PendingGap(NamedTuple):
 
     after: str | None
     reason: str
-
-
-# decisions/0019: going on behind a lost replay would lose events that the log still has.
-@dataclass(slots=True)
-class _LostReplay:
-    """A replay of ``last`` events that was confirmed, and of which no event came before the connection went.
-
-    Attributes:
-        end: the log's end at that time. Events behind are owed to the caller.
-        is_asked_again: whether another replay was asked for.
-        first: the first event of the other replay; None while no event came.
-
-    """
-
-    end: str
-    is_asked_again: bool = False
-    first: str | None = None
 
 
 class SubscriptionState:
@@ -98,7 +81,7 @@ class SubscriptionState:
         self._since, self._last, self._now_ms = since, last, now_ms
         self._is_live = self._wants_replay = False
         self._gap: _PendingGap | None = None
-        self._lost: _LostReplay | None = None
+        self._lost = LostReplay()
         self._replaying = 0
 
     def take(self) -> Value | None:
@@ -144,9 +127,7 @@ class SubscriptionState:
         if self.sequencer.at is not None:
             return {"since": self.sequencer.at}
         if self._last is not None:
-            # decisions/0019: the same number of events again, which may no longer reach back to the lost replay's end.
-            if self._lost is not None:
-                self._lost.is_asked_again = True
+            self._lost.asked_again()
             return {"last": self._last}
         return {} if self._since is None else {"since": _stretched(self._since, now_ms - self._now_ms)}
 
@@ -182,8 +163,8 @@ class SubscriptionState:
             self._gap = _PendingGap(self.sequencer.at, str(data.get("reason") or "unknown"))
         if replayed == 0:
             self._stand(position)
-        elif self.sequencer.at is None and self._last is not None and self._lost is None:
-            self._lost = _LostReplay(position)
+        elif self.sequencer.at is None and self._last is not None:
+            self._lost.confirmed(position)
 
     def _recovered(self, replayed: int, position: str) -> None:
         if self._wants_replay or self.queue.is_interrupted:
@@ -191,7 +172,7 @@ class SubscriptionState:
 
     def _stand(self, position: str) -> None:
         """Go on from the log's end: no event of a replay follows, before which a gap could be told."""
-        self._follow_lost_replay(position, position)
+        self._lost.follow(position, position)
         self._tell_lost_replay()
         self._tell_gap(position)
         self.sequencer.stand(position)
@@ -219,7 +200,7 @@ class SubscriptionState:
         found = self.sequencer.judge(received.position, received.previous)
         if found is not Step.DUPLICATE and not self._accept(received, found):
             return
-        self._follow_lost_replay(received.position, received.previous)
+        self._lost.follow(received.position, received.previous)
         self.sequencer.advance(received.position)
         self._count_replayed()
 
@@ -277,21 +258,10 @@ class SubscriptionState:
         if gap is not None:
             self._go_on(Gap(self.channel, gap.after, until, gap.reason), until)
 
-    def _follow_lost_replay(self, position: str, previous: str | None) -> None:
-        """Take an event in the place of a lost replay's: one of the lost replay, or the next one, leaves no gap."""
-        lost = self._lost
-        if lost is None:
-            return
-        lost.first = lost.first or position
-        if not lost.is_asked_again or lost.end in (position, previous):
-            self._lost = None
-
     def _tell_lost_replay(self) -> None:
-        """Tell the gap between a lost replay and the first event that came instead."""
-        lost = self._lost
-        if lost is not None and lost.first is not None:
-            self._lost = None
-            self._go_on(Gap(self.channel, lost.end, lost.first, "limit"))
+        gap = self._lost.gap()
+        if gap is not None:
+            self._go_on(Gap(self.channel, *gap, "limit"))
 
     # Values into the queue.
 
