@@ -133,8 +133,8 @@ MUTANTS: Final = {
         Mutant("what is not read yet is let go", "        self._hold_all(rest)", "        self._hold_all(deque())"),
         Mutant(
             "lines do not wait for what is missing",
-            "        if self._held is not None:\n            self._hold(",
-            "        if False:\n            self._hold(",
+            "        if self._held is not None and (",
+            "        if False and (",
         ),
     )
 }
