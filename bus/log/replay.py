@@ -72,8 +72,8 @@ class Replay:
         position: where the reader stands after the last line.
         forks: the positions of lines behind which events are lost, in order.
         gap_after: the first of ``forks``, where no event is missing before; else None.
-        forks_elsewhere: as ``forks``, for a reader that stood where this log never was. Only a subscriber that stayed
-            is told of them: a reader that comes back has all that there is replayed, and is told so.
+        forks_elsewhere: as ``forks``, for a reader that stood where this log never was; None for any other. Only a
+            subscriber that stayed is told of them: a reader that comes back is told so, and has all there is replayed.
 
     """
 
@@ -82,15 +82,15 @@ class Replay:
     position: str
     forks: tuple[str, ...] = ()
     gap_after: str | None = None
-    forks_elsewhere: tuple[str, ...] = ()
+    forks_elsewhere: tuple[str, ...] | None = None
 
     def passing(self, places: Iterable[str]) -> "Replay":
         """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
-        found = {*places, *self.forks, *self.forks_elsewhere}
+        found = {*places, *self.forks, *(self.forks_elsewhere or ())}
         inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
         # A reader that stood where this log never was is told so; of other places if it stayed all the time.
-        if self.reason is Reason.DIVERGED and self.gap_after is None:
-            return self if self.forks else replace(self, forks_elsewhere=inside)
+        if self.forks_elsewhere is not None:
+            return replace(self, forks_elsewhere=inside)
         # decisions/0055: a fork among the lines is told in its place, as a gap; a fork before all is the reason.
         is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
         reason = self.reason or (Reason.DIVERGED if found else None)
@@ -99,7 +99,7 @@ class Replay:
     def followed(self, at: str, seen: Container[str]) -> "Replay":
         """Return the replay for a subscriber that stayed up to ``at``: no line twice, and every fork."""
         lines = tuple(unseen(self.lines, at, self.reason, seen))
-        return replace(self, lines=lines, forks=self.forks or self.forks_elsewhere)
+        return replace(self, lines=lines, forks=self.forks or self.forks_elsewhere or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,10 @@ class Tail:
             index, following = 0, self.lines
         if self.is_cut and index == 0 and not holds and next_previous != position and reason is not Reason.UNKNOWN:
             reason = Reason.LIMIT
-        return Replay(self.lines if reason else following, reason, self.position)
+        is_elsewhere = reason is Reason.DIVERGED
+        return Replay(
+            self.lines if reason else following, reason, self.position, forks_elsewhere=() if is_elsewhere else None
+        )
 
     def _past(self, *, holds: bool = False, next_previous: str | None = None) -> Past:
         known = (self.epoch_ms, self.first, self.first_previous, self.last)

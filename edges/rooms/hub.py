@@ -245,6 +245,11 @@ class Hub:
 
     # Recovery.
 
+    def forks(self, channel: Channel) -> Sequence[str]:
+        """Return the places where the log of a room lost events, as far as the room knows; usually none."""
+        room = self._room(channel)
+        return () if room is None else room.fork_places
+
     def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
         """Return the lines after ``position`` that the room of ``channel`` remembers; None when the room cannot say.
 

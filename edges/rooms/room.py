@@ -209,6 +209,11 @@ class Room:
         """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.log.forks``."""
         return crosses(self._forks, start, lines, end)
 
+    @property
+    def fork_places(self) -> Sequence[str]:
+        """The entries of the log behind which events are lost."""
+        return [fork.position for fork in self._forks]
+
     def passed_forks(self, start: str | None, replay: Replay) -> list[str]:
         """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
         return passed(self._forks, start, replay.lines, replay.position)

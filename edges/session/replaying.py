@@ -85,6 +85,7 @@ class Replaying:
         """
         replay = await self._hub.replay(self.channel, start)
         if not has_followed or not isinstance(start, Since):
+            self._forks.update(replay.forks_elsewhere or ())  # the reply tells that reader of all
             return replay
         return replay.followed(start.position, self._given)
 
@@ -130,12 +131,19 @@ class Replaying:
             if found is not None and (not found or self._fitting(found) == len(found)):
                 if found:
                     self._write(found)
+                self._tell_learned(found[-1].position if found else replay.position)
                 self._rooms.enter(self.channel)
                 return
             if found:
                 replay = Replay(tuple(found), None, found[-1].position or replay.position)
             else:
                 replay = await self._read_on(replay.position)
+
+    def _tell_learned(self, end: str | None) -> None:
+        """Tell of forks behind lines given before, known only since: the room told its subscribers alone."""
+        for place in self._hub.forks(self.channel):
+            if place in self._given and place not in self._forks:
+                self._transport.write(self._gap(place, end, Reason.DIVERGED))
 
     async def _read_on(self, at: str) -> Replay:
         """Read the lines after ``at`` from the log, for the room forgot some; lines given before are left out."""

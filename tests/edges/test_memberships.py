@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 
 from bus.channel import Channel
 from bus.envelope import Arrived
@@ -24,6 +25,8 @@ class ScriptedHub:
         self.asked: list[Start] = []
         self.replay_slots = self
         self._looks = 0
+        self.learned: tuple[str, ...] = ()
+        """Forks that the room knows of when a replay has ended."""
 
     @asynccontextmanager
     async def slot(self, _: str) -> AsyncIterator["ScriptedHub"]:
@@ -43,6 +46,9 @@ class ScriptedHub:
 
     def missing(self, *_: Any, **__: Any) -> Sequence[Arrived]:
         return ()
+
+    def forks(self, _: Channel) -> Sequence[str]:
+        return self.learned
 
     def join_now(self, *_: Any) -> object:
         return object()
@@ -86,3 +92,38 @@ async def test_gap_in_a_replay_is_told_once_though_its_client_gives_way_there() 
     assert listener.said == [3, 4, 5, ("5-5", "8-8", "diverged"), 8]
     assert hub.asked == [Since("2-2"), Since("5-5")]
     assert X.name in rooms.rooms
+
+
+@pytest.mark.parametrize(
+    ("learned", "told"),
+    [
+        pytest.param(("4-4",), [("4-4", "6-6", "diverged")], id="behind a line that was given"),
+        pytest.param(("2-2",), [], id="where the client stood: the reply's matter"),
+        pytest.param(("1-1",), [], id="before"),
+        pytest.param(("5-5",), [], id="told in its place"),
+        pytest.param(("6-6",), [("6-6", "6-6", "diverged")], id="at the end"),
+    ],
+)
+async def test_fork_that_became_known_during_a_replay_is_told_at_its_end(
+    learned: tuple[str, ...], told: list[Any]
+) -> None:
+    """The room tells its subscribers of what another edge marked; a client within a replay is none of them."""
+    replay = Replay(tuple(event(number) for number in (3, 4, 5, 6)), None, "6-6").passing(["5-5"])
+    hub, listener = ScriptedHub([replay], lines_per_slot=100), Listener()
+    hub.learned = learned
+    rooms = Subscriptions(listener, hub, waiting_bytes=1_000)  # type: ignore[arg-type]
+    async with rooms.resume(X, Since("2-2")):
+        pass
+    assert listener.said == [3, 4, 5, ("5-5", "6-6", "diverged"), 6, *told]
+
+
+async def test_client_that_stood_elsewhere_is_not_told_of_places_when_it_comes_back() -> None:
+    """It was told so, and builds its state anew; no place is told at the end of the replay, either."""
+    lines = tuple(event(number) for number in (3, 4, 5))
+    replay = Replay(lines, Reason.DIVERGED, "5-5", forks_elsewhere=()).passing(["4-4"])
+    hub, listener = ScriptedHub([replay], lines_per_slot=100), Listener()
+    hub.learned = ("4-4",)
+    rooms = Subscriptions(listener, hub, waiting_bytes=1_000)  # type: ignore[arg-type]
+    async with rooms.resume(X, Since("2-9")):
+        pass
+    assert listener.said == [3, 4, 5]
