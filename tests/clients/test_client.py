@@ -26,6 +26,8 @@ from clients.settings import ClientSettings
 from producers.services.mahavishnu import SERVICE, WorkflowStarted, WorkflowStatus
 from tests.clients.fake_edge import CHANNEL, Talk, Waiting, at, eventually, fake_edge, short, take
 
+pytestmark = pytest.mark.virtual_time
+
 NOBODY = "ws://127.0.0.1:1"
 
 

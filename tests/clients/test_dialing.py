@@ -12,6 +12,8 @@ from clients.dialing import place
 from clients.settings import ClientSettings
 from tests.clients.fake_edge import CHANNEL, FakeEdge, Waiting, fake_edge, take
 
+pytestmark = pytest.mark.virtual_time
+
 TOKEN = "Bearer a-token"
 
 

@@ -21,6 +21,8 @@ from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.clients.fake_edge import DEADLINE_S, FakeEdge, Talk, at, eventually, fake_edge, take
 
+pytestmark = pytest.mark.virtual_time
+
 # The bucket.
 
 

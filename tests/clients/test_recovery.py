@@ -16,6 +16,8 @@ from clients import (
 )
 from tests.clients.fake_edge import CHANNEL, Waiting, at, eventually, fake_edge, short, take
 
+pytestmark = pytest.mark.virtual_time
+
 
 def is_interrupted(value: object, cause: str = "link") -> bool:
     return isinstance(value, Interrupted) and (value.channel, value.cause) == (CHANNEL, cause)

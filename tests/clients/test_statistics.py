@@ -8,6 +8,8 @@ from clients import Refused, connect
 from clients.client import Client
 from tests.clients.fake_edge import CHANNEL, Talk, Waiting, eventually, fake_edge, take
 
+pytestmark = pytest.mark.virtual_time
+
 Ending = Callable[[Client, Talk], Awaitable[None]]
 
 

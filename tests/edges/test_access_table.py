@@ -12,6 +12,8 @@ from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
 from tests.edges.signing import SECRET, token
 
+pytestmark = pytest.mark.virtual_time
+
 FORMS: Final[dict[str, dict[str, Any]]] = {"plain": {}, "last": {"last": 1}, "since": {"since": "-15m"}}
 
 

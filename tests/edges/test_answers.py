@@ -16,6 +16,8 @@ from edges.protocol.messages import Code, Refused
 from edges.rooms.log_reads import LogReads
 from edges.session.requests import Answers
 
+pytestmark = pytest.mark.virtual_time
+
 THINGS = Family("things:{thing}")
 OTHERS = Family("others")
 

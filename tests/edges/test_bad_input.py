@@ -19,6 +19,8 @@ from tests.edges.bad_input_row import Row, Setup
 from tests.edges.bad_input_table import PAGE, ROWS, page_with_table
 from tests.edges.peers import Client, Closed, eventually, upgrade
 
+pytestmark = pytest.mark.virtual_time
+
 OURS: Final = {code.reason for code in vars(codes).values() if isinstance(code, codes.Closing)}
 """Reasons that the edge gives; those of the protocol's library may change with it."""
 OPEN_TIMEOUT_S: Final = 0.2

@@ -8,6 +8,8 @@ from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, clients, eventually, frame, get, http
 
+pytestmark = pytest.mark.virtual_time
+
 NO_REDIS = "redis://127.0.0.1:1"
 CONT = 0
 PING_MESSAGE = '{"type":"ping","id":"ä€🎉"}'.encode()

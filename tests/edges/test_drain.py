@@ -18,6 +18,8 @@ from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, Closed, eventually, get, http
 
+pytestmark = pytest.mark.virtual_time
+
 NO_REDIS = "redis://127.0.0.1:1"
 WINDOW_S = 10.0
 

@@ -19,6 +19,8 @@ from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import PING, TEXT, Client, Closed, clients, eventually, frame, get, http, upgrade
 from tests.edges.signing import SECRET, token
 
+pytestmark = pytest.mark.virtual_time
+
 NO_REDIS = "redis://127.0.0.1:1"
 CONT = 0
 HALVES = 200

@@ -17,6 +17,8 @@ from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.signing import SECRET, token
 
+pytestmark = pytest.mark.virtual_time
+
 NO_REDIS = "redis://127.0.0.1:1"
 PAGE = "https://app.example.com"
 

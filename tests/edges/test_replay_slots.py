@@ -6,6 +6,8 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from tests.edges.peers import eventually
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def hold(slots: Slots, until: asyncio.Event, order: list[int], number: int, who: str = "") -> None:
     async with slots.slot(who):

@@ -20,6 +20,8 @@ from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client as Peer
 from tests.edges.signing import SECRET, token
 
+pytestmark = pytest.mark.virtual_time
+
 NO_REDIS = "redis://127.0.0.1:1"
 
 

@@ -22,6 +22,8 @@ from producers.services.mahavishnu import SERVICE
 from tests.edges.hub_redis import Redis, X
 from tests.edges.peers import PING, TEXT, frame, upgrade
 
+pytestmark = pytest.mark.virtual_time
+
 BOUND = 1024 * 1024
 RESERVE = 64 * 1024
 
