@@ -24,7 +24,7 @@ help:
 	@echo 'make demo     run the demo              (ARGS="--for 30" are passed on to edgebus demo)'
 	@echo 'make test     run every test            (PYTEST_ARGS="tests/bus -k channel" to pytest)'
 	@echo 'make check    what CI runs: format, lint, types, imports, then the tests'
-	@echo 'make nightly  the tests that take long: every control of the laboratory, the whole Autobahn library, more fuzzing'
+	@echo 'make nightly  the tests that take long: the whole laboratory in full size, the whole Autobahn library, more fuzzing'
 	@echo 'make format   format the code and fix what ruff can fix'
 	@echo 'make lock     write the requirements files anew (UPGRADE=1: with the newest versions)'
 	@echo 'make clean    remove everything that make, the tests and the tools made'

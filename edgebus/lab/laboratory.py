@@ -10,7 +10,7 @@ from edgebus.lab.stage.site import Precondition, PreconditionFailed, Site, Size
 
 __all__ = ["FULL", "SMALL", "Result", "run_scenario"]
 
-SMALL: Final = Size("small", settle_s=5.0)
+SMALL: Final = Size("small", settle_s=20.0, patience=4.0)
 FULL: Final = Size("full", settle_s=15.0)
 _DEADLINE_S: Final = 120.0
 

@@ -8,19 +8,21 @@ from functools import partial
 
 import pytest
 
-from edgebus.lab.laboratory import SMALL, Result, run_scenario
+from edgebus.lab.laboratory import Result, run_scenario
 from edgebus.lab.scenarios import Scenario, chaos
 from edgebus.lab.scenarios.chaos import FAULTS, draw, run_schedule
 from edgebus.lab.stage import servers
+from edgebus.lab.stage.site import Size
 from tests.lab.runs import told
 
 SEEDS = range(1, 6)
 SECONDS = 20.0
+SIZE = Size("small", settle_s=5.0)
 
 
 def run(seed: int) -> Result:
     scenario = Scenario(f"chaos-{seed}", partial(run_schedule, strokes=draw(seed, SECONDS)))
-    return asyncio.run(run_scenario(scenario, SMALL))
+    return asyncio.run(run_scenario(scenario, SIZE))
 
 
 def test_schedule_is_that_of_its_seed() -> None:

@@ -23,7 +23,7 @@ from edges.transport.connection import Connection
 from tests.lab.runs import run_all, told
 from tests.lab.unprotected import no_replay
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 Patch = pytest.MonkeyPatch
 PROCESSES = 2
 """Most of the time a control waits."""

@@ -6,13 +6,14 @@ from edgebus.lab.judge.records import Demands
 from edgebus.lab.stage.proxy import Proxy
 from edgebus.lab.stage.publisher import Publisher
 from edgebus.lab.stage.servers import RedisServer
-from edgebus.lab.stage.site import NOTICE_S, Site
+from edgebus.lab.stage.site import Site
 
 __all__ = ["idle_expiry", "out_of_memory", "redis_pause", "redis_restart_aof", "redis_restart_empty", "slow_redis"]
 
 BUSY = ("lab:one", "lab:two")
 QUIET = "lab:quiet"
-_OUTAGE_S = NOTICE_S + 0.4
+_LONGER_S = 0.4
+"""An outage outlasts the notice by this: long enough for samples to show an edge that is not red."""
 _JOIN_S = 10.0
 
 
@@ -46,7 +47,7 @@ async def _restart(site: Site, redis: RedisServer) -> float:
         async with site.away():
             proxy.refuse()  # or the edge could be back before the quiet room's events, and hear them live
             await redis.kill()
-            await site.last(_OUTAGE_S)
+            await site.last(site.notice_s + _LONGER_S)
             began_s = site.now_s
             await redis.start_again()
             await _publish_quietly(site, publisher)
@@ -79,7 +80,7 @@ async def redis_pause(site: Site) -> None:
         await site.last(0.3)
         async with site.away():
             redis.pause()
-            await site.last(_OUTAGE_S)
+            await site.last(site.notice_s + _LONGER_S)
             redis.resume()
         site.heal()
         await publisher.publish(QUIET, 2)

@@ -39,7 +39,10 @@ async def rolling_restart(site: Site) -> None:
     count = site.size.of(100, 1_000)
     at_most = count / (_REPLICAS - 1)  # those that the first one sent away are all on the other two
     site.demands = Demands(
-        no_gaps=True, all_acknowledged=True, no_refusals=True, returns_per_s=at_most / pace.window_s * _UNEVEN
+        no_gaps=True,
+        all_acknowledged=True,
+        no_refusals=True,
+        returns_per_s=at_most / pace.window_s * _UNEVEN * min(2.0, site.size.patience),
     )
     binary = _required(site)
     redis = await site.redis()

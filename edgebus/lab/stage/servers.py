@@ -33,7 +33,7 @@ _START_DEADLINE_S: Final = 20.0
 _END_DEADLINE_S: Final = 30.0
 _ANSWER_DEADLINE_S: Final = 5.0
 _ASK_TRIES: Final = 3
-_STATUS_DEADLINE_S: Final = 0.5
+_STATUS_DEADLINE_S: Final = 2.0
 
 
 class RedisServer:

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
@@ -24,17 +24,24 @@ T = TypeVar("T")
 _POLL_S: Final = 0.02
 _SAMPLE_S: Final = 0.1
 _JOIN_DEADLINE_S: Final = 20.0
-NOTICE_S: Final = 2 * PROBE_INTERVAL_S + 0.4
-"""How soon an edge must be red: two probe intervals (delivery.md), and some time for a loaded machine."""
-READY_AGAIN_S: Final = 5.0
+_NOTICE_S: Final = 0.4
+"""Beside two probe intervals (delivery.md): the time in which an edge must be red, and a sample must show it."""
+_READY_AGAIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The amount of work of a run: ``small`` fits into the tests, ``full`` is the measure of a promise."""
+    """The amount of work of a run: ``small`` fits into the tests, ``full`` is the measure of a promise.
+
+    Attributes:
+        settle_s: the longest wait for clients and edges at the end.
+        patience: the factor of every time that is promised; above 1 on a machine with other work to do.
+
+    """
 
     name: Literal["small", "full"]
     settle_s: float
+    patience: float = 1.0
 
     def of(self, small: int, full: int) -> int:
         """Return the number for this size."""
@@ -90,6 +97,11 @@ class Site:
     def now_s(self) -> float:
         """The clock of all records."""
         return self._loop.time()
+
+    @property
+    def notice_s(self) -> float:
+        """How soon an edge must be red after the loss of Redis."""
+        return 2 * PROBE_INTERVAL_S + _NOTICE_S * self.size.patience
 
     # Starting things.
 
@@ -225,11 +237,11 @@ class Site:
         return owed
 
     @asynccontextmanager
-    async def away(self, notice_s: float = NOTICE_S) -> AsyncIterator[None]:
+    async def away(self) -> AsyncIterator[None]:
         """Record an outage of Redis for the edges, as long as the block."""
         began_s = self.now_s
         yield
-        self._away.append(Away(began_s, self.now_s, notice_s, READY_AGAIN_S))
+        self._away.append(Away(began_s, self.now_s, self.notice_s, _READY_AGAIN_S * self.size.patience))
 
     def sample(self) -> None:
         """Begin to ask the edges for their health and readiness."""
@@ -243,7 +255,7 @@ class Site:
 
     def require_ready(self, from_s: float, within_s: float) -> None:
         """Demand that every edge is ready within a time, whatever edges said before."""
-        self._away.append(Away(from_s, from_s, 0.0, within_s))
+        self._away.append(Away(from_s, from_s, 0.0, within_s * self.size.patience))
 
     def heal(self) -> None:
         """Record the end of the fault: all servers can be reached again."""
@@ -286,7 +298,7 @@ class Site:
             tuple(self._samples),
             tuple(self._away),
             self.healed_s,
-            self.demands,
+            replace(self.demands, whole_within_s=self.demands.whole_within_s * self.size.patience),
             self.retries,
             tuple(self.takeovers),
             tuple(self.ends),
