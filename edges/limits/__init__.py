@@ -1,1 +1,1 @@
-"""How much anybody may have: rates, quotas, places, replay slots, and what was refused."""
+"""Bounds on clients: rates, quotas, places, replay slots, and counters of refusals."""

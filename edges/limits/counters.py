@@ -1,4 +1,4 @@
-"""What has happened to the clients of one edge since its start: counted where it happens, read by statistics."""
+"""Counters of clients since the start of an edge: written where events happen, read by statistics."""
 
 from collections import Counter
 
@@ -8,18 +8,19 @@ __all__ = ["Counters"]
 
 
 class Counters:
-    """The counters of one edge: made by the composition, and handed to every part that counts.
+    """The counters of an edge: made by the composition, and handed to every part that counts.
 
     Attributes:
-        accepted: clients that got in.
-        refused: clients that found no place, or had too many already.
-        slow: clients closed because they read too slowly.
-        cut: those of them that did not even take the close frame.
-        strangers: handshakes refused for their origin.
-        limited: by the name of a setting, how often that limit hit a client; 0 for those that hit none.
+        accepted: clients with a place.
+        refused: clients without a place, or over a quota.
+        slow: clients closed for slow reading.
+        cut: slow clients that did not even take the close frame.
+        strangers: handshakes refused for an origin or a host.
+        limited: by the name of a setting, how often the limit hit a client, 0 included.
 
     """
 
+    # Plain numbers, since the loop has one thread: a metric's own counter costs a lock each time.
     __slots__ = ("accepted", "cut", "limited", "refused", "slow", "strangers")
 
     def __init__(self) -> None:
@@ -27,10 +28,10 @@ class Counters:
         self.limited = Counter[str](dict.fromkeys(LIMITS, 0))
 
     def hit(self, limit: str) -> None:
-        """Count that ``limit``, a setting by its name, hit a client."""
+        """Count a client hit by ``limit``, the name of a setting."""
         self.limited[limit] += 1
 
     def hit_slow(self, limit: str) -> None:
-        """Count a client that was too slow for ``limit``."""
+        """Count a client too slow for ``limit``."""
         self.slow += 1
         self.hit(limit)

@@ -1,7 +1,6 @@
-"""What goes wrong in work that an edge repeats anyway: told once per reason, and when it is over.
+"""Failures of work that an edge repeats anyway: told once per reason, and at the end of the reason.
 
-None of it is the end of an edge that still delivers: a Redis that is away or takes no writes, a process without a
-descriptor, memory or a thread to spare.
+An edge that still delivers goes on: with Redis away or refusing writes, without a spare descriptor, memory or thread.
 """
 
 import logging
@@ -21,8 +20,9 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Mishaps:
-    """Which works fail at present, and why."""
+    """The works that fail at present, with reasons."""
 
+    # decisions/0051: a warning, never the end of readiness. All replicas share the Redis that refuses.
     def __init__(self) -> None:
         self._standing: dict[str, str] = {}
 
@@ -33,10 +33,10 @@ class Mishaps:
 
     @contextmanager
     def spared(self, work: str) -> Iterator[None]:
-        """Let one round of ``work`` fail; what nobody foresaw is raised."""
+        """Let a round of ``work`` fail for a known kind of reason; other errors are raised."""
         try:
             yield
-        except BusUnavailable as error:  # the link tells of that
+        except BusUnavailable as error:  # the link tells, once for all works
             _logger.debug("Redis is away", extra={"work": work, "reason": str(error)})
         except BusError as error:
             self.note(work, str(error), _REFUSED)
@@ -50,13 +50,13 @@ class Mishaps:
             self.end(work)
 
     def note(self, work: str, reason: str, text: str = _FAILED, level: int = logging.WARNING) -> None:
-        """Take note that ``work`` fails for ``reason``, which is told unless another work has failed for it already."""
+        """Take note of ``work`` failing for ``reason``; told, unless another work fails for the same reason."""
         level = logging.DEBUG if reason in self._standing.values() else level
         self._standing[work] = reason
         _logger.log(level, text, extra={"work": work, "reason": reason})
 
     def end(self, work: str) -> None:
-        """Take note that ``work`` is done again, which is told when nothing fails for its reason any more."""
+        """Take note of ``work`` done again; told when no other work fails for the same reason."""
         reason = self._standing.pop(work, None)
         if reason is not None and reason not in self._standing.values():
             _logger.info("it goes on: nothing stands against it any more", extra={"work": work, "was": reason})

@@ -1,6 +1,6 @@
-"""Who has how many connections, and how often it connects: counted by address or by user. Pure.
+"""Connections, and new connections per second, by address or by user. Pure.
 
-What is known of somebody goes when it says nothing any more: no connection, and a bucket that is full again.
+An account ends when empty: without a connection, and with a full bucket.
 """
 
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """What somebody has too much of.
+    """A quota that is used up.
 
     Attributes:
         name: of the setting.
-        limit: its value.
-        retry_s: after how many seconds it is worth another attempt.
+        limit: the setting's value.
+        retry_s: seconds before another attempt is worthwhile.
 
     """
 
@@ -36,12 +36,12 @@ class _Account:
 
 
 class Quota:
-    """The connections of each of many.
+    """The connections of each address, or of each user.
 
     Args:
-        what: ``address`` or ``user``; the names of the settings end with it.
+        what: ``address`` or ``user``, as the settings' names end.
         connections: the most at once, None for any number.
-        per_second: the most new ones per second, with a burst of twice that; None for any number.
+        per_second: the most new connections per second, with a burst of twice as many; None for any number.
 
     """
 
@@ -50,14 +50,14 @@ class Quota:
         self._accounts: dict[str, _Account] = {}
 
     def __len__(self) -> int:
-        """Of how many something is known."""
+        """The number of accounts."""
         return len(self._accounts)
 
     def enter(self, who: str, now: float) -> Excess | None:
-        """Count one more connection, or say why it is one too many; then it is not counted.
+        """Count one more connection, or return the quota that is used up and count no connection.
 
         Args:
-            who: whose it is.
+            who: the address or the user.
             now: seconds of a monotonic clock.
 
         """
@@ -82,7 +82,7 @@ class Quota:
         return None
 
     def leave(self, who: str) -> None:
-        """Count one connection less of somebody who was let in."""
+        """Count one connection less of an address or user."""
         account = self._accounts.get(who)
         if account is None:
             return
@@ -91,8 +91,8 @@ class Quota:
             del self._accounts[who]
 
     def forget_idle(self, now: float) -> None:
-        """Let go of everybody with no connection and a full bucket. Called now and then by the edge."""
-        idle = [
+        """Let go of empty accounts. Called now and then by the edge."""
+        idle = [  # decisions/0034: else strangers' names would fill the memory
             who
             for who, account in self._accounts.items()
             if account.connections == 0 and (account.bucket is None or account.bucket.is_full(now))
@@ -102,10 +102,11 @@ class Quota:
 
 
 def network_of(address: str) -> str:
-    """Return who an address counts as: an IPv4 address itself, an IPv6 one its /64, which is one household's.
+    """Return the network of an address: an IPv4 address alone, an IPv6 address' /64.
 
-    Anything else, such as the empty address of a Unix socket's peer, is itself.
+    Other texts, such as the empty address of a Unix socket's peer, are returned unchanged.
     """
+    # decisions/0034: a /64 is the least that a household is given (RFC 6177), so any address in there is free to take.
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

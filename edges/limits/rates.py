@@ -34,7 +34,7 @@ LIMITS: Final = (
 
 
 class LimitReached(BusUnavailable):
-    """A bound of the whole edge; what was asked may be asked again later. ``name`` is the setting's."""
+    """A bound of the whole edge is reached; the client may ask again later. ``name`` is of the setting."""
 
     def __init__(self, name: str, sentence: str) -> None:
         super().__init__(f"{name}: {sentence}")
@@ -46,7 +46,7 @@ class TokenBucket:
 
     Args:
         rate: tokens per second.
-        now: the time at which it is full.
+        now: the time of a full bucket.
 
     """
 
@@ -54,11 +54,13 @@ class TokenBucket:
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
-        self._tokens = 2 * rate
+        self._tokens = (
+            2 * rate
+        )  # decisions/0053: clients keep to once the rate, and the rest is for callers and the road
         self._updated = now
 
     def take(self, now: float, tokens: int = 1) -> float:
-        """Take ``tokens`` and return 0, or leave them and return the seconds until there are that many."""
+        """Take ``tokens`` and return 0, or take none and return the seconds until there are enough."""
         self._tokens = min(2 * self._rate, self._tokens + (now - self._updated) * self._rate)
         self._updated = now
         if self._tokens >= tokens:
@@ -67,17 +69,20 @@ class TokenBucket:
         return (tokens - self._tokens) / self._rate
 
     def charge(self, tokens: int) -> None:
-        """Take ``tokens`` that need not be there: what was let in turned out to cost more, and is paid off later."""
+        """Take ``tokens``, more than there are if need be: the debt is paid off later."""
+        # decisions/0041: a message counts for its bytes, too. One bucket with debts, since clients pace themselves by
+        # one number of the welcome, and even a rate of 1 must let a large message through.
         self._tokens -= tokens
 
     def is_full(self, now: float) -> bool:
-        """Tell whether it is as good as new."""
+        """Tell whether the bucket is as good as new."""
         return self._tokens + (now - self._updated) * self._rate >= 2 * self._rate
 
 
 class Patience:
     """Ends with ``limit`` refusals within any ``window_s`` seconds."""
 
+    # decisions/0041: each refusal costs a look for the id in its answer; without an end, work without an end.
     __slots__ = ("_refusals", "_window_s")
 
     def __init__(self, limit: int = 100, window_s: float = 10.0) -> None:
@@ -85,6 +90,6 @@ class Patience:
         self._refusals: deque[float] = deque(maxlen=limit)
 
     def ends(self, now: float) -> bool:
-        """Count one refusal, and tell whether it was one too many."""
+        """Count a refusal, and tell whether the limit is reached."""
         self._refusals.append(now)
         return len(self._refusals) == self._refusals.maxlen and now - self._refusals[0] <= self._window_s

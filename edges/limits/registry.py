@@ -1,4 +1,4 @@
-"""Who is connected: places for clients, room for handshakes, quotas, and what is counted of them."""
+"""The connections of an edge: places for clients, room for handshakes, quotas."""
 
 import asyncio
 from collections import Counter
@@ -15,22 +15,20 @@ from edges.settings import EdgeSettings
 __all__ = ["Registry", "RegistryStatistics", "registry_of"]
 
 _GRACE_S: Final = 1.0
-"""A request follows its connection at once; this is for an edge that is busy, or has many to read at once. It also
-bounds how fast those who are dropped can come again."""
-
-
+"""A request follows the connection at once, but a busy edge reads late. The grace also bounds how fast a dropped flood
+can come again (decisions/0033)."""
 _BY_ADDRESS: Final = "max_connections_per_address "
 _BY_USER: Final = "max_connections_per_user "
 
 
 class Timed(Protocol):
-    """What the registry holds."""
+    """A connection, as far as the registry knows."""
 
     def check_deadlines(self, now: float) -> None:
-        """Do what is due at ``now``, seconds of the event loop's clock."""
+        """Look at deadlines at ``now``, seconds of the event loop's clock."""
 
     def check_revoked(self) -> None:
-        """Send the client away if its token was revoked."""
+        """Send the client away if the token was revoked."""
 
     def prove_alive(self, now: float) -> None:
         """Give a sign of life within seconds, or be cut."""
@@ -39,7 +37,7 @@ class Timed(Protocol):
         """Begin the closing handshake."""
 
     def notify(self, notice: Notice) -> bool:
-        """Tell the client something; tell whether it was greeted already, so that it could be told."""
+        """Tell the client a notice; return False for a client that was not greeted yet, and so not told."""
 
     def cut(self) -> None:
         """Drop the socket."""
@@ -47,16 +45,16 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatistics:
-    """``connections`` counts now, the rest since the start.
+    """``connections`` counts now, the rest since the start, as ``Counters``.
 
     Attributes:
-        connections: clients, with those that still shake hands or have to show a token.
-        accepted: clients that got in.
-        refused: clients that found no place, or had too many already.
-        slow: clients closed because they read too slowly.
-        cut: those of them that did not even take the close frame.
-        strangers: handshakes refused for their origin.
-        limited: by the name of a setting, how often that limit hit somebody.
+        connections: clients, with handshakes under way and clients that owe a token.
+        accepted: clients with a place.
+        refused: clients without a place, or over a quota.
+        slow: clients closed for slow reading.
+        cut: slow clients that did not even take the close frame.
+        strangers: handshakes refused for an origin or a host.
+        limited: by the name of a setting, how often the limit hit a client.
 
     """
 
@@ -86,20 +84,21 @@ class _Stay:
 
 
 class Registry:
-    """The connections of one edge.
+    """The connections of an edge.
 
-    A client takes a place when its opening handshake is complete and, where it must show a token, that was found good.
-    Until then, and while it only asks plain HTTP or is on its way out, it is one of the ``handshakes`` that may be
-    there besides. When these are too many, the oldest of the network with most of them is dropped: a flood of half
-    handshakes, or of strangers, pushes out itself. Nobody is dropped in the first moment, in which a client's request
-    comes that is no part of a flood, unless there are twice as many.
+    A client takes a place after the opening handshake and, where a token is required, after a good token. Before, with
+    a request of plain HTTP, and on the way out, a connection is among the ``handshakes`` that may be there besides.
+
+    Of too many handshakes, the oldest of the network with the most is dropped: a flood of half handshakes, or of
+    strangers, pushes out the flood. No handshake is dropped in the first moment, in which the request of an honest
+    client comes, unless there are twice as many.
 
     Args:
         limit: places.
         handshakes: how many more may be connected.
         addresses: counts the connections of each address.
-        users: counts those of each user.
-        counters: those of the edge; None: of the registry alone.
+        users: counts the connections of each user.
+        counters: of the edge; None: of the registry alone.
 
     """
 
@@ -120,12 +119,12 @@ class Registry:
         self._outside: dict[str, dict[Timed, None]] = {}
         self._named: dict[str, dict[Timed, None]] = {}
         self._of: dict[str, dict[Timed, None]] = {}
-        """Who was counted as one of an address or a user, by the setting that bounds them and their name."""
+        """The connections of an address or a user, by the setting of the quota and the name."""
         self._count = Counter[_State]()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """How many clients there are, with those that still shake hands."""
+        """The number of clients, with handshakes under way."""
         return self._count[_State.PLACED] + self._count[_State.SHAKING]
 
     @property
@@ -134,11 +133,11 @@ class Registry:
         return self._count[_State.PLACED] >= self._limit
 
     def __iter__(self) -> Iterator[Timed]:
-        """All that are connected, with a place or without."""
+        """All connections, with a place or without."""
         return iter(list(self._present))
 
     def enter(self, connection: Timed, address: str, now: float) -> None:
-        """Note a new connection, unless it is there already; ``address`` is that of the other end of its socket."""
+        """Note a connection, unless noted already; ``address`` is of the other end of the socket."""
         if connection in self._present:
             return
         stay = self._present[connection] = _Stay(network_of(address), now)
@@ -148,6 +147,8 @@ class Registry:
 
     def _trim(self, now: float) -> None:
         while (over := len(self._present) - self._count[_State.PLACED] - self._handshakes) > 0:
+            # decisions/0033: the oldest, as in the SYN caches of kernels. Refusing the newest would let a flood keep
+            # all others out; the network with the most drops its own.
             crowd = max(self._outside.values(), key=len)
             oldest = next(iter(crowd))
             if over <= self._handshakes and now - self._present[oldest].since < _GRACE_S:
@@ -157,7 +158,7 @@ class Registry:
             oldest.cut()
 
     def claim(self, connection: Timed, address: str, now: float) -> Excess | None:
-        """Count ``connection`` as one of its address's, or say what that has too much of."""
+        """Count ``connection`` for ``address``, or return the quota that is used up."""
         network = network_of(address)
         excess = self._refuse(self._addresses.enter(network, now), network, now)
         if excess is None and (stay := self._present.get(connection)) is not None:
@@ -166,7 +167,7 @@ class Registry:
         return excess
 
     def identify(self, connection: Timed, user: str, now: float) -> Excess | None:
-        """Count ``connection`` as one of ``user``'s, once it is known whose it is, or say what that has too much of."""
+        """Count ``connection`` for ``user``, once a token names the user, or return the quota that is used up."""
         stay = self._present.get(connection)
         if stay is None or stay.user == user:
             return None
@@ -178,7 +179,7 @@ class Registry:
         return excess
 
     def name(self, connection: Timed, names: tuple[str, ...]) -> None:
-        """Let ``connection`` be found by these names, and by no others that it had; one that is gone has none."""
+        """Let ``connection`` be found by ``names``, and by no earlier names; a closed connection has no names."""
         stay = self._present.get(connection)
         if stay is not None:
             self._forget_names(connection, stay)
@@ -187,17 +188,17 @@ class Registry:
                 self._named.setdefault(name, {})[connection] = None
 
     def named(self, name: str) -> tuple[Timed, ...]:
-        """Return the connections that are called ``name``; it looks at no others."""
+        """Return the connections with the name ``name``, at no cost for others."""
         return tuple(self._named.get(name, ()))
 
     def check_revoked(self, names: Collection[str]) -> None:
-        """Have each connection with one of ``names`` look whether its token was revoked."""
+        """Have each connection with a name of ``names`` look whether the token was revoked."""
         for name in names:
             for connection in self.named(name):
                 connection.check_revoked()
 
     def notify(self, notice: Notice) -> None:
-        """Tell every client that was greeted."""
+        """Tell every greeted client."""
         for connection in self:
             connection.notify(notice)
 
@@ -209,25 +210,28 @@ class Registry:
                 del self._named[name]
         stay.names = ()
 
+    # Both sides of an index change in one function: `_of` with a quota's account, `_named` with the names of a stay.
     def _refuse(self, excess: Excess | None, who: str, now: float) -> Excess | None:
-        """Count a refusal; those who hold the places prove that they are alive, so that no ghost keeps others out."""
+        """Count a refusal; the holders of the places prove to be alive, so that no dead client keeps others out."""
         if excess is not None:
             self._counters.refused += 1
             self._counters.hit(excess.name)
+            # decisions/0057: a client that changed networks finds its own dead socket here. "The newest wins" would let
+            # two tabs of a user end each other for ever.
             for holder in list(self._of.get(f"{excess.name} {who}", ())):
                 holder.prove_alive(now)
         return excess
 
     def expect_token(self, connection: Timed, address: str) -> None:
-        """Let ``connection`` be one of the handshakes of ``address``, its own, until it takes a place by its token."""
+        """Count ``connection`` among the handshakes of ``address``, the client's own, until a good token."""
         stay = self._present.get(connection)
         if stay is not None:
             self._come_in(connection, stay)
-            stay.network = network_of(address)
+            stay.network = network_of(address)  # decisions/0043: behind a proxy all sockets come from one network
             self._outside.setdefault(stay.network, {})[connection] = None
 
     def take_place(self, connection: Timed) -> bool:
-        """Give ``connection`` a place; tell whether there was one."""
+        """Give ``connection`` a place; tell whether a place was free."""
         has_place = connection in self._present and not self.is_full
         if has_place:
             self._counters.accepted += 1
@@ -238,7 +242,7 @@ class Registry:
         return has_place
 
     def give_back(self, connection: Timed) -> None:
-        """Count ``connection`` no longer: it turned out not to be a client."""
+        """Count ``connection`` no longer: no client, but plain HTTP or a refusal."""
         self._move(connection, _State.LEAVING)
 
     def _move(self, connection: Timed, state: _State) -> None:
@@ -260,7 +264,7 @@ class Registry:
             self._outside.pop(stay.network, None)
 
     def exit(self, connection: Timed) -> None:
-        """Forget a connection that is gone; twice is harmless."""
+        """Forget a closed connection; twice is harmless."""
         stay = self._present.pop(connection, None)
         if stay is not None:
             self._count[stay.state] -= 1
@@ -287,13 +291,13 @@ class Registry:
             del self._of[whose]
 
     def look(self, now: float) -> None:
-        """Let go of what is known of those who are gone, and of handshakes too many. The edge calls it now and then."""
+        """Let go of empty accounts, and of handshakes beyond the bound. Called now and then by the edge."""
         self._trim(now)
         self._addresses.forget_idle(now)
         self._users.forget_idle(now)
 
     async def emptied(self) -> None:
-        """Wait until nobody is connected."""
+        """Wait for the end of the last connection."""
         while self._present:
             self._changed.clear()
             await self._changed.wait()
@@ -305,7 +309,7 @@ class Registry:
 
 
 def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:
-    """Return the registry of an edge, with the bounds of its settings."""
+    """Return the registry of an edge, with the bounds of the settings."""
     address = Quota(
         "address",
         connections=settings.max_connections_per_address,

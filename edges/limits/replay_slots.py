@@ -35,7 +35,7 @@ class Slots:
 
     Args:
         name: the setting with the number of slots.
-        limit: that number.
+        limit: the number of slots.
         wait_s: the longest wait in the queue.
         slice_s: how long a slot is held at least, however many clients wait.
 
@@ -53,7 +53,7 @@ class Slots:
         """Hold a slot for as long as the body runs.
 
         Args:
-            who: the network that the slot counts for.
+            who: the network of the client.
 
         Raises:
             LimitReached: no slot became free in time.
@@ -101,7 +101,7 @@ class Slots:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Give a free slot to the network with the fewest, and let that network queue up behind the others."""
+        """Give a free slot to the network with the fewest, and let the network queue up behind the others."""
         # Cancelled waiters are still in their queues until their tasks run: they are passed over here.
         for who in sorted(self._queues, key=self._held.__getitem__):
             granted = next((it for it in self._queues[who] if not it.done()), None)

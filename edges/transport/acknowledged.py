@@ -1,8 +1,7 @@
-"""What the kernel knows of a client's reading: how much of what was written it has acknowledged.
+"""The kernel's knowledge of a client's reading: the acknowledged bytes.
 
-asyncio's buffer says little of a client that reads slowly: it stands still until a third of the socket's own buffer has
-left. On Linux the kernel is asked (SIOCOUTQ and TCP_INFO, tcp(7)). Elsewhere nothing is known of it, and asyncio's
-buffer alone tells.
+asyncio's buffer says little of a slow client: the buffer stands still until a third of the socket's own buffer has
+left. On Linux the kernel is asked (SIOCOUTQ and TCP_INFO, tcp(7)). Elsewhere asyncio's buffer alone tells.
 """
 
 import fcntl
@@ -23,14 +22,14 @@ _WINDOW_AT: Final = 228
 
 
 class Socket(Protocol):
-    """A socket, or what an event loop lends in its place."""
+    """A socket, or an event loop's stand-in."""
 
     @property
     def family(self) -> int:
-        """Its address family."""
+        """The address family."""
 
     def fileno(self) -> int:
-        """Return its descriptor, below 0 when it is closed."""
+        """Return the descriptor, below 0 after closing."""
 
     def getsockopt(self, level: int, name: int, size: int, /) -> bytes:
         """Return an option's value."""
@@ -41,9 +40,9 @@ class Peer:
     """The kernel at the other end.
 
     Attributes:
-        acknowledged_bytes: how many it has acknowledged since the beginning.
-        window_bytes: how much more it takes at the moment; 0 when its program has not read what it has.
-        answers: whether it answers our kernel; False where a segment or a probe of a closed window found no answer.
+        acknowledged_bytes: since the beginning.
+        window_bytes: the room at the moment; 0 when the program has read no byte of a full buffer.
+        answers: False where a segment, or a probe of a closed window, found no answer.
 
     """
 
@@ -53,7 +52,7 @@ class Peer:
 
 
 def unacknowledged_bytes(plain: Socket) -> int:
-    """Return how many bytes that were given to the kernel the other end has not acknowledged; 0 where nobody knows."""
+    """Return how many bytes in the kernel the other end has not acknowledged; 0 where the kernel does not tell."""
     if sys.platform != "linux" or plain.fileno() < 0:
         return 0
     try:
@@ -63,10 +62,11 @@ def unacknowledged_bytes(plain: Socket) -> int:
 
 
 def peer(plain: Socket) -> Peer | None:
-    """Return what is known of the other end; None where that is nothing, as for a socket of this machine's own."""
+    """Return the other end; None where the kernel does not tell, as for a Unix socket."""
     if sys.platform != "linux" or plain.fileno() < 0 or plain.family == socket.AF_UNIX:
         return None
     try:
+        # decisions/0046: only paused connections are asked, once per look; a delivery asks nothing.
         told = plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
         return None

@@ -1,27 +1,29 @@
-"""Clients that read slower than the edge writes: whether what waits for them gets less. Pure."""
+"""Clients slower than the edge's writes: whether fewer and fewer bytes wait. Pure."""
 
 from typing import Final
 
 __all__ = ["RESERVE_BYTES", "StallDetector", "patience"]
 
 RESERVE_BYTES: Final = 64 * 1024
-"""How much more than its events may wait for one client: for replies, notices and control frames."""
+"""Beyond the bound of events: for replies, notices and control frames."""
 
 _STEP_BYTES: Final = 4 * 1024
 _WINDOW_BYTES: Final = 64 * 1024
 
 
 class StallDetector:
-    """Whether what waits for one client gets less, from when it began to be much until it is little again.
+    """Whether a client reads, from the moment when much waits until little waits again.
 
-    It does whenever less waits than ever since the last time it did, or when all that waited then has left: so neither
-    a client that reads slowly and is sent nothing more, nor one that reads as fast as it is written to, is stuck.
+    Progress is a new low of waiting bytes, or the end of all bytes that waited at the last progress: so neither a slow
+    reader without further events, nor a reader exactly as fast as the writes, is stuck.
 
     Args:
-        waiting: bytes that wait: in our buffer, and in the kernel's until they are acknowledged.
+        waiting: bytes in the edge's buffer, and in the kernel's until acknowledged.
         now: seconds of a monotonic clock.
 
     """
+
+    # decisions/0032: progress counts, not emptiness. A steady reader of a full buffer is not slow.
 
     __slots__ = ("_added", "_at_mark", "_since")
 
@@ -34,16 +36,17 @@ class StallDetector:
         self._added += size
 
     def stuck_s(self, waiting: int, now: float) -> float:
-        """Return for how long it has not got less, seconds; 0 when it has since the last look."""
+        """Return the time without progress, seconds; 0 after progress since the last look."""
         if waiting < self._at_mark or self._added >= waiting:  # the latter: all that waited at the mark has left
             self._at_mark, self._since, self._added = waiting, now, 0
         return now - self._since
 
 
 def patience(window_bytes: int) -> float:
-    """Return how many times longer a client may take for a sign of reading than one whose kernel gives it at once.
+    """Return how many times the deadline a client may take for a sign of reading.
 
-    A closed window opens again when half of it was read: 64 KiB, which most systems give, say nothing for 32 KiB and
-    more. Longer windows are counted as those; only who has read fast before has one.
+    A closed window opens again when half was read: the 64 KiB of most systems are silent for 32 KiB and more. Longer
+    windows count as 64 KiB, since only a fast reader is given more.
     """
+    # decisions/0046: measured on loopback, 12 s at 500 B/s with 8 KiB, 11 s at 6 KB/s with 128 KiB.
     return 1 + min(window_bytes, _WINDOW_BYTES) / _STEP_BYTES

@@ -1,7 +1,7 @@
-"""Where a client may show its token in the opening handshake. Pure.
+"""The places of a token in the opening handshake. Pure.
 
-The answer to a fault is not here: a handshake is accepted, and the refusal said in it, since browsers show their pages
-nothing of an HTTP answer.
+The answer to a fault is elsewhere: a handshake is accepted and refused inside, since browsers hide HTTP answers from
+pages.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,16 @@ SUBPROTOCOL: Final = Subprotocol("edgebus.v1")
 
 
 def chosen_subprotocol(offered: Sequence[str]) -> Subprotocol | None:
-    """Return the subprotocol to answer with; one who offers none of ours is welcome without."""
+    """Return the subprotocol of the answer; a client that offers other subprotocols is welcome without."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 def shown_tokens(request: Request, *, in_query: bool) -> list[str]:
     """Return the tokens in a request: ``Authorization: Bearer``, beside ``edgebus.v1``, and in the query if allowed.
 
-    More than one is for the caller to refuse. Passed over is what is no token: other ways to log in, other protocols.
+    Several tokens are for the caller to refuse. Other ways to log in, and other protocols, are passed over.
     """
+    # decisions/0023: judged after the upgrade, so that a browser's page sees the sentence and the code.
     found = [
         words[1].strip()
         for header in request.headers.get_all("Authorization")

@@ -1,7 +1,7 @@
-"""One client: bytes from its socket to messages, and frames to its socket.
+"""A client's socket: bytes to messages, frames to bytes, deadlines and the end.
 
-Between those that decide: ``handshake`` on the first bytes, ``framing`` on frames, ``session`` on messages, ``writing``
-on what may wait, ``keepalive`` on silence. Here are the socket, its deadlines and its end.
+Decisions are elsewhere: ``handshake`` on the first bytes, ``framing`` on frames, ``session`` on messages, ``writing``
+on waiting bytes, ``keepalive`` on silence.
 """
 
 import asyncio
@@ -40,21 +40,21 @@ from edges.transport.writing import Phase, Writer, other_end
 __all__ = ["Connection"]
 
 _LINGER_S: Final = 1.0
-"""With TLS, for what a client had under way when its connection was failed."""
+"""With TLS, for bytes that a client had under way when the connection was failed."""
 _SLOW_CLOSE_S: Final = 2.0
-"""For a slow client to read what waits for it and the close frame behind that, before it is cut off."""
+"""For a slow client to read all waiting bytes and the close frame behind them, before the socket is cut."""
 _LIMITS: Final = {
     CONTROL_FLOOD: "control_rate_limit",
     TOO_BIG_YET: "max_message_bytes",
     TOO_MANY_PARTS: "max_fragments",
 }
-"""Faults of clients that are counted as a limit's."""
+"""Faults of clients, with the limit that each hits."""
 
 _logger = logging.getLogger("edgebus.edges")
 
 
 class Connection(Writer):
-    """One client of an edge. Lives from ``connection_made`` to ``connection_lost``; needs no task of its own."""
+    """A client of an edge, from ``connection_made`` to ``connection_lost``; the connection needs no task."""
 
     __slots__ = (
         "_context",
@@ -82,13 +82,13 @@ class Connection(Writer):
 
     # The socket's side.
 
-    def knock(self, address: str, agreement: Agreement) -> None:
+    def begin_tls(self, address: str, agreement: Agreement) -> None:
         """Be counted before TLS is agreed on; until then the agreement is all there is to drop."""
         self._transport = cast(asyncio.Transport, agreement)
         self._context.registry.enter(self, client_address(address, (), ()), self._loop.time())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a new socket, with its bounds."""
+        """Take a new socket, and bound the buffers."""
         self._transport = cast(asyncio.Transport, transport)
         self._outgoing = Outgoing(self._transport, self._context.settings)
         self.visitor = other_end(self._transport)
@@ -96,7 +96,7 @@ class Connection(Writer):
         self._context.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a bug of ours in handling them closes this connection and no other."""
+        """Take bytes; a bug of the edge closes the one connection and no other."""
         self._keepalive.heard(self._loop.time())
         try:
             if self._phase is Phase.OPENING:
@@ -108,16 +108,17 @@ class Connection(Writer):
             self.fail()
 
     def eof_received(self) -> bool:
-        """Take the end of the client's bytes; the transport then closes itself."""
+        """Take the end of the client's bytes; False lets the transport close."""
         if self._phase is not Phase.GONE:
             self._websocket.receive_eof()
         return False
 
     def close_slow(self, code: Closing = SLOW) -> None:
-        """Close a client that reads too slowly; one for which not even a close frame may wait is cut off."""
+        """Close a slow client; a client for which not even a close frame may wait is cut off."""
         if self._phase is not Phase.OPEN:
             return
         settings, self._is_slow = self._context.settings, True
+        # decisions/0032: a client that cannot keep up starts over with `since`; a queue without a bound ends the edge.
         self._context.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
         _logger.info("closed a slow client", extra={"connection": self.name, "reason": code.reason})
         if not self._outgoing.takes_close_frame:
@@ -131,7 +132,7 @@ class Connection(Writer):
         self.cut()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Take note that the socket is gone."""
+        """Take note of the socket's end."""
         self._phase, self._handshake = Phase.GONE, None
         self._context.registry.exit(self)
         self._release_drain()
@@ -139,15 +140,14 @@ class Connection(Writer):
             self._session.end()
 
     def check_deadlines(self, now: float) -> None:
-        """Do what is due at ``now``; a bug of ours in that closes this connection and no other."""
+        """Look at deadlines at ``now``; a bug of the edge closes the one connection and no other."""
         with self._failing():
             self._check_deadlines(now)
 
     def _check_deadlines(self, now: float) -> None:
-        """Cut off a handshake that takes too long; ping a silent client; give up on one that does not answer or read.
+        """Cut off a late handshake; ping a silent client; give up on a client without an answer or without reading.
 
-        Pings say nothing of a client that writes and does not read, hence a deadline on what waits getting less. Nor do
-        they of one that has still to read what was written before them: bytes that it acknowledges are life.
+        Pings say nothing of a client that writes and does not read, hence the deadline on waiting bytes getting less.
         """
         if self._deadline is not None:
             if now >= self._deadline:
@@ -155,8 +155,8 @@ class Connection(Writer):
         elif self._is_paused:
             if self._outgoing.is_stuck(now):
                 self.close_slow(STUCK)
-            self._keepalive.excuse(now)  # until then it reads, as far as anybody knows
-        elif self._is_deaf:  # we do not read, so its silence says nothing
+            self._keepalive.excuse(now)  # decisions/0046: a pong comes behind all unread bytes
+        elif self._is_deaf:  # the edge does not read, so silence says nothing of the client
             self._keepalive.excuse(now)
         else:
             self._act(self._keepalive.due(now, self._outgoing))
@@ -180,9 +180,9 @@ class Connection(Writer):
                 self.cut()
 
     def prove_alive(self, now: float) -> None:
-        """Ask for a sign of life: another client of the same user or address finds no place, and this one may be gone.
+        """Ask for a sign of life: another client of the same user or address finds no place (decisions/0057).
 
-        Of a client that does not read what waits for it, or that the edge does not read, silence says nothing.
+        Silence says nothing of a client with unread bytes before the ping, or of a client that the edge does not read.
         """
         says_nothing = self._phase is not Phase.OPEN or self._is_deaf or self._is_paused
         if not says_nothing and self._keepalive.wants_proof(now):
@@ -194,7 +194,7 @@ class Connection(Writer):
         self._keepalive.pinged(self._outgoing.unread_bytes())
 
     def check_revoked(self) -> None:
-        """Send the client away if its token was revoked; a bug of ours lets nobody stay who was."""
+        """Send the client away if the token was revoked; a bug of the edge closes the client, too."""
         with self._failing():
             if self._session is not None and self._phase is Phase.OPEN:
                 self._session.check_revoked()
@@ -208,7 +208,7 @@ class Connection(Writer):
             self.fail()
 
     def fail(self) -> None:
-        """Be closed for a bug of ours; one that cannot even be closed is cut off."""
+        """Close for a bug of the edge; where closing fails as well, cut the socket."""
         try:
             self.close(OUR_BUG)
         except Exception:
@@ -235,6 +235,7 @@ class Connection(Writer):
         self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
         self._phase, self._deadline = Phase.OPEN, None
+        # decisions/0043: a client that owes a token takes no place of a client that has shown a token.
         if entry.visitor.needs_token or self._context.settings.auth_required:
             self._context.registry.expect_token(self, entry.visitor.address)
         elif not self.take_place():
@@ -286,13 +287,13 @@ class Connection(Writer):
                 self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
-        """Give a whole message to the session; it reads text and binary alike."""
+        """Give a whole message to the session, which reads text and binary alike."""
         session = self._session
         if session is not None and (not session.admission.is_locked or self._may_come(len(data))):
             session.message(data)
 
     def _may_come(self, size: int) -> bool:
-        """Tell whether a message may have ``size`` bytes; from a client that has shown no token, few are taken."""
+        """Tell whether a message may have ``size`` bytes: few, where a required token has not come."""
         is_small = self._session is None or self._session.may_have(size)
         if not is_small:
             self._refuse(TOO_BIG_YET)
@@ -311,35 +312,35 @@ class Connection(Writer):
         return str(self._websocket.id)
 
     def identify(self, user: str) -> Excess | None:
-        """Count the connection as one of ``user``'s, or say what that user has too much of."""
+        """Count the connection for ``user``, or return the bound that the user has reached."""
         return self._context.registry.identify(self, user, self._loop.time())
 
     def be_found(self, names: tuple[str, ...]) -> None:
-        """Be found by these names from now on: those of the revocations that concern the client."""
+        """Be found by ``names`` from now on: the members of revocations that concern the client."""
         self._context.registry.name(self, names)
 
     def take_place(self) -> bool:
-        """Take a place among the clients; tell whether there was one."""
+        """Take a place among the clients; tell whether there was room."""
         return self._context.registry.take_place(self)
 
     @property
     def dialect(self) -> Dialect:
-        """What the client speaks at the moment."""
+        """The client's dialect at the moment."""
         return ENVELOPE if self._session is None else self._session.dialect
 
     def recover(self, channel: Channel, position: str) -> None:
-        """Catch up with a room from ``position`` on, at the client's pace; it was taken out of the room for that."""
+        """Catch up with a room from ``position`` on, at the client's pace; the room has let the client go."""
         if self._session is not None:
             self._session.recover(channel, position)
 
     def notify(self, notice: Notice) -> bool:
-        """Tell the client something about its connection, unless it has not been greeted yet; tell whether it was."""
+        """Tell the client a notice, unless the welcome is still due; return whether the client was told."""
         with self._failing():
             return self._session is not None and self._session.notify(notice)
         return False
 
     def pause_reading(self) -> None:
-        """Take no more bytes from this client for now."""
+        """Take no more bytes from the client for now."""
         self._is_deaf = True
         self._transport.pause_reading()
 
@@ -351,12 +352,12 @@ class Connection(Writer):
             self._transport.resume_reading()
 
     def close(self, code: Closing) -> None:
-        """Begin the closing handshake; the socket is cut when it takes longer than ``close_timeout_s``."""
+        """Begin the closing handshake; the socket is cut after ``close_timeout_s``."""
         if self._phase is not Phase.OPEN:
             self.cut()
             return
         self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
-        if self._websocket.is_open:  # else a close or a fault came behind what we close for, and has its answer
+        if self._websocket.is_open:  # else a close or a fault came behind the reason of this one, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
         self._release_drain()
@@ -365,12 +366,12 @@ class Connection(Writer):
             self.resume_reading()  # its commands may have waited, and the client's half of the close is behind them
 
     def cut(self) -> None:
-        """Drop the socket now, and what waits for it."""
+        """Drop the socket now, with all waiting bytes."""
         self._phase = Phase.GONE
         self._transport.abort()
 
     def _send_pending(self) -> None:
-        """Write what the protocol wants written; an empty piece is its way to say that the socket is done."""
+        """Write the protocol's bytes; by an empty piece the protocol says that the socket is done."""
         for data in self._websocket.data_to_send():
             if not data:
                 self._phase = Phase.CLOSING
@@ -384,12 +385,10 @@ class Connection(Writer):
         return not is_bound or self._fits(size, reserve=RESERVE_BYTES)
 
     def _end_writing(self) -> None:
-        """Close our half of the socket, and let the client close its own within the deadline.
-
-        Closing both at once while bytes of the client are still on their way would reset the connection, and the reset
-        may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6). With TLS there are
-        no halves: a client whose connection was failed is given a moment to end what it is sending.
-        """
+        """Close the edge's half of the socket; the client closes the other half within the deadline."""
+        # decisions/0008: closing both halves while bytes of the client are on their way resets the connection, and the
+        # reset may overtake the close frame or the answer (RFC 6455, section 7.1.1; RFC 9112, section 9.6). TLS has no
+        # halves: a client whose connection was failed is given a moment to end its sending.
         self._deadline = self._loop.time() + self._context.settings.close_timeout_s
         if self._transport.can_write_eof():
             self._transport.write_eof()

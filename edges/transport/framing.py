@@ -1,4 +1,4 @@
-"""What the frames of a client make: the Sans-I/O protocol as we want it, and whole messages out of fragments. Pure."""
+"""The frames of a client: the Sans-I/O protocol with the edge's choices, and messages out of fragments. Pure."""
 
 import codecs
 import logging
@@ -22,13 +22,13 @@ _quiet.setLevel(logging.WARNING)
 
 
 class WebSocket(ServerProtocol):
-    """The protocol, with our choice of a subprotocol; given as an argument it would make a cycle of references.
+    """The protocol, with the edge's choice of a subprotocol; as an argument the choice would make a reference cycle.
 
-    Leaves pings to the connection, which counts them and answers in their turn; the parser would do it first. A message
-    that is too big gets a reason of ours, which names the setting.
+    Pings are left to the connection, which counts and answers pings in turn; the parser would answer first. The reason
+    for a message over the bound names the setting.
 
     Args:
-        max_size: bytes that a message may have.
+        max_size: bytes of a message.
 
     """
 
@@ -44,16 +44,16 @@ class WebSocket(ServerProtocol):
 
     @property
     def held_bytes(self) -> int:
-        """How much has come of a message that is not whole yet."""
+        """The bytes of an unfinished message."""
         return (self.current_size or 0) + len(self.reader.buffer)
 
     def fail(self, code: int, reason: str = "") -> None:
-        """Note a message that is too big, and give it our reason."""
+        """Note a message over the bound, and give the edge's reason."""
         self.is_too_big = code == TOO_BIG.code
         super().fail(code, TOO_BIG.reason if self.is_too_big else reason)
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
-        """Return what we speak, where it is offered; a client that offers none is welcome too."""
+        """Return the edge's subprotocol, where offered; a client that offers no subprotocol is welcome too."""
         return chosen_subprotocol(subprotocols)
 
     def recv_frame(self, frame: Frame) -> None:
@@ -63,20 +63,20 @@ class WebSocket(ServerProtocol):
         super().recv_frame(frame)
 
     def send_frame(self, frame: Frame) -> None:
-        """Send a frame, unless it is the pong of the parser."""
+        """Send a frame, but no pong of the parser."""
         if frame.opcode is not PONG:
             super().send_frame(frame)
 
 
 class Whole(NamedTuple):
-    """A whole message; what is text is UTF-8."""
+    """A whole message; text is UTF-8."""
 
     data: bytes
     is_text: bool
 
 
 class Ping(NamedTuple):
-    """A ping; ``pong`` is the frame that answers it."""
+    """A ping, and the frame of the answer."""
 
     pong: bytes
 
@@ -86,11 +86,11 @@ class End(NamedTuple):
 
 
 Part: TypeAlias = Whole | Ping | Closing | End
-"""What a client sends; a ``Closing`` is with what to close for a fault of the client's."""
+"""A part of a client's bytes; ``Closing`` is how to close for a fault of the client."""
 
 
 class Assembly:
-    """Puts the fragments of one message after another together (RFC 6455, section 5.4).
+    """Puts the fragments of messages together, message by message (RFC 6455, section 5.4).
 
     Args:
         limit: how many fragments a message may have.
@@ -110,11 +110,11 @@ class Assembly:
         return bool(self._parts)
 
     def take(self, frame: Frame) -> Whole | Closing | None:
-        """Take a frame of data; return the message that it completes, or with what to close for its fault.
+        """Take a frame of data; return the message that the frame completes, or how to close for a fault.
 
-        The fragments of a text are checked as they come, so that a fault is found at once.
+        The fragments of a text are checked in turn, so that a fault is found at once.
         """
-        if frame.fin and not self._parts:
+        if frame.fin and not self._parts:  # most messages: no list, no decoder
             is_text = frame.opcode is TEXT
             data = bytes(frame.data)
             return Whole(data, is_text) if not is_text or _is_utf8(data) else INVALID_TEXT
@@ -138,11 +138,11 @@ class Assembly:
 
 
 class Incoming:
-    """What one client sends, frame by frame.
+    """The frames of a client.
 
     Args:
         websocket: reads the frames.
-        max_fragments: of one message.
+        max_fragments: of a message.
         control_rate: pings and pongs per second.
         now: seconds of a monotonic clock.
 
@@ -157,14 +157,14 @@ class Incoming:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the bytes that were taken last end with a whole message.
+        """Whether the newest bytes end with a whole message.
 
-        Of a frame that has begun the parser may have taken all there was, so an empty buffer alone says nothing.
+        The parser may hold the beginning of a frame, so an empty buffer alone proves no end.
         """
         return self._has_frames and not self._assembly.is_under_way and not self._websocket.reader.buffer
 
     def take(self, data: bytes, now: float) -> Iterator[Part]:
-        """Take bytes; return what they complete, read no further than it is asked for."""
+        """Take bytes; return the parts of which the end has come, each read when asked for."""
         self._websocket.receive_data(data)
         frames = self._websocket.events_received()
         self._has_frames = bool(frames)

@@ -1,6 +1,6 @@
-"""The opening handshake: from a socket's first bytes to an answer, that of plain HTTP too. Knows no transport.
+"""The opening handshake: from a socket's first bytes to an answer, for plain HTTP too. Knows no transport.
 
-Who comes in is for ``edges/transport/origin_policy.py`` to say, and for the registry, which counts.
+``edges/transport/origin_policy.py`` judges origins, and the registry counts.
 """
 
 import logging
@@ -22,7 +22,7 @@ from edges.transport.routes import Routes
 __all__ = ["Entry", "Farewell", "Handshake"]
 
 _SHOWN: Final = 200
-"""So many characters of what a stranger sent are logged."""
+"""So many characters of a stranger's header are logged."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -33,9 +33,9 @@ class Entry:
 
     Attributes:
         answer: to be written first.
-        visitor: what its handshake tells of it.
-        tokens: those that it showed, for the session to look at.
-        rest: what it sent behind its handshake.
+        visitor: the client, as far as the handshake tells.
+        tokens: as shown, for the session to look at.
+        rest: the bytes behind the handshake.
 
     """
 
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """No client comes in; ``answer`` is the last that is written."""
+    """No client comes in; ``answer`` ends the connection."""
 
     answer: bytes
 
@@ -56,13 +56,13 @@ _Outcome: TypeAlias = Entry | Farewell
 
 
 class Handshake:
-    """What one socket has sent of its request.
+    """The request of a socket, as far as the bytes have come.
 
     Args:
-        context: what the edge has.
+        context: of the edge's connections.
         routes: answer plain requests.
         websocket: reads the request, and writes the answer to an opening handshake.
-        connection: what the registry counts.
+        connection: counted by the registry.
         peer: the other end of the socket.
 
     """
@@ -77,7 +77,7 @@ class Handshake:
         self._head = bytearray()
 
     def take(self, data: bytes, now: float) -> _Outcome | None:
-        """Take bytes, gather the head of the request, and read nothing behind it; return None until it is there."""
+        """Take bytes, gather the head of the request, and read no byte behind; return None until the head is there."""
         self._head += data
         end = http.head_end(self._head)
         if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
@@ -101,13 +101,14 @@ class Handshake:
         visitor = admit(request, peer.address, context.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
         if isinstance(visitor, Response):
             return self._turn_away(request, visitor)
+        # decisions/0033: before the upgrade a stranger costs one answer; after, a close frame and its wait.
         excess = context.registry.claim(self._connection, visitor.address, now)
         if excess is not None:
             return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
         return self._accept(request, visitor, rest)
 
     def _answer_plain(self, request: Request) -> Farewell:
-        self._context.registry.give_back(self._connection)  # what it asks for may count the clients
+        self._context.registry.give_back(self._connection)  # the answer may count the clients
         route = self._routes.find(request)
         if (refused := route.guard(request)) is not None:
             return self._turn_away(request, refused)

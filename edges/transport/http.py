@@ -1,4 +1,4 @@
-"""Requests before they are believed, and the answers of plain HTTP, as values. Pure."""
+"""The form of requests, and the answers of plain HTTP, as values. Pure."""
 
 import http
 import math
@@ -33,19 +33,19 @@ _VALUES: Final = 100
 
 
 def head_end(data: bytes | bytearray) -> int:
-    """Return where the head of a request ends in ``data``, after its blank line; -1 when it is not there yet."""
+    """Return where the head of a request ends in ``data``, after the blank line; -1 before the end has come."""
     found = data.find(b"\r\n\r\n")
     return -1 if found < 0 else found + 4
 
 
 def is_upgrade(request: Request) -> bool:
-    """Tell whether a request wants anything but a plain answer; whether it may have it is for ``accept`` to say."""
+    """Tell whether a request asks for WebSocket; ``accept`` judges the form."""
     offers = ",".join(request.headers.get_all("Upgrade")).lower()  # `curl --http2` offers h2c, and means a plain GET
     return "websocket" in offers and request.method == "GET"
 
 
 def lists_too_much(request: Request) -> bool:
-    """Tell whether a handshake lists more values than a client has to say: each costs its readers a step of Python."""
+    """Tell whether a handshake lists more values than a client needs: each costs every reader a step of Python."""
     listed = "".join(value for name in _LISTS for value in request.headers.get_all(name))
     return listed.count(",") + listed.count(";") + request.path.count("&") > _VALUES
 
@@ -56,7 +56,7 @@ def answered(body: dict[str, object]) -> Response:
 
 
 def readiness(not_ready: str | None, warning: Callable[[], str | None]) -> Response:
-    """Return whether an edge is ready; what stands against one that is ready is asked for only then."""
+    """Return the answer about readiness; ``warning`` is asked of a ready edge only."""
     if not_ready is not None:
         return _json(503, {"status": "not ready", "reason": not_ready})
     told = warning()
@@ -64,13 +64,13 @@ def readiness(not_ready: str | None, warning: Callable[[], str | None]) -> Respo
 
 
 def not_found(paths: Sequence[str]) -> Response:
-    """Return the answer to a request for a path that there is not."""
+    """Return the answer to a request for an unknown path, with the known ``paths``."""
     listed = " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
     return _json(404, {"error": f"not found; there are {listed}, and WebSocket on any path"})
 
 
 def forbidden(sentence: str) -> Response:
-    """Return the answer to a handshake that may not come in, with the reason."""
+    """Return the refusal of a handshake, with the reason."""
     return _json(403, {"error": sentence})
 
 
@@ -81,17 +81,17 @@ def not_allowed(methods: Sequence[str]) -> Response:
 
 
 def no_request() -> Response:
-    """Return the answer to bytes that are no request, or a request with a body."""
+    """Return the answer to bytes without a request in them, or to a request with a body."""
     return _json(400, {"error": "not an HTTP/1.1 request without a body"})
 
 
 def too_long() -> Response:
-    """Return the answer to a handshake that lists too much (RFC 6585, section 5)."""
+    """Return the answer to a handshake with too long lists (RFC 6585, section 5)."""
     return _json(431, {"error": f"a header or the query lists more than {_VALUES} values"})
 
 
 def too_many(name: str, limit: int, retry_s: float) -> Response:
-    """Return the answer to a handshake that is one too many (RFC 6585, section 4), naming the setting."""
+    """Return the answer to a handshake over a quota (RFC 6585, section 4), naming the setting."""
     wait = ("Retry-After", str(max(1, math.ceil(retry_s))))
     return _json(429, {"error": f"{name}: the limit is {limit}; try again later"}, wait)
 

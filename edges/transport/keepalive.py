@@ -1,4 +1,4 @@
-"""Whether one client is still there: when it was heard, what was asked of it, and what is due. Writes nothing."""
+"""Whether a client is still there: the last bytes, the last ping, the next step. Writes no frames."""
 
 from enum import Enum, auto
 from typing import Final
@@ -8,24 +8,24 @@ from edges.transport.outgoing import Outgoing
 __all__ = ["Due", "Keepalive"]
 
 PROOF_S: Final = 3.0
-"""For a sign of life of a client that another one would take the place of."""
+"""For a sign of life of a client whose place another client wants."""
 
 
 class Due(Enum):
-    """What is to be done about a silent client."""
+    """The next step with a silent client."""
 
     PING = auto()
     CLOSE = auto()
-    """It has not answered a ping in time."""
+    """No answer to a ping came in time."""
     CUT = auto()
-    """It has given no sign of life while another one waits for its place."""
+    """No sign of life came while another client waits for the place."""
 
 
 class Keepalive:
-    """The silence of one client.
+    """The silence of a client.
 
     Args:
-        interval_s: of silence, after which the client is pinged.
+        interval_s: of silence, before the client is pinged.
         timeout_s: for the answer.
         now: seconds of a monotonic clock, as everywhere here.
 
@@ -44,24 +44,26 @@ class Keepalive:
         self._proof_due: float | None = None
 
     def excuse(self, now: float) -> None:
-        """Count no silence until ``now``: the client could not be heard, or had something to read first."""
+        """Count no silence until ``now``: the client could not be heard, or had bytes to read first."""
         self.heard_at = now
 
     def pinged(self, unread_bytes: int) -> None:
-        """Take note of a ping, behind which nothing of ``unread_bytes`` was read yet."""
+        """Take note of a ping behind ``unread_bytes``."""
         self._is_pinged, self._unread_at_ping = True, unread_bytes
 
     def wants_proof(self, now: float) -> bool:
-        """Expect a sign of life within moments; tell whether the client is to be pinged for that."""
-        if self._proof_due is not None:
+        """Expect a sign of life within moments; tell whether a ping must ask for the sign."""
+        if (
+            self._proof_due is not None
+        ):  # decisions/0057: refused attempts cost a living client one small frame, not each
             return False
         self._proof_due = now + PROOF_S
         return True
 
     def due(self, now: float, outgoing: Outgoing) -> Due | None:
-        """Return what is to be done at ``now``, None for nothing.
+        """Return the step that is due at ``now``, None for no step.
 
-        Bytes that the client acknowledges are life, too: it may still have to read what was written before a ping.
+        Acknowledged bytes are life, too: the client may still have to read bytes that were written before a ping.
         """
         silent_s = now - self.heard_at
         if self._proof_due is not None and now >= self._proof_due:
@@ -72,13 +74,13 @@ class Keepalive:
         return Due.CLOSE if is_late and self._is_over(now, outgoing) else None
 
     def _is_over(self, now: float, outgoing: Outgoing) -> bool:
-        """Tell whether the answer to a ping is missing, or whether the client has just not come to reading it yet."""
+        """Tell whether the answer to a ping is missing, and not just late behind unread bytes."""
         unread, under_way = outgoing.unread_bytes(), outgoing.under_way_bytes()
-        if unread < self._unread_at_ping:
+        if unread < self._unread_at_ping:  # decisions/0046: while a client acknowledges bytes, the pong is waited for
             self._unread_at_ping, self.heard_at = unread, now - self._interval_s
             return False
         return not under_way or now - self.heard_at >= self._late_s(under_way, outgoing)
 
     def _late_s(self, under_way: int, outgoing: Outgoing) -> float:
-        """Return the silence that is allowed while so much is on its way: longer where the other kernel is alive."""
+        """Return the allowed silence with ``under_way`` bytes unread: longer where the other kernel is alive."""
         return self._interval_s + self._timeout_s * (outgoing.patience if outgoing.is_behind(under_way) else 1)

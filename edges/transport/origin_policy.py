@@ -1,4 +1,4 @@
-"""Who stands at the door: where an opening handshake comes from, and whether that may come in. Pure."""
+"""The origin of an opening handshake, and whether that origin may come in. Pure."""
 
 from typing import Final
 
@@ -31,13 +31,13 @@ _NO_PAGE: Final = "without an Origin only a valid token lets a client in, and th
 def admit(
     request: Request, peer: str, settings: EdgeSettings, *, is_tls: bool, takes_tokens: bool
 ) -> Visitor | Response:
-    """Return who wants to come in, or the answer to one who may not.
+    """Return the visitor that may come in, or the refusal.
 
     Args:
         request: an opening handshake.
         peer: the address of the other end of the socket.
         settings: of the edge.
-        is_tls: whether the socket itself is encrypted.
+        is_tls: whether the socket is encrypted.
         takes_tokens: whether the edge can check tokens at all.
 
     """
@@ -57,24 +57,21 @@ def admit(
 
 
 def admit_plain(request: Request, settings: EdgeSettings, *, takes_tokens: bool) -> Response | None:
-    """Return the answer to a plain request that was led here by a name of somebody else's; None: it is answered.
-
-    A page of another origin may send such requests and cannot read the answers; under a name of its own it could.
-    """
+    """Return the refusal of a plain request under a foreign host name; None for a request to answer."""
+    # decisions/0026: `Origin` is not asked. Without CORS headers a foreign page cannot read the answers; a page at a
+    # name that leads here (DNS rebinding) could.
     return _stray_host(request) if _is_private(settings, takes_tokens=takes_tokens) else None
 
 
 def _is_private(settings: EdgeSettings, *, takes_tokens: bool) -> bool:
-    """Tell whether an edge is meant for the programs of its machine: nothing says who else may come, or through what.
-
-    To a browser there, every page that its user visits is a program of this machine (docs/decisions/0026).
-    """
+    """Tell whether an edge is for the programs of the machine alone: no setting names others, or a proxy."""
+    # decisions/0026: to a browser on this machine, every page that the user visits is a program of this machine.
     is_open = takes_tokens or settings.allowed_origins or settings.trusted_proxies or settings.insecure_behind_proxy
     return not is_open and is_loopback(settings.host)
 
 
 def _stray_host(request: Request) -> Response | None:
-    """Return the answer to whoever asked for another host; who names none is no browser."""
+    """Return the refusal of a request for another host; a client that names no host is no browser."""
     hosts = request.headers.get_all("Host")
     is_ours = len(hosts) < 2 and all(names_this_machine(host) for host in hosts)
     return None if is_ours else http.forbidden(_OTHER_NAME)

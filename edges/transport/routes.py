@@ -1,4 +1,4 @@
-"""The plain HTTP side of an edge's port as one table: a path more is a row more. Pure."""
+"""The plain HTTP side of an edge's port as a table: a path more is a row more. Pure."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeAlias
@@ -15,26 +15,26 @@ Guard: TypeAlias = Callable[[Request], Response | None]
 
 
 class Standing(Protocol):
-    """How an edge stands; asked only by the request that needs the answer, since anybody may send a GET."""
+    """How an edge stands; asked only by a request that needs the answer, since every stranger may send a GET."""
 
     def body(self) -> dict[str, object]:
-        """Return what ``/healthz`` says."""
+        """Return the body of ``/healthz``."""
 
     def not_ready(self) -> str | None:
         """Return why ``/readyz`` is 503, None when it is 200."""
 
     def warning(self) -> str | None:
-        """Return what ``/readyz`` says beside being ready, None for nothing."""
+        """Return the warning of ``/readyz`` beside being ready, None for no warning."""
 
 
 class Route(NamedTuple):
-    """One row.
+    """A row.
 
     Attributes:
         method: GET stands for HEAD, too (RFC 9110, section 9.3.2).
-        path: without its query.
+        path: without the query.
         handler: returns the answer.
-        guard: says who may have the answer.
+        guard: returns the refusal of clients that may not have the answer.
 
     """
 
@@ -45,11 +45,11 @@ class Route(NamedTuple):
 
 
 class Routes:
-    """The rows, and the answers to requests that no row is for.
+    """The rows, and the answers to requests without a row.
 
     Args:
         rows: no two with one method and path; of two with one handler, only the first is named to strangers.
-        guard: says who may hear that there is no such row.
+        guard: returns the refusal of clients that may not hear of missing rows either.
 
     """
 
@@ -58,7 +58,7 @@ class Routes:
         self._guard = guard
 
     def find(self, request: Request) -> Route:
-        """Return the row of a request; for one without, a row that says so."""
+        """Return the row of a request; without a row, a row that answers so."""
         is_head = request.method == "HEAD"
         route = self._find(request.path.partition("?")[0], "GET" if is_head else request.method)
         return route._replace(handler=_without_body(route.handler)) if is_head else route
@@ -73,7 +73,7 @@ class Routes:
         return http.not_found(self._named())
 
     def _methods(self, path: str) -> list[str]:
-        """Return the methods of a path; of one that is unknown, those of all paths."""
+        """Return the methods of a path; of an unknown path, the methods of all paths."""
         found = [method for it, method in self._rows if it == path] or [method for _, method in self._rows]
         return list(dict.fromkeys(name for method in found for name in _spelled(method)))
 
@@ -84,7 +84,7 @@ class Routes:
         return list(first.values())
 
     def refusal(self, head: bytes) -> Response:
-        """Return the answer to what ``websockets`` took for no request: that includes every one with a body."""
+        """Return the answer to bytes that ``websockets`` took for no request: requests with a body, too."""
         method, _, rest = head.partition(b" ")
         is_request = method.isalpha() and method.isupper() and b" HTTP/1." in rest.partition(b"\r\n")[0]
         path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
@@ -94,7 +94,7 @@ class Routes:
 
 
 def routes_of(standing: Standing, guard: Guard) -> Routes:
-    """Return the table of an edge; ``guard`` stands before paths that any program on the way may ask."""
+    """Return the table of an edge; ``guard`` stands before the paths of health."""
 
     def health(_: Request) -> Response:
         return http.answered(standing.body())

@@ -1,4 +1,4 @@
-"""Keeping others from reading along: certificate and key for ``wss``, when they end, and no ``ws`` for others."""
+"""Certificate and key for ``wss``, their end, and no ``ws`` where other machines reach the port."""
 
 import ssl
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ _TRY: Final = "`edgebus cert --dev` makes a pair to try"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an edge shows to its clients; ``expires`` is the earliest end in the chain."""
+    """The certificate of an edge; ``expires`` is the earliest end in the chain."""
 
     context: ssl.SSLContext
     expires: datetime
 
 
 def identity(settings: EdgeSettings) -> Identity | None:
-    """Load the files that the settings name; None when they name no certificate. TLS 1.2 or newer.
+    """Load the files of the settings; None for settings without a certificate. TLS 1.2 or newer.
 
     Raises:
-        SettingsError: a file cannot be read, is none of what it should be, or does not go with the others.
+        SettingsError: a file cannot be read, has the wrong content, or does not go with the others.
 
     """
     certificate, key, client_ca = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
@@ -50,7 +50,7 @@ def identity(settings: EdgeSettings) -> Identity | None:
 
 
 def expiry_warning(expires: datetime, now: datetime) -> str | None:
-    """Return what to tell an operator whose certificate ends within 30 days; None before that."""
+    """Return the warning about a certificate that ends within 30 days; None before."""
     left = expires - now
     if left > _NOTICE:
         return None
@@ -64,9 +64,10 @@ def check_exposure(host: str, settings: EdgeSettings, *, is_tls: bool) -> None:
     """Refuse to listen without TLS where other machines may reach the port.
 
     Raises:
-        SettingsError: ``host`` is no loopback address, there is no TLS, and nobody said that a proxy ends it.
+        SettingsError: ``host`` is no loopback address, there is no TLS, and no setting says that a proxy ends TLS.
 
     """
+    # decisions/0026: a name other than localhost counts as public, whatever the name resolves to today.
     if is_tls or settings.insecure_behind_proxy or is_loopback(host):
         return
     raise SettingsError(

@@ -1,7 +1,7 @@
-"""Accepting: who comes waits in the socket's queue while there are no descriptors, and is somebody before TLS is there.
+"""Accepting: clients wait in the socket's queue without descriptors, and are counted before TLS is agreed on.
 
-A server of asyncio tells nobody of a socket while TLS is agreed on, so nothing would bound how many are at it. Without
-descriptors it logs a traceback a second, and uvloop's turns away, without a word, whoever comes.
+asyncio's own server tells of no socket before TLS is agreed on, so the number of agreements would have no bound.
+Without descriptors asyncio's logs a traceback a second, and uvloop's turns clients away without a word.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from bus.tasks import Spawn
 from edges.limits.mishaps import Mishaps
 from edges.net.addresses import opened
 
-__all__ = ["Agreement", "Guest", "Listener", "bind", "checked"]
+__all__ = ["Agreement", "Listener", "SocketOwner", "bind", "checked"]
 
 _AT_ONCE: Final = 64
-"""So many are accepted before other work is heard, such as that of dropping those who are too many."""
+"""So many are accepted before other work is heard, such as dropping handshakes beyond the bound."""
 _PAUSE_S: Final = 1.0
 _SPARE_S: Final = 2.0
-"""So much later than a guest's own deadline, which is counted, asyncio's own ends an agreement on TLS."""
+"""So much later than the connection's deadline, which is counted, asyncio's own ends an agreement on TLS."""
 _BACKLOG: Final = 1024
 _WORK: Final = "accept"
 
@@ -46,10 +46,10 @@ async def bind(host: str, port: int) -> tuple[socket.socket, ...]:
 
 
 def checked(sockets: Sequence[socket.socket]) -> tuple[socket.socket, ...]:
-    """Return ``sockets`` that somebody else bound.
+    """Return ``sockets`` that were bound elsewhere.
 
     Raises:
-        TypeError: one is no TCP socket, or not bound: an edge would fail at the first client, or be reached by nobody.
+        TypeError: one is no TCP socket, or not bound: the edge would fail at the first client, or be out of reach.
 
     """
     for one in sockets:
@@ -64,26 +64,26 @@ def _is_bound_tcp(one: object) -> bool:
     return one.type == socket.SOCK_STREAM and one.getsockname()[1] != 0
 
 
-class Guest(Protocol):
-    """Who takes a socket: an ``asyncio.Protocol``, with TLS one that is there before TLS is."""
+class SocketOwner(Protocol):
+    """The owner of a socket: an ``asyncio.Protocol``, with TLS already there before TLS is."""
 
-    def knock(self, address: str, agreement: "Agreement") -> None:
-        """Be counted from now on; ``address`` is the other end's, ``agreement`` what is dropped until TLS is there."""
+    def begin_tls(self, address: str, agreement: "Agreement") -> None:
+        """Be counted from now on; ``address`` is of the other end, ``agreement`` is dropped until TLS is there."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Take note that nothing came of it."""
+        """Take note of a socket without TLS, or of the end."""
 
 
 class Agreement:
-    """One socket from when it is accepted until its guest has it; with TLS, until that is agreed on."""
+    """A socket between accepting and the owner; with TLS, until TLS is agreed on."""
 
-    def __init__(self, listener: "Listener", accepted: socket.socket, guest: Guest) -> None:
-        self._listener, self._accepted, self._guest = listener, accepted, guest
+    def __init__(self, listener: "Listener", accepted: socket.socket, owner: SocketOwner) -> None:
+        self._listener, self._accepted, self._owner = listener, accepted, owner
         self._task: asyncio.Task[None] | None = None
         self._has_begun = self._is_dropped = False
 
     def begin(self, spawn: Spawn) -> None:
-        """Begin, unless it was dropped already."""
+        """Begin, unless dropped already."""
         if self._is_dropped:
             self._fail()
             return
@@ -99,7 +99,7 @@ class Agreement:
     async def _agree(self) -> None:
         self._has_begun = True
         try:
-            await self._listener.agree(self._accepted, self._guest)
+            await self._listener.agree(self._accepted, self._owner)
         except OSError as error:  # that of OpenSSL is one, too
             _logger.debug("a socket came to nothing", extra={"reason": str(error)})
             self._fail()
@@ -107,26 +107,26 @@ class Agreement:
     def _fail(self) -> None:
         if not self._has_begun:  # else the socket is the loop's
             self._accepted.close()
-        self._guest.connection_lost(None)
+        self._owner.connection_lost(None)
 
 
 class Listener:
     """Listening sockets, as far as an edge needs them of an ``asyncio.Server``.
 
     Args:
-        guest: makes who takes a socket.
-        sockets: bound ones; the listener closes them.
-        tls: what is shown to clients; None: ``ws``.
+        owner_of: makes the owner of a socket.
+        sockets: already bound; the listener closes the sockets.
+        tls: the certificate for clients; None: ``ws``.
         spawn: owns the tasks in which sockets are handed over.
-        mishaps: is told when nobody can be accepted.
+        mishaps: is told when no client can be accepted.
         open_timeout_s: the deadline of the whole opening handshake.
-        close_timeout_s: of the closing one of TLS.
+        close_timeout_s: the deadline of TLS' closing handshake.
 
     """
 
     def __init__(
         self,
-        guest: Callable[[], Guest],
+        owner_of: Callable[[], SocketOwner],
         sockets: tuple[socket.socket, ...],
         tls: ssl.SSLContext | None,
         spawn: Spawn,
@@ -135,7 +135,7 @@ class Listener:
         open_timeout_s: float,
         close_timeout_s: float,
     ) -> None:
-        self._guest, self._tls, self._spawn, self._mishaps = guest, tls, spawn, mishaps
+        self._owner_of, self._tls, self._spawn, self._mishaps = owner_of, tls, spawn, mishaps
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
         self._loop = asyncio.get_running_loop()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -150,11 +150,11 @@ class Listener:
             self._loop.add_reader(listening.fileno(), self._accept, listening)
 
     def is_serving(self) -> bool:
-        """Whether it accepts."""
+        """Whether clients are accepted."""
         return self._accepts and bool(self.sockets)
 
     def close(self) -> None:
-        """Stop accepting; who was accepted stays. Twice is harmless."""
+        """Stop accepting; accepted clients stay. Twice is harmless."""
         sockets, self.sockets = self.sockets, ()
         for listening in sockets:
             if listening in self._pauses:
@@ -179,7 +179,7 @@ class Listener:
             self._take(accepted, str(peer[0]))
 
     def _pause(self, listening: socket.socket, lack: str) -> None:
-        """Accept nobody for a moment: the socket stays ready, and would be tried without end."""
+        """Accept no client for a moment: the socket stays ready, and would be tried without end."""
         self._mishaps.note(_WORK, lack, "cannot accept clients; raise the limit of open files", logging.ERROR)
         self._loop.remove_reader(listening.fileno())
         self._pauses[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
@@ -191,22 +191,23 @@ class Listener:
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
-        guest = self._guest()
-        agreement = Agreement(self, accepted, guest)
+        owner = self._owner_of()
+        agreement = Agreement(self, accepted, owner)
+        # decisions/0033: a flood of silent sockets before TLS took all descriptors of an edge, counted by none.
         if self._tls is not None:
-            guest.knock(address, agreement)
+            owner.begin_tls(address, agreement)
         agreement.begin(self._spawn)
 
-    async def agree(self, accepted: socket.socket, guest: Guest) -> None:
-        """Agree on TLS where there is one, and hand the socket to its guest.
+    async def agree(self, accepted: socket.socket, owner: SocketOwner) -> None:
+        """Agree on TLS if the edge has a certificate, and hand the socket to the owner.
 
         Raises:
-            OSError: they did not agree.
+            OSError: no agreement was found.
 
         """
 
         def protocol() -> asyncio.Protocol:
-            return cast(asyncio.Protocol, guest)
+            return cast(asyncio.Protocol, owner)
 
         if self._tls is None:
             await self._loop.connect_accepted_socket(protocol, accepted)

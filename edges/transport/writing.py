@@ -1,4 +1,4 @@
-"""Frames to one client: at once, in one piece with those of other rooms, or not at all where too much waits already.
+"""Frames to a client: at once, in one piece with frames of other rooms, or never where too much waits already.
 
 asyncio tells of a full buffer by the protocol's own ``pause_writing``, hence a base class of ``Connection``.
 """
@@ -33,14 +33,15 @@ _OPEN: Final = Phase.OPEN
 
 
 class Writer(asyncio.Protocol):
-    """What is written to one client, and what may wait for it.
+    """The frames that are written to a client, and the bound on waiting bytes.
 
     Attributes:
-        visitor: the client; before its handshake was read, and for plain HTTP, the other end of the socket.
+        visitor: the client; before the handshake was read, and for plain HTTP, the other end of the socket.
 
     """
 
-    # One object per delivery, not three: with a thousand connections, each of them is a cache miss.
+    # One object per delivery, not three: with a thousand connections, each object is a cache miss. Hence a flag of its
+    # own beside the detector in `outgoing`, and `rooms` by reference.
     __slots__ = ("_drain", "_is_paused", "_kept", "_loop", "_outgoing", "_phase", "_rooms", "_transport", "visitor")
 
     _transport: asyncio.Transport  # asyncio builds a protocol before its socket, and hands that to `connection_made`
@@ -55,24 +56,24 @@ class Writer(asyncio.Protocol):
         self._is_paused = False
         self._drain: asyncio.Future[None] | None = None
 
-    # What the connection does about it.
+    # What the connection does about a slow client.
 
     def close_slow(self) -> None:
-        """Close a client that reads too slowly."""
+        """Close a slow client."""
         raise NotImplementedError
 
     def _suspend(self) -> None:
-        """Leave the client out where that is allowed."""
+        """Leave the client out of rooms that allow so."""
         raise NotImplementedError
 
     def _readmit(self) -> None:
-        """Give the client what was left out."""
+        """Bring the client back into such rooms."""
         raise NotImplementedError
 
     # What waits.
 
     def pause_writing(self) -> None:
-        """Take note that the client reads slower than it is written to."""
+        """Take note of a client slower than the writes."""
         self._is_paused = True
         waiting = self._outgoing.waiting_bytes()
         self._outgoing.pause(self._loop.time())
@@ -82,14 +83,14 @@ class Writer(asyncio.Protocol):
             self._take_note_of(waiting)
 
     def resume_writing(self) -> None:
-        """Take note that the client has caught up."""
+        """Take note of a client that has caught up."""
         self._is_paused = False
         self._outgoing.resume()
         self._release_drain()
         self._readmit()
 
     def _fits(self, size: int, *, reserve: int = 0) -> bool:
-        """Tell whether ``size`` bytes more may wait; a client for which they may not is slow. Asked while paused."""
+        """Tell whether ``size`` bytes more may wait; otherwise the client is slow. Asked while paused."""
         waiting = self._outgoing.waiting_bytes() + size
         if waiting > self._outgoing.bound_bytes + reserve:
             self.close_slow()
@@ -99,14 +100,14 @@ class Writer(asyncio.Protocol):
         return True
 
     def _take_note_of(self, waiting: int) -> None:
-        """Leave the client out from half its bound on: the rest is for what it must be given."""
+        """Suspend the client from half the bound on: the rest is for lines of rooms that leave no event out."""
         if waiting > self._outgoing.bound_bytes // 2:
             self._suspend()
 
     async def drained(self) -> None:
-        """Wait until the client has read most of what was written to it, or is gone."""
+        """Wait until the client has read most of the written bytes, or is gone."""
         while not self.takes_more:  # another that waited may have written meanwhile
-            if not self._is_paused:
+            if not self._is_paused:  # TLS holds bytes that no callback of asyncio tells of, so the kernel is asked
                 await asyncio.sleep(_LOOK_S)
                 continue
             self._drain = self._drain or self._loop.create_future()
@@ -119,20 +120,19 @@ class Writer(asyncio.Protocol):
 
     @property
     def takes_more(self) -> bool:
-        """Whether little waits for the client, or nothing counts any more."""
+        """Whether little waits for the client, or the connection ends."""
         return self._phase is not Phase.OPEN or not (self._is_paused or self._outgoing.is_owed)
 
     def takes(self, size: int) -> bool:
-        """Tell whether so much that a room lacked may be written at once; events must still fit behind it."""
+        """Tell whether ``size`` bytes that a room lacked may be written at once; later events must fit behind."""
         return self._outgoing.takes(size)
 
     # What is written.
 
     def write(self, frames: bytes) -> None:
-        """Write finished frames that answer the client, or that it is caught up with: they may use the reserve.
+        """Write finished frames of an answer, a notice or a replay; such frames may use the reserve.
 
-        What is written to a client for which little waits may have any size: it is the edge's own, and counts as
-        nothing that the client lets wait.
+        While little waits, frames of any size are written: the edge's choice, and never counted as the client's delay.
         """
         if self._phase is not Phase.OPEN or (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
             return
@@ -148,7 +148,7 @@ class Writer(asyncio.Protocol):
         return len(self._kept) == 1
 
     def uncork(self) -> None:
-        """Write what was kept back, in one piece."""
+        """Write all frames that were kept back, in one piece."""
         kept, self._kept = self._kept, []
         frames = b"".join(kept)
         if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):

@@ -67,7 +67,7 @@ def test_half_agreements_keep_nobody_out(files: Files, run: Run) -> None:
 @LOOPS
 def test_half_agreements_that_nobody_counts(files: Files, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: were they not known before TLS is agreed on, all of them would stay."""
-    monkeypatch.setattr("edges.transport.connection.Connection.knock", lambda *_: None)
+    monkeypatch.setattr("edges.transport.connection.Connection.begin_tls", lambda *_: None)
 
     async def check() -> None:
         async with edge_with(files, max_handshakes=20, open_timeout_s=0.5) as edge:
