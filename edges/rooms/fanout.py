@@ -6,7 +6,8 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from edges.protocol.envelope import Dialect, text_frame
-from edges.rooms.room import Item, Member, Room
+from edges.rooms.room import Member, Room
+from edges.rooms.sequencer import Item
 
 __all__ = ["Fanout"]
 

@@ -26,7 +26,8 @@ from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Mending
 from edges.rooms.replays import Replays
-from edges.rooms.room import Item, Member, Room
+from edges.rooms.room import Member, Room
+from edges.rooms.sequencer import Item
 from edges.rooms.statistics import HubStatistics
 
 __all__ = ["Hub"]
@@ -101,8 +102,8 @@ class Hub:
             lines=self._lines,
             deliveries=self._fanout.deliveries,
             dropped=self._dropped,
-            gaps=self._gaps + sum(room.gaps for room in rooms),
-            repaired=self._repaired + sum(room.repaired for room in rooms),
+            gaps=self._gaps + sum(room.sequencer.gaps for room in rooms),
+            repaired=self._repaired + sum(room.sequencer.repaired for room in rooms),
             reads=self.log_reads.count,
             skipped=lost["skip"],
             conflated=lost["conflate"],
@@ -167,7 +168,7 @@ class Hub:
                 del self._rooms[key]
                 self._link.forget(room.channel.redis)
 
-        if not room.is_whole:
+        if not room.sequencer.is_whole:
             self._mending.begin(room)
         if end.tail is not None:
             self._spawn(self.log_reads.keep_alive(room.channel), f"keep {room.channel.redis}")
@@ -223,8 +224,8 @@ class Hub:
             for key, room in self._empty.items()
             if room.empty_since is not None and not len(room) and now - room.empty_since >= self._linger_s
         ]
-        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if not room.has_heard))
-        heard = [room for _, room in due if room.has_heard]
+        await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if not room.sequencer.has_heard))
+        heard = [room for _, room in due if room.sequencer.has_heard]
         settled = set(await self._mending.settle(heard)) if heard else set()
         await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if room in settled))
 
@@ -234,8 +235,8 @@ class Hub:
                 return
             room.is_open = False
             del self._rooms[key], self._empty[key]
-            self._gaps += room.gaps
-            self._repaired += room.repaired
+            self._gaps += room.sequencer.gaps
+            self._repaired += room.sequencer.repaired
             if room.lost:
                 self._lost[room.channel.when_slow.kind] += room.lost
             try:
@@ -248,7 +249,7 @@ class Hub:
     def forks(self, channel: Channel) -> Sequence[str]:
         """Return the places where the log of a room lost events, as far as the room knows; usually none."""
         room = self._room(channel)
-        return () if room is None else room.fork_places
+        return () if room is None else room.sequencer.fork_places
 
     def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
         """Return the lines after ``position`` that the room of ``channel`` remembers; None when the room cannot say.
@@ -260,12 +261,12 @@ class Hub:
 
         """
         room = self._room(channel)
-        if room is None or (room.crosses_fork(position) and not is_told):
+        if room is None or (room.sequencer.crosses_fork(position) and not is_told):
             return None
         was_absent = position.endswith("-0")
-        found = room.since(position, was_absent=was_absent)
-        if found is None and was_absent and room.is_whole:  # the log of what the room had is gone, and no line says so
-            room.suspect()
+        found = room.sequencer.since(position, was_absent=was_absent)
+        if found is None and was_absent and room.sequencer.is_whole:  # the log is gone, and no line says so
+            room.sequencer.suspect()
             self._mending.begin(room)
         return found
 
@@ -326,7 +327,7 @@ class Hub:
         return len(self._heard_rooms())
 
     def _heard_rooms(self) -> list[Room]:
-        return [room for room in self._logged_rooms() if room.has_heard]
+        return [room for room in self._logged_rooms() if room.sequencer.has_heard]
 
     def link_went(self) -> None:
         """Take note that the link is down: before rooms were compared again, no member is told of a whole replay."""
@@ -350,7 +351,7 @@ class Hub:
     def _behind(self, room: Room) -> list[Member]:
         if room.channel.retention.kind != "history":
             return []
-        size = sum(len(item) for item in room.waiting if isinstance(item, bytes))
+        size = sum(len(item) for item in room.sequencer.waiting if isinstance(item, bytes))
         return [member for members in room.members.values() for member in members if not member.takes(size)]
 
     # Handing on.
@@ -369,10 +370,10 @@ class Hub:
                 arrived = read_front(line) if len(line) <= self._line_limit_bytes else self._refuse(line)
                 if arrived is None or not line.endswith(room.end) or (arrived.position is None) is room.has_log:
                     arrived = foreign(line, room.channel.name, has_log=room.has_log)
-                gaps = room.gaps
-                if room.accept(arrived):
+                gaps = room.sequencer.gaps
+                if room.sequencer.accept(arrived):
                     touched[room] = None
-                elif room.gaps != gaps:
+                elif room.sequencer.gaps != gaps:
                     self._mending.begin(room)
             except (EventError, UnicodeDecodeError) as error:
                 self._drop(room, "the line is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
@@ -390,7 +391,7 @@ class Hub:
         self._drop(room, f"a bug of ours: {type(error).__name__}")
         self._fanout.tell(error, room)
         if room.has_log:
-            room.suspect()
+            room.sequencer.suspect()
             self._mending.begin(room)
 
     def _drop(self, room: Room, reason: str) -> None:

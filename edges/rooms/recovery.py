@@ -91,15 +91,16 @@ class Mending:
             _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
 
     def _begin_again(self, room: Room) -> None:
-        if room.is_open and (room.unmarked or not room.is_whole) and self._link.is_up:
+        if room.is_open and (room.sequencer.unmarked or not room.sequencer.is_whole) and self._link.is_up:
             self.begin(room)
         else:
             self._failed.discard(room)
 
     async def _read_and_mend(self, room: Room) -> None:
         """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
-        reading = Reading(until=room.known)
-        while room.is_open and not room.is_whole and self._link.is_up and (newest := room.ask()) is not None:
+        sequencer = room.sequencer
+        reading = Reading(until=sequencer.known)
+        while room.is_open and not sequencer.is_whole and self._link.is_up and (newest := sequencer.ask()) is not None:
             try:
                 tail = await self._reads.read(room.channel, reading)
                 await self._barrier(
@@ -109,7 +110,7 @@ class Mending:
                 await asyncio.sleep(_RETRY_S)
                 continue
             replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
-            room.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
+            sequencer.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
         try:
@@ -124,7 +125,7 @@ class Mending:
             BusUnavailable: Redis is away.
 
         """
-        forks = room.unmarked
+        forks = room.sequencer.unmarked
         try:
             if forks:
                 await self._log.mark(room.channel, forks)
@@ -134,7 +135,7 @@ class Mending:
         except BusError as error:  # this edge tells by what it knows; others cannot
             self._tell_refused(room, str(error))
             return
-        room.marked(forks)
+        room.sequencer.marked(forks)
 
     def _tell_refused(self, room: Room, reason: str) -> None:
         """Say once per reason that others cannot be told; a Redis that is full refuses it for every room."""
@@ -205,7 +206,7 @@ class Mending:
         if self._compared_with != epoch:
             self._compared.clear()
             for room in rooms if self._compared_with is not None else ():
-                room.forget_forks()
+                room.sequencer.forget_forks()
         self._compared_with = epoch
         owed = [room for room in rooms if room not in self._compared]
         for start in range(0, len(owed), _COMPARE_ROOMS):
@@ -225,7 +226,7 @@ class Mending:
     async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
         heads = await self._reads.heads([room.channel for room in rooms])
         await asyncio.gather(*self._begin_differing(rooms, heads, is_another=is_another))
-        await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.unmarked))
         self._learn(rooms, [head.forks for head in heads])
 
     def _begin_differing(
@@ -233,14 +234,14 @@ class Mending:
     ) -> "list[asyncio.Task[None]]":
         """Have those of ``rooms`` mended that do not stand where their logs end; of another Redis, all."""
         for room, head in zip(rooms, heads, strict=True):
-            room.compare_marks(head.forks)
+            room.sequencer.compare_marks(head.forks)
         differing = [
             room
             for room, head in zip(rooms, heads, strict=True)
-            if is_another or not room.is_whole or not _agree(room.newest, head.position)
+            if is_another or not room.sequencer.is_whole or not _agree(room.sequencer.newest, head.position)
         ]
         for room in differing:
-            room.suspect()
+            room.sequencer.suspect()
         return [self.begin(room) for room in differing]
 
     async def settle(self, rooms: Sequence[Room]) -> list[Room]:
@@ -266,8 +267,8 @@ class Mending:
         mends = self._begin_differing(rooms, heads)
         if mends:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
             await asyncio.wait(mends, timeout=_COMPARED_S)
-        await asyncio.gather(*(self._mark(room) for room in rooms if room.unmarked))
-        return [room for room in rooms if room.is_whole]
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.unmarked))
+        return [room for room in rooms if room.sequencer.is_whole]
 
     async def look(self, rooms: Sequence[Room]) -> None:
         """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.
@@ -283,7 +284,7 @@ class Mending:
 
     def _learn(self, rooms: Sequence[Room], found: Sequence[tuple[Fork, ...]]) -> None:
         for room, forks in zip(rooms, found, strict=True):
-            if room.learn(forks):
+            if room.sequencer.learn(forks):
                 self._write(room)
 
 

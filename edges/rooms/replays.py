@@ -66,20 +66,20 @@ class Replays:
             return remembered
         replay = await self._read(channel, start) if tail is None else given(channel, tail, start)
         room = self._find(channel)
-        return replay if room is None else replay.passing(room.passed_forks(position, replay))
+        return replay if room is None else replay.passing(room.sequencer.passed_forks(position, replay))
 
     def _remembered(self, channel: Channel, position: str | None) -> Replay | None:
         room = self._find(channel)
         # decisions/0018: lines remembered across a fork would hide that others are lost in between.
-        if room is None or position is None or room.crosses_fork(position):
+        if room is None or position is None or room.sequencer.crosses_fork(position):
             return None
-        lines = room.since(position)
+        lines = room.sequencer.since(position)
         return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)
 
     async def _read(self, channel: Channel, start: Start) -> Replay:
         replay = await self._reads.replay(channel, start)
         room = self._find(channel)
         # Where the room has been at the replay's position, the lines up to there have come: a round trip less.
-        if room is None or replay.position not in room.known:
+        if room is None or replay.position not in room.sequencer.known:
             await self._barrier.wait(channel)
         return replay

@@ -1,32 +1,23 @@
-"""A room: who in this edge watches a channel, and where in the channel's log the room stands. Waits for nothing."""
+"""A room: the subscribers of one channel in this edge, and the lines that wait to be written to them. Pure.
+
+Knows no order of lines: that is the sequencer's.
+"""
 
 import asyncio
-from bisect import bisect_left
-from collections import deque
-from collections.abc import Container, Hashable, Iterable, Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Hashable
+from typing import Final, Protocol
 
 from bus.channel import Channel
-from bus.envelope import Arrived, end_of
-from bus.log.forks import FORKS, Fork, crosses, passed
+from bus.envelope import end_of
 from bus.log.log import Head
-from bus.log.replay import REPLAY_BYTES, Replay, unseen
-from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.envelope import Dialect
-from edges.protocol.messages import Notice, gap
-from edges.rooms.recent import RECENT_LINES, Recent
+from edges.rooms.sequencer import Item, Sequencer
 from edges.rooms.slow_consumers import Laggards
 
-__all__ = ["Item", "Member", "Room"]
+__all__ = ["Member", "Room"]
 
-HELD_LINES: Final = 2_000
-HELD_BYTES: Final = REPLAY_BYTES
-"""How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
 BACKLOG_BYTES: Final = 256 * 1024
 """How much is kept for members that lag."""
-
-Item: TypeAlias = bytes | Notice
-"""What waits to be written to the members: a line, or a notice between two lines."""
 
 
 class Member(Hashable, Protocol):
@@ -67,25 +58,13 @@ class Room:
         self.members: dict[Dialect, dict[Member, None]] = {}
         self.is_open = False
         self.empty_since: float | None = None
-        self.gaps = self.dropped = self.repaired = 0
+        self.dropped = 0
+        self.sequencer = Sequencer(channel)
         self.passes = 0
         self.came_in_pass: set[Member] = set()
         self.laggards: Laggards[Member] | None = None
         self._backlog_bytes = backlog_bytes
         self._lag_after_pass: set[Member] = set()
-        self._newest: str | None = None
-        self._newest_before_waiting: str | None = None
-        self._latest: bytes | None = None
-        self._keeps_latest = channel.retention.kind == "latest"
-        self._held: deque[Arrived] | None = deque()
-        self._held_bytes = 0
-        self._recent = Recent()
-        self._given: deque[str] = deque()
-        self._positions: set[str] = set()
-        self._overdue: set[str | None] | None = None
-        self._waiting: list[Item] = []
-        self._forks: deque[Fork] = deque(maxlen=FORKS)
-        self._unmarked: list[Fork] = []
 
     def __len__(self) -> int:
         return sum(map(len, self.members.values())) + len(self.laggards or ())
@@ -93,27 +72,12 @@ class Room:
     @property
     def position(self) -> str | None:
         """Where a member that joins now stands; None on a ``live`` channel. Lines that wait are still to come."""
-        return self._newest_before_waiting if self._waiting else self._newest
-
-    @property
-    def newest(self) -> str | None:
-        """The newest position that was accepted, whether its line still waits or not."""
-        return self._newest
-
-    @property
-    def known(self) -> Container[str]:
-        """Positions at which the room stood not long ago, its newest one among them."""
-        return self._positions
-
-    @property
-    def has_heard(self) -> bool:
-        """Whether the room stands at an event: one that a log may lack after a failover."""
-        return self._newest is not None and not self._newest.endswith("-0")
+        return self.sequencer.position
 
     @property
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a member that joins now, unless one waits to be given anyway."""
-        return None if self._waiting else self._latest
+        return self.sequencer.latest
 
     @property
     def lost(self) -> int:
@@ -123,11 +87,6 @@ class Room:
     def kept_bytes(self, member: Member) -> int:
         """Return how much is kept for ``member`` because it lags; for all that do it is the same."""
         return self.laggards.kept_bytes if self.laggards is not None and member in self.laggards else 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether lines flow; not while the room opens, nor while it waits for what is missing."""
-        return self._held is None
 
     def add(self, member: Member) -> None:
         """Take a member in; twice is once. What a pass under way still writes was before its position."""
@@ -177,309 +136,13 @@ class Room:
             self.suspend(member)
 
     def begin(self, head: Head) -> None:
-        """Open the room at the end of its log, after every line up to ``head`` has arrived.
-
-        Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
-        None of them waits to be written: nobody was in the room yet.
-        """
-        held = self._held or ()
-        self._hold_all(None)
+        """Open the room at the end of its log, after every line up to ``head`` has arrived."""
+        self.sequencer.begin(head)
         self.is_open = True
-        self._stand_at(head.position)
-        self._latest = head.last if self._keeps_latest else None
-        self._forks.extend(head.forks)
-        for arrived in held:
-            if self._step(arrived) is Step.NEXT:
-                self.accept(arrived)
-        self.take()
-        last = next((arrived.position for arrived in reversed(held) if arrived.position is not None), self._newest)
-        if last != self._newest:  # more came than is held
-            self.suspect()
-
-    def since(self, position: str, *, was_absent: bool = False) -> Sequence[Arrived] | None:
-        """Return the lines between ``position`` and the room's own, None when they are not remembered here.
-
-        ``was_absent``: the log was just looked for, and not there at ``position``; so whatever is there now came later.
-        """
-        return self._recent.between(position, self.position, was_absent=was_absent)
-
-    # Forks: where the log lost events that this edge had, or another one.
-
-    def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
-        """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.log.forks``."""
-        return crosses(self._forks, start, lines, end)
-
-    @property
-    def fork_places(self) -> Sequence[str]:
-        """The entries of the log behind which events are lost."""
-        return [fork.position for fork in self._forks]
-
-    def passed_forks(self, start: str | None, replay: Replay) -> list[str]:
-        """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
-        return passed(self._forks, start, replay.lines, replay.position)
-
-    @property
-    def unmarked(self) -> tuple[Fork, ...]:
-        """The forks that were found here, and that no other edge knows of yet."""
-        return tuple(self._unmarked)
-
-    def marked(self, forks: Sequence[Fork]) -> None:
-        """Take note that others may know of these by now."""
-        self._unmarked = [fork for fork in self._unmarked if fork not in forks]
-
-    def compare_marks(self, marks: Iterable[Fork]) -> None:
-        """Have those forks marked again whose marks Redis lacks: a takeover loses marks, too."""
-        held = {mark.position for mark in marks}
-        self._unmarked = [fork for fork in self._forks if fork.position not in held]
-
-    def forget_forks(self) -> None:
-        """Forget all forks: the log's Redis began anew, and its epoch tells whoever was there before."""
-        self._forks.clear()
-        self._unmarked.clear()
-
-    def learn(self, forks: Iterable[Fork]) -> bool:
-        """Take note of what others found; members may have passed a new one. Tell whether that waits to be written."""
-        known = {fork.position for fork in self._forks}
-        new = [fork for fork in forks if fork.position not in known]
-        if not new or not self.is_whole or self._keeps_latest or self._newest is None:
-            return False
-        for fork in new:
-            self._forks.append(fork)
-            self._tell_gap(fork.position, self._newest, Reason.DIVERGED)
-        return True
-
-    def _found_fork(self, position: str, now_ms: int) -> None:
-        fork = Fork(position, now_ms)
-        self._forks.append(fork)
-        self._unmarked = [*self._unmarked, fork][-FORKS:]
-
-    def accept(self, arrived: Arrived) -> bool:
-        """Take a line from Redis; tell whether it waits to be written now.
-
-        A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``;
-        but for hand-typed lines, which have no place in the log (decisions/0071).
-        """
-        if self._held is not None and (arrived.position is not None or not self.is_open):
-            self._hold(self._held, arrived)
-            return False
-        match self._step(arrived):
-            case Step.NEXT:
-                self._wait_with(arrived)
-                return True
-            case Step.DUPLICATE:
-                return False
-            case Step.GAP:
-                self.gaps += 1
-                self.suspect()
-                return self.accept(arrived)
-
-    def suspect(self) -> None:
-        """Hold lines from here on: what came before them has to be compared with the log, as it will be read."""
-        self._overdue = None
-        if self._held is None:
-            self._hold_all(deque())
-
-    @property
-    def held_bytes(self) -> int:
-        """How much is held; never more than ``HELD_BYTES``, except for one line."""
-        return self._held_bytes
-
-    def _hold(self, held: deque[Arrived], arrived: Arrived) -> None:
-        held.append(arrived)
-        self._held_bytes += len(arrived.line)
-        while len(held) > HELD_LINES or (self._held_bytes > HELD_BYTES and len(held) > 1):
-            self._held_bytes -= len(held.popleft().line)
-
-    def _hold_all(self, held: deque[Arrived] | None) -> None:
-        """Hold these and no others; None: let lines flow."""
-        self._held = held
-        self._held_bytes = sum(len(arrived.line) for arrived in held or ())
-
-    def ask(self) -> str | None:
-        """Return the position after which the log has to be read now. What is held already must be found in it."""
-        self._overdue = {arrived.position for arrived in self._held or ()}
-        return self._newest
-
-    def mend(self, replay: Replay, *, now_ms: int = 0, epoch_ms: int = 0) -> bool:
-        """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
-
-        What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
-        members in its place. A log that was read before the room became suspect (again) changes nothing.
-        ``now_ms`` and ``epoch_ms`` are Redis' clock when it was read, and when that Redis began.
-        """
-        overdue, before = self._overdue, self._newest
-        if overdue is None or before is None:
-            return self.is_whole
-        lines, reason = self._led_up_to(replay.lines), replay.reason
-        if self._keeps_latest or (lines and lines[0].previous == before):
-            reason = None
-        missing = self._missing(lines, reason)
-        if self._keeps_latest and missing and went_back(before, missing[0].position):
-            self._tell_gap(before, missing[0].position, Reason.DIVERGED)
-        orphans = self._weave(missing, lines, replay.position)
-        end, place = (missing[0].position, missing[0].previous) if missing else (replay.position, replay.position)
-        if end in orphans:
-            reason = Reason.DIVERGED
-        elif reason is not None:
-            if reason is Reason.DIVERGED:
-                self._found_fork(place or BEGINNING, now_ms)
-            elif _has_begun_anew(before, replay, epoch_ms):
-                self._found_fork(BEGINNING, now_ms)
-            self._tell_gap(before, end, reason)
-        for line in missing:
-            self._give_orphans(orphans.pop(line.position, ()), line.previous, line.position, now_ms)
-            self._wait_with(line)
-        self._give_orphans(orphans.pop(end, ()), place, end, now_ms)  # where nothing is missing
-        if reason is not None or replay.reason is not None:
-            self._stand_at(replay.position)
-        return self._flow(now_ms, overdue=set() if missing else overdue)
-
-    def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
-        """Return ``lines`` with those before them that are held: more may be held than is read."""
-        held = {arrived.position: arrived for arrived in self._held or () if arrived.position is not None}
-        before: deque[Arrived] = deque()
-        at = lines[0].previous if lines else None
-        while at in held and at != self._newest and at not in self._positions:
-            before.appendleft(held.pop(at))
-            at = before[0].previous
-        return [*before, *lines]
-
-    def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> Sequence[Arrived]:
-        """Return what members lack of a replay: where that goes back too far, what follows the newest line they had."""
-        if self._keeps_latest:
-            return [line for line in lines[-1:] if line.position != self._newest]
-        return unseen(lines, self._newest, reason, self._positions)
-
-    def _give_orphans(self, orphans: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
-        """Give lines that the log lacks between two of its entries, at ``place`` and ``end``."""
-        for line in orphans:
-            if self._step(line) is Step.GAP and self._newest is not None:
-                self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
-            self._wait_with(line)
-        if orphans and self._newest is not None:
-            self._found_fork(place or BEGINNING, now_ms)
-            self._tell_gap(self._newest, end, Reason.DIVERGED)
-
-    def _weave(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
-        """Take what was read out of what is held.
-
-        Return what came before a line that was read and is not among them (see ``_placed``).
-        """
-        orphans: list[tuple[str, list[Arrived]]] = []
-        held, read = self._held or (), {line.position for line in lines}
-        rest: deque[Arrived] = deque()
-        for arrived in held:
-            if arrived.position is not None and arrived.position in read:
-                orphans.append((arrived.position, list(rest)))
-                rest.clear()
-            elif arrived.position not in self._positions and not self._is_replaced(arrived, lines):
-                rest.append(arrived)
-        self._hold_all(rest)
-        self.repaired += len({line.position for line in missing} - {arrived.position for arrived in held})
-        return {} if self._keeps_latest else _placed(orphans, missing, end)
-
-    def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
-        """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
-        newest = lines[-1].position if lines and self._keeps_latest else None
-        return newest is not None and order(arrived.position or BEGINNING) < order(newest)
-
-    def _flow(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
-        """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
-        held = self._held or deque()
-        self._hold_all(None)
-        is_astray = False
-        while held:
-            arrived = held.popleft()
-            is_overdue = arrived.position in overdue
-            match self._step(arrived):
-                case Step.NEXT if not (is_overdue and _is_absent(self._newest)):
-                    self._wait_with(arrived)
-                case Step.NEXT | Step.GAP if is_overdue and self._newest is not None:
-                    is_astray = True
-                    self._found_fork(BEGINNING if _is_absent(self._newest) else self._newest, now_ms)
-                    self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
-                    self._wait_with(arrived)
-                case Step.GAP:
-                    held.appendleft(arrived)
-                    self._hold_all(held)
-                    self._overdue = None
-                    return False
-        if is_astray:  # where members stand now the log does not know: it is asked once more
-            self.suspect()
-        return not is_astray
-
-    def _step(self, arrived: Arrived) -> Step:
-        position, previous = arrived.position, arrived.previous
-        if position is None or previous == self._newest or previous is None or self._newest is None:
-            return Step.NEXT
-        found = step(self._newest, position, previous, self._positions)
-        return Step.NEXT if found is Step.GAP and self._keeps_latest else found
-
-    def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
-        self._recent.clear()
-        self._await_writing(gap(self.channel.name, start, end, reason))
-
-    def _wait_with(self, arrived: Arrived) -> None:
-        self._await_writing(arrived.line)
-        if arrived.position is not None:
-            self._stand_at(arrived.position)
-            self._recent.add(arrived)
-        if self._keeps_latest:
-            self._latest = arrived.line
-
-    def _await_writing(self, item: Item) -> None:
-        if not self._waiting:
-            self._newest_before_waiting = self._newest
-        self._waiting.append(item)
-
-    def _stand_at(self, position: str | None) -> None:
-        self._newest = position
-        if position is None or position in self._positions:
-            return
-        self._given.append(position)
-        self._positions.add(position)
-        if len(self._given) > RECENT_LINES:
-            self._positions.discard(self._given.popleft())
-
-    @property
-    def waiting(self) -> Sequence[Item]:
-        """What waits to be written."""
-        return self._waiting
 
     def take(self) -> list[Item]:
         """Return what waits, and let nothing wait."""
-        items, self._waiting = self._waiting, []
+        items = self.sequencer.take()
         if self.laggards:
             self.laggards.note(items)
         return items
-
-
-def _placed(
-    orphans: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
-) -> dict[str | None, list[Arrived]]:
-    """Return before which line of ``missing`` each of ``orphans`` is given, by that line's position; else at ``end``.
-
-    Each group came on the link before the line whose position it is with. decisions/0086: in one log ids only grow,
-    so entries that both logs have come before the orphans of the lost one.
-    """
-    placed: dict[str | None, list[Arrived]] = {}
-    keys = [line.position or BEGINNING for line in missing]
-    orders, at = [order(key) for key in keys], 0
-    for anchor, lines in orphans:
-        latest = keys.index(anchor) if anchor in keys else 0
-        for line in lines:
-            at = max(at, min(latest, bisect_left(orders, order(line.position or BEGINNING))))
-            placed.setdefault(keys[at] if keys else end, []).append(line)
-    return placed
-
-
-def _is_absent(position: str | None) -> bool:
-    """Tell whether there was no log at ``position``: a line that came before that was seen belongs to none."""
-    return position is not None and position.endswith("-0")
-
-
-def _has_begun_anew(at: str, replay: Replay, epoch_ms: int) -> bool:
-    """Tell whether nothing is left of a log in which members stood ``at`` an event, on a Redis that was there then."""
-    if at.endswith("-0") or milliseconds(at) < epoch_ms:
-        return False
-    return replay.lines[0].previous == BEGINNING if replay.lines else replay.position.endswith("-0")

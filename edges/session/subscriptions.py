@@ -11,7 +11,7 @@ from bus.channel import Channel
 from bus.log.replay import Replay, Start
 from edges.protocol.envelope import text_frame
 from edges.rooms.hub import Hub
-from edges.rooms.room import Item
+from edges.rooms.sequencer import Item
 from edges.session.replaying import Replaying
 from edges.session.transport import Transport
 

@@ -74,7 +74,9 @@ MUTANTS: Final = {
             "        if reason is not None or replay.reason is not None:\n            self._stand_at(",
             "        if False:\n            self._stand_at(",
         ),
-        Mutant("forks are not compared", "position is None or room.crosses_fork(position):", "position is None:"),
+        Mutant(
+            "forks are not compared", "position is None or room.sequencer.crosses_fork(position):", "position is None:"
+        ),
         Mutant(
             "forks that a replay passes are not told",
             "return replay if room is None else",
@@ -100,13 +102,13 @@ MUTANTS: Final = {
             "        if self._held is None:",
         ),
         Mutant("a gap leaves recent lines", "        self._recent.clear()\n"),
-        Mutant("forks are not marked", "        forks = room.unmarked\n", "        forks = ()\n"),
+        Mutant("forks are not marked", "        forks = room.sequencer.unmarked\n", "        forks = ()\n"),
         Mutant(
             "marks that a takeover lost are not left again",
-            "            room.compare_marks(head.forks)",
+            "            room.sequencer.compare_marks(head.forks)",
             "            pass",
         ),
-        Mutant("marks are not looked for", "            if room.learn(forks):", "            if False:"),
+        Mutant("marks are not looked for", "            if room.sequencer.learn(forks):", "            if False:"),
         Mutant("epochs are not compared", "is_another=self._epoch != epoch", "is_another=False"),
         Mutant("rooms are not compared", "            if is_another or not", "            if False and not"),
         Mutant(

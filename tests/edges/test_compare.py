@@ -14,6 +14,7 @@ from bus.log.replay import Since, Tail
 from edges.rooms import recovery as mending_module
 from edges.rooms.recovery import Mending
 from edges.rooms.room import Room
+from edges.rooms.sequencer import Sequencer
 from tests.edges.hub_redis import Member, Redis, join, of
 from tests.edges.peers import eventually
 
@@ -175,8 +176,8 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
 
         async def careless(self: Mending, room: Room) -> None:
             tail = await self._reads.read(room.channel)
-            room.ask()
-            room.mend(tail.replay(Since(room.newest or "")))
+            room.sequencer.ask()
+            room.sequencer.mend(tail.replay(Since(room.sequencer.newest or "")))
             self._write(room)
 
         monkeypatch.setattr(Mending, "begin", begin)
@@ -253,7 +254,7 @@ async def test_link_lost_while_a_room_opens_is_noticed() -> None:
 
 async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that opens under a flood is mended at once, though no further event comes."""
-    monkeypatch.setattr("edges.rooms.room.HELD_LINES", 3)
+    monkeypatch.setattr("edges.rooms.sequencer.HELD_LINES", 3)
     slow = Redis(linger_s=1_000)
     slow.store(of(0), 5)
 
@@ -286,16 +287,16 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
 ) -> None:
     """A bug in mending one room is logged once; others are compared, and that one is tried again until it is whole."""
     monkeypatch.setattr(mending_module, "_RETRY_FAILED_S", 0.001)
-    slow, failures, mend = Redis(linger_s=1_000), list[str](), Room.mend
+    slow, failures, mend = Redis(linger_s=1_000), list[str](), Sequencer.mend
     may_mend = asyncio.Event()
 
-    def fail(room: Room, *arguments: Any, **options: Any) -> bool:
+    def fail(room: Sequencer, *arguments: Any, **options: Any) -> bool:
         if room.channel == of(0) and not may_mend.is_set():
             failures.append("a bug")
             raise LookupError("a bug")
         return mend(room, *arguments, **options)
 
-    monkeypatch.setattr(Room, "mend", fail)
+    monkeypatch.setattr(Sequencer, "mend", fail)
     odd, even = [await entered(slow, of(number)) for number in range(2)]
     slow.store(of(0), 6)
     slow.store(of(1), 6)
@@ -337,7 +338,7 @@ async def test_marks_that_are_refused_are_told_once(caplog: pytest.LogCaptureFix
     slow = Redis(linger_s=1_000)
     for number in range(3):
         await entered(slow, of(number))
-        slow.hub._rooms[f"workflow:{number}".encode()]._found_fork("3-3", 0)  # noqa: SLF001 (as a comparison does)
+        slow.hub._rooms[f"workflow:{number}".encode()].sequencer._found_fork("3-3", 0)  # noqa: SLF001 (as a comparison does)
 
     slow.fails_to_mark = BusError("OOM command not allowed when used memory > 'maxmemory'.")
     await slow.hub.compare()

@@ -7,6 +7,7 @@ from bus.channel import LATEST, Channel
 from bus.envelope import Arrived
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.room import Room
+from edges.rooms.sequencer import Sequencer
 from tests.edges.hub_redis import Member, Redis, X
 from tests.edges.peers import eventually
 from tests.edges.test_hub import SLICE
@@ -194,15 +195,15 @@ async def test_line_that_nobody_foresaw_ends_no_room(monkeypatch: pytest.MonkeyP
     await redis.hub.open(X)
     member = Member()
     member.joined(redis.hub.join_now(X, member))
-    accept = Room.accept
+    accept = Sequencer.accept
 
-    def trip(room: Room, arrived: Arrived) -> bool:
+    def trip(room: Sequencer, arrived: Arrived) -> bool:
         if arrived.position == "2-2":
             monkeypatch.undo()
             raise OverflowError("a bug")
         return accept(room, arrived)
 
-    monkeypatch.setattr(Room, "accept", trip)
+    monkeypatch.setattr(Sequencer, "accept", trip)
     redis.publish(1, 2, 3)
     redis.arrive()
     await eventually(lambda: member.got == [1, 2, 3])

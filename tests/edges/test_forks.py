@@ -296,5 +296,5 @@ async def test_line_of_an_expired_log_comes_before_those_of_the_next(redis: Redi
 
 def suspected(redis: Redis) -> Room:
     (room,) = redis.hub._rooms.values()  # noqa: SLF001 (the same)
-    room.suspect()
+    room.sequencer.suspect()
     return room

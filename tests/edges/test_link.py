@@ -248,11 +248,11 @@ async def test_typed_lines_keep_their_order_while_a_room_is_mended(
     edge = await start_edge(broker)
     client = await member(edge, open_client)
     room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if the link had missed one)
-    accept = room.accept
-    room.accept = lambda arrived: False  # type: ignore[method-assign]
+    accept = room.sequencer.accept
+    room.sequencer.accept = lambda arrived: False  # type: ignore[method-assign]
     await step(producer, 1)
     await eventually(lambda: edge.statistics()[1].lines == 1)
-    room.accept = accept  # type: ignore[method-assign]
+    room.sequencer.accept = accept  # type: ignore[method-assign]
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         async with Redis.from_url(broker.url) as typist:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from bus.channel import HISTORY, LATEST
+from bus.channel import LATEST
 from bus.envelope import Arrived, splice
 from bus.log.log import Head
 from bus.log.replay import Replay, Since, Tail
 from bus.position import BEGINNING
 from edges.protocol.messages import Notice
-from edges.rooms import room as room_module
+from edges.rooms import sequencer
 from edges.rooms.recent import RECENT_LINES
-from edges.rooms.room import HELD_LINES, Room
+from edges.rooms.sequencer import HELD_LINES, Sequencer
 from tests.edges.test_room import event, foreign, head, opened
 
 Told = int | str | tuple[str, str | None, str]
@@ -40,12 +40,12 @@ def at(line: Arrived) -> str:
     return line.position
 
 
-def mend(room: Room, log: Tail) -> bool:
+def mend(room: Sequencer, log: Tail) -> bool:
     """Read the log now, and go on from it, as the hub does."""
     return room.mend(log.replay(Since(room.ask() or "")))
 
 
-def told(room: Room) -> list[Told]:
+def told(room: Sequencer) -> list[Told]:
     """Return what waits: numbers of events, `typed`, and gaps as (from, to, reason)."""
     return [_told(item) for item in room.take()]
 
@@ -165,7 +165,7 @@ def names(line: Arrived) -> tuple[str | None, str | None]:
 
 def test_held_lines_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of large lines fewer are held; the oldest go, stand in the log and are read, and nothing is doubled."""
-    monkeypatch.setattr(room_module, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(sequencer, "HELD_BYTES", 10_000)
     room = opened(head(5))
     for number in range(8, 100):
         room.accept(large(number))
@@ -178,7 +178,7 @@ def test_held_lines_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_held_lines_are_bounded_in_bytes_between_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a read did not have is held on, and counts; the newest line is held however large it is."""
-    monkeypatch.setattr(room_module, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(sequencer, "HELD_BYTES", 10_000)
     room = opened(head(5))
     room.suspect()
     start = Since(room.ask() or "")
@@ -363,7 +363,7 @@ def test_log_read_before_the_room_became_suspect_again_changes_nothing() -> None
 
 def test_more_came_while_a_room_opened_than_can_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not follow from the head is read from the log, though no further event comes."""
-    monkeypatch.setattr(room_module, "HELD_LINES", 3)
+    monkeypatch.setattr(sequencer, "HELD_LINES", 3)
     room = opened(head(5), chain(6, 12))
     assert not room.is_whole
     assert mend(room, tail(*chain(1, 12)))
@@ -488,4 +488,4 @@ def test_replay_of_a_room_that_is_whole_changes_nothing() -> None:
     """Only a room that asked is mended."""
     room = opened(head(5))
     assert room.mend(Replay((event(6),), None, "6-6"))
-    assert (room.take(), room.position, room.channel.retention) == ([], "5-5", HISTORY)
+    assert (room.take(), room.position) == ([], "5-5")

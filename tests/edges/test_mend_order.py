@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bus.envelope import Arrived, splice
 from bus.log.replay import Since
 from edges.protocol.messages import Notice
-from edges.rooms.room import Room
+from edges.rooms.sequencer import Sequencer
 from tests.edges.test_mend import at, chain, tail
 from tests.edges.test_room import head, opened
 
@@ -26,7 +26,7 @@ def successor(common: int, ids_from: int, count: int) -> tuple[Arrived, ...]:
     return tuple(lines)
 
 
-def given_by(room: Room) -> list[int]:
+def given_by(room: Sequencer) -> list[int]:
     """Return the numbers of the events that wait."""
     return [int(item.rpartition(b":")[2][:-1]) for item in room.take() if not isinstance(item, Notice)]
 

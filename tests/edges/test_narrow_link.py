@@ -41,12 +41,12 @@ async def member(edge: Edge, open_client: OpenClient) -> Client:
 async def lose(edge: Edge, redis: Redis, producer: Producer, first: int, count: int) -> None:
     """Lose the subscription, with so many events that nobody but the log brings any more."""
     room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (as if they had been lost with the link)
-    accept = room.accept
-    room.accept = lambda arrived: False  # type: ignore[method-assign]
+    accept = room.sequencer.accept
+    room.sequencer.accept = lambda arrived: False  # type: ignore[method-assign]
     seen = edge.statistics()[1].lines
     await step(producer, first, count)
     await eventually(lambda: edge.statistics()[1].lines >= seen + count, DEADLINE_S)
-    room.accept = accept  # type: ignore[method-assign]
+    room.sequencer.accept = accept  # type: ignore[method-assign]
     await redis.client_kill_filter(_type="pubsub")
 
 

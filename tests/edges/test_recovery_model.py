@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bus.tasks import end
-from edges.rooms import log_reads, recent
+from edges.rooms import log_reads, recent, sequencer
 from edges.rooms import recovery as mending
-from edges.rooms import room as rooms
 from edges.session import replaying
 from edges.session.session import Session
 from edges.session.verbs import recover
@@ -260,9 +259,9 @@ class Recovery(RuleBasedStateMachine):
         """Require that rooms stand where the log ends, if there is a log."""
         last = self.redis.head().position or ""
         for room in edge.rooms:
-            assert room.is_whole, "a room waits for ever"
-            is_there = room.newest == last or last.endswith("-0")
-            assert is_there, f"a room stands at {room.newest}, and the log ends with {last}"
+            assert room.sequencer.is_whole, "a room waits for ever"
+            is_there = room.sequencer.newest == last or last.endswith("-0")
+            assert is_there, f"a room stands at {room.sequencer.newest}, and the log ends with {last}"
 
     def is_whole(self, client: Client) -> None:
         last = self.redis.head().position or ""
@@ -290,7 +289,7 @@ def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(replaying, "_AT_ONCE_LINES", 2)
     monkeypatch.setattr(log_reads, "_FRESH_S", 0)  # a second of the real clock is no matter of chance then
     monkeypatch.setattr(recent, "RECENT_LINES", RECENT)
-    monkeypatch.setattr(rooms, "RECENT_LINES", RECENT)
+    monkeypatch.setattr(sequencer, "RECENT_LINES", RECENT)
     Recovery.loop = asyncio.new_event_loop()
     yield
     Recovery.loop.close()

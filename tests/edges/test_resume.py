@@ -252,15 +252,15 @@ async def test_client_that_knows_more_than_the_room(
     positions = await publish(producer, 1, 3)
     assert await numbers(resident, 3) == [1, 2, 3]
     room = edge._parts.hub._rooms[b"workflow:x"]  # noqa: SLF001 (a room that is behind)
-    held = room.accept
-    room.accept = lambda arrived: False  # type: ignore[method-assign]
+    held = room.sequencer.accept
+    room.sequencer.accept = lambda arrived: False  # type: ignore[method-assign]
     positions += await publish(producer, 4, 6)
     await redis.ping()
     client = await welcomed(edge, open_client)
     reply = await resume(client, since=positions[4])
     assert (reply["recovered"], reply["replayed"]) == (True, 1)
     assert await numbers(client, 1) == [6]
-    room.accept = held  # type: ignore[method-assign]
+    room.sequencer.accept = held  # type: ignore[method-assign]
     await publish(producer, 7, 8)
     assert await numbers(client, 2) == [7, 8]
     assert await numbers(resident, 5) == [4, 5, 6, 7, 8]

@@ -182,10 +182,10 @@ def test_room_chain_goes_on_after_a_gap() -> None:
     room, member = opened(STEPS)
     room.suspend(member)
     for number in (2, 3, 4):
-        room.accept(line(number))
+        room.sequencer.accept(line(number))
         room.take()
     assert room.readmit(member) == [gap(STEPS, "1-1", "4-4"), line(4).line]
-    room.accept(line(5))
+    room.sequencer.accept(line(5))
     assert room.take() == [line(5).line]
     assert member in room.members[ENVELOPE]
 
@@ -194,7 +194,7 @@ def test_room_line_that_waits_is_not_given_twice() -> None:
     """What waits to be written when a member comes back comes to it anyway."""
     room, member = opened(STEPS)
     room.suspend(member)
-    room.accept(line(2))
+    room.sequencer.accept(line(2))
     assert room.readmit(member) == []
     assert room.take() == [line(2).line]
 
@@ -226,7 +226,7 @@ def test_room_nobody_lags_keeps_nothing() -> None:
     """What is kept for members that lag goes with the last of them."""
     room, member = opened(NEWEST)
     room.suspend(member)
-    room.accept(line(2))
+    room.sequencer.accept(line(2))
     room.take()
     room.readmit(member)
     room.suspend(member)
