@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import orjson
 import pytest
 
+from bus.channel import Channel
+from bus.envelope import end_of, splice
 from bus.words import Verb
 from edges import Edge
 from edges.protocol.messages import Code, Notice, Outgoing, Refusal, Refused, Reply, Said
@@ -17,8 +20,10 @@ from edges.session.verbs.ping import Ping
 from edges.session.verbs.table import FLAT_VERBS, VERBS, verbs_of
 from producers.services.mahavishnu import SERVICE
 from tests.edges.conftest import OpenClient, StartEdge
+from tests.edges.peers import TEXT, upgrade
 from tests.edges.peers import Client as Peer
 from tests.edges.signing import SECRET, token
+from tests.fuzz.stage import Stage, client_frame
 
 pytestmark = pytest.mark.virtual_time
 
@@ -156,6 +161,30 @@ async def test_permission_and_token_of_a_new_row(start_edge: StartEdge, open_cli
     assert (await client.message())["error_code"] == "FORBIDDEN"
     client.request("echo", "e", text="hello")
     assert (await client.message())["data"] == {"text": "hello"}
+
+
+@pytest.mark.parametrize("since", [{}, {"since": "-15m"}], ids=["newest", "since"])
+async def test_answer_comes_before_an_event_of_the_next_moment(
+    monkeypatch: pytest.MonkeyPatch, since: dict[str, str]
+) -> None:
+    """Of a room that had to be opened too, the answer is written in the moment of joining; events come behind."""
+    async with Stage(SERVICE) as stage:
+        hub, loop = stage.hub, asyncio.get_running_loop()
+        join_now = hub.join_now
+
+        def join(channel: Channel, member: Any) -> Any:
+            room = join_now(channel, member)
+            if room is not None:
+                line = splice(b'{"type":"event","event":"e","data":{},' + end_of(channel.name), "9-9", room.position)
+                loop.call_soon(hub.deliver, [(channel.redis.encode(), line)])
+            return room
+
+        monkeypatch.setattr(hub, "join_now", join)
+        command = {"type": "subscribe", "data": {"channel": "workflow:x", **since}, "id": "s"}
+        await stage.take(upgrade() + client_frame(TEXT, orjson.dumps(command)))
+        await stage.settle(1)
+        await stage.settle(0)
+        assert [it["event"] for it in stage.messages()] == ["subscribe", "session.created", "e"]
 
 
 def test_request_of_a_service_replaces_no_verb() -> None:

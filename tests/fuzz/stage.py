@@ -110,14 +110,14 @@ class Stage(logging.Handler):
         redis = FakeRedis() if is_up else FakeRedis(fails=away)
         link = FakeLink(redis, self._deliver)
         link.is_up = is_up
-        self._hub = Hub(FakeLog(redis, appends=False), cast(Subscriber, link), self._spawn)
-        self._answers = Answers(self._hub.log_reads)
+        self.hub = Hub(FakeLog(redis, appends=False), cast(Subscriber, link), self._spawn)
+        self._answers = Answers(self.hub.log_reads)
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()
         around = Context(
             service,
             self.settings,
-            self._hub,
+            self.hub,
             self._answers,
             self._registry,
             Counters(),
@@ -131,7 +131,7 @@ class Stage(logging.Handler):
         self.connection.connection_made(self.transport)
 
     def _deliver(self, batch: Batch) -> None:
-        self._hub.deliver(batch)
+        self.hub.deliver(batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name=name)
@@ -149,10 +149,10 @@ class Stage(logging.Handler):
     async def __aexit__(self, *exc_info: object) -> None:
         assert self.close_code() is None or self.transport.reads or self.transport.is_gone, "deaf to the client's close"
         self.connection.connection_lost(None)
-        await end([*self._tasks, *self._answers.tasks, *self._hub.log_reads.tasks])
+        await end([*self._tasks, *self._answers.tasks, *self.hub.log_reads.tasks])
         logging.getLogger("edgebus").removeHandler(self)
         assert [record.getMessage() for record in self.faults] == []
-        assert (len(self._registry), self._hub.statistics().rooms) == (0, 0)
+        assert (len(self._registry), self.hub.statistics().rooms) == (0, 0)
 
     @property
     def is_open(self) -> bool:
