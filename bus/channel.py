@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Final, Literal
-from urllib.parse import quote, unquote_to_bytes
 
 from bus.errors import ChannelError
 from bus.parts import check_part, is_text_of
+from bus.spelling import ID_LIMIT, decode_id, encode_id, spell
 
 __all__ = [
     "CLOSE",
@@ -28,13 +28,8 @@ __all__ = [
     "conflate",
 ]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(?::[A-Za-z0-9._@/+=~%-]{1,128})?")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(?::[A-Za-z0-9:._@/+=~%-]{1,128})?")
 _PATTERN: Final = re.compile(r"([a-z][a-z0-9_-]{0,31})(?::\{([a-z_]+)\})?")
-_ID_LIMIT: Final = 128
-_ID_SAFE: Final = "._@/+=~-"
-"""The characters of an id beside letters and digits."""
-# decisions/0001: `%` begins an escape, so an id's own `%` is escaped, too. Else the ids `a b` and `a%20b` would share a
-# channel, and two workflows a history.
 
 
 def check_channel_name(name: str) -> None:
@@ -47,7 +42,7 @@ def check_channel_name(name: str) -> None:
     if _NAME.fullmatch(name) is None or name.startswith("bus:"):
         raise ChannelError(
             f"{_shorten(name)} is not a channel name: expected a small letter, up to 31 more of [a-z0-9_-], "
-            "then optionally ':' and an id of 1 to 128 characters of [A-Za-z0-9._@/+=~%-]; 'bus:' is reserved"
+            "then optionally ':' and an id of 1 to 128 characters of [A-Za-z0-9:._@/+=~%-]; 'bus:' is reserved"
         )
 
 
@@ -216,31 +211,42 @@ class Family:
         return Route(self, source)
 
     def fill(self, value: str | None = None) -> Channel:
-        """Return the channel of ``value``, percent-encoding what an id may not hold.
+        """Return the channel of the id ``value``, percent-encoding what an id may not hold.
 
         Raises:
             ChannelError: ``value`` is empty, or longer than 128 characters once encoded.
 
         """
-        if self.field is None:
-            return self._channel(self.head)
-        encoded = quote(value or "", safe=_ID_SAFE, errors="surrogatepass")
-        if not 1 <= len(encoded) <= _ID_LIMIT:
-            raise ChannelError(f"{self.field} must give 1 to {_ID_LIMIT} characters, encoded it gives {len(encoded)}")
-        return self._channel(f"{self.head}:{encoded}")
+        return self._channel(self.head) if self.field is None else self._of_id(encode_id(value or ""))
 
-    def parse(self, name: str) -> Channel | None:
-        """Return the channel called ``name``, or None for a name of another family."""
+    def called(self, name: str) -> Channel:
+        """Return the channel called ``name``, in any spelling of the id (decisions/0088).
+
+        Raises:
+            ChannelError: the name is of another family, or the id none; the message ends with the right spelling.
+
+        """
         head, colon, _ = name.partition(":")
         if head != self.head or bool(colon) != (self.field is not None):
+            raise ChannelError(f"not of the form {self.pattern}")
+        return self._of_id(spell(name).partition(":")[2]) if colon else self._channel(head)
+
+    def parse(self, name: str) -> Channel | None:
+        """Return the channel called ``name``, or None for a name of no channel of this family."""
+        try:
+            return self.called(name)
+        except ChannelError:
             return None
-        return self._channel(name) if _NAME.fullmatch(name) else None
 
     def value(self, channel: Channel) -> str | None:
         """Return the id that ``channel`` was filled with, decoded; None for a bare name."""
-        if self.field is None:
-            return None
-        return unquote_to_bytes(channel.name.partition(":")[2]).decode(errors="surrogateescape")
+        return None if self.field is None else decode_id(channel.name.partition(":")[2])
+
+    def _of_id(self, spelled: str) -> Channel:
+        if not 1 <= len(spelled) <= ID_LIMIT:
+            count = len(spelled) if len(spelled) <= 3 * ID_LIMIT else f"more than {ID_LIMIT}"
+            raise ChannelError(f"{self.field} must give 1 to {ID_LIMIT} characters, encoded it gives {count}")
+        return self._channel(f"{self.head}:{spelled}")
 
     def _channel(self, name: str) -> Channel:
         redis = f"{name}:{self.shared_by}" if self.shared_by else name

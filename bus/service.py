@@ -11,6 +11,7 @@ from bus.channel import Channel, Family
 from bus.errors import ChannelError
 from bus.event import Event
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
+from bus.spelling import ID_LIMIT, canonical_name
 
 __all__ = ["PastEvent", "Request", "Service"]
 
@@ -152,14 +153,21 @@ class Service:
         """Return the channel that clients of this service call ``name``.
 
         Raises:
-            ChannelError: the name is of no family of this service; the message lists the forms of all families.
+            ChannelError: the name is of no family of this service, or its id is none; the message has the right
+                spelling, and the forms of all families.
 
         """
-        channel = self._parse(name)
-        if channel is None:
-            forms = ", ".join(family.pattern for family in self.families)
-            raise ChannelError(f"not a channel of {self.name}; the forms are: {forms}")
-        return channel
+        family = self._families.get(_form(name))
+        if family is None:
+            raise self._stranger(_encoded_whole(name, self._families))
+        try:
+            return family.called(name)
+        except ChannelError as error:
+            raise self._stranger(f": {error}") from None
+
+    def _stranger(self, why: str) -> ChannelError:
+        forms = ", ".join(family.pattern for family in self.families)
+        return ChannelError(f"not a channel of {self.name}{why}; the forms are: {forms}")
 
     def family(self, channel: Channel) -> Family:
         """Return the family of a channel of this service.
@@ -185,6 +193,14 @@ class Service:
 
 def _form(name: str) -> tuple[str, bool]:
     return name.partition(":")[0], ":" in name
+
+
+def _encoded_whole(name: str, families: Mapping[tuple[str, bool], Family]) -> str:
+    """Return the right spelling of a name whose first colon was encoded, too; else no text."""
+    head, _, text = re.sub("%3a", ":", name, count=1, flags=re.IGNORECASE).partition(":")
+    if ":" in name or not text or (head, True) not in families or len(text) > ID_LIMIT:
+        return ""
+    return f": the ':' behind {head} stands as it is: {canonical_name(f'{head}:{text}')}"
 
 
 def _unique(what: str, parts: Sequence[str | type[Event]]) -> None:

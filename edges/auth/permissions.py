@@ -91,7 +91,7 @@ class Permissions:
 def _is_theirs(family: Family, channel: Channel, caller: Caller) -> bool:
     """Tell whether ``channel`` is of no user, or of this one.
 
-    Names are compared, not decoded ids: of the many ways to escape an id, producers write one.
+    Names are compared, not decoded ids: a channel has one name, in whatever spelling a client asked (decisions/0088).
     """
     if not family.is_per_user:
         return True

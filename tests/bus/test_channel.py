@@ -21,7 +21,7 @@ from bus.errors import BusError, ChannelError
 
 WORKFLOW = Family("workflow:{workflow_id}")
 ADAPTERS = Family("adapters")
-ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+=~%-"
+ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+=~:%-"
 
 
 def encoded_length(text: str) -> int:
@@ -45,6 +45,8 @@ def encoded_length(text: str) -> int:
         "bus",
         "buses:1",
         "w:%41",
+        "workflow:x:y",
+        "workflow::",
     ],
 )
 def test_name_of_the_grammar_is_accepted(name: str) -> None:
@@ -67,7 +69,6 @@ def test_name_of_the_grammar_is_accepted(name: str) -> None:
         "é",
         "workflow:",
         ":x",
-        "workflow:x:y",
         "workflow:" + "x" * 129,
         "workflow:a b",
         "workflow:a*",
@@ -140,7 +141,7 @@ def test_two_ids_never_share_a_channel(one: str, other: str) -> None:
     ("value", "name"),
     [
         ("wf_123", "workflow:wf_123"),
-        ("a:b", "workflow:a%3Ab"),
+        ("a:b", "workflow:a:b"),
         ("a b", "workflow:a%20b"),
         ("100%", "workflow:100%25"),
         ("%41", "workflow:%2541"),
@@ -182,7 +183,7 @@ def test_family_with_a_field_does_not_parse_the_bare_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["workflow:", "workflow:a b", "workflow:" + "x" * 129, "workflows:a", "workflow:a:b", "workflow:*"]
+    "name", ["workflow:", "workflow:a\nb", "workflow:" + "x" * 129, "workflows:a", "workflow:%zz", "workflow:*"]
 )
 def test_parse_returns_none_for_what_is_no_channel_of_the_family(name: str) -> None:
     """A name from a client is either wholly a channel of the family or nothing."""

@@ -107,7 +107,7 @@ def test_channel_is_found_by_the_name_that_clients_use() -> None:
         "",
         "workflow",
         "workflow:",
-        "workflow:a b",
+        "workflow:a\nb",
         "adapters:x",
         "nothing",
         "global:mahavishnu",
@@ -151,3 +151,26 @@ def test_family_of_a_channel() -> None:
         assert catalogue.family(catalogue.channel(name)) is family
     with pytest.raises(LookupError):
         catalogue.family(STRANGE.fill("1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("workflow:%zz", "workflow:%25zz; "),
+        ("workflow%3Awf_1", "workflow:wf_1; "),
+        ("workflow%3aa%20b%3Ac", "workflow:a%20b:c; "),
+    ],
+)
+def test_refusal_has_the_right_spelling(name: str, spelled: str) -> None:
+    """A name that can be mended is mended in the message, one encoded as a whole among them."""
+    catalogue = service()
+    with pytest.raises(ChannelError) as caught:
+        catalogue.channel(name)
+    assert spelled in str(caught.value)
+    assert catalogue.channel(spelled.rstrip("; ")) is not None
+
+
+def test_channel_has_one_name() -> None:
+    """Whatever the spelling of the id, the channel is the producer's."""
+    catalogue = service()
+    assert {catalogue.channel(f"workflow:{text}") for text in ("a b:ü", "a%20b%3A%c3%bc")} == {WORKFLOW.fill("a b:ü")}

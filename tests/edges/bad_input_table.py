@@ -45,10 +45,17 @@ UNKNOWN: Final = (
     "UNKNOWN_REQUEST: event: no such request; "
     "there are subscribe, unsubscribe, auth, ping, get_workflow_status, get_pool_status"
 )
-NO_CHANNEL: Final = (
-    "INVALID_CHANNEL: channel: not a channel of mahavishnu; the forms are: workflow:{workflow_id}, pool:{pool_id}, "
+FORMS: Final = (
+    "; the forms are: workflow:{workflow_id}, pool:{pool_id}, "
     "worker:{worker_id}, goal-teams, goal-teams:{user_id}, adapters, symbiotic:{scope}, global"
 )
+NO_CHANNEL: Final = f"INVALID_CHANNEL: channel: not a channel of mahavishnu{FORMS}"
+NO_ID: Final = "INVALID_CHANNEL: channel: not a channel of mahavishnu: "
+LENGTH: Final = "workflow_id must give 1 to 128 characters, encoded it gives "
+SPELLED: Final = " is spelled so: workflow:"
+CONTROL: Final = f"a control character stands in it; such an id{SPELLED}"
+PATTERN: Final = f"rooms have no patterns; an id with '*' at its end{SPELLED}"
+ESCAPE: Final = f"'%' begins an escape of two hex digits; an id with '%'{SPELLED}"
 ROOMS_LIMIT: Final = "SUBSCRIPTION_LIMIT: max_rooms: already in 100 rooms, the limit of one connection; leave one"
 NOT_JSON: Final = "DECODE_ERROR: the message is not JSON: …"
 
@@ -160,20 +167,34 @@ CHANNELS: Final = tuple(
     (what, NO_CHANNEL, request(channel=channel))
     for what, channel in (
         ("`*`", "*"),
-        ("`workflow:*`", "workflow:*"),
-        ("a channel with a newline", "workflow:a\nb"),
-        ("a channel with NUL", "workflow:a\0b"),
-        ("a channel with a right-to-left override", "workflow:\u202ea"),
         ("`__keyspace@0__:x`", "__keyspace@0__:x"),
         ("`bus:epoch`", "bus:epoch"),
         ("`bus:log:{workflow:a}`", "bus:log:{workflow:a}"),
-        ("`workflow:` and no id", "workflow:"),
-        ("an id of 129 characters", "workflow:" + "a" * 129),
-        ("a channel of 60,000 characters", "workflow:" + "a" * 60_000),
         ("`WORKFLOW:a`", "WORKFLOW:a"),
         ("`../../etc/passwd`", "../../etc/passwd"),
         ("a channel of another service", "skills"),
         ("nothing for a channel", ""),
+    )
+)
+NO_IDS: Final = tuple(
+    (what, f"{NO_ID}{why}{FORMS}", request(channel=channel))
+    for what, why, channel in (
+        ("`workflow:*`", f"{PATTERN}%2A", "workflow:*"),
+        ("`workflow:wf_*`", f"{PATTERN}wf_%2A", "workflow:wf_*"),
+        ("an id with a newline", f"{CONTROL}a%0Ab", "workflow:a\nb"),
+        ("an id with NUL", f"{CONTROL}a%00b", "workflow:a\0b"),
+        ("an id of control characters", f"{CONTROL}%1B%5B2J%07", "workflow:\x1b[2J\a"),
+        ("an id with a right-to-left override", f"{CONTROL}%E2%80%AEa", "workflow:\u202ea"),
+        ("`workflow:` and no id", f"{LENGTH}0", "workflow:"),
+        ("an id of 129 characters", f"{LENGTH}129", "workflow:" + "a" * 129),
+        ("an id of 22 letters `ü`", f"{LENGTH}132", "workflow:" + "ü" * 22),
+        ("an id of 10,000 characters", f"{LENGTH}more than 128", "workflow:" + "a" * 10_000),
+        ("an id of 10,000 spaces", f"{LENGTH}more than 128", "workflow:" + " " * 10_000),
+        ("an id of 60,000 characters", f"{LENGTH}more than 128", "workflow:" + "a" * 60_000),
+        ("`workflow:%zz`", f"{ESCAPE}%25zz", "workflow:%zz"),
+        ("`workflow:100%`", f"{ESCAPE}100%25", "workflow:100%"),
+        ("`workflow:%ff`", f"its escapes are no UTF-8; an id with '%'{SPELLED}%25ff", "workflow:%ff"),
+        ("a name encoded as a whole", "the ':' behind workflow stands as it is: workflow:a", "workflow%3Aa"),
     )
 )
 AMOUNTS: Final = (
@@ -247,7 +268,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("JSON", JSONS),
     *rows("Requests", REQUESTS),
     *rows("Ids", IDS),
-    *rows("Channels", CHANNELS),
+    *rows("Channels", (*CHANNELS, *NO_IDS)),
     *rows("Amounts", AMOUNTS),
     *rows("Amounts, where the rate allows them", ROOMS, setup=FAST),
     *rows("HTTP", HTTP, is_handshake=True),
