@@ -8,18 +8,19 @@ from bus.channel import Channel
 from bus.errors import ChannelError
 from bus.log.replay import Last, Replay, Start, parse_since
 from bus.position import Reason
+from bus.spelling import canonical_name
 from bus.words import Verb
 from edges.protocol.messages import Code, Outgoing, Refusal, Refused, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command, Outcome
 from edges.session.subscriptions import Joined
 
-__all__ = ["Subscribe", "channel_of", "named"]
+__all__ = ["Subscribe", "asked", "channel_of", "named"]
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe(Command):
-    """Join the room of a channel."""
+    """Join the room of a channel; ``channel`` is the name that the client asked by."""
 
     channel: str
     reply_to: str | None = None
@@ -28,8 +29,8 @@ class Subscribe(Command):
 
     @property
     def topic(self) -> str:
-        """The channel: commands about a channel stay in order (decisions/0042)."""
-        return self.channel
+        """The channel, however spelled: commands about a channel stay in order (decisions/0042)."""
+        return canonical_name(self.channel)
 
     @classmethod
     def parse(cls, said: Said) -> Self:
@@ -82,15 +83,15 @@ class Subscribe(Command):
     # Answers.
 
     def _joined(self, channel: Channel, joined: Joined) -> tuple[Outgoing, ...]:
-        data: dict[str, Any] = {"status": "subscribed", "channel": channel.name, "position": joined.position}
+        data = {"status": "subscribed", **asked(self.channel, channel), "position": joined.position}
         if self.start is not None:  # a live channel keeps no event, so no edge knows of a loss
             data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
         return (Reply(self.verb, data, self.reply_to), *joined.frames)
 
     def _resumed(self, channel: Channel, replay: Replay) -> Reply:
-        data = {
+        data: dict[str, Any] = {
             "status": "subscribed",
-            "channel": channel.name,
+            **asked(self.channel, channel),
             "position": replay.position,
             "recovered": replay.reason is None,
             "reason": replay.reason,
@@ -112,6 +113,14 @@ def named(said: Said) -> str:
     if not isinstance(name, str):
         raise said.refused("channel: expected a text such as 'global'")
     return name
+
+
+def asked(name: str, channel: Channel) -> dict[str, Any]:
+    """Return a channel as an answer names it: as the client did, and where events say otherwise, with their ``room``.
+
+    The lines of a room are the same bytes for all its clients, so they have the one name of decisions/0088.
+    """
+    return {"channel": name} if name == channel.name else {"channel": name, "room": channel.name}
 
 
 def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal:

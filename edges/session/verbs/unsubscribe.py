@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from bus.spelling import canonical_name
 from bus.words import Verb
 from edges.protocol.messages import Refusal, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command, Lane, Outcome
-from edges.session.verbs.subscribe import channel_of, named
+from edges.session.verbs.subscribe import asked, channel_of, named
 
 __all__ = ["Unsubscribe"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe(Command):
-    """Leave the room of a channel."""
+    """Leave the room of a channel; ``channel`` is the name that the client asked by."""
 
     channel: str
     reply_to: str | None = None
@@ -23,8 +24,8 @@ class Unsubscribe(Command):
 
     @property
     def topic(self) -> str:
-        """The channel: commands about a channel stay in order (decisions/0042)."""
-        return self.channel
+        """The channel, however spelled: commands about a channel stay in order (decisions/0042)."""
+        return canonical_name(self.channel)
 
     @classmethod
     def parse(cls, said: Said) -> Self:
@@ -37,4 +38,4 @@ class Unsubscribe(Command):
         if isinstance(channel, Refusal):
             return (channel,)
         client.rooms.leave(channel)  # decisions/0022: leaving needs no permission
-        return (Reply(self.verb, {"status": "unsubscribed", "channel": channel.name}, self.reply_to),)
+        return (Reply(self.verb, {"status": "unsubscribed", **asked(self.channel, channel)}, self.reply_to),)
