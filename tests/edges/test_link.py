@@ -20,7 +20,7 @@ from producers.services.mahavishnu import Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually, get, http
 
-INTERVAL_S = 0.15
+INTERVAL_S = 0.3
 
 
 class Hole:
