@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 import pytest
 
 from bus.broker.embedded import EmbeddedBroker
-from bus.channel import Channel
 from edges import Edge
 from edges.transport.connection import Connection
 from producers import Producer
@@ -155,13 +154,14 @@ async def test_token_that_opens_less_overtakes_a_subscription(
     edge: Edge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch, start: dict[str, str]
 ) -> None:
     """Whoever may no longer read a channel when its room is open is not let in, be it the end or a replay."""
-    go_on, opens = asyncio.Event(), edge._parts.hub.open  # noqa: SLF001
+    go_on, link = asyncio.Event(), edge._parts.subscriber  # noqa: SLF001
+    subscribe = link.subscribe
 
-    async def open_later(channel: Channel, *start: Any) -> Any:
+    async def subscribe_later(name: str) -> None:
         await go_on.wait()
-        return await opens(channel, *start)
+        await subscribe(name)
 
-    monkeypatch.setattr(edge._parts.hub, "open", open_later)  # noqa: SLF001
+    monkeypatch.setattr(link, "subscribe", subscribe_later)
     client = await open_client(edge)
     await client.welcomed()
     client.request("subscribe", "join", channel="workflow:x", **start)
