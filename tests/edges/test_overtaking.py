@@ -115,14 +115,17 @@ async def test_unsubscribe_ends_the_replay_of_its_room(client: Client, producer:
     assert (await client.message())["room"] == "workflow:z"
 
 
-async def test_unsubscribe_stays_behind_a_subscription_to_its_room(client: Client, producer: Producer) -> None:
-    """To leave what one has asked to join before comes after joining it; it overtakes the rest."""
-    client.request("subscribe", "join", channel="pool:1")
+@pytest.mark.parametrize(("pool", "left"), [("1", "1"), ("a b", "%61%20b")])
+async def test_unsubscribe_stays_behind_a_subscription_to_its_room(
+    client: Client, producer: Producer, pool: str, left: str
+) -> None:
+    """To leave what one has asked to join before, by whatever name, comes after joining it; it overtakes the rest."""
+    client.request("subscribe", "join", channel=f"pool:{pool}")
     client.request("get_workflow_status", "status", workflow_id="x")
-    client.request("unsubscribe", "leave", channel="pool:1")
+    client.request("unsubscribe", "leave", channel=f"pool:{left}")
     messages = await until(client, lambda it: it["correlation_id"] == "status")
     assert answers(messages) == ["join", "leave", "status"]
-    await Mahavishnu(producer).broadcast_pool_spawned("1", {})
+    await Mahavishnu(producer).broadcast_pool_spawned(pool, {})
     assert await client.marked() == []
 
 
