@@ -82,6 +82,9 @@ def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Chann
     if found:
         forms = ", ".join(f"{service.name}/{text}" for service, _ in found)
         raise ChannelError(f"{text} is a channel of several services; say which: {forms}")
+    reason = _spelling(text, services)
+    if reason is not None:
+        raise ChannelError(reason)
     raise ChannelError(f"{text!r} is a channel of no service; `edgebus services` lists their forms")
 
 
@@ -90,6 +93,17 @@ def _channel(service: Service, text: str) -> Channel | None:
         return service.channel(text)
     except ChannelError:
         return None
+
+
+def _spelling(text: str, services: Sequence[Service]) -> str | None:
+    """Return what is wrong with the id of a name whose family a service has, with the right spelling; else None."""
+    families = [family for service in services for family in service.families if family.field is not None]
+    known = next((family for family in families if text.startswith(f"{family.head}:")), None)
+    try:
+        known.called(text) if known is not None else None
+    except ChannelError as error:
+        return f"not a channel: {error}"
+    return None
 
 
 def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Event]]:

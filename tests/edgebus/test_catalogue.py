@@ -38,6 +38,20 @@ def test_channel_of_no_service_is_refused(text: str) -> None:
         find_channel(text, all_services())
 
 
+@pytest.mark.parametrize("text", ["workflow:a b:ü", "workflow:a%20b%3A%c3%bc", "mahavishnu/workflow:%61 b:ü"])
+def test_channel_is_found_by_any_spelling(text: str) -> None:
+    """A plain id and an encoded one name the producer's channel."""
+    _, channel = find_channel(text, all_services())
+    assert channel.redis == "workflow:a%20b:%C3%BC"
+
+
+@pytest.mark.parametrize("text", ["workflow:100%", "mahavishnu/workflow:100%"])
+def test_name_that_cannot_be_one_is_refused_with_its_spelling(text: str) -> None:
+    """The message has the name to type instead."""
+    with pytest.raises(ChannelError, match="workflow:100%25"):
+        find_channel(text, all_services())
+
+
 def test_event_is_found_with_and_without_its_service() -> None:
     """An event's name leads to its model."""
     _, model = find_event("workflow.started", all_services())
