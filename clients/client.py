@@ -166,11 +166,12 @@ class Client:
     def subscribe(self, channel: str, *, since: str | None = None, last: int | None = None) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
 
-        Iterate over the subscription that is returned. ``since`` is a position, an ISO time with its offset, or a span
-        such as ``"-15m"``; the edge judges the text. ``async with`` waits until the edge has confirmed.
+        Iterate over the subscription that is returned. The id in ``channel`` may be plain or percent-encoded; values
+        have ``channel`` as spelled here. ``since`` is a position, an ISO time with its offset, or a span such as
+        ``"-15m"``; the edge judges the text. ``async with`` waits until the edge has confirmed.
 
         Raises:
-            AlreadyFollowed: this client has a subscription of the channel.
+            AlreadyFollowed: this client has a subscription of the channel, by this name or another spelling.
             ValueError: both ``since`` and ``last`` are given.
             Unsendable: JSON cannot carry an argument.
             ClientError: the client is closed, or ended by an error.

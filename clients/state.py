@@ -12,11 +12,13 @@ The rules:
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Literal, NamedTuple
 
 from bus.log.replay import SinceTime, parse_since
 from bus.position import Step, is_position
+from bus.spelling import canonical_name
 from bus.words import NoticeName, Verb
 from clients.lost_replay import LostReplay
 from clients.queue import Entry, Queue
@@ -53,7 +55,7 @@ class SubscriptionState:
     """The state of a subscription of ``channel``, from its beginning: ``since``, ``last``, or now.
 
     Args:
-        channel: its name, as clients use it.
+        channel: its name, as the caller spells it; ``room`` is the name that events have, and values the caller's.
         since: position, ISO time or span; passed on unread.
         last: a number of events.
         kind: the channel's retention, None when it is not known.
@@ -73,7 +75,7 @@ class SubscriptionState:
         now_ms: int = 0,
     ) -> None:
         at = since if since is not None and is_position(since) else None
-        self.channel = channel
+        self.channel, self.room = channel, canonical_name(channel)
         self.phase = Phase.AWAY
         self.has_joined = False
         self.queue = Queue(channel, limit=limit, position=at)
@@ -115,10 +117,10 @@ class SubscriptionState:
                 self.phase = Phase.ASKED
                 start = self._start(now_ms)
                 self._wants_replay = bool(start)
-                return Verb.SUBSCRIBE, {"channel": self.channel, **start}
+                return Verb.SUBSCRIBE, {"channel": self.room, **start}
             case Phase.FULL:
                 self.phase = Phase.LEFT
-                return Verb.UNSUBSCRIBE, {"channel": self.channel}
+                return Verb.UNSUBSCRIBE, {"channel": self.room}
         return None
 
     def _start(self, now_ms: int) -> dict[str, Any]:
@@ -194,6 +196,8 @@ class SubscriptionState:
         """Take an event. An event of an earlier membership of the room is dropped: the replay has that event, too."""
         if self.phase is not Phase.JOINED:
             return
+        if received.channel != self.channel:  # the caller tells values of several subscriptions apart by it
+            received = replace(received, channel=self.channel)
         if received.position is None:  # a line typed into Redis by hand, or of a live channel
             self._put(Entry(received))
             return

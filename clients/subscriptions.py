@@ -9,6 +9,7 @@ import math
 from functools import partial
 from typing import Final
 
+from bus.spelling import canonical_name
 from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
 from clients.connection import Connection
@@ -28,7 +29,7 @@ _RETRY_MS: Final = 1_000
 
 
 class Subscriptions:
-    """The subscriptions, by channel.
+    """The subscriptions, by the channels' canonical names, which events have (decisions/0088).
 
     Args:
         settings: bound how many values may wait in a subscription.
@@ -61,11 +62,11 @@ class Subscriptions:
         """Begin a subscription; see ``Client.subscribe``. Nothing has changed after an error."""
         if since is not None and last is not None:
             raise ValueError("since, last: give one of them")
-        if channel in self._states:
-            raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
         # The request goes out later, in the connection's task. An argument that JSON cannot carry fails here instead,
         # where the caller learns of the mistake.
         encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last}, "")
+        if canonical_name(channel) in self._states:
+            raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
         state = SubscriptionState(
             channel,
             since=since,
@@ -75,13 +76,13 @@ class Subscriptions:
             now_ms=self._now_ms(),
         )
         subscription = Subscription(state, self, asyncio.get_running_loop())
-        self._states[channel] = state
+        self._states[state.room] = state
         self._serve(state)
         return subscription
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel``; without one, do nothing."""
-        state = self._states.get(channel)
+        state = self._states.get(canonical_name(channel))
         if state is not None:
             self.leave(state)
 
@@ -95,7 +96,7 @@ class Subscriptions:
             return
         self._end(state, None)
         if self._connection is not None and state.is_known:
-            self._offer_leave(self._connection, state.channel)
+            self._offer_leave(self._connection, state.room)
 
     def end(self, error: Exception | None) -> None:
         """End every subscription, with None at once, with an error after the values that wait."""
@@ -106,7 +107,7 @@ class Subscriptions:
         """End one subscription; the others go on. The one place that drops a state, so no duplicate goes uncounted."""
         if state.queue.is_over:
             return
-        del self._states[state.channel]
+        del self._states[state.room]
         self._duplicates += state.sequencer.duplicates
         if self._connection is not None:
             self._connection.requests.withdraw(state)
@@ -173,7 +174,7 @@ class Subscriptions:
             return
         verb, data = command
         if verb == Verb.UNSUBSCRIBE:
-            self._ask_to_leave(connection, state.channel)
+            self._ask_to_leave(connection, state.room)
             return
         try:
             connection.requests.ask(verb, data, partial(self._subscribed, connection, state))
@@ -217,18 +218,18 @@ class Subscriptions:
         state.retry()
         self._serve(state)
 
-    def _offer_leave(self, connection: Connection, channel: str) -> None:
-        connection.requests.offer(("leave", channel), partial(self._ask_to_leave, connection, channel))
+    def _offer_leave(self, connection: Connection, room: str) -> None:
+        connection.requests.offer(("leave", room), partial(self._ask_to_leave, connection, room))
 
-    def _ask_to_leave(self, connection: Connection, channel: str) -> None:
-        connection.requests.ask(Verb.UNSUBSCRIBE, {"channel": channel}, partial(self._left, connection, channel))
+    def _ask_to_leave(self, connection: Connection, room: str) -> None:
+        connection.requests.ask(Verb.UNSUBSCRIBE, {"channel": room}, partial(self._left, connection, room))
 
-    def _left(self, connection: Connection, channel: str, answer: Heard) -> None:
+    def _left(self, connection: Connection, room: str, answer: Heard) -> None:
         """Ask once more when the edge refused the unsubscribe: the edge would go on to send unwanted events."""
-        state = self._states.get(channel)
+        state = self._states.get(room)
         is_unwanted = state is None or state.is_left
         if is_unwanted and isinstance(answer, Refusal) and answer.is_passing and self._connection is connection:
-            self._offer_leave(connection, channel)
+            self._offer_leave(connection, room)
 
     def _now_ms(self) -> int:
         return math.floor(self._timing.clock() * 1000)

@@ -29,7 +29,7 @@ class Received:
     """One event.
 
     Attributes:
-        channel: the room by which the event came.
+        channel: the room by which the event came, by the name that was subscribed.
         id: the producer's; the same on every channel of the event.
         event: the event's name.
         data: as sent, with the bus's ``timestamp``.
