@@ -110,7 +110,7 @@ class Admission:
         expires_at = self.caller.expires_at
         if expires_at is None:
             return None
-        # By the gate's clock, not the loop's: tokens end by the time of day.
+        # By the authenticator's clock, not the loop's: tokens end by the time of day.
         left_s = expires_at - self._authenticator.now_s()
         if left_s <= 0:
             return Refusal(Code.AUTH_REQUIRED, "the token has expired; come back with a new one")
