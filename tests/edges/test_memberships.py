@@ -24,7 +24,7 @@ class ScriptedHub:
         self._replays, self._lines_per_slot = list(replays), lines_per_slot
         self.asked: list[Start] = []
         self.replay_slots = self
-        self._looks = 0
+        self._looks = self.joined = 0
         self.learned: tuple[str, ...] = ()
         """Forks that the room knows of when a replay has ended."""
 
@@ -51,6 +51,7 @@ class ScriptedHub:
         return self.learned
 
     def join_now(self, *_: Any) -> object:
+        self.joined += 1
         return object()
 
     def leave(self, *_: Any) -> None: ...
@@ -127,3 +128,22 @@ async def test_client_that_stood_elsewhere_is_not_told_of_places_when_it_comes_b
     async with rooms.resume(X, Since("2-9")):
         pass
     assert listener.said == [3, 4, 5]
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "left"])
+@pytest.mark.parametrize("count", [2, 0], ids=["between lines", "behind the answer"])
+async def test_client_out_during_a_replay_joins_no_room(is_gone: bool, count: int) -> None:
+    """A client that left, or is gone, is given no more of a replay, and is in no room behind the last line."""
+    replay = Replay(tuple(event(n) for n in (3, 4, 5)[:count]), None, "5-5")
+    hub, listener = ScriptedHub([replay], lines_per_slot=3), Listener()
+    rooms, written = Subscriptions(listener, hub, waiting_bytes=2), list[bytes]()  # type: ignore[arg-type]
+
+    def write(frames: bytes) -> None:
+        written.append(frames)
+        rooms.end() if is_gone else rooms.leave(X)
+
+    listener.write = write  # type: ignore[method-assign]
+    async with rooms.resume(X, Since("2-2")):
+        if not count:
+            write(b"the answer")
+    assert (len(written), hub.joined, X.name in rooms.rooms) == (1, 0, False)
