@@ -1,7 +1,6 @@
-"""An edge: one process's door for one service, from the listening socket to Redis.
+"""An edge, from the listening socket to Redis: the server of a service's events in a process.
 
-Everything an edge needs is made here and handed down; nothing is held at module level, so several edges can live in
-one process.
+All parts of an edge are made here and handed down; without state at module level, several edges can live in a process.
 """
 
 import asyncio
@@ -63,25 +62,25 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Edge:
-    """One WebSocket server for one service.
+    """A WebSocket server for a service.
 
-    ``async with Edge(service, settings) as edge`` listens when it returns; Redis need not be there yet. Leaving closes
-    in order: stop accepting, tell clients (1001), wait up to ``close_timeout_s`` for them and until rooms were
-    compared with their logs, close Redis. An edge among replicas is left by ``drain`` before that.
+    ``async with Edge(service, settings) as edge`` listens inside the block; Redis need not be there yet. Leaving closes
+    in order: stop accepting, tell clients (1001), wait up to ``close_timeout_s`` for clients and until rooms were
+    compared with the logs, close Redis. An edge among replicas is left by ``drain`` before.
 
     Args:
         service: the catalogue to serve.
         settings: None takes the defaults and the environment.
-        tls: serve ``wss`` with this; None: with the files that the settings name, if any.
-        sockets: bound ones to listen on, in place of the settings' host and port. An edge that stops closes them.
+        tls: serve ``wss`` so; None: with the files of the settings, if any.
+        sockets: already bound, in place of the settings' host and port. An edge that stops closes the sockets.
 
     Raises:
-        TypeError: ``service`` is none, such as its name; or one of ``sockets`` is no bound TCP socket.
+        TypeError: ``service`` is no service, such as a name; or an entry of ``sockets`` is no bound TCP socket.
 
     """
 
     connection: ClassVar = Connection
-    """What takes a socket. The conformance suite puts an echo here; nothing else should."""
+    """Makes the owner of a socket. The conformance suite puts an echo here; other programs should not."""
 
     def __init__(
         self,
@@ -111,25 +110,23 @@ class Edge:
 
     @property
     def host(self) -> str:
-        """The address it listens on."""
+        """The address to listen on."""
         return self.settings.host
 
     @property
     def port(self) -> int:
-        """The port it listens on; the true one when the settings said 0."""
+        """The port to listen on; with 0 in the settings, the port of a running edge is the true one."""
         return port_of(self._built.listener.sockets) if self._built and self.is_running else self._wanted_port
 
     @property
     def is_running(self) -> bool:
-        """Whether it accepts connections."""
+        """Whether connections are accepted."""
         return self._built is not None and self._built.listener.is_serving()
 
     @property
     def id(self) -> str:
-        """Its name in Redis: ``<service>-<host>-<port>-<pid>-<random>``.
-
-        Without the last part two containers with one host name and PID 1 could share it.
-        """
+        """The edge's name in Redis: ``<service>-<host>-<port>-<pid>-<random>``."""
+        # Without the random part two containers with one host name and PID 1 could share a name.
         return self._id(self.port)
 
     def _id(self, port: int) -> str:
@@ -140,8 +137,8 @@ class Edge:
 
         Raises:
             OSError: the port cannot be had.
-            SettingsError: tokens are required and no key is set up, or one that is cannot be used; it would listen
-                without TLS where others reach it, or the files for TLS are of no use.
+            SettingsError: tokens are required and no key is set up, or a key cannot be used; the edge would listen
+                without TLS where others reach the port, or the files for TLS are of no use.
 
         """
         tls, expires = self._identity()
@@ -167,17 +164,17 @@ class Edge:
         return _Parts(self.service, self.settings, sockets, tls, name=name, edge_id=edge_id, connection=self.connection)
 
     async def drain(self) -> None:
-        """Go away so that nobody notices: what a rolling restart does before ``stop``.
+        """Go away unnoticed: the step of a rolling restart before ``stop``.
 
-        Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send nobody new; then tells
-        every client when to come back, and closes it (1012) at that time, evenly over ``drain_window_s``. Returns when
-        the window ends, or when nobody is connected any more and its rooms agree with their logs: another Redis may
+        Not ready at once; serves on for ``drain_notice_s``, so that balancers notice and send no new clients; then
+        tells every client when to come back, and closes with 1012 at that time, evenly over ``drain_window_s``. Returns
+        at the end of the window, or after the last client, with rooms in agreement with the logs: another Redis may
         just have taken over, without events that only this edge had. May be cancelled: ``stop`` does the rest.
         """
         await self._parts.drain()
 
     async def stop(self) -> None:
-        """Close in order; calling it twice is harmless."""
+        """Close in order; twice is harmless."""
         if self._built is not None and self._built.listener.is_serving():
             await self._built.close()
             _logger.info("edge stopped", extra={"service": self.service.name})
@@ -186,7 +183,7 @@ class Edge:
         """Wait until a part of the edge fails.
 
         Raises:
-            Exception: what the part failed with.
+            Exception: the failure of the part.
 
         """
         await self._parts.failed()
@@ -196,7 +193,7 @@ class Edge:
         return self._parts.health.body()
 
     def not_ready(self) -> str | None:
-        """Return why the edge is not ready, None when it is."""
+        """Return why the edge is not ready, None for a ready edge."""
         return "the edge has not started" if self._built is None else self._built.health.not_ready()
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
@@ -211,13 +208,13 @@ class Edge:
 
 
 class _Parts:
-    """Every part of an edge, built once, when the sockets are bound: no part waits to be told of another one.
+    """Every part of an edge, built once, when the sockets are bound: no part waits to be told of another.
 
     Args:
         service: the catalogue to serve.
-        settings: those of the edge.
-        sockets: what is listened on.
-        tls: what is shown to clients; None: ``ws``.
+        settings: of the edge.
+        sockets: to listen on.
+        tls: the certificate for clients; None: ``ws``.
         name: of connections to Redis.
         edge_id: names the edge in Redis.
         connection: takes a socket.
@@ -299,7 +296,7 @@ class _Parts:
         return admit_plain(request, self.settings, takes_tokens=not self._authenticator.is_open)
 
     async def begin(self, expires: datetime | None) -> None:
-        """Accept, and begin to connect to Redis; ``expires`` is when the certificate ends, if that is known."""
+        """Accept, and begin to connect to Redis; ``expires`` is the end of the certificate, None for unknown."""
         self.listener.accept()
         if not self._authenticator.is_open:
             self.subscriber.listen(REVOKED, self._revocations.take)
@@ -343,7 +340,7 @@ class _Parts:
         await self._revocations.close()
 
     async def failed(self) -> None:
-        """Wait until a part fails, and raise what that part failed with."""
+        """Wait until a part fails, and raise the failure."""
         link = asyncio.create_task(self.subscriber.closed(), name="edge link")
         try:
             done, _ = await asyncio.wait([link, *self._tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Settings of one edge process: a YAML file, then ``EDGEBUS_…`` variables, then flags, each over the one before."""
+"""Settings of an edge: a YAML file, then ``EDGEBUS_…`` variables, then flags, each over the earlier."""
 
 import os
 import re
@@ -42,11 +42,11 @@ _ENDPOINT: Final = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 
 
 class SettingsError(BusError, ValueError):
-    """A setting is unknown or has a wrong value; the message names it, and where it came from."""
+    """A setting is unknown or has a wrong value; the message names the setting and the place."""
 
 
 class EdgeSettings(BaseSettings):
-    """What an edge can be told. Arguments win over the environment; ``load`` adds the file below both."""
+    """The settings of an edge. Arguments win over the environment; ``load`` adds the file below both."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -148,6 +148,7 @@ class EdgeSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes `true` for 1, so a slip in the file would be a number.
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("expected a number or a text, not true or false")
         return value
@@ -187,7 +188,7 @@ class EdgeSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments and environment only: no secrets folder, no .env file, and nothing of Kubernetes' own."""
+        """Read arguments and environment only: no secrets folder, no .env file, no variables of Kubernetes."""
         variables = cast(EnvSettingsSource, env_settings)
         variables.env_vars = {
             name: value for name, value in variables.env_vars.items() if not _is_of_kubernetes(name, value or "")
@@ -195,12 +196,12 @@ class EdgeSettings(BaseSettings):
         return init_settings, variables
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show Redis' URL without its password; the shared secret hides itself."""
+        """Show Redis' URL without the password; the shared secret is hidden by its type."""
         for name, value in super().__repr_args__():
             yield name, without_password(value) if name == "redis_url" else value
 
     def bound_to(self, sockets: Sequence[socket.socket]) -> Self:
-        """Return settings that name where ``sockets`` are bound; without any, these."""
+        """Return settings with the host and port of bound ``sockets``; without sockets, the same settings."""
         return self.model_copy(update={"host": host_of(sockets), "port": port_of(sockets)}) if sockets else self
 
     @classmethod
@@ -210,15 +211,17 @@ class EdgeSettings(BaseSettings):
         Args:
             file: None for none.
             more: settings by their names, as ``--set`` gives them.
-            flags: those that have flags of their own; None counts as not given.
+            flags: settings with flags of their own; None counts as not given.
 
         Raises:
-            SettingsError: a key, variable or value is wrong, or a setting given in two ways; the message names it.
+            SettingsError: a key, variable or value is wrong, or a setting is given in two ways; the message says which.
 
         """
+        # decisions/0005: unknown settings end the start. An edge with a slip in a name would run with the default.
         _check_environment(os.environ, cls.model_fields)
         typed, named = {name: value for name, value in flags.items() if value is not None}, dict(more or {})
         _check_flags(typed, named, cls.model_fields)
+        # decisions/0077: pydantic-settings' own YAML source is silent about files and sections that are missing.
         from_file = _read(file, cls.model_fields) if file is not None else {}
         variables = {name.upper() for name, value in os.environ.items() if not _is_of_kubernetes(name, value)}
         in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in variables}
@@ -238,9 +241,9 @@ _SECRETS: Final = frozenset(
 
 
 def _is_of_kubernetes(variable: str, value: str) -> bool:
-    """Tell whether Kubernetes put a variable into the container, for a Service that is called like us.
+    """Tell whether Kubernetes put a variable into the container, for a Service called ``edgebus``.
 
-    ``EDGEBUS_PORT`` is a setting as well, and is told by its value.
+    ``EDGEBUS_PORT`` is a setting as well, and is told apart by the value.
     """
     name = variable.upper()
     return _OF_SERVICES.fullmatch(name) is not None or (
@@ -249,7 +252,7 @@ def _is_of_kubernetes(variable: str, value: str) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return the entries of a list, or of a text with commas between them, as a variable or a flag has it."""
+    """Return the entries of a list, or of a text with commas, as in a variable or a flag."""
     if isinstance(value, str):
         return [entry.strip() for entry in value.split(",") if entry.strip()]
     if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
@@ -264,7 +267,7 @@ def _flag(name: str) -> str:
 def _spelled(
     name: str, typed: Collection[str], named: Collection[str], in_environment: Collection[str], file: Path | None
 ) -> str:
-    """Return a setting as it was written where it was given."""
+    """Return a setting as spelled by the user: a flag, a variable or a key of the file."""
     if name in typed:
         return _flag(name)
     if name in named:
@@ -273,7 +276,7 @@ def _spelled(
 
 
 def _sentence(problem: "ErrorDetails") -> str:
-    """Return what is wrong with a value: in our own words as they are, in pydantic's in small letters."""
+    """Return the fault of a value: the edge's own words unchanged, pydantic's in small letters."""
     text = problem["msg"]
     return text.removeprefix("Value error, ") if problem["type"] == "value_error" else text.lower()
 

@@ -1,1 +1,1 @@
-"""Who a client is, and what it may do: tokens, keys, permissions, revocations. Knows neither sockets nor rooms."""
+"""A client's identity and permissions: tokens, keys, permissions, revocations. Knows neither sockets nor rooms."""

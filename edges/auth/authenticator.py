@@ -1,4 +1,4 @@
-"""Who gets in: from a token to its caller, by the keys that were set up, the rules, and what was revoked."""
+"""From a token to the caller, by the keys of the settings, the rules and the revocations."""
 
 import math
 import time
@@ -16,21 +16,21 @@ from edges.settings import EdgeSettings, SettingsError
 __all__ = ["Authenticator", "rules_of"]
 
 _LEAST_RETRY_MS: Final = 1_000
-"""Where a new token should count by now and does not, clocks differ; nobody should ask again and again for that."""
+"""Where a new token should count by now and does not, clocks differ; clients should not ask again and again."""
 
 
 class Authenticator:
-    """Takes tokens, or refuses them.
+    """Takes tokens, or refuses tokens.
 
     Args:
-        settings: those that begin with ``auth_``, and ``anonymous_permissions``.
+        settings: all that begin with ``auth_``, and ``anonymous_permissions``.
         is_revoked: tells whether a caller's token was revoked.
-        revoked_ms: tells when every token of a caller's user was, milliseconds since 1970; None: not all were.
+        revoked_ms: tells when all tokens of a caller's user were revoked, milliseconds since 1970; None: not all were.
         clock: seconds since 1970.
 
     Attributes:
-        is_open: no keys are set up, so there are no tokens, and nobody is asked for one.
-        anonymous: whoever has shown no token. Where nothing is set up, it may do anything.
+        is_open: no keys are set up, so there are no tokens, and no client is asked for a token.
+        anonymous: the caller without a token. Without keys and permissions in the settings, an admin.
 
     Raises:
         SettingsError: keys cannot be used, or are missing where tokens are required; the message names the setting.
@@ -51,21 +51,21 @@ class Authenticator:
         if self.is_open and settings.auth_required:
             raise SettingsError(_NO_KEYS)
         permissions = settings.anonymous_permissions
-        if permissions is None:
+        if permissions is None:  # decisions/0022: anonymous callers pass the same checks, so there is no second way in
             permissions = (ADMIN,) if self.is_open else ()
         self.anonymous = Caller(permissions=frozenset(permissions))
         self.is_revoked, self._revoked_ms, self._clock = is_revoked, revoked_ms, clock
 
     def now_s(self) -> float:
-        """Return the time that tokens go by, seconds since 1970."""
+        """Return the time for tokens, seconds since 1970."""
         return self._clock()
 
     async def admit(self, token: str) -> Caller:
-        """Return the caller that a token speaks of. Waits only if a key has to be fetched.
+        """Return the caller of a token. Waits only if a key has to be fetched.
 
         Raises:
             TokenRefused: the token is not taken; the sentence says why.
-            KeysUnavailable: the key that it names cannot be had at the moment.
+            KeysUnavailable: the token's key cannot be had at the moment.
 
         """
         kid = key_name(token, self.rules)
@@ -76,10 +76,12 @@ class Authenticator:
         return caller
 
     def retry_after_ms(self, caller: Caller) -> int | None:
-        """Return when a new token of a revoked user counts, even one that gives its issue in whole seconds.
+        """Return when a new token of a revoked user counts, even with the time of issue in whole seconds.
 
-        None where a new one counts at once, or none ever will.
+        None where a new token counts at once, or never.
         """
+        # decisions/0024: `iat` cannot tell a token shown before the revocation from a new one within the leeway and a
+        # second, so new tokens wait, and no old token is ever taken.
         revoked_ms = self._revoked_ms(caller)
         if revoked_ms is None:
             return None
@@ -95,7 +97,7 @@ _NO_KEYS = (
 
 
 def rules_of(settings: EdgeSettings) -> Rules:
-    """Return what the settings ask of tokens."""
+    """Return the rules for tokens, from the settings."""
     return Rules(
         max_lifetime_s=settings.auth_max_lifetime_s,
         max_token_bytes=settings.auth_max_token_bytes,
@@ -106,7 +108,8 @@ def rules_of(settings: EdgeSettings) -> Rules:
 
 
 def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
-    """Return the keys that are at hand, or the place where they are published; one source is enough, and the most."""
+    """Return the keys at hand, or the JWKS to fetch; exactly one source of keys is allowed."""
+    # decisions/0023: with several sources, every token would be tried by keys of different kinds.
     given = {name: value for name in _SOURCES if (value := getattr(settings, name)) is not None}
     if len(given) > 1:
         raise SettingsError(f"{', '.join(given)}: set one of them; several keys for one edge go into a JWKS")

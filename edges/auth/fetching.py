@@ -1,6 +1,6 @@
-"""One document by HTTP, off the event loop, and within one deadline for all of it: name, connection, TLS, head, body.
+"""A document by HTTP, off the event loop, with one deadline for name, connection, TLS, head and body together.
 
-A deadline for each read is none for a server that sends its head byte by byte.
+A deadline for each read is no deadline for a server that sends the head byte by byte.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ ResultT = TypeVar("ResultT")
 
 
 def fetch(url: str, *, deadline_s: float = FETCH_S) -> bytes:
-    """Return the document at ``url``, at most 256 KiB within the deadline; no other address is asked for it. Blocks.
+    """Return the document at ``url``, at most 256 KiB within the deadline; no other address is asked. Blocks.
 
-    Only the resolver can hold this up for longer; so whoever must not wait calls it ``aside``.
+    Only the resolver can block for longer; callers that must not wait call ``fetch`` ``aside``.
 
     Raises:
-        OSError: it cannot be had; the text says why.
-        HTTPException: what answers speaks no HTTP.
+        OSError: the document cannot be had; the text says why.
+        HTTPException: the other end speaks no HTTP.
 
     """
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 (check_jwks_url saw to the scheme)
@@ -53,7 +53,7 @@ def fetch(url: str, *, deadline_s: float = FETCH_S) -> bytes:
 def _document(request: Request, sockets: "_Sockets", timeout_s: float) -> bytes:
     handlers: list[Any] = [_NoRedirects(), _Http(sockets), _Https(sockets)]
     if is_loopback(urlsplit(request.full_url).hostname or ""):
-        handlers.append(ProxyHandler({}))
+        handlers.append(ProxyHandler({}))  # a proxy of the environment reaches its own loopback, not this machine's
     with build_opener(*handlers).open(request, timeout=timeout_s) as response:
         document = bytearray()
         while piece := response.read1(_DOCUMENT_BYTES):
@@ -66,10 +66,9 @@ def _document(request: Request, sockets: "_Sockets", timeout_s: float) -> bytes:
 
 
 class _Sockets:
-    """The connections of one fetch, which another thread may cut.
+    """The connections of a fetch, to be cut by another thread."""
 
-    They are held by descriptors of their own: TLS takes a socket's descriptor away from it.
-    """
+    # By duplicates of descriptors: TLS takes a socket's own descriptor away.
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
@@ -86,7 +85,7 @@ class _Sockets:
         return opened
 
     def cut(self) -> None:
-        """End every connection, now and later; whoever reads from one reads its end."""
+        """End every connection, now and later; a reader reads the end."""
         with self._lock:
             self.are_cut = True
             self._shut()
@@ -104,7 +103,7 @@ class _Sockets:
             self._held.clear()
 
     def connection(self, kind: type[HTTPConnection]) -> Callable[..., HTTPConnection]:
-        """Return what makes connections of ``kind`` that can be cut."""
+        """Return a maker of connections of ``kind`` that can be cut."""
 
         def make(host: str, **options: Any) -> HTTPConnection:
             made = kind(host, **options)
@@ -133,17 +132,15 @@ class _Https(HTTPSHandler):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Takes an answer that points elsewhere for an error: the address was chosen, and checked."""
+    """Takes a redirect for an error: the address was chosen, and checked."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow nothing."""
+        """Follow no redirect."""
 
 
 async def aside(work: Callable[[], ResultT], name: str) -> ResultT:
-    """Run what blocks in a thread of its own, which the end of the process does not wait for. May be cancelled.
-
-    ``asyncio.to_thread`` is for what ends soon: the loop's end waits for it, for a resolver that hangs as well.
-    """
+    """Run blocking ``work`` in a thread that the end of the process does not wait for. May be cancelled."""
+    # Not `asyncio.to_thread`: the loop's end waits for those threads, for a resolver that hangs as well.
     future = Future[ResultT]()
     future.set_running_or_notify_cancel()  # from now on a cancelled wait leaves it to the thread
 

@@ -1,4 +1,4 @@
-"""Keys that an issuer publishes at a URL (a JWKS): fetched off the event loop, kept, and fetched anew when needed."""
+"""An issuer's keys at a URL (a JWKS): fetched off the event loop, kept, and fetched anew when needed."""
 
 import asyncio
 import logging
@@ -17,17 +17,17 @@ from edges.net.addresses import is_loopback
 __all__ = ["Jwks", "KeysUnavailable", "check_jwks_url"]
 
 _AT_MOST_EVERY_S: Final = 30.0
-"""Tokens with names of keys that do not exist cost the issuer no more than one request in this time."""
+"""Tokens with invented names of keys cost the issuer no more than a request in so many seconds."""
 
 _logger = logging.getLogger("edgebus.edges")
 
 
 class KeysUnavailable(Exception):
-    """The issuer's keys cannot be had at the moment, so nobody can say whether a token is good."""
+    """The issuer's keys cannot be had at the moment, so a token can be neither taken nor refused."""
 
 
 def check_jwks_url(url: str) -> None:
-    """Raise ``UnusableKey`` unless ``url`` is an ``https`` one, or ``http`` on this machine; and without a password."""
+    """Raise ``UnusableKey`` unless ``url`` is ``https``, or ``http`` on this machine, and without a password."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -42,7 +42,7 @@ def check_jwks_url(url: str) -> None:
 
 
 class Jwks:
-    """The keys at one URL. What was fetched stays in use until a later fetch goes well.
+    """The keys at a URL. Fetched keys stay in use until a later fetch goes well.
 
     Args:
         url: see ``check_jwks_url``.
@@ -63,11 +63,11 @@ class Jwks:
         self._turn = asyncio.Lock()
 
     async def keys(self, kid: str | None) -> tuple[Key, ...]:
-        """Return the keys; fetched anew first, unless one is called ``kid`` or a fetch was tried within 30 s.
+        """Return the keys; fetched anew first, unless a key has the name ``kid`` or a fetch was tried within 30 s.
 
         Raises:
-            KeysUnavailable: there are none yet, or the one called ``kid`` may have come since the last fetch: that one
-                failed, or was begun for somebody else, and the next is not allowed yet.
+            KeysUnavailable: there are no keys yet, or a key ``kid`` may have come since the last fetch: the last fetch
+                failed, or was begun for another client, and the next fetch is not allowed yet.
 
         """
         before = self._fetches
@@ -80,7 +80,7 @@ class Jwks:
         return self._keys
 
     async def refresh(self) -> None:
-        """Fetch the document; if that fails, the keys stay as they are, and the log says why."""
+        """Fetch the document; after a failure the keys stay, and the log says why."""
         self._tried_at = self._clock()
         self._fetches += 1
         try:

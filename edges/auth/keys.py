@@ -1,6 +1,6 @@
-"""Keys that tokens are checked with: read from a secret, a PEM file's text or a JWKS document. Pure.
+"""Keys of tokens: read from a secret, a PEM file's text or a JWKS document. Pure.
 
-A key says which algorithm it is for. What a token's header says of it is never asked (RFC 8725, section 3.1).
+The key names the algorithm, never the token's header (RFC 8725, section 3.1).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519Private
 SECRET_BYTES: Final = 32
 """As many as the hash gives (RFC 7518, section 3.2)."""
 _RSA_BITS: Final = range(2048, 8193)
-"""At least as RFC 7518, section 3.3, has it; at most what a check costs less than a millisecond for."""
+"""At least as RFC 7518, section 3.3, has it; at most a size that a check takes less than a millisecond for."""
 _KEYS_LIMIT: Final = 100
 _DISTINCT: Final = 8
 _PLACEHOLDERS: Final = re.compile(
@@ -34,18 +34,18 @@ _PLACEHOLDERS: Final = re.compile(
     "mysecret|devsecret|testsecret|supersecret|secretkey|jwtsecret|astringsecret|insecure|donotuse|example|default|"
     "password|keyboardcat"
 )
-"""What tutorials and templates write where a secret belongs, small letters and digits only."""
+"""Words of tutorials and templates in the place of a secret, small letters and digits only."""
 _PUBLIC_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _ALGORITHMS: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 
 
 class UnusableKey(ValueError):
-    """A key cannot be used; the sentence says why and what to do, and shows nothing of the key."""
+    """A key cannot be used; the sentence gives the reason and the remedy, and no part of the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key and the one algorithm that it is for; ``kid`` is its name in a JWKS."""
+    """A key with its only algorithm; ``kid`` is the name in a JWKS."""
 
     algorithm: str
     material: bytes | PublicKey = field(repr=False)
@@ -61,8 +61,8 @@ class Keyring:
     def candidates(self, kid: str | None) -> tuple[Key, ...]:
         """Return the keys that may have signed a token whose header names ``kid``.
 
-        A key without a name (a secret, a PEM file) may be called anything by whoever signs. A token that names none is
-        tried with the named one only where there is but one.
+        An issuer may give any name to a key without a name here (a secret, a PEM file). A token without ``kid`` is
+        tried with a named key only if there is just one.
         """
         nameless = tuple(key for key in self.keys if key.kid is None)
         named = tuple(key for key in self.keys if key.kid is not None)
@@ -75,7 +75,7 @@ def secret_key(secret: str) -> Key:
     """Return the HS256 key of a shared secret.
 
     Raises:
-        UnusableKey: it has fewer than 32 bytes, is a well-known placeholder, or looks like another kind of key.
+        UnusableKey: the secret has fewer than 32 bytes, is a well-known placeholder, or looks like another kind of key.
 
     """
     material = secret.encode()
@@ -103,7 +103,7 @@ def public_key(pem: bytes) -> Key:
     """Return the key in a PEM file's content: RSA (RS256), EC on P-256 (ES256) or Ed25519 (EdDSA).
 
     Raises:
-        UnusableKey: it is none of these, too short, or a private key, which an edge has no use for.
+        UnusableKey: the key is of another kind, too short, or private, and so of no use to an edge.
 
     """
     if b"PRIVATE KEY" in pem:
@@ -121,7 +121,7 @@ def private_key(pem: bytes) -> tuple[str, PrivateKey]:
     """Return the algorithm and the key in a PEM file's content, for signing.
 
     Raises:
-        UnusableKey: it is no private key without a password, or of no kind that an edge takes.
+        UnusableKey: the file holds no private key without a password, or a kind that no edge takes.
 
     """
     try:
@@ -150,12 +150,11 @@ def _algorithm(key: PublicKey | PrivateKey) -> str:
 def keys_of_jwks(text: bytes) -> tuple[Key, ...]:
     """Return the keys of a JWKS document that an edge can use; the others are passed over (RFC 7517, section 5).
 
-    Shared secrets in it count as unusable: what many can read is none.
-
     Raises:
-        UnusableKey: it is no JWKS, or holds no such key or more than 100.
+        UnusableKey: the text is no JWKS, or holds no such key, or more than 100 keys.
 
     """
+    # decisions/0023: shared secrets are passed over; a secret that many can read is no secret.
     try:
         listed = json.loads(text)["keys"]
     except (ValueError, RecursionError, KeyError, TypeError):

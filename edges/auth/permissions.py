@@ -1,4 +1,4 @@
-"""Who a caller is, and what it may read and ask. Pure; what no rule opens is closed (services.md, "Permissions")."""
+"""Callers, and the channels and requests that a caller may use. Pure; closed without a rule that opens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ ADMIN: Final = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client as its token tells of it, or an anonymous one.
+    """A client as the token tells, or an anonymous client.
 
     Attributes:
         user_id: None for an anonymous caller.
-        permissions: what it was given; an anonymous caller has some too, and goes through the same checks.
+        permissions: an anonymous caller has permissions too, and goes through the same checks.
         expires_at: seconds since 1970, None for an anonymous caller: every token expires.
-        issued_after: seconds since 1970: it was not issued before that, even if the issuer's clock is as far ahead
-            as it may be; None where the token does not say.
-        token_id: the token's ``jti``, None where it has none.
+        issued_after: seconds since 1970: the earliest time of issue, with the issuer's clock as far ahead as allowed;
+            None for a token without a time of issue.
+        token_id: the token's ``jti``, None for a token without.
 
     """
 
@@ -37,17 +37,17 @@ class Caller:
 
     @property
     def revocable_by(self) -> tuple[str, ...]:
-        """The members of revocations that concern the caller: its user's, and its token's if that has an id."""
+        """The members of revocations that concern the caller: of the user, and of a token with an id."""
         user = () if self.user_id is None else (of_user(self.user_id),)
         return user if self.token_id is None else (*user, of_token(self.token_id))
 
 
 class Permissions:
-    """The permissions of one service, worked out once.
+    """The permissions of a service, worked out once.
 
     ``admin`` and ``<service>:admin`` open all. ``<service>:read`` opens every channel, and a family's own permission
-    that family; a channel of a user opens with either to that user only. What services share (``global``) opens with
-    any permission to read in the service.
+    the family; a channel of a user opens with either to the user only. Channels that services share (``global``) open
+    with any permission to read in the service.
     """
 
     def __init__(self, service: Service) -> None:
@@ -64,16 +64,14 @@ class Permissions:
         return bool(self._readers(family) & caller.permissions) and _is_theirs(family, channel, caller)
 
     def may_ask(self, caller: Caller, channels: Sequence[Channel]) -> bool:
-        """Tell whether ``caller`` may ask what is answered from ``channels``; the first is what the question is about.
-
-        A request that reads no channel is about the whole service.
-        """
+        """Tell whether ``caller`` may ask a question that reads ``channels``; no channels: about the whole service."""
+        # decisions/0022: the first channel is the subject of the question; the others are read beside.
         if channels:
             return self.may_read(caller, channels[0])
         return bool((self._admins | {self._whole}) & caller.permissions)
 
     def sentence(self, caller: Caller, channel: Channel | None) -> str:
-        """Return why ``caller`` may not read ``channel``, with what would help; None stands for the whole service."""
+        """Return why ``caller`` may not read ``channel``, with the remedy; None stands for the whole service."""
         family = None if channel is None else self._service.family(channel)
         readers = {self._whole} if family is None else self._readers(family)
         if family is not None and readers & caller.permissions:
@@ -82,17 +80,15 @@ class Permissions:
         return f"{'this request' if family is None else family.pattern} needs the permission {needed}"
 
     def _readers(self, family: Family) -> frozenset[str]:
-        """Return the permissions of which one is needed to read channels of ``family``, beside those of admins."""
+        """Return the permissions that each open channels of ``family``, beside the permissions of admins."""
         if family.shared_by is not None:
             return self._any
         return frozenset({self._whole} if family.permission is None else {self._whole, family.permission})
 
 
 def _is_theirs(family: Family, channel: Channel, caller: Caller) -> bool:
-    """Tell whether ``channel`` is of no user, or of this one.
-
-    Names are compared, not decoded ids: a channel has one name, in whatever spelling a client asked (decisions/0088).
-    """
+    """Tell whether ``channel`` is of no user, or of the caller's."""
+    # decisions/0088: names are compared, not decoded ids: a channel has one name, in whatever spelling a client asked.
     if not family.is_per_user:
         return True
     try:

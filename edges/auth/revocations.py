@@ -1,4 +1,4 @@
-"""What this edge knows of revoked tokens: told by the link at once, and read from Redis whenever the link came anew."""
+"""The revocations that an edge knows: told by the link at once, and read from Redis with every new link."""
 
 import asyncio
 import heapq
@@ -21,18 +21,20 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class KnownRevocations:
-    """The revocations, and who is concerned by one.
+    """The revocations, and the callers that each concerns.
 
-    Nothing that was learned is forgotten before its time, not even if Redis comes back without it. A revocation costs
-    the same however many are known: the ones whose time has come stand at the top of a heap.
+    A revocation costs the same however many are known: the oldest stand at the top of a heap.
 
     Args:
-        revocations: reads them.
-        spawn: runs a task, and owns it.
-        on_news: given the members of revocations that were learned.
+        revocations: reads the set in Redis.
+        spawn: runs and owns a task.
+        on_news: is given the members of new revocations.
         clock: seconds since 1970.
 
     """
+
+    # decisions/0024: no revocation is forgotten early, not even if Redis comes back without it: after a failover with
+    # lag the set may lack the newest. So `ZREM` takes back nothing on a running edge; a new token does.
 
     def __init__(
         self,
@@ -51,19 +53,19 @@ class KnownRevocations:
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        """How many are known."""
+        """The number of known revocations."""
         return len(self._known)
 
     @property
     def is_read(self) -> bool:
-        """Whether they were read, to the end and without a fault, since the link came up."""
+        """Whether the set was read, to the end and without a fault, since the link came up."""
         return self._asked > 0 and self._read_up_to == self._asked
 
     def concerns(self, caller: Caller) -> bool:
         """Tell whether a caller's token was revoked.
 
-        Revoking a user is about every token that the user may have had by then: one that is later by more than the
-        issuer's clock may be ahead is good. One that does not say when it was issued is taken for older.
+        Revoking a user concerns every token that the user may have had by then: a token is good if later by more than
+        an issuer's clock may be ahead. A token without a time of issue counts as older.
         """
         if caller.user_id is None:
             return False
@@ -74,22 +76,22 @@ class KnownRevocations:
         return at_ms is not None and (caller.issued_after is None or caller.issued_after * 1000 <= at_ms)
 
     def revoked_ms(self, caller: Caller) -> int | None:
-        """Return when every token of a caller's user was revoked, None where it was one token alone, or none."""
+        """Return when all tokens of a caller's user were revoked, None for a single token's revocation, or none."""
         if caller.user_id is None:
             return None
         user, *_ = caller.revocable_by
         return self._known.get(user)
 
     def take(self, message: bytes) -> None:
-        """Take what came on the channel; whatever it is, there is something new."""
+        """Take a message of the channel; any message, of whatever form, is news."""
         revocation = Revocation.parse(message)
-        if revocation is None:
+        if revocation is None:  # decisions/0024: typed by hand, most likely beside a change of the set
             self.read()
         else:
             self._learn([revocation])
 
     def read(self) -> None:
-        """Begin to read them all; goes on until it went well."""
+        """Begin to read the whole set, again and again until a reading goes well."""
         self._asked += 1
         if self._task is None or self._task.done():
             self._task = self._spawn(self._read(), "read revocations")
@@ -137,7 +139,7 @@ class KnownRevocations:
             self._on_news(news)
 
     def _note(self, revocation: Revocation) -> bool:
-        """Remember a revocation; tell whether it says more than what was known of its member."""
+        """Remember a revocation; tell whether the revocation is later than the member's last."""
         member, at_ms = revocation.member, revocation.at_ms
         if self._known.get(member, -1) >= at_ms:
             return False
@@ -146,7 +148,7 @@ class KnownRevocations:
         return True
 
     def _forget(self, oldest_ms: int) -> None:
-        """Let go of what is too old to concern anybody; of a member that was revoked again, the later time counts."""
+        """Let go of revocations older than any token; of a member revoked again, the later time counts."""
         while self._ends and self._ends[0][0] < oldest_ms:
             at_ms, member = heapq.heappop(self._ends)
             if self._known.get(member) == at_ms:
@@ -156,7 +158,7 @@ class KnownRevocations:
             heapq.heapify(self._ends)
 
     async def drop(self) -> None:
-        """Give up the connection: it may lead nowhere."""
+        """Give up the connection, which may lead nowhere."""
         await self._revocations.drop()
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""From a token to the caller it speaks of, or to a sentence that says what is wrong with it. Pure.
+"""From a token to the caller, or to a sentence about the token's fault. Pure.
 
 PyJWT checks the signature. The claims are judged here: with the time as an argument, numbers of any size, and sentences
-that a user can act on. No sentence quotes the token.
+for users to act on. No sentence quotes the token.
 """
 
 import json
@@ -26,9 +26,9 @@ _jws: Final = jwt.PyJWS(algorithms=["HS256", "RS256", "ES256", "EdDSA"])
 
 
 class TokenRefused(Exception):
-    """A token is not taken; the sentence names what is wrong with it, and quotes nothing of it.
+    """A token is not taken; the sentence names the fault, and quotes no part of the token.
 
-    ``retry_after_ms``: from when on another one may be taken, where that is known and not at once.
+    ``retry_after_ms``: the wait for another token, where known and not 0.
     """
 
     def __init__(self, sentence: str, retry_after_ms: int | None = None) -> None:
@@ -38,14 +38,14 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token must be like.
+    """The rules for tokens.
 
     Attributes:
-        max_lifetime_s: from its issue (or from now, where it does not say) to its end.
+        max_lifetime_s: from the time of issue (or from now, without such a time) to the end.
         max_token_bytes: of the whole token.
-        leeway_s: how far the clock of whoever issues tokens may be ahead of ours.
-        audience: must be among its ``aud``; None: a token that names an audience is for others.
-        issuer: must be its ``iss``; None for anyone who has the key.
+        leeway_s: how far the issuer's clock may be ahead of the edge's.
+        audience: must be in the token's ``aud``; None: a token that names an audience is for others.
+        issuer: must be the token's ``iss``; None for every owner of the key.
 
     """
 
@@ -57,10 +57,10 @@ class Rules:
 
 
 def key_name(token: str, rules: Rules) -> str | None:
-    """Return the ``kid`` of a token's header, None when it names none. Nothing is verified yet.
+    """Return the ``kid`` of a token's header, None for a header without. The token is not verified yet.
 
     Raises:
-        TokenRefused: it is too long, no JWT, or asks for extensions (``crit``).
+        TokenRefused: the token is too long, no JWT, or asks for extensions (``crit``).
 
     """
     size = len(token.encode(errors="replace"))
@@ -83,10 +83,10 @@ def key_name(token: str, rules: Rules) -> str | None:
 
 
 def claims_of(token: str, keys: Sequence[Key]) -> dict[str, Any]:
-    """Return the claims of a token that one of ``keys`` signed. Each key is tried with its own algorithm only.
+    """Return the claims of a token signed with a key of ``keys``. Each key is tried with the key's algorithm only.
 
     Raises:
-        TokenRefused: none did, or the claims are no JSON object.
+        TokenRefused: no key fits, or the claims are no JSON object.
 
     """
     if not keys:
@@ -105,10 +105,10 @@ def claims_of(token: str, keys: Sequence[Key]) -> dict[str, Any]:
 
 
 def unverified(token: str, rules: Rules) -> dict[str, Any]:
-    """Return what a token claims, for a person to look at; nobody says that it is true.
+    """Return the claims of a token without a look at the signature, for a person to read.
 
     Raises:
-        TokenRefused: it is no JWT.
+        TokenRefused: the token is no JWT.
 
     """
     key_name(token, rules)
@@ -119,16 +119,18 @@ def unverified(token: str, rules: Rules) -> dict[str, Any]:
 
 
 def caller_of(claims: Mapping[str, Any], rules: Rules, now_s: float) -> Caller:
-    """Return the caller that verified claims speak of, at ``now_s`` seconds since 1970.
+    """Return the caller of verified claims, at ``now_s`` seconds since 1970.
 
     Both forms are read: the ecosystem's ``user_id``, ``permissions`` or ``scopes`` (lists), and the standard ``sub``
-    (RFC 7519) and ``scope`` (one text, RFC 8693, section 4.2). What stands in both forms must agree, or is added up. A
-    user may be an integer, though RFC 7519 has texts only, and is its decimal text.
+    (RFC 7519) and ``scope`` (one text, RFC 8693, section 4.2). Users in both forms must agree; permissions are added
+    up. An integer user, though RFC 7519 has texts only, is taken as decimal text.
 
     Raises:
         TokenRefused: a claim is missing, of the wrong type, or against the rules.
 
     """
+    # decisions/0023: not by PyJWT, which takes `"123"` for a time, knows no time of the caller's, and writes no
+    # sentence for users.
     expires_at = _lifetime(claims, rules, now_s)
     _check_audience(claims.get("aud"), rules.audience)
     if rules.issuer is not None and claims.get("iss") != rules.issuer:
@@ -154,7 +156,7 @@ def _object(payload: bytes) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: two readers might take different ones for true (RFC 8725, section 2.4)."""
+    """Refuse a repeated name: two readers might take different values for true (RFC 8725, section 2.4)."""
     if len(names := dict(pairs)) < len(pairs):
         raise ValueError("a name stands twice")
     return names
@@ -165,7 +167,7 @@ def _no_number(text: str) -> None:
 
 
 def _lifetime(claims: Mapping[str, Any], rules: Rules, now_s: float) -> float:
-    """Return when the token expires, having looked at everything about its time."""
+    """Return when the token expires, after a look at all times in the claims."""
     expires_at = _time(claims, "exp")
     if expires_at is None:
         raise TokenRefused("exp: the token never expires; issue one that does")
@@ -212,7 +214,7 @@ def _user_id(claims: Mapping[str, Any]) -> str:
 
 
 def _as_text(value: Any) -> Any:
-    """Return an integer as its decimal text, as issuers with numbered users mean it; anything else as it is."""
+    """Return an integer as decimal text, as issuers with numbered users mean; other values unchanged."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

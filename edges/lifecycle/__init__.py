@@ -1,1 +1,1 @@
-"""What an edge does by itself, and what it says of itself: housekeeping, heartbeat, leaving."""
+"""Work that an edge does unasked, and answers about the edge: housekeeping, heartbeat, health, leaving."""

@@ -1,4 +1,4 @@
-"""Leaving without a rush: each client is told when to come back, and closed then, one after another over a window."""
+"""Leaving without a rush: each client is told when to come back, and closed at that time, over a window."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,15 @@ _TICK_S: Final = 0.02
 
 
 class Departures:
-    """Who goes when: in random order, evenly over what is left of the window. Pure but for the dice.
-
-    Even beats random delays: with these, the busiest second of a restart has half as many clients again.
+    """The times of leaving: in random order, evenly over the rest of the window. Pure but for the dice.
 
     Args:
-        ends_at: the end of the window, in seconds of the clock that ``now`` is of.
+        ends_at: the end of the window, in seconds of the clock of ``now``.
         dice: decides the order.
 
     """
+
+    # decisions/0027: even times in random order. With random times the busiest second has half as many clients again.
 
     def __init__(self, ends_at: float, dice: random.Random) -> None:
         self._ends_at, self._dice = ends_at, dice
@@ -34,7 +34,7 @@ class Departures:
         self._due: deque[tuple[float, Timed]] = deque()
 
     def plan(self, present: Iterable[Timed], now: float) -> list[tuple[Timed, float]]:
-        """Give each of ``present`` that has none yet its time; return those, with the seconds until then."""
+        """Give a time to each of ``present`` without a time; return the new ones, with the seconds to wait."""
         fresh = [one for one in present if one not in self._known]
         if not fresh:
             return []
@@ -47,7 +47,7 @@ class Departures:
         return list(zip(fresh, delays_s, strict=True))
 
     def take_due(self, now: float) -> list[Timed]:
-        """Return those whose time has come, once each."""
+        """Return connections at the end of their time, once each."""
         gone = []
         while self._due and self._due[0][0] <= now:
             gone.append(self._due.popleft()[1])
@@ -55,11 +55,13 @@ class Departures:
 
 
 async def send_away(registry: Registry, window_s: float) -> None:
-    """Tell every client when to come back, and close it (1012) at that time; end with the window, or the last client.
+    """Tell every client when to come back, and close with 1012 at that time; end with the window, or the last client.
 
-    Who comes during the window, because its balancer has not noticed, gets what is left of it. Who has not been greeted
-    yet is told after that.
+    A client that comes during the window gets a time in the rest of the window; a client without a welcome is told
+    after the welcome.
     """
+    # decisions/0027: the listener stays open, since a balancer that has not noticed may still send clients. Closing at
+    # the advised time spreads clients that do not read the advice, too.
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + window_s
     departures = Departures(ends_at, random.SystemRandom())
@@ -81,7 +83,7 @@ def _advice(delay_s: float) -> Notice:
 
 
 async def say_goodbye(registry: Registry, farewell: Closing, within_s: float) -> None:
-    """Close every connection now, and cut those whose clients do not close theirs ``within_s``."""
+    """Close every connection now, and cut clients that have not closed the other half ``within_s``."""
     for connection in registry:
         connection.close(farewell)
     with contextlib.suppress(TimeoutError):

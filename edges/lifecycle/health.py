@@ -1,4 +1,4 @@
-"""Health and readiness: what an edge answers to those that watch the edge, such as balancers and orchestrators."""
+"""Health and readiness, for balancers and orchestrators."""
 
 from collections.abc import Callable
 
@@ -12,16 +12,16 @@ __all__ = ["Health"]
 
 
 class Health:
-    """What is said of one edge.
+    """The health of an edge.
 
     Args:
-        service: what the edge serves.
+        service: the catalogue.
         registry: the connections.
         hub: the rooms.
         link: the link to Redis.
-        mishaps: what fails at present, though the edge may be ready.
-        knows_revoked: whether the edge knows which tokens were revoked; True where none are asked for.
-        max_connections: how many places there are.
+        mishaps: failures at present, of an edge that may be ready.
+        knows_revoked: whether the edge knows the revoked tokens; True without tokens.
+        max_connections: the number of places.
 
     """
 
@@ -55,16 +55,20 @@ class Health:
 
     def not_ready(self) -> str | None:
         """Return why the edge is not ready, None when the edge is."""
+        # decisions/0051: a Redis that takes no writes is no reason. Readiness is for a choice between replicas, and all
+        # replicas share this Redis.
         if self.is_leaving:
             return "the edge is going away"
         if (trouble := self._link.trouble()) is not None:
             return trouble
-        if not self._knows_revoked():
+        if (
+            not self._knows_revoked()
+        ):  # decisions/0024: clients are let in all the same, since Redis may be away for long
             return "it is not read yet which tokens were revoked"
         if not self._hub.is_compared:
             return "rooms are being compared with their logs"
         return f"every place is taken: max_connections is {self._max_connections}" if self._registry.is_full else None
 
     def warning(self) -> str | None:
-        """Return what else stands against the edge, though it may be ready; None when nothing does."""
+        """Return a failure of work at present, though the edge may be ready; None without."""
         return self._mishaps.reason

@@ -1,4 +1,4 @@
-"""What an edge says of itself in Redis while it is there. That of one that was killed expires by itself."""
+"""The entry of an edge in Redis; the entry of a killed edge expires."""
 
 import asyncio
 import functools
@@ -19,27 +19,28 @@ __all__ = ["announce", "announce_once", "withdraw"]
 _HEARTBEAT_S: Final = 3.0
 _PRESENCE_S: Final = 10.0
 _WITHDRAW_S: Final = 1.0
-"""For a Redis that hangs: what is not taken back expires by itself."""
+"""For a Redis that hangs: an entry that is not taken back expires."""
 
 _Facts: TypeAlias = Mapping[str, str | int]
 
 
 async def announce(log: Log, edge_id: str, facts: Callable[[], _Facts], mishaps: Mishaps) -> None:
-    """Say that an edge is there, and the newest facts about it, for as long as this runs."""
+    """Write the entry with the newest facts, again and again until cancelled."""
     while True:
         await announce_once(log, edge_id, facts(), mishaps)
         await asyncio.sleep(_HEARTBEAT_S)
 
 
 async def announce_once(log: Log, edge_id: str, facts: _Facts, mishaps: Mishaps) -> None:
-    """Say it now; where Redis is away, the next time."""
+    """Write the entry now; where Redis is away, the next heartbeat will."""
+    # decisions/0051: the one write of an edge that never stops, so refusals of writes are noticed here.
     with mishaps.spared("presence"):
         process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
         await _write(log, f"bus:edge:{edge_id}", {**facts, **process})
 
 
 async def _write(log: Log, key: str, facts: _Facts) -> None:
-    """Write the hash; what somebody put in its place goes, for the name is this edge's own."""
+    """Write the hash; a key of another type in the place goes, for the name is the edge's own."""
     try:
         await log.announce(key, facts, expires_s=_PRESENCE_S)
     except BusError as error:
@@ -50,7 +51,7 @@ async def _write(log: Log, key: str, facts: _Facts) -> None:
 
 
 async def withdraw(log: Log, edge_id: str) -> None:
-    """Take it back at once, if Redis lets us."""
+    """Take the entry back at once, if Redis is there."""
     with suppress(BusError, TimeoutError):
         async with asyncio.timeout(_WITHDRAW_S):
             await log.withdraw(f"bus:edge:{edge_id}")
@@ -58,7 +59,7 @@ async def withdraw(log: Log, edge_id: str) -> None:
 
 @functools.cache
 def _version() -> str:
-    """Return what is installed; looked for once, since it stands in a file, and files may run out."""
+    """Return the installed version; looked for once, since a look needs a descriptor, and descriptors may run out."""
     try:
         return version("edgebus")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What an edge does by itself, again and again: look at deadlines, rooms, logs, keys and its certificate."""
+"""Repeated work of an edge: deadlines, rooms, logs, keys and the certificate."""
 
 import asyncio
 import logging
@@ -32,6 +32,7 @@ async def watch_deadlines(registry: Registry, mishaps: Mishaps) -> None:
     while True:
         await asyncio.sleep(_DEADLINES_S)
         with mishaps.spared("deadlines"):
+            # One look for all, once a second: a timer for each connection would cost the loop's heap at every byte.
             now = asyncio.get_running_loop().time()
             for connection in registry:
                 connection.check_deadlines(now)
@@ -39,7 +40,7 @@ async def watch_deadlines(registry: Registry, mishaps: Mishaps) -> None:
 
 
 async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:
-    """Look for rooms that nobody has been in for a while."""
+    """Close rooms that have been empty for a while."""
     while True:
         await asyncio.sleep(_ROOMS_S)
         with mishaps.spared("rooms"):
@@ -47,7 +48,7 @@ async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:
 
 
 async def keep_logs(log: Log, hub: Hub, families: Sequence[Family], mishaps: Mishaps) -> None:
-    """Keep the logs of open rooms from expiring while somebody watches."""
+    """Keep the logs of open rooms from expiring while clients watch."""
     lives_s = [it.retention.expires_s for it in families if it.retention.kind != "live"]
     every_s = min([_KEEP_EVERY_S, *(life_s / _KEEP_SHARE for life_s in lives_s)])
     while True:
@@ -57,7 +58,7 @@ async def keep_logs(log: Log, hub: Hub, families: Sequence[Family], mishaps: Mis
 
 
 async def watch_certificate(expires: datetime | None) -> None:
-    """Say at the start, and once a day, that the certificate ends soon; None: there is none of which that is known."""
+    """Say at the start, and once a day, that the certificate ends soon; None: the end is not known."""
     while True:
         warning = None if expires is None else expiry_warning(expires, datetime.now(UTC))
         if warning is not None:
@@ -66,7 +67,7 @@ async def watch_certificate(expires: datetime | None) -> None:
 
 
 async def keep_keys(jwks: Jwks, mishaps: Mishaps) -> None:
-    """Fetch the issuer's keys now and then, so that one it takes back is not taken for long."""
+    """Fetch the issuer's keys now and then, so that a withdrawn key is soon refused."""
     while True:
         with mishaps.spared("keys"):
             await jwks.refresh()

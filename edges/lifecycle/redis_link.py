@@ -1,4 +1,4 @@
-"""The link to Redis as an edge lives with it: what is done when the link comes, what when it is lost, what is told."""
+"""The link to Redis, as an edge uses the link: the work at each new link and each loss, and the notices."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ class Droppable(Protocol):
     """A connection to Redis beside the link."""
 
     async def drop(self) -> None:
-        """Give the connection up; the next command opens another one."""
+        """Give the connection up; the next command opens another."""
 
 
 class RedisLink:
@@ -41,7 +41,7 @@ class RedisLink:
         hub: has the rooms.
         log: reads what rooms missed.
         beside: further connections, given up with the link: on the same path, most often.
-        spawn: runs a task, and owns it.
+        spawn: runs and owns a task.
         notify_all: sends a notice to every client.
         mishaps: is told when looks for other edges' marks fail.
 
@@ -73,9 +73,9 @@ class RedisLink:
         return None if self._subscriber.is_heard else "the link to Redis is deaf: no probe came back in time"
 
     def outage(self) -> Notice | None:
-        """Return what a client is told that comes between the loss of the link and the comparison on the next one.
+        """Return the notice for clients that come between the loss of a link and the comparison on the next link.
 
-        Before there was a first link no room is open: a client that wants one is answered UNAVAILABLE.
+        Before the first link no room is open: subscribing is answered UNAVAILABLE.
         """
         return _OUTAGE if self._hub.owes_comparison else None
 
@@ -87,16 +87,16 @@ class RedisLink:
         self._spawn(self._compare(), "compare rooms")
 
     def went(self) -> None:
-        """Tell rooms and clients that events are missed from now on."""
+        """Tell rooms and clients of events to be missed from now on."""
         self._hub.link_went()
         for connection in (self._log, *self._beside):
             self._spawn(connection.drop(), _DROP)
         self._notify_all(_OUTAGE)
 
     async def settle(self, within_s: float) -> bool:
-        """Have each fork marked that this edge alone can find; tell whether Redis was there for that in time.
+        """Have each fork marked that this edge alone can find; tell whether Redis was there in time.
 
-        The edge may not have noticed yet that another Redis took over, so the logs are asked even where all looks well.
+        Another Redis may have taken over unnoticed, so the logs are asked even where all looks well.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
@@ -108,13 +108,13 @@ class RedisLink:
         await until_true(lambda: self._attempt(self._hub.settle))
 
     async def leave(self, within_s: float) -> None:
-        """Settle for good, and say so where that cannot be done: nobody else can tell clients then (decisions/0085)."""
+        """Settle for good, and warn where Redis does not answer: no other edge can tell clients (decisions/0085)."""
         if not await self.settle(within_s):
             fields = {"rooms": self._hub.heard, "reason": self.trouble() or "Redis did not answer in time"}
             _logger.warning("left before its rooms were compared with their logs", extra=fields)
 
     async def _compare(self) -> None:
-        """Make up for what was missed while the link was away; try again for as long as the link is up."""
+        """Make up for events missed without the link; try again for as long as the link is up."""
         generation = self.generation
 
         async def is_over() -> bool:
@@ -127,7 +127,7 @@ class RedisLink:
         await self._look_again(generation)
 
     async def _attempt(self, compare: Callable[[], Awaitable[bool | None]]) -> bool:
-        """Try once. After what nobody foresaw, too, this goes on: the edge is not ready, and says why, until it is."""
+        """Try once. An error of any kind is a False: the edge is not ready, with the reason, until True."""
         try:
             is_done = await compare()
         except BusError as error:
@@ -142,7 +142,7 @@ class RedisLink:
         return is_done is not False
 
     async def _look_again(self, generation: int) -> None:
-        """Look for what edges found that compared later than this one."""
+        """Look for forks found by edges that compared later than this edge."""
         for wait_s in _LOOK_AFTER_S:
             await asyncio.sleep(wait_s)
             if not self._is_link(generation):

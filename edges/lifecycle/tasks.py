@@ -1,4 +1,4 @@
-"""The tasks of an edge: those that begin while the edge runs, such as a client's command, and end with the edge."""
+"""Tasks that begin while an edge runs, such as a client's command, and end with the edge."""
 
 import asyncio
 import logging
@@ -11,18 +11,18 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Tasks:
-    """Owns tasks: each is kept while it runs, and its failure is logged."""
+    """Owns tasks: a running task is kept, and a failure is logged."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> "list[asyncio.Task[None]]":
-        """The tasks under way, for whoever ends them."""
+        """The tasks under way, to be ended by the edge."""
         return list(self._running)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        """Run ``work`` in a task of this name."""
+        """Run ``work`` in a task called ``name``."""
         task = asyncio.create_task(work, name=name)
         self._running.add(task)  # an event loop keeps no task
         task.add_done_callback(self._ended)

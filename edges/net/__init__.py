@@ -1,1 +1,1 @@
-"""Whose word for an address or a page is believed. Pure: knows no tokens."""
+"""The addresses and pages that an edge believes. Pure: knows no tokens."""

@@ -1,4 +1,4 @@
-"""Addresses to listen on: whether others reach them, both families at once for a wildcard, and how they are written."""
+"""Addresses to listen on: reachable or not, both families for a wildcard, and the form in a URL."""
 
 import socket
 from collections.abc import Sequence
@@ -12,29 +12,30 @@ _BACKLOG: Final = 1024
 
 
 def unbracketed(host: str) -> str:
-    """Return ``::1`` for ``[::1]``, as an address of IPv6 stands in URLs; any other host as it is."""
+    """Return ``::1`` for ``[::1]``, as an address of IPv6 stands in URLs; any other host unchanged."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def written(host: str, port: int) -> str:
-    """Return host and port as they stand in a URL (RFC 3986, section 3.2.2); an empty host is every address."""
+    """Return host and port in the form of a URL (RFC 3986, section 3.2.2); an empty host is every address."""
     return f"[{host or '::'}]:{port}" if ":" in host or not host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches ``host``; a name other than localhost might be anything."""
+    """Tell whether only the machine reaches ``host``; a name other than localhost counts as reachable."""
     try:
         address = ip_address(unbracketed(host).partition("%")[0])
     except ValueError:
         return host.lower() == "localhost"
+    # decisions/0026: what a name resolves to tomorrow is not an edge's to say, hence by addresses alone.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
 
 
 def opened(host: str, port: int) -> socket.socket | None:
-    """Return a socket that listens on every address, IPv4 and IPv6, where ``host`` means them all; else None.
+    """Return a socket that listens on every address, IPv4 and IPv6, for a wildcard ``host``; else None.
 
-    By itself asyncio keeps a wildcard of IPv6 from IPv4, and gives the two families two ports where any will do.
+    asyncio alone keeps a wildcard of IPv6 from IPv4, and gives the two families two ports for port 0.
 
     Raises:
         OSError: the port cannot be had.
@@ -46,11 +47,11 @@ def opened(host: str, port: int) -> socket.socket | None:
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:
-    """Return the port that sockets are bound to: one edge's sockets share one port."""
+    """Return the port of bound sockets: the sockets of an edge share a port."""
     return int(sockets[0].getsockname()[1])
 
 
 def host_of(sockets: Sequence[socket.socket]) -> str:
-    """Return a host that sockets are bound to: of several, one that other machines reach."""
+    """Return the host of bound sockets: of several hosts, one in reach of other machines."""
     hosts = [str(one.getsockname()[0]) for one in sockets]
     return next((host for host in hosts if not is_loopback(host)), hosts[0])

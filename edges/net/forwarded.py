@@ -1,7 +1,7 @@
-"""Who is behind a proxy: what ``X-Forwarded-For`` and ``X-Forwarded-Proto`` may be believed. Pure.
+"""The client behind a proxy: entries of ``X-Forwarded-For`` and ``X-Forwarded-Proto`` to believe. Pure.
 
-Anybody can send these headers, so each entry is worth what the one who added it is: a listed proxy's word is taken,
-everybody else's is not. Each proxy appends the address that it saw, so the list is read from its right end.
+Every client can send the headers, so an entry is worth as much as the program that added the entry: a listed proxy's
+word is taken, other words are not. A proxy appends the address of the other end, so the list is read from the right.
 """
 
 import re
@@ -17,7 +17,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 _BRACKETED: Final = re.compile(r"\[(?P<address>[^\]]*)\](?::\d{1,5})?")
 _V4_AND_PORT: Final = re.compile(r"(?P<address>\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}")
 _HOPS: Final = 64
-"""So many proxies may stand between a client and an edge; anybody can write more entries than there are."""
+"""So many proxies may stand between a client and an edge; a stranger can write more entries."""
 _LONGEST: Final = 64
 """An address with brackets, scope and port is shorter; a longer entry is not looked at."""
 
@@ -26,7 +26,7 @@ def parse_network(text: str) -> Network:
     """Return the network of ``10.0.0.0/8``, or of one address.
 
     Raises:
-        ValueError: it is neither; the message says what to write.
+        ValueError: the text is neither; the message holds the text to write.
 
     """
     try:
@@ -47,10 +47,10 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 def client_address(peer: str, listed: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Return the address of the client: the right-most one that is no listed proxy's.
+    """Return the address of the client: the right-most address of no listed proxy.
 
-    Where the list ends before, or holds something that is no address (``unknown``, a name, nothing), it is the
-    left-most proxy that could be told: more than that nobody trustworthy has said.
+    Before the end of a shorter list, and behind an entry without an address (``unknown``, a name, an empty text), the
+    client is the left-most known proxy: no trustworthy program has said more.
 
     Args:
         peer: the other end of the socket.
@@ -58,6 +58,8 @@ def client_address(peer: str, listed: Sequence[str], trusted: Sequence[Network])
         trusted: the listed proxies.
 
     """
+    # decisions/0025: by the left-most entry, as many programs take it, every client would choose an address.
+    # `Forwarded` (RFC 7239) is not read: most proxies pass on a client's own.
     nearest = _plain(peer)
     for entry in _from_the_right(listed):
         if not is_trusted(nearest, trusted):
@@ -74,22 +76,23 @@ def was_https(peer: str, protocols: Sequence[str], trusted: Sequence[Network]) -
 
     Args:
         peer: the other end of the socket.
-        protocols: the values of all ``X-Forwarded-Proto`` headers; only one with one value is believed, since two
-            may stem from two programs.
+        protocols: the values of all ``X-Forwarded-Proto`` headers; a single header with a single value is believed,
+            since two may stem from two programs.
         trusted: the listed proxies.
 
     """
+    # decisions/0025: decides `secure` in the welcome and no more.
     is_one = len(protocols) == 1 and is_trusted(peer, trusted)
     return is_one and protocols[0].strip().lower() in ("https", "wss")
 
 
 def _from_the_right(listed: Sequence[str]) -> "list[str]":
-    """Return the entries from the right; all before the last hop that is looked at are one, which is no address."""
+    """Return the entries from the right; all entries beyond the last hop are one text, without an address."""
     return [entry.strip() for entry in ",".join(listed).rsplit(",", _HOPS)][::-1] if listed else []
 
 
 def _without_port(entry: str) -> str:
-    """Return the address in ``1.2.3.4:5678``, ``[::1]:5678``, ``[::1]``; anything else as it is."""
+    """Return the address in ``1.2.3.4:5678``, ``[::1]:5678``, ``[::1]``; any other text unchanged."""
     entry = entry.strip('"')
     found = _BRACKETED.fullmatch(entry) or _V4_AND_PORT.fullmatch(entry)
     return entry if found is None else found["address"]
@@ -101,7 +104,7 @@ def _plain(address: str) -> str:
 
 
 def _parsed(text: str) -> Address | None:
-    """Return the address, without the scope of a link; an IPv4 one in the clothes of IPv6 as what it is."""
+    """Return the address, without the scope of a link; an IPv4 address in IPv6 form as IPv4."""
     try:
         address = ip_address(text.partition("%")[0]) if len(text) <= _LONGEST else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which web pages may come in: serialised origins (RFC 6454, section 6.2), compared letter by letter. Pure."""
+"""Web pages that may come in: serialised origins (RFC 6454, section 6.2), compared letter by letter. Pure."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -19,24 +19,24 @@ _HOST: Final = re.compile(r"(?P<name>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?",
 
 
 class Verdict(Enum):
-    """What the origin of a handshake says about it."""
+    """The verdict on the origin of a handshake."""
 
     FREE = auto()
-    """It may come in as far as its origin is concerned."""
+    """The origin may come in."""
     WITH_TOKEN = auto()
-    """It is no browser, which names no page: a list of pages says nothing about it, so only a valid token does."""
+    """No page is named, so the client is no browser: a list of pages says nothing of programs, a valid token does."""
     REFUSED = auto()
 
 
 def verdict(origins: Sequence[str], allowed: Collection[str]) -> Verdict:
-    """Judge the ``Origin`` headers of one handshake.
+    """Judge the ``Origin`` headers of a handshake.
 
-    Two of them are refused always: no browser sends that (RFC 6454, section 7.3), and which one the next program in
-    the line would believe is anybody's guess.
+    Two headers are refused always: no browser sends two (RFC 6454, section 7.3), and programs differ in the header to
+    believe.
 
     Args:
         origins: the values as they came.
-        allowed: the allow-list; empty lets every page in.
+        allowed: the allow-list; an empty list lets every page in.
 
     """
     if len(origins) > 1:
@@ -49,10 +49,12 @@ def verdict(origins: Sequence[str], allowed: Collection[str]) -> Verdict:
 
 
 def names_this_machine(host: str) -> bool:
-    """Tell whether a ``Host`` header names the machine that it was sent on, whatever anybody's name server says.
+    """Tell whether a ``Host`` header names the sender's own machine, whatever a name server says.
 
-    So does ``localhost``, what ends with it (RFC 6761, section 6.3), and a loopback address.
+    Such names are ``localhost``, names that end with ``.localhost`` (RFC 6761, section 6.3), and loopback addresses.
     """
+    # decisions/0026: `0.0.0.0` is no such name, although it leads here: browsers send it for pages that look for
+    # servers.
     found = _HOST.fullmatch(host)
     if found is None:
         return False
@@ -61,7 +63,7 @@ def names_this_machine(host: str) -> bool:
 
 
 def is_of_this_machine(origin: str) -> bool:
-    """Tell whether an ``Origin`` header is that of a page which a server on the browser's own machine gave out."""
+    """Tell whether an ``Origin`` header is of a page from a server on the browser's own machine."""
     scheme, separator, host = origin.partition("://")
     return bool(separator) and scheme in _PORTS and names_this_machine(host)
 
@@ -70,9 +72,11 @@ def check_origin(text: str) -> str:
     """Return ``text``, an entry of an allow-list, if a browser could send exactly that.
 
     Raises:
-        ValueError: no browser does; the message holds what to write instead, where that can be told.
+        ValueError: no browser does; the message holds the text to write instead, where known.
 
     """
+    # decisions/0026: an entry that no browser sends would lock a page out in silence, so the entry ends the start. No
+    # patterns: `*.example.com` would let in whatever a user of the domain may put there.
     if text == "*":
         raise ValueError("'*' is no origin; an empty list lets every page in")
     if "*" in text:
@@ -89,7 +93,7 @@ def check_origin(text: str) -> str:
 
 
 def _serialised(found: re.Match[str]) -> str:
-    """Return what a browser sends for a URL: scheme and host in small letters, no default port, nothing behind."""
+    """Return a browser's origin for a URL: scheme and host in small letters, no default port, no path."""
     scheme, host, port = found["scheme"].lower(), found["host"].lower(), found["port"]
     if not host.isascii():
         host = _in_ascii(host)

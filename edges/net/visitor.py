@@ -1,4 +1,4 @@
-"""Who stands at the door, as far as socket and handshake tell. A value."""
+"""A client before any command, as a value."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ __all__ = ["Visitor"]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A client, as far as its socket and its handshake tell.
+    """A client, as far as socket and handshake tell.
 
     Attributes:
-        address: its own, not that of a listed proxy before it; empty for a peer that has none.
-        is_secure: whether what it sends is encrypted, at least as far as a listed proxy.
-        needs_token: it named no page where only listed ones may come in, so it must show a valid token, whatever
-            others must.
+        address: the client's own, not a listed proxy's; empty for a peer without an address.
+        is_secure: whether the client's bytes are encrypted, at least as far as a listed proxy.
+        needs_token: a valid token is required of the client, whatever of others: the handshake names no page, and the
+            edge lists pages.
 
     """
 
