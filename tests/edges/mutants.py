@@ -1,6 +1,7 @@
 """Faults of recovery, each a small change of the product's source, and a way to run tests with one of them in it.
 
-``python -m tests.edges.mutants`` runs the recovery model against each and says which it finds; names choose some.
+``python -m tests.edges.mutants`` runs the recovery model and the tests of rooms against each, and says which fail;
+names choose some, and ``FUZZ_TIMES=8`` has the model play eight times as much.
 ``python -m tests.edges.mutants --in NAME ARGUMENTS…`` runs pytest with one.
 """
 
@@ -15,12 +16,16 @@ from typing import Final
 
 import pytest
 
-__all__ = ["MODEL", "MUTANTS", "Mutant", "run"]
+__all__ = ["MODEL", "MUTANTS", "UNITS", "Mutant", "run"]
 
 ROOT: Final = Path(__file__).parents[2]
 MODEL: Final = "tests/edges/test_recovery_model.py"
 NONE: Final = "none"
 """The name of the code as it is."""
+UNITS: Final = tuple(
+    f"tests/edges/test_{name}.py"
+    for name in ("hub", "room", "mend", "mend_order", "forks", "compare", "resume", "leaving")
+)
 SOURCES: Final = ("edges/rooms", "edges/session")
 
 
@@ -28,13 +33,12 @@ SOURCES: Final = ("edges/rooms", "edges/session")
 class Mutant:
     """A fault: the text ``before``, which stands once in the sources of recovery, becomes ``after``.
 
-    ``killer`` is the test that finds it, where the model cannot.
+    Its name says the promise that is broken.
     """
 
     name: str
     before: str
     after: str = ""
-    killer: str = MODEL
 
     @property
     def path(self) -> Path:
@@ -110,7 +114,7 @@ MUTANTS: Final = {
         ),
         Mutant("marks are not looked for", "            if room.sequencer.learn(forks):", "            if False:"),
         Mutant("epochs are not compared", "is_another=self._epoch != epoch", "is_another=False"),
-        Mutant("rooms are not compared", "            if is_another or not", "            if False and not"),
+        Mutant("rooms are not compared", "or not _agree(", "or False and not _agree("),
         Mutant(
             "a head is taken before its lines came",
             "end = await self._read(channel, start)\n            await self._link.subscribe(channel.redis)",
@@ -136,7 +140,7 @@ MUTANTS: Final = {
         Mutant(
             "lines do not wait for what is missing",
             "        if self._held is not None and (",
-            "        if False and (",
+            "        if self._held is not None and self._step(arrived) is not Step.NEXT and (",
         ),
     )
 }
@@ -168,9 +172,9 @@ class _Finder:
         return spec
 
 
-def run(mutant: Mutant) -> bool:
-    """Run the mutant's killer against it, in a process of its own; tell whether that failed."""
-    command = [sys.executable, "-m", "tests.edges.mutants", "--in", mutant.name, mutant.killer, "-q", "-x"]
+def run(mutant: Mutant, tests: Sequence[str] = UNITS) -> bool:
+    """Run tests against a mutant, in a process of its own; tell whether one failed."""
+    command = [sys.executable, "-m", "tests.edges.mutants", "--in", mutant.name, *tests, "-q", "-x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), done.stdout + done.stderr
     is_killed = done.returncode == pytest.ExitCode.TESTS_FAILED
@@ -199,13 +203,18 @@ def _run_in(name: str, arguments: Iterable[str]) -> int:
 
 def _tell(names: Sequence[str]) -> int:
     chosen = [MUTANTS[name] for name in names] or list(MUTANTS.values())
-    found = 0
+    found = {MODEL: 0, "tests": 0, "either": 0}
     for mutant in chosen:
-        is_killed = run(mutant)
-        found += is_killed
-        print(f"{'killed  ' if is_killed else 'survives'}  {mutant.name}", flush=True)
-    print(f"{found} of {len(chosen)} killed")
-    return found != len(chosen)
+        by = {MODEL: run(mutant, (MODEL,)), "tests": run(mutant)}
+        by["either"] = any(by.values())
+        for name, is_killed in by.items():
+            found[name] += is_killed
+        print(
+            f"{mutant.name}: killed by {', '.join(it for it, is_killed in by.items() if is_killed) or 'none'}",
+            flush=True,
+        )
+    print(f"of {len(chosen)} {found}")
+    return found["either"] != len(chosen)
 
 
 if __name__ == "__main__":

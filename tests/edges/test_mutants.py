@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.edges.mutants import MUTANTS, run
+from tests.edges.mutants import MODEL, MUTANTS, run
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -14,8 +14,8 @@ def test_mutant_is_one_change_of_the_code(name: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_killed(name: str) -> None:
-    """A test fails that passes without the mutant."""
-    assert run(MUTANTS[name])
+    """A test fails that passes without the mutant: one of rooms, or the model, which plays what a seed of now says."""
+    assert run(MUTANTS[name]) or run(MUTANTS[name], (MODEL,))
