@@ -24,7 +24,7 @@ from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
-from edges.rooms.recovery import Mending
+from edges.rooms.recovery import Recovery
 from edges.rooms.replays import Replays
 from edges.rooms.room import Member, Room
 from edges.rooms.sequencer import Item
@@ -66,8 +66,8 @@ class Hub:
         self._link, self._spawn = link, spawn
         self.log_reads = LogReads(log)
         self._barrier = Barrier(link, self.log_reads, lambda channel: channel.redis.encode() in self._rooms)
-        self._mending = Mending(log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait)
-        self._replays = Replays(self.log_reads, self._barrier, self._mending, self._room, self.open)
+        self._recovery = Recovery(log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait)
+        self._replays = Replays(self.log_reads, self._barrier, self._recovery, self._room, self.open)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self._lost = {"skip": 0, "conflate": 0}
@@ -168,8 +168,8 @@ class Hub:
                 del self._rooms[key]
                 self._link.forget(room.channel.redis)
 
-        if not room.sequencer.is_whole:
-            self._mending.begin(room)
+        if not room.sequencer.is_in_sync:
+            self._recovery.begin(room)
         if end.tail is not None:
             self._spawn(self.log_reads.keep_alive(room.channel), f"keep {room.channel.redis}")
         return end.tail
@@ -214,7 +214,7 @@ class Hub:
 
         """
         self.log_reads.forget_stale()
-        if self._mending.owes_comparison:
+        if self._recovery.owes_comparison:
             return
         # decisions/0085: events that a room had before the link went may be in no log, and the loss of the link may not
         # be known yet. So a room is compared before the room is forgotten, and the logs are asked once more.
@@ -226,12 +226,12 @@ class Hub:
         ]
         await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if not room.sequencer.has_heard))
         heard = [room for _, room in due if room.sequencer.has_heard]
-        settled = set(await self._mending.settle(heard)) if heard else set()
+        settled = set(await self._recovery.settle(heard)) if heard else set()
         await asyncio.gather(*(self._close_if_empty(key, room) for key, room in due if room in settled))
 
     async def _close_if_empty(self, key: bytes, room: Room) -> None:
         async with room.lock:
-            if len(room) or self._rooms.get(key) is not room or not room.is_open or self._mending.owes_comparison:
+            if len(room) or self._rooms.get(key) is not room or not room.is_open or self._recovery.owes_comparison:
                 return
             room.is_open = False
             del self._rooms[key], self._empty[key]
@@ -265,9 +265,9 @@ class Hub:
             return None
         was_absent = position.endswith("-0")
         found = room.sequencer.since(position, was_absent=was_absent)
-        if found is None and was_absent and room.sequencer.is_whole:  # the log is gone, and no line says so
-            room.sequencer.suspect()
-            self._mending.begin(room)
+        if found is None and was_absent and room.sequencer.is_in_sync:  # the log is gone, and no line says so
+            room.sequencer.lose_sync()
+            self._recovery.begin(room)
         return found
 
     def _room(self, channel: Channel) -> Room | None:
@@ -285,17 +285,17 @@ class Hub:
             BusUnavailable: Redis is away again.
 
         """
-        await self._mending.compare(self._logged_rooms())
+        await self._recovery.compare(self._logged_rooms())
 
     @property
     def is_compared(self) -> bool:
         """Whether rooms were compared with their logs on the link that is up."""
-        return self._mending.is_compared
+        return self._recovery.is_compared
 
     @property
     def owes_comparison(self) -> bool:
         """Whether the link was lost since rooms were compared last: events may be missing unknown to all."""
-        return self._mending.owes_comparison
+        return self._recovery.owes_comparison
 
     async def look(self) -> None:
         """Look for forks that other edges marked after the last comparison, and tell members of them.
@@ -305,7 +305,7 @@ class Hub:
             BusError: Redis refused.
 
         """
-        await self._mending.look(self._logged_rooms())
+        await self._recovery.look(self._logged_rooms())
 
     async def settle(self) -> bool:
         """Have each fork marked that only rooms of this edge know of; tell whether all such forks are marked.
@@ -318,8 +318,8 @@ class Hub:
         heard = self._heard_rooms()
         if not heard:
             return True
-        await self._mending.compared()
-        return len(await self._mending.settle(heard)) == len(heard)
+        await self._recovery.compared()
+        return len(await self._recovery.settle(heard)) == len(heard)
 
     @property
     def heard(self) -> int:
@@ -331,7 +331,7 @@ class Hub:
 
     def link_went(self) -> None:
         """Take note that the link is down: before rooms were compared again, no member is told of a whole replay."""
-        self._mending.link_went()
+        self._recovery.link_went()
 
     def _logged_rooms(self) -> list[Room]:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
@@ -374,7 +374,7 @@ class Hub:
                 if room.sequencer.accept(arrived):
                     touched[room] = None
                 elif room.sequencer.gaps != gaps:
-                    self._mending.begin(room)
+                    self._recovery.begin(room)
             except (EventError, UnicodeDecodeError) as error:
                 self._drop(room, "the line is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
@@ -391,8 +391,8 @@ class Hub:
         self._drop(room, f"a bug of ours: {type(error).__name__}")
         self._fanout.tell(error, room)
         if room.has_log:
-            room.sequencer.suspect()
-            self._mending.begin(room)
+            room.sequencer.lose_sync()
+            self._recovery.begin(room)
 
     def _drop(self, room: Room, reason: str) -> None:
         """Count a line that no client could read; a room's first such line is worth a warning."""

@@ -16,7 +16,7 @@ from bus.tasks import Spawn
 from edges.rooms.log_reads import LogReads
 from edges.rooms.room import Room
 
-__all__ = ["Mending"]
+__all__ = ["Recovery"]
 
 _COMPARE_ROOMS: Final = 500
 _RETRY_S: Final = 0.2
@@ -26,7 +26,7 @@ _COMPARED_S: Final = 5.0
 _logger = logging.getLogger("edgebus.edges")
 
 
-class Mending:
+class Recovery:
     """Reads logs for rooms; a room is mended by one task at a time.
 
     Args:
@@ -65,7 +65,7 @@ class Mending:
         """Have what is missing in a room read from its log."""
         task = self._tasks.get(room)
         if task is None or task.done():  # one that is done may not have been forgotten yet
-            task = self._tasks[room] = self._spawn(self._mended(room), f"mend {room.channel.redis}")
+            task = self._tasks[room] = self._spawn(self._recovered(room), f"recovery of {room.channel.redis}")
             task.add_done_callback(lambda done: self._forget(room, done))
         return task
 
@@ -73,10 +73,10 @@ class Mending:
         if self._tasks.get(room) is task:
             del self._tasks[room]
 
-    async def _mended(self, room: Room) -> None:
+    async def _recovered(self, room: Room) -> None:
         """Mend a room; after what nobody foresaw once more later, while nobody waits for it."""
         try:
-            await self._read_and_mend(room)
+            await self._read_and_recover(room)
         except Exception as error:  # noqa: BLE001 (logged: else the room would hold its lines for ever)
             self._tell_failed(room, error)
             asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
@@ -91,16 +91,21 @@ class Mending:
             _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
 
     def _begin_again(self, room: Room) -> None:
-        if room.is_open and (room.sequencer.unmarked or not room.sequencer.is_whole) and self._link.is_up:
+        if room.is_open and (room.sequencer.unmarked or not room.sequencer.is_in_sync) and self._link.is_up:
             self.begin(room)
         else:
             self._failed.discard(room)
 
-    async def _read_and_mend(self, room: Room) -> None:
+    async def _read_and_recover(self, room: Room) -> None:
         """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
         sequencer = room.sequencer
         reading = Reading(until=sequencer.known)
-        while room.is_open and not sequencer.is_whole and self._link.is_up and (newest := sequencer.ask()) is not None:
+        while (
+            room.is_open
+            and not sequencer.is_in_sync
+            and self._link.is_up
+            and (newest := sequencer.begin_recovery()) is not None
+        ):
             try:
                 tail = await self._reads.read(room.channel, reading)
                 await self._barrier(
@@ -110,7 +115,7 @@ class Mending:
                 await asyncio.sleep(_RETRY_S)
                 continue
             replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
-            sequencer.mend(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
+            sequencer.recover(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
         try:
@@ -238,10 +243,10 @@ class Mending:
         differing = [
             room
             for room, head in zip(rooms, heads, strict=True)
-            if is_another or not room.sequencer.is_whole or not _agree(room.sequencer.newest, head.position)
+            if is_another or not room.sequencer.is_in_sync or not _agree(room.sequencer.newest, head.position)
         ]
         for room in differing:
-            room.sequencer.suspect()
+            room.sequencer.lose_sync()
         return [self.begin(room) for room in differing]
 
     async def settle(self, rooms: Sequence[Room]) -> list[Room]:
@@ -264,11 +269,11 @@ class Mending:
 
     async def _settle_some(self, rooms: Sequence[Room]) -> list[Room]:
         heads = await self._reads.heads([room.channel for room in rooms])
-        mends = self._begin_differing(rooms, heads)
-        if mends:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
-            await asyncio.wait(mends, timeout=_COMPARED_S)
+        tasks = self._begin_differing(rooms, heads)
+        if tasks:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
+            await asyncio.wait(tasks, timeout=_COMPARED_S)
         await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.unmarked))
-        return [room for room in rooms if room.sequencer.is_whole]
+        return [room for room in rooms if room.sequencer.is_in_sync]
 
     async def look(self, rooms: Sequence[Room]) -> None:
         """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.

@@ -10,7 +10,7 @@ from bus.log.replay import Replay, Since, Start, Tail
 from bus.position import BEGINNING
 from edges.rooms.barrier import Barrier
 from edges.rooms.log_reads import LogReads, given
-from edges.rooms.recovery import Mending
+from edges.rooms.recovery import Recovery
 from edges.rooms.room import Room
 
 __all__ = ["Replays"]
@@ -32,7 +32,7 @@ class Replays:
         self,
         reads: LogReads,
         barrier: Barrier,
-        recovery: Mending,
+        recovery: Recovery,
         find: Callable[[Channel], Room | None],
         open_room: Callable[[Channel, Start], Awaitable[Tail | None]],
     ) -> None:

@@ -47,7 +47,7 @@ class Room:
     """Members by dialect, lines that wait to be written, and the position.
 
     A newcomer stands at ``position`` and is shown ``latest``; every line after that is given to it, and none before.
-    While the room is not ``is_whole``, lines are held: something before them is missing, and is read from the log.
+    While the room is not ``is_in_sync``, lines are held: something before them is missing, and is read from the log.
     """
 
     def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES) -> None:

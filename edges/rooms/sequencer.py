@@ -19,8 +19,8 @@ from edges.rooms.recent import RECENT_LINES, Recent
 
 __all__ = ["Item", "Sequencer"]
 
-HELD_LINES: Final = 2_000
-HELD_BYTES: Final = REPLAY_BYTES
+PENDING_LINES: Final = 2_000
+PENDING_BYTES: Final = REPLAY_BYTES
 """How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
 
 Item: TypeAlias = bytes | Notice
@@ -31,7 +31,7 @@ class Sequencer:
     """Lines that wait to be written, and the position behind them.
 
     A newcomer stands at ``position`` and is shown ``latest``; every line after that is given to it, and none before.
-    While the channel is not ``is_whole``, lines are held: something before them is missing, and is read from the log.
+    While the channel is not ``is_in_sync``, lines are held: something before them is missing, and is read from the log.
 
     Attributes:
         gaps: how often a line came that did not follow.
@@ -47,8 +47,8 @@ class Sequencer:
         self._newest_before_waiting: str | None = None
         self._latest: bytes | None = None
         self._keeps_latest = channel.retention.kind == "latest"
-        self._held: deque[Arrived] | None = deque()
-        self._held_bytes = 0
+        self._pending: deque[Arrived] | None = deque()
+        self._pending_bytes = 0
         self._recent = Recent()
         self._given: deque[str] = deque()
         self._positions: set[str] = set()
@@ -83,9 +83,9 @@ class Sequencer:
         return None if self._waiting else self._latest
 
     @property
-    def is_whole(self) -> bool:
+    def is_in_sync(self) -> bool:
         """Whether lines flow; not while the room opens, nor while it waits for what is missing."""
-        return self._held is None
+        return self._pending is None
 
     def begin(self, head: Head) -> None:
         """Begin at the end of the log, after every line up to ``head`` has arrived.
@@ -93,19 +93,19 @@ class Sequencer:
         Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
         None of them waits to be written: nobody was in the room yet.
         """
-        held = self._held or ()
-        self._hold_all(None)
+        pending = self._pending or ()
+        self._set_pending(None)
         self._has_begun = True
         self._stand_at(head.position)
         self._latest = head.last if self._keeps_latest else None
         self._forks.extend(head.forks)
-        for arrived in held:
+        for arrived in pending:
             if self._step(arrived) is Step.NEXT:
                 self.accept(arrived)
         self.take()
-        last = next((arrived.position for arrived in reversed(held) if arrived.position is not None), self._newest)
+        last = next((arrived.position for arrived in reversed(pending) if arrived.position is not None), self._newest)
         if last != self._newest:  # more came than is held
-            self.suspect()
+            self.lose_sync()
 
     def since(self, position: str, *, was_absent: bool = False) -> Sequence[Arrived] | None:
         """Return the lines between ``position`` and the room's own, None when they are not remembered here.
@@ -140,8 +140,8 @@ class Sequencer:
 
     def compare_marks(self, marks: Iterable[Fork]) -> None:
         """Have those forks marked again whose marks Redis lacks: a takeover loses marks, too."""
-        held = {mark.position for mark in marks}
-        self._unmarked = [fork for fork in self._forks if fork.position not in held]
+        marked = {mark.position for mark in marks}
+        self._unmarked = [fork for fork in self._forks if fork.position not in marked]
 
     def forget_forks(self) -> None:
         """Forget all forks: the log's Redis began anew, and its epoch tells whoever was there before."""
@@ -152,7 +152,7 @@ class Sequencer:
         """Take note of what others found; members may have passed a new one. Tell whether that waits to be written."""
         known = {fork.position for fork in self._forks}
         new = [fork for fork in forks if fork.position not in known]
-        if not new or not self.is_whole or self._keeps_latest or self._newest is None:
+        if not new or not self.is_in_sync or self._keeps_latest or self._newest is None:
             return False
         for fork in new:
             self._forks.append(fork)
@@ -170,8 +170,8 @@ class Sequencer:
         A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``;
         but for hand-typed lines, which have no place in the log (decisions/0071).
         """
-        if self._held is not None and (arrived.position is not None or not self._has_begun):
-            self._hold(self._held, arrived)
+        if self._pending is not None and (arrived.position is not None or not self._has_begun):
+            self._put_pending(self._pending, arrived)
             return False
         match self._step(arrived):
             case Step.NEXT:
@@ -181,37 +181,37 @@ class Sequencer:
                 return False
             case Step.GAP:
                 self.gaps += 1
-                self.suspect()
+                self.lose_sync()
                 return self.accept(arrived)
 
-    def suspect(self) -> None:
+    def lose_sync(self) -> None:
         """Hold lines from here on: what came before them has to be compared with the log, as it will be read."""
         self._overdue = None
-        if self._held is None:
-            self._hold_all(deque())
+        if self._pending is None:
+            self._set_pending(deque())
 
     @property
-    def held_bytes(self) -> int:
-        """How much is held; never more than ``HELD_BYTES``, except for one line."""
-        return self._held_bytes
+    def pending_bytes(self) -> int:
+        """How much is held; never more than ``PENDING_BYTES``, except for one line."""
+        return self._pending_bytes
 
-    def _hold(self, held: deque[Arrived], arrived: Arrived) -> None:
-        held.append(arrived)
-        self._held_bytes += len(arrived.line)
-        while len(held) > HELD_LINES or (self._held_bytes > HELD_BYTES and len(held) > 1):
-            self._held_bytes -= len(held.popleft().line)
+    def _put_pending(self, pending: deque[Arrived], arrived: Arrived) -> None:
+        pending.append(arrived)
+        self._pending_bytes += len(arrived.line)
+        while len(pending) > PENDING_LINES or (self._pending_bytes > PENDING_BYTES and len(pending) > 1):
+            self._pending_bytes -= len(pending.popleft().line)
 
-    def _hold_all(self, held: deque[Arrived] | None) -> None:
+    def _set_pending(self, pending: deque[Arrived] | None) -> None:
         """Hold these and no others; None: let lines flow."""
-        self._held = held
-        self._held_bytes = sum(len(arrived.line) for arrived in held or ())
+        self._pending = pending
+        self._pending_bytes = sum(len(arrived.line) for arrived in pending or ())
 
-    def ask(self) -> str | None:
+    def begin_recovery(self) -> str | None:
         """Return the position after which the log has to be read now. What is held already must be found in it."""
-        self._overdue = {arrived.position for arrived in self._held or ()}
+        self._overdue = {arrived.position for arrived in self._pending or ()}
         return self._newest
 
-    def mend(self, replay: Replay, *, now_ms: int = 0, epoch_ms: int = 0) -> bool:
+    def recover(self, replay: Replay, *, now_ms: int = 0, epoch_ms: int = 0) -> bool:
         """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
 
         What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
@@ -220,16 +220,16 @@ class Sequencer:
         """
         overdue, before = self._overdue, self._newest
         if overdue is None or before is None:
-            return self.is_whole
+            return self.is_in_sync
         lines, reason = self._led_up_to(replay.lines), replay.reason
         if self._keeps_latest or (lines and lines[0].previous == before):
             reason = None
         missing = self._missing(lines, reason)
         if self._keeps_latest and missing and went_back(before, missing[0].position):
             self._tell_gap(before, missing[0].position, Reason.DIVERGED)
-        orphans = self._weave(missing, lines, replay.position)
+        diverged = self._merge(missing, lines, replay.position)
         end, place = (missing[0].position, missing[0].previous) if missing else (replay.position, replay.position)
-        if end in orphans:
+        if end in diverged:
             reason = Reason.DIVERGED
         elif reason is not None:
             if reason is Reason.DIVERGED:
@@ -238,20 +238,20 @@ class Sequencer:
                 self._found_fork(BEGINNING, now_ms)
             self._tell_gap(before, end, reason)
         for line in missing:
-            self._give_orphans(orphans.pop(line.position, ()), line.previous, line.position, now_ms)
+            self._give_diverged(diverged.pop(line.position, ()), line.previous, line.position, now_ms)
             self._wait_with(line)
-        self._give_orphans(orphans.pop(end, ()), place, end, now_ms)  # where nothing is missing
+        self._give_diverged(diverged.pop(end, ()), place, end, now_ms)  # where nothing is missing
         if reason is not None or replay.reason is not None:
             self._stand_at(replay.position)
-        return self._flow(now_ms, overdue=set() if missing else overdue)
+        return self._release(now_ms, overdue=set() if missing else overdue)
 
     def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
         """Return ``lines`` with those before them that are held: more may be held than is read."""
-        held = {arrived.position: arrived for arrived in self._held or () if arrived.position is not None}
+        pending = {arrived.position: arrived for arrived in self._pending or () if arrived.position is not None}
         before: deque[Arrived] = deque()
         at = lines[0].previous if lines else None
-        while at in held and at != self._newest and at not in self._positions:
-            before.appendleft(held.pop(at))
+        while at in pending and at != self._newest and at not in self._positions:
+            before.appendleft(pending.pop(at))
             at = before[0].previous
         return [*before, *lines]
 
@@ -261,63 +261,63 @@ class Sequencer:
             return [line for line in lines[-1:] if line.position != self._newest]
         return unseen(lines, self._newest, reason, self._positions)
 
-    def _give_orphans(self, orphans: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
+    def _give_diverged(self, diverged: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
         """Give lines that the log lacks between two of its entries, at ``place`` and ``end``."""
-        for line in orphans:
+        for line in diverged:
             if self._step(line) is Step.GAP and self._newest is not None:
                 self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
             self._wait_with(line)
-        if orphans and self._newest is not None:
+        if diverged and self._newest is not None:
             self._found_fork(place or BEGINNING, now_ms)
             self._tell_gap(self._newest, end, Reason.DIVERGED)
 
-    def _weave(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
+    def _merge(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
         """Take what was read out of what is held.
 
         Return what came before a line that was read and is not among them (see ``_placed``).
         """
-        orphans: list[tuple[str, list[Arrived]]] = []
-        held, read = self._held or (), {line.position for line in lines}
+        diverged: list[tuple[str, list[Arrived]]] = []
+        pending, read = self._pending or (), {line.position for line in lines}
         rest: deque[Arrived] = deque()
-        for arrived in held:
+        for arrived in pending:
             if arrived.position is not None and arrived.position in read:
-                orphans.append((arrived.position, list(rest)))
+                diverged.append((arrived.position, list(rest)))
                 rest.clear()
             elif arrived.position not in self._positions and not self._is_replaced(arrived, lines):
                 rest.append(arrived)
-        self._hold_all(rest)
-        self.repaired += len({line.position for line in missing} - {arrived.position for arrived in held})
-        return {} if self._keeps_latest else _placed(orphans, missing, end)
+        self._set_pending(rest)
+        self.repaired += len({line.position for line in missing} - {arrived.position for arrived in pending})
+        return {} if self._keeps_latest else _placed(diverged, missing, end)
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
         """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
         newest = lines[-1].position if lines and self._keeps_latest else None
         return newest is not None and order(arrived.position or BEGINNING) < order(newest)
 
-    def _flow(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
+    def _release(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
         """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
-        held = self._held or deque()
-        self._hold_all(None)
-        is_astray = False
-        while held:
-            arrived = held.popleft()
+        pending = self._pending or deque()
+        self._set_pending(None)
+        has_diverged = False
+        while pending:
+            arrived = pending.popleft()
             is_overdue = arrived.position in overdue
             match self._step(arrived):
                 case Step.NEXT if not (is_overdue and _is_absent(self._newest)):
                     self._wait_with(arrived)
                 case Step.NEXT | Step.GAP if is_overdue and self._newest is not None:
-                    is_astray = True
+                    has_diverged = True
                     self._found_fork(BEGINNING if _is_absent(self._newest) else self._newest, now_ms)
                     self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
                     self._wait_with(arrived)
                 case Step.GAP:
-                    held.appendleft(arrived)
-                    self._hold_all(held)
+                    pending.appendleft(arrived)
+                    self._set_pending(pending)
                     self._overdue = None
                     return False
-        if is_astray:  # where members stand now the log does not know: it is asked once more
-            self.suspect()
-        return not is_astray
+        if has_diverged:  # where members stand now the log does not know: it is asked once more
+            self.lose_sync()
+        return not has_diverged
 
     def _step(self, arrived: Arrived) -> Step:
         position, previous = arrived.position, arrived.previous
@@ -364,17 +364,17 @@ class Sequencer:
 
 
 def _placed(
-    orphans: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
+    diverged: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
 ) -> dict[str | None, list[Arrived]]:
-    """Return before which line of ``missing`` each of ``orphans`` is given, by that line's position; else at ``end``.
+    """Return before which line of ``missing`` each of ``diverged`` is given, by that line's position; else at ``end``.
 
     Each group came on the link before the line whose position it is with. decisions/0086: in one log ids only grow,
-    so entries that both logs have come before the orphans of the lost one.
+    so entries that both logs have come before the diverged of the lost one.
     """
     placed: dict[str | None, list[Arrived]] = {}
     keys = [line.position or BEGINNING for line in missing]
     orders, at = [order(key) for key in keys], 0
-    for anchor, lines in orphans:
+    for anchor, lines in diverged:
         latest = keys.index(anchor) if anchor in keys else 0
         for line in lines:
             at = max(at, min(latest, bisect_left(orders, order(line.position or BEGINNING))))

@@ -71,7 +71,7 @@ MUTANTS: Final = {
             "self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)",
             "pass",
         ),
-        Mutant("a room astray is not asked again", "is_astray = True", "is_astray = False"),
+        Mutant("a room astray is not asked again", "has_diverged = True", "has_diverged = False"),
         Mutant("a gap is not told", "            self._tell_gap(before, end, reason)\n", "            pass\n"),
         Mutant(
             "the position is not moved",
@@ -102,8 +102,8 @@ MUTANTS: Final = {
         ),
         Mutant(
             "a log read too early is taken",
-            "        self._overdue = None\n        if self._held is None:",
-            "        if self._held is None:",
+            "        self._overdue = None\n        if self._pending is None:",
+            "        if self._pending is None:",
         ),
         Mutant("a gap leaves recent lines", "        self._recent.clear()\n"),
         Mutant("forks are not marked", "        forks = room.sequencer.unmarked\n", "        forks = ()\n"),
@@ -128,7 +128,7 @@ MUTANTS: Final = {
         ),
         Mutant(
             "a room closes before it was compared",
-            "        settled = set(await self._mending.settle(heard)) if heard else set()",
+            "        settled = set(await self._recovery.settle(heard)) if heard else set()",
             "        settled = set(heard)",
         ),
         Mutant(
@@ -136,11 +136,13 @@ MUTANTS: Final = {
             "            if generation == self._link",
             "            if True or self._link",
         ),
-        Mutant("what is not read yet is let go", "        self._hold_all(rest)", "        self._hold_all(deque())"),
+        Mutant(
+            "what is not read yet is let go", "        self._set_pending(rest)", "        self._set_pending(deque())"
+        ),
         Mutant(
             "lines do not wait for what is missing",
-            "        if self._held is not None and (",
-            "        if self._held is not None and self._step(arrived) is not Step.NEXT and (",
+            "        if self._pending is not None and (",
+            "        if self._pending is not None and self._step(arrived) is not Step.NEXT and (",
         ),
     )
 }

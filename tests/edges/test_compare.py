@@ -12,7 +12,7 @@ from bus.channel import LATEST, LIVE, Channel
 from bus.errors import BusError, BusUnavailable
 from bus.log.replay import Since, Tail
 from edges.rooms import recovery as mending_module
-from edges.rooms.recovery import Mending
+from edges.rooms.recovery import Recovery
 from edges.rooms.room import Room
 from edges.rooms.sequencer import Sequencer
 from tests.edges.hub_redis import Member, Redis, join, of
@@ -171,16 +171,16 @@ async def test_one_mend_per_room_at_a_time(is_guarded: bool, monkeypatch: pytest
     """A second mend would go on from a log read before the first one was done; without the guard it tells falsely."""
     if not is_guarded:
 
-        def begin(self: Mending, room: Room) -> "asyncio.Task[None]":
+        def begin(self: Recovery, room: Room) -> "asyncio.Task[None]":
             return asyncio.create_task(careless(self, room))
 
-        async def careless(self: Mending, room: Room) -> None:
+        async def careless(self: Recovery, room: Room) -> None:
             tail = await self._reads.read(room.channel)
-            room.sequencer.ask()
-            room.sequencer.mend(tail.replay(Since(room.sequencer.newest or "")))
+            room.sequencer.begin_recovery()
+            room.sequencer.recover(tail.replay(Since(room.sequencer.newest or "")))
             self._write(room)
 
-        monkeypatch.setattr(Mending, "begin", begin)
+        monkeypatch.setattr(Recovery, "begin", begin)
     slow = Redis(linger_s=1_000)
     member = await entered(slow, of(0))
     slow.server.may_answer.clear()
@@ -254,7 +254,7 @@ async def test_link_lost_while_a_room_opens_is_noticed() -> None:
 
 async def test_more_lines_than_are_held_while_a_room_opens_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that opens under a flood is mended at once, though no further event comes."""
-    monkeypatch.setattr("edges.rooms.sequencer.HELD_LINES", 3)
+    monkeypatch.setattr("edges.rooms.sequencer.PENDING_LINES", 3)
     slow = Redis(linger_s=1_000)
     slow.store(of(0), 5)
 
@@ -287,7 +287,7 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
 ) -> None:
     """A bug in mending one room is logged once; others are compared, and that one is tried again until it is whole."""
     monkeypatch.setattr(mending_module, "_RETRY_FAILED_S", 0.001)
-    slow, failures, mend = Redis(linger_s=1_000), list[str](), Sequencer.mend
+    slow, failures, mend = Redis(linger_s=1_000), list[str](), Sequencer.recover
     may_mend = asyncio.Event()
 
     def fail(room: Sequencer, *arguments: Any, **options: Any) -> bool:
@@ -296,7 +296,7 @@ async def test_room_that_fails_to_be_mended_keeps_nobody_waiting(
             raise LookupError("a bug")
         return mend(room, *arguments, **options)
 
-    monkeypatch.setattr(Sequencer, "mend", fail)
+    monkeypatch.setattr(Sequencer, "recover", fail)
     odd, even = [await entered(slow, of(number)) for number in range(2)]
     slow.store(of(0), 6)
     slow.store(of(1), 6)

@@ -27,8 +27,8 @@ FORK = Fork("3-3", 9_000)
 def test_room_that_had_more_finds_a_fork() -> None:
     """It had 4 and 5, which this Redis lacks: behind 3 events were lost, and that is to be marked."""
     room = opened(head(5))
-    room.suspect()
-    assert room.mend(tail(*chain(1, 3)).replay(Since(room.ask() or "")), now_ms=9_000)
+    room.lose_sync()
+    assert room.recover(tail(*chain(1, 3)).replay(Since(room.begin_recovery() or "")), now_ms=9_000)
     assert room.unmarked == (FORK,)
     room.marked([FORK])
     assert list(room.unmarked) == []
@@ -40,8 +40,8 @@ def test_room_that_had_more_finds_a_fork() -> None:
 def test_room_whose_whole_log_is_gone_finds_a_fork_at_its_beginning(lines: tuple[Arrived, ...]) -> None:
     """A replica took over that had nothing of the log: who came before its first event missed all of it."""
     room = opened(head(5))
-    room.suspect()
-    assert room.mend(tail(*lines).replay(Since(room.ask() or "")), now_ms=9_000)
+    room.lose_sync()
+    assert room.recover(tail(*lines).replay(Since(room.begin_recovery() or "")), now_ms=9_000)
     assert room.unmarked == (Fork(BEGINNING, 9_000),)
     assert room.crosses_fork("4-0")
     assert not room.crosses_fork("99000-0")
@@ -50,8 +50,8 @@ def test_room_whose_whole_log_is_gone_finds_a_fork_at_its_beginning(lines: tuple
 def test_redis_that_began_anew_has_no_fork() -> None:
     """Its epoch tells everybody who was there before; a mark would tell those who came since, too."""
     room = opened(head(5))
-    room.suspect()
-    assert room.mend(tail(epoch_ms=8_000).replay(Since(room.ask() or "")), now_ms=9_000, epoch_ms=8_000)
+    room.lose_sync()
+    assert room.recover(tail(epoch_ms=8_000).replay(Since(room.begin_recovery() or "")), now_ms=9_000, epoch_ms=8_000)
     assert room.unmarked == ()
 
 
@@ -59,7 +59,7 @@ def test_redis_that_began_anew_has_no_fork() -> None:
 def test_gap_that_is_filled_or_trimmed_is_no_fork(read: tuple[Arrived, ...]) -> None:
     """The log has, or had, all there was."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(*read))
     assert room.unmarked == ()
 
@@ -86,7 +86,7 @@ def test_room_knows_what_was_marked_before_it_opened() -> None:
 def test_room_that_waits_for_its_log_learns_later() -> None:
     """What it is mended with says where its members stand."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     assert not room.learn([FORK])
     assert mend(room, tail(*chain(1, 6)))
     assert told(room) == [6]
@@ -289,12 +289,12 @@ async def test_line_of_an_expired_log_comes_before_those_of_the_next(redis: Redi
     redis.lose(keep=0)
     redis.publish(4)
     redis.on_the_way = late + redis.on_the_way[-1:]
-    redis.hub._mending.begin(suspected(redis))  # noqa: SLF001 (a gap that was found already)
+    redis.hub._recovery.begin(suspected(redis))  # noqa: SLF001 (a gap that was found already)
     await eventually(lambda: 4 in member.events)
     assert member.events == [1, 3, 4]
 
 
 def suspected(redis: Redis) -> Room:
     (room,) = redis.hub._rooms.values()  # noqa: SLF001 (the same)
-    room.sequencer.suspect()
+    room.sequencer.lose_sync()
     return room

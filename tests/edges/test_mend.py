@@ -10,7 +10,7 @@ from bus.position import BEGINNING
 from edges.protocol.messages import Notice
 from edges.rooms import sequencer
 from edges.rooms.recent import RECENT_LINES
-from edges.rooms.sequencer import HELD_LINES, Sequencer
+from edges.rooms.sequencer import PENDING_LINES, Sequencer
 from tests.edges.test_room import event, foreign, head, opened
 
 Told = int | str | tuple[str, str | None, str]
@@ -42,7 +42,7 @@ def at(line: Arrived) -> str:
 
 def mend(room: Sequencer, log: Tail) -> bool:
     """Read the log now, and go on from it, as the hub does."""
-    return room.mend(log.replay(Since(room.ask() or "")))
+    return room.recover(log.replay(Since(room.begin_recovery() or "")))
 
 
 def told(room: Sequencer) -> list[Told]:
@@ -101,7 +101,7 @@ def test_typed_lines_do_not_wait_for_what_is_missing() -> None:
 def test_typed_lines_stand_before_what_was_read_where_nothing_was_written_yet() -> None:
     """A line that waits to be written is given before what the log had; the position is that of the log's line."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     for line in (foreign(), event(5), foreign(), event(6)):
         room.accept(line)
     assert room.position == "5-5"
@@ -131,7 +131,7 @@ def test_more_than_a_replay_may_hold_is_told() -> None:
 def test_held_lines_lead_up_to_what_was_read() -> None:
     """More may be held than one read gives: what is held before it comes before it, and if it is all, none is told."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     for number in range(6, 31):
         room.accept(event(number))
     assert mend(room, tail(*chain(20, 30), is_cut=True))
@@ -146,7 +146,7 @@ def test_held_lines_lead_up_to_what_was_read() -> None:
 def test_more_than_can_be_held_is_read() -> None:
     """Of more than fit the newest are held; the others stand in the log, and nothing is doubled or out of order."""
     room = opened(head(5))
-    newest = 8 + HELD_LINES + 500
+    newest = 8 + PENDING_LINES + 500
     for number in range(8, newest + 1):
         room.accept(event(number))
     assert mend(room, tail(*chain(1, newest)))
@@ -165,29 +165,29 @@ def names(line: Arrived) -> tuple[str | None, str | None]:
 
 def test_held_lines_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of large lines fewer are held; the oldest go, stand in the log and are read, and nothing is doubled."""
-    monkeypatch.setattr(sequencer, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(sequencer, "PENDING_BYTES", 10_000)
     room = opened(head(5))
     for number in range(8, 100):
         room.accept(large(number))
-    assert 5_000 < room.held_bytes <= 10_000
+    assert 5_000 < room.pending_bytes <= 10_000
     lines = [*chain(1, 5), *(large(number) for number in range(6, 100))]
     assert mend(room, tail(*lines))
     assert told(room) == list(range(6, 100))
-    assert room.held_bytes == 0
+    assert room.pending_bytes == 0
 
 
 def test_held_lines_are_bounded_in_bytes_between_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a read did not have is held on, and counts; the newest line is held however large it is."""
-    monkeypatch.setattr(sequencer, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(sequencer, "PENDING_BYTES", 10_000)
     room = opened(head(5))
-    room.suspect()
-    start = Since(room.ask() or "")
+    room.lose_sync()
+    start = Since(room.begin_recovery() or "")
     for number in range(8, 14):
         room.accept(large(number))
-    assert not room.mend(tail(*chain(1, 5)).replay(start))
-    assert 6_000 < room.held_bytes < 7_000
+    assert not room.recover(tail(*chain(1, 5)).replay(start))
+    assert 6_000 < room.pending_bytes < 7_000
     room.accept(large(14, 50_000))
-    assert room.held_bytes > 50_000
+    assert room.pending_bytes > 50_000
     assert mend(room, tail(*chain(1, 7), *(large(number) for number in range(8, 15))))
     assert told(room) == list(range(6, 15))
 
@@ -195,10 +195,10 @@ def test_held_lines_are_bounded_in_bytes_between_reads(monkeypatch: pytest.Monke
 def test_more_than_can_be_held_or_read_is_told() -> None:
     """What neither fits nor stands in the log any more is told once, in its place."""
     room = opened(head(5))
-    newest = 8 + HELD_LINES + 500
+    newest = 8 + PENDING_LINES + 500
     for number in range(8, newest + 1):
         room.accept(event(number))
-    oldest = newest - HELD_LINES + 1
+    oldest = newest - PENDING_LINES + 1
     assert mend(room, tail(*chain(newest - 99, newest)))
     assert told(room) == [("5-5", f"{oldest}-{oldest}", "trimmed"), *range(oldest, newest + 1)]
 
@@ -222,7 +222,7 @@ def test_another_redis_that_has_nothing_new() -> None:
     for number in (2, 3, 4, 5):
         room.accept(event(number))
     room.take()
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(*chain(1, 3)))
     assert told(room) == [("5-5", "3-3", "diverged")]
     assert room.accept(other(100, 3))
@@ -232,7 +232,7 @@ def test_another_redis_that_has_nothing_new() -> None:
 def test_another_redis_without_a_common_ancestor_gives_what_is_later() -> None:
     """A room that remembers nothing takes what is not older than where it stands."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(*chain(1, 4), other(100, 4)))
     assert told(room) == [("5-5", "100-9", "diverged"), 100]
 
@@ -291,7 +291,7 @@ def test_lines_that_two_logs_lost_are_given_each_in_its_place() -> None:
 def test_redis_that_is_empty_is_told_as_unknown() -> None:
     """No log: members are told where they were, and where they are now; the first event of the new log follows."""
     room = opened(head(5))
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == [("5-5", "9000-0", "unknown")]
     assert room.accept(Arrived(b"{}", "9100-3", BEGINNING))
@@ -300,7 +300,7 @@ def test_redis_that_is_empty_is_told_as_unknown() -> None:
 def test_room_without_a_log_on_another_redis_is_told() -> None:
     """A room in which nothing was yet may have missed something that died with the Redis before."""
     room = opened(Head("1000-0", None))
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == [("1000-0", "9000-0", "unknown")]
 
@@ -340,10 +340,10 @@ def test_line_of_a_log_that_is_gone_follows_no_absence() -> None:
 def test_line_that_came_while_the_log_was_read_is_not_given_up() -> None:
     """What came after the reading began may stand in a log that is read later: no gap is told before."""
     room = opened(head(5))
-    room.suspect()
-    start = Since(room.ask() or "")
+    room.lose_sync()
+    start = Since(room.begin_recovery() or "")
     room.accept(event(8))
-    assert not room.mend(tail(*chain(1, 5)).replay(start))
+    assert not room.recover(tail(*chain(1, 5)).replay(start))
     assert room.take() == []
     assert mend(room, tail(*chain(1, 8)))
     assert told(room) == [6, 7, 8]
@@ -352,20 +352,20 @@ def test_line_that_came_while_the_log_was_read_is_not_given_up() -> None:
 def test_log_read_before_the_room_became_suspect_again_changes_nothing() -> None:
     """The link was lost while the log was read: what that read says is not what is missing now."""
     room = opened(head(5))
-    room.suspect()
-    start = Since(room.ask() or "")
-    room.suspect()
-    assert not room.mend(tail(*chain(1, 5)).replay(start))
-    assert not room.is_whole
+    room.lose_sync()
+    start = Since(room.begin_recovery() or "")
+    room.lose_sync()
+    assert not room.recover(tail(*chain(1, 5)).replay(start))
+    assert not room.is_in_sync
     assert mend(room, tail(*chain(1, 7)))
     assert told(room) == [6, 7]
 
 
 def test_more_came_while_a_room_opened_than_can_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not follow from the head is read from the log, though no further event comes."""
-    monkeypatch.setattr(sequencer, "HELD_LINES", 3)
+    monkeypatch.setattr(sequencer, "PENDING_LINES", 3)
     room = opened(head(5), chain(6, 12))
-    assert not room.is_whole
+    assert not room.is_in_sync
     assert mend(room, tail(*chain(1, 12)))
     assert room.position == "5-5"
     assert told(room) == [6, 7, 8, 9, 10, 11, 12]
@@ -444,11 +444,11 @@ def test_since_where_there_was_no_log() -> None:
 def test_latest_channel_never_tells_a_gap(epoch_ms: int) -> None:
     """The newest event stands for all before it, whatever happened to the log."""
     room = opened(head(5), retention=LATEST)
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(event(9), epoch_ms=epoch_ms))
     assert told(room) == [9]
     assert (room.latest, room.position) == (event(9).line, "9-9")
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(epoch_ms=8_000))
     assert told(room) == []
 
@@ -458,11 +458,11 @@ def test_latest_channel_that_went_back_is_told_and_shown() -> None:
     room = opened(head(4), retention=LATEST)
     room.accept(event(5))
     room.take()
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(event(4)))
     assert told(room) == [("5-5", "4-4", "diverged"), 4]
     assert (room.latest, room.position, room.unmarked) == (event(4).line, "4-4", ())
-    room.suspect()
+    room.lose_sync()
     assert mend(room, tail(event(4)))
     assert told(room) == []
 
@@ -470,13 +470,13 @@ def test_latest_channel_that_went_back_is_told_and_shown() -> None:
 def test_latest_channel_is_given_nothing_older_than_what_was_read() -> None:
     """What is held was before the newest event, or after it; before it is of no use any more."""
     room = opened(head(5), retention=LATEST)
-    room.suspect()
+    room.lose_sync()
     for number in (6, 7, 8, 9):
         room.accept(event(number))
     assert mend(room, tail(event(8)))
     assert told(room) == [8, 9]
     assert room.latest == event(9).line
-    room.suspect()
+    room.lose_sync()
     room.accept(event(10))
     assert mend(room, tail(event(11)))
     assert not room.accept(event(11))
@@ -487,5 +487,5 @@ def test_latest_channel_is_given_nothing_older_than_what_was_read() -> None:
 def test_replay_of_a_room_that_is_whole_changes_nothing() -> None:
     """Only a room that asked is mended."""
     room = opened(head(5))
-    assert room.mend(Replay((event(6),), None, "6-6"))
+    assert room.recover(Replay((event(6),), None, "6-6"))
     assert (room.take(), room.position) == ([], "5-5")

@@ -49,15 +49,15 @@ def test_mend_keeps_the_order_of_both_logs(
         room.accept(line)
     got = [1, *given_by(room)]
     log = successor(common, common + later, count)
-    room.suspect()
+    room.lose_sync()
     for line in (*chain(stands + 1, OLD), *log[common + first_heard :]):
         if number_of(line) in heard or number_of(line) >= 100:
             room.accept(line)
     for _ in range(4):
-        if not room.is_whole:
-            room.mend(tail(*log).replay(Since(room.ask() or "")))
+        if not room.is_in_sync:
+            room.recover(tail(*log).replay(Since(room.begin_recovery() or "")))
     got += given_by(room)
-    assert room.is_whole
+    assert room.is_in_sync
     assert len(got) == len(set(got)), "P2"
     for order in (list(range(1, OLD + 1)), [number_of(line) for line in log]):
         places = [order.index(number) for number in got if number in order]

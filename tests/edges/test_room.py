@@ -82,7 +82,7 @@ def test_gap_is_counted_and_held() -> None:
     room = opened(head(5))
     assert not room.accept(event(9))
     assert not room.accept(event(10))
-    assert (room.gaps, room.position, room.is_whole, room.take()) == (1, "5-5", False, [])
+    assert (room.gaps, room.position, room.is_in_sync, room.take()) == (1, "5-5", False, [])
 
 
 def test_gap_of_a_latest_channel_is_none() -> None:
@@ -147,8 +147,8 @@ def test_log_deleted_by_hand_does_not_silence_the_room() -> None:
     """Somebody deleted the log: the next event starts a new chain; that is told, and it is delivered."""
     room = opened(head(5))
     assert not room.accept(event(1, 0))
-    room.ask()
-    assert room.mend(Replay((event(1, 0),), Reason.DIVERGED, "1-1"))
+    room.begin_recovery()
+    assert room.recover(Replay((event(1, 0),), Reason.DIVERGED, "1-1"))
     assert room.accept(event(2))
     notice, *lines = room.take()
     assert isinstance(notice, Notice)
