@@ -26,6 +26,9 @@ __all__ = ["FakeLink", "FakeLog", "FakeRedis"]
 Command: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
 """Name in small letters, arguments, and options, as the client library takes them."""
 
+Way: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns when an answer has come back over the connection, or raises what the client library does."""
+
 WRONG_TYPE: Final = "WRONGTYPE Operation against a key holding the wrong kind of value"
 _BEGAN: Final = "1-a"
 _NODE_ENTRIES: Final = 100
@@ -119,18 +122,21 @@ class FakeRedis:
 
     # Commands.
 
-    async def answer(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to the commands of one round trip; an error stands among them."""
+    async def answer(self, commands: Sequence[Command], comes: Way | None = None) -> list[Any]:
+        """Return the answers to the commands of one round trip, when they have come; an error stands among them."""
         names = [(name, str(arguments[0]) if arguments else "") for name, arguments, _ in commands]
         self.asked.append(names)
         error = self.fails(names)
         answers = [] if error is not None else self._answers(names, commands)
-        if any(name in self.holds for name, _ in names):
-            await self.may_answer.wait()
-        await asyncio.sleep(0)
+        await (self._come(names) if comes is None else comes())
         if error is not None:
             raise error
         return answers
+
+    async def _come(self, names: Sequence[tuple[str, str]]) -> None:
+        if any(name in self.holds for name, _ in names):
+            await self.may_answer.wait()
+        await asyncio.sleep(0)
 
     def _answers(self, names: Sequence[tuple[str, str]], commands: Sequence[Command]) -> list[Any]:
         reads = any(name in ("xrevrange", "xinfo_stream") for name, _ in names)
@@ -302,12 +308,12 @@ def _bound(text: str) -> Callable[[tuple[int, int], int], bool]:
 class FakeClient:
     """The client library's client, as far as the bus uses one: every method is a command, and a round trip."""
 
-    def __init__(self, redis: FakeRedis) -> None:
-        self._server, self.connection_pool = redis, self
+    def __init__(self, redis: FakeRedis, comes: Way | None = None) -> None:
+        self._server, self._comes, self.connection_pool = redis, comes, self
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def ask(*arguments: Any, **options: Any) -> Any:
-            (answer,) = await self._server.answer([(name, arguments, options)])
+            (answer,) = await self._server.answer([(name, arguments, options)], self._comes)
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -320,7 +326,7 @@ class FakeClient:
 
     def pipeline(self, *, transaction: bool) -> "FakePipeline":
         """Return what gathers commands."""
-        return FakePipeline(self._server, transaction=transaction)
+        return FakePipeline(self._server, self._comes, transaction=transaction)
 
     async def disconnect(self) -> None:
         """Count that the connection was given up."""
@@ -333,8 +339,8 @@ class FakeClient:
 class FakePipeline:
     """Commands that go out together."""
 
-    def __init__(self, redis: FakeRedis, *, transaction: bool) -> None:
-        self._server, self._commands = redis, list[Command]()
+    def __init__(self, redis: FakeRedis, comes: Way | None, *, transaction: bool) -> None:
+        self._server, self._comes, self._commands = redis, comes, list[Command]()
         self.transaction = transaction
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -351,7 +357,7 @@ class FakePipeline:
     async def execute(self, *, raise_on_error: bool) -> list[Any]:
         """Return the answers."""
         assert not raise_on_error
-        return await self._server.answer(self._commands)
+        return await self._server.answer(self._commands, self._comes)
 
 
 def _name(words: str) -> str:
@@ -359,11 +365,11 @@ def _name(words: str) -> str:
 
 
 class FakeLog(Log):
-    """The log of an edge or of a producer, on a Redis in memory."""
+    """The log of an edge or of a producer, on a Redis in memory; ``comes`` says when answers do."""
 
-    def __init__(self, redis: FakeRedis, *, appends: bool = True) -> None:
+    def __init__(self, redis: FakeRedis, *, appends: bool = True, comes: Way | None = None) -> None:
         super().__init__("redis://127.0.0.1:1", name="edgebus-test", appends=appends)
-        self._redis = FakeClient(redis)  # type: ignore[assignment]
+        self._redis = FakeClient(redis, comes)  # type: ignore[assignment]
         self._server = redis
 
     async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Any], int | None]:
@@ -377,14 +383,15 @@ class FakeLink:
     """The subscription link of an edge: confirmations come behind the lines that were published before.
 
     Attributes:
+        deliver: takes lines that arrive.
         on_the_way: lines that have not arrived.
         asked: what was subscribed (``+``) and left (``-``), in order.
         may_confirm: cleared, Redis keeps its confirmations back.
 
     """
 
-    def __init__(self, redis: FakeRedis, deliver: Callable[[Batch], None]) -> None:
-        self._deliver = deliver
+    def __init__(self, redis: FakeRedis, deliver: Callable[[Batch], None] = lambda _: None) -> None:
+        self.deliver = deliver
         self.is_up, self.generation = True, 1
         self.subscribed: set[str] = set()
         self.on_the_way: list[tuple[bytes, bytes]] = []
@@ -407,7 +414,7 @@ class FakeLink:
         count = len(self.on_the_way) if count is None else count
         batch, self.on_the_way = self.on_the_way[:count], self.on_the_way[count:]
         self.lines += len(batch)
-        self._deliver(batch)
+        self.deliver(batch)
 
     def statistics(self) -> SubscriberStatistics:
         return SubscriberStatistics(self.is_up, self.generation, len(self.subscribed), self.lines, self.generation - 1)

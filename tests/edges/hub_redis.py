@@ -14,7 +14,6 @@ from bus.envelope import splice
 from bus.errors import BusError, BusUnavailable
 from bus.log.forks import Fork
 from bus.position import BEGINNING
-from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.hub import Hub
@@ -48,15 +47,13 @@ class Redis:
         self.server = FakeRedis() if server is None else server
         self.server.fails, self.server.on_read, self.server.after_read = self._fault, self._before, self._after
         self.log = FakeLog(self.server, appends=False)
-        self.link = FakeLink(self.server, self._deliver)
+        self.link = FakeLink(self.server)
         self.hub = Hub(self.log, cast(Subscriber, self.link), spawned, linger_s=linger_s)
+        self.link.deliver = self.hub.deliver
         self.before_reading: list[int] = []
         self.after_reading: list[int] = []
         self.fails_to_read = False
         self.fails_to_mark: BusError | None = None
-
-    def _deliver(self, batch: Batch) -> None:
-        self.hub.deliver(batch)
 
     def _before(self) -> None:
         numbers, self.before_reading = self.before_reading, []

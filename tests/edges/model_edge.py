@@ -1,18 +1,16 @@
-"""One edge of the recovery model: a real hub, with a log and a link that answer and fail as the model says."""
+"""One edge of the recovery model: a real hub and log, on a Redis in memory that answers and fails as the model says."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import cast
+
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
-from bus.log.forks import Fork
-from bus.log.log import Head, Log
 from bus.log.reading import Reading
 from bus.log.replay import Replay, Start, Tail
-from bus.redis.subscriber import Subscriber, SubscriberStatistics
+from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges import EdgeSettings
 from edges.auth.authenticator import Authenticator
@@ -25,21 +23,32 @@ from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from producers.services.mahavishnu import SERVICE
+from tests.edges.fake_redis import FakeLog
 from tests.edges.model_log import Redis
 
 READ_LIMIT = 6
 """Events that one read gives; so few that the limit is met."""
 
 
+class ShortLog(FakeLog):
+    """A log of which one read gives a few events."""
+
+    async def tail(self, channel: Channel, *, reading: Reading | None = None, **_: int) -> Tail:
+        reading = Reading() if reading is None else reading
+        reading._limit_events = READ_LIMIT  # noqa: SLF001 (whoever reads says less, or nothing)
+        return await super().tail(channel, reading=reading)
+
+
 class ModelEdge:
-    """The hub's log and link. An answer of the log is what was there when it was asked; it comes when it may."""
+    """The hub, its log and its link. An answer of the log is what was there when it was asked; it comes when it may."""
 
     def __init__(self, redis: Redis, spawn: Spawn) -> None:
-        self.redis, self.spawn = redis, spawn
+        self.spawn = spawn
         self.link = redis.link()
-        self.hub = Hub(cast(Log, self), cast(Subscriber, self), spawn, linger_s=0)
+        self.hub = Hub(ShortLog(redis.primary, comes=self._answered), cast(Subscriber, self.link), spawn, linger_s=0)
+        self.link.deliver = self.hub.deliver
         self.replay, self.hub.replay = self.hub.replay, self.replayed  # type: ignore[method-assign]
-        self.generation, self.is_slow, self.overtaken = 1, False, False
+        self.is_slow, self.overtaken = False, False
         self.waiting: list[asyncio.Future[None]] = []
         self.context = Context(
             SERVICE,
@@ -74,30 +83,17 @@ class ModelEdge:
     def is_up(self) -> bool:
         return self.link.is_up
 
-    def statistics(self) -> SubscriberStatistics:
-        return SubscriberStatistics(self.is_up, self.generation, 0, 0, 0)
+    @property
+    def generation(self) -> int:
+        return self.link.generation
 
     def arrive(self, count: int = 100) -> None:
-        lines, self.link.on_the_way = self.link.on_the_way[:count], self.link.on_the_way[count:]
-        self.hub.deliver([(b"workflow:x", line.line) for line in lines])
-
-    async def subscribe(self, channel: str) -> None:
-        await asyncio.sleep(0)
-        if not self.is_up:
-            raise BusUnavailable("down")
-        self.link.is_subscribed = True
-        self.arrive()
-
-    async def unsubscribe(self, channel: str) -> None:
-        self.link.unsubscribe()
-
-    def forget(self, channel: str) -> None:
-        self.link.unsubscribe()
+        self.link.arrive(count)
 
     def reconnect(self) -> None:
         """Have a link again, and do what an edge does then."""
         self.link.is_up = True
-        self.generation += 1
+        self.link.generation += 1
         self.spawn(self.compare(), "compare")
 
     async def compare(self) -> None:
@@ -121,33 +117,6 @@ class ModelEdge:
 
     # The log.
 
-    async def keep(self, channels: list[Channel]) -> None: ...
-
-    async def epoch(self) -> str:
-        return str(self.redis.primary.epoch_ms)
-
-    async def misplaced(self) -> str | None:
-        await self._answered()
-        return None
-
-    async def heads(self, channels: list[Channel], *, keeps: bool = False) -> list[Head]:
-        head = self.redis.head()
-        await self._answered()
-        return [head]
-
-    async def forks(self, channels: list[Channel]) -> list[tuple[Fork, ...]]:
-        await self._answered()
-        return [self.redis.primary.forks for _ in channels]
-
-    async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
-        await self._answered()
-        self.redis.mark(tuple(found))
-
-    async def tail(self, channel: Channel, *, reading: Reading | None = None) -> Tail:
-        tail = self.redis.tail(READ_LIMIT)
-        await self._answered()
-        return tail if reading is None else read_by(reading, tail)
-
     async def _answered(self) -> None:
         generation = self.generation
         if self.is_slow:
@@ -155,7 +124,7 @@ class ModelEdge:
             await self.waiting[-1]
         await asyncio.sleep(0)
         if not self.is_up or self.generation != generation:
-            raise BusUnavailable("down")
+            raise RedisConnectionError("down")
 
     def answer(self, at: int, count: int, *, is_slow: bool) -> None:
         """Let some of what was asked be answered; answers to later questions wait, or do not."""
@@ -164,12 +133,3 @@ class ModelEdge:
         del self.waiting[at : at + count]
         for future in answered:
             future.set_result(None)
-
-
-def read_by(reading: Reading, tail: Tail) -> Tail:
-    """Return as much of a tail as is read for one that knows a part of it."""
-    reading.begin()
-    for line in reversed(tail.lines):
-        if not reading.wants(line.position or "") or not reading.take(line):
-            break
-    return replace(tail, lines=reading.lines, is_cut=tail.is_cut or reading.is_cut)

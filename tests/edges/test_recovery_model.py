@@ -257,14 +257,14 @@ class Recovery(RuleBasedStateMachine):
 
     def is_in_step(self, edge: ModelEdge) -> None:
         """Require that rooms stand where the log ends, if there is a log."""
-        last = self.redis.head().position or ""
+        last = self.redis.end()
         for room in edge.rooms:
             assert room.sequencer.is_in_sync, "a room waits for ever"
             is_there = room.sequencer.newest == last or last.endswith("-0")
             assert is_there, f"a room stands at {room.sequencer.newest}, and the log ends with {last}"
 
     def is_whole(self, client: Client) -> None:
-        last = self.redis.head().position or ""
+        last = self.redis.end()
         if last.endswith("-0"):  # no log: who has the newest event there was, or stood where none was, has all
             stood = client.at or ""
             last = stood if stood.endswith("-0") else max(self.redis.published, key=self.redis.published.__getitem__)

@@ -8,7 +8,6 @@ from typing import Any, Final, Self, cast
 
 import orjson
 
-from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from bus.tasks import end
@@ -108,9 +107,10 @@ class Stage(logging.Handler):
             **{"port": 0, "redis_url": "redis://127.0.0.1:1", "welcome_delay_ms": _HOUR_MS, **settings}
         )
         redis = FakeRedis() if is_up else FakeRedis(fails=away)
-        link = FakeLink(redis, self._deliver)
+        link = FakeLink(redis)
         link.is_up = is_up
         self.hub = Hub(FakeLog(redis, appends=False), cast(Subscriber, link), self._spawn)
+        link.deliver = self.hub.deliver
         self._answers = Answers(self.hub.log_reads)
         self._registry = Registry(10)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,9 +129,6 @@ class Stage(logging.Handler):
         self.transport = Transport()
         self.connection = Connection(around, ROUTES)
         self.connection.connection_made(self.transport)
-
-    def _deliver(self, batch: Batch) -> None:
-        self.hub.deliver(batch)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name=name)
