@@ -1,7 +1,7 @@
 """A command of a client: the shape of every file in ``verbs/``. Knows no verb."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from enum import Enum, auto
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -9,7 +9,7 @@ from edges.protocol.messages import Outgoing, Said
 
 __all__ = ["Command", "Lane", "Outcome"]
 
-Outcome: TypeAlias = Sequence[Outgoing] | AsyncGenerator[Outgoing, None]
+Outcome: TypeAlias = tuple[Outgoing, ...] | AsyncGenerator[Outgoing, None]
 """All that is to be written, in its order; a generator, where the command must wait for something."""
 
 

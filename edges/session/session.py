@@ -220,7 +220,7 @@ class Session:
 
     def _run(self, command: Command) -> None:
         outcome = command.run(self._client)
-        if not isinstance(outcome, AsyncGenerator):
+        if isinstance(outcome, tuple):
             self._write(outcome)
         elif command.lane is Lane.AHEAD:
             self._run_ahead(outcome, command.reply_to)
