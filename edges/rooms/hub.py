@@ -8,7 +8,7 @@ to members is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms/replays.py`
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from bus.channel import Channel
 from bus.envelope import Arrived, foreign, read_front
@@ -22,7 +22,7 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
-from edges.rooms.limits import RoomLimits
+from edges.rooms.limits import ROOM_LIMITS, RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Recovery
 from edges.rooms.replays import Replays
@@ -33,9 +33,6 @@ from edges.rooms.statistics import HubStatistics
 __all__ = ["Hub"]
 
 _logger = logging.getLogger("edgebus.edges")
-
-
-_DEFAULTS: Final = RoomLimits()
 
 
 class Hub:
@@ -60,7 +57,7 @@ class Hub:
         link: Subscriber,
         spawn: Spawn,
         *,
-        limits: RoomLimits = _DEFAULTS,
+        limits: RoomLimits = ROOM_LIMITS,
         linger_s: float = 1.0,
     ) -> None:
         self._link, self._spawn = link, spawn

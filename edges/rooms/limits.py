@@ -1,11 +1,12 @@
 """The bounds of an edge's rooms, as values."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bus.envelope import LINE_LIMIT_BYTES
 from edges.rooms.room import BACKLOG_BYTES
 
-__all__ = ["RoomLimits"]
+__all__ = ["ROOM_LIMITS", "RoomLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,7 @@ class RoomLimits:
     rooms: int = 20_000
     replays: int = 64
     backlog_bytes: int = BACKLOG_BYTES
+
+
+ROOM_LIMITS: Final = RoomLimits()
+"""The bounds of a hub that is given no others."""

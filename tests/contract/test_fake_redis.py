@@ -13,7 +13,8 @@ import pytest
 from bus.redis.link import Batch
 from tests.contract import test_by_hand, test_forks, test_history, test_read, test_subscribe, test_tail
 from tests.contract.brokers import Broker, also_fake
-from tests.edges.fake_redis import FakeClient, FakeLink, FakeLog, FakeRedis
+from tests.edges.fake_connections import FakeClient, FakeLink, FakeLog
+from tests.edges.fake_redis import FakeRedis
 
 _TURNS: Final = 100
 

@@ -18,7 +18,8 @@ from bus.redis.subscriber import Subscriber
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
-from tests.edges.fake_redis import FakeLink, FakeLog, FakeRedis, Stream
+from tests.edges.fake_connections import FakeLink, FakeLog
+from tests.edges.fake_redis import FakeRedis, Stream
 
 X = Channel("workflow:x", "workflow:x", HISTORY)
 

@@ -23,7 +23,7 @@ from edges.session.context import Context
 from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from producers.services.mahavishnu import SERVICE
-from tests.edges.fake_redis import FakeLog
+from tests.edges.fake_connections import FakeLog
 from tests.edges.model_log import Redis
 
 READ_LIMIT = 6

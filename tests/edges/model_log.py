@@ -3,7 +3,8 @@
 from bus.channel import HISTORY, Channel
 from bus.envelope import splice
 from bus.position import no_log
-from tests.edges.fake_redis import FakeLink, FakeRedis, Stream
+from tests.edges.fake_connections import FakeLink
+from tests.edges.fake_redis import FakeRedis, Stream
 
 X = Channel("workflow:x", "workflow:x", HISTORY)
 REPEATED = 2

@@ -22,7 +22,8 @@ from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from edges.transport.connection import Connection
 from edges.transport.routes import routes_of
-from tests.edges.fake_redis import FakeLink, FakeLog, FakeRedis, away
+from tests.edges.fake_connections import FakeLink, FakeLog
+from tests.edges.fake_redis import FakeRedis, away
 
 __all__ = ["ROUTES", "Stage", "client_frame"]
 
