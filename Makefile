@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 
 nightly: $(VENV)/.dev
 	$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
-	FUZZ_TIMES=50 $(BIN)/python -m pytest $(IN_PARALLEL) --timeout 3000 tests/fuzz tests/edges/test_recovery_model.py
+	FUZZ_TIMES=50 $(BIN)/python -m pytest $(IN_PARALLEL) --timeout 3000 tests/fuzz tests/edges/rooms/test_recovery_model.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

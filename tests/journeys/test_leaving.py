@@ -49,7 +49,8 @@ async def test_sigterm_sends_clients_away_one_after_another(processes: Processes
     """Not ready at once, serving on for the notice; then all are told, closed evenly and not in the order they came.
 
     Every bound on the clock is a lower one: a machine that is busy is late, never early. That nobody
-    is closed late, and that closings are paced, is asserted with a clock of the test's own (tests/edges/test_drain.py).
+    is closed late, and that closings are paced, is asserted with a clock of the test's own
+    (tests/edges/lifecycle/test_drain.py).
     """
     edge, port = start(processes, broker.url, NOTICE_S, WINDOW_S)
     async with AsyncExitStack() as stack:

@@ -24,7 +24,7 @@ from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from producers.services.mahavishnu import SERVICE
 from tests.edges.fake_connections import FakeLog
-from tests.edges.model_log import Redis
+from tests.edges.rooms.model_log import Redis
 
 READ_LIMIT = 6
 """Events that one read gives; so few that the limit is met."""

@@ -17,10 +17,10 @@ from tests.contract.brokers import Cli
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.hub_redis import Redis as FakeRedis
 from tests.edges.hub_redis import X, join
+from tests.edges.lifecycle.test_demoted import cli, replicates
 from tests.edges.peers import eventually
-from tests.edges.test_demoted import cli, replicates
-from tests.edges.test_failover import CHANNEL, lose, member, resumed, step
-from tests.edges.test_forks import fail_over
+from tests.edges.rooms.test_failover import CHANNEL, lose, member, resumed, step
+from tests.edges.rooms.test_forks import fail_over
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from edges import Edge
 from edges.auth.permissions import Permissions
 from producers.services import NAMES, load
-from tests.edges.access_table import CALLERS, TABLE
+from tests.edges.auth.access_table import CALLERS, TABLE
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
 from tests.edges.signing import SECRET, token

@@ -9,8 +9,8 @@ from bus.envelope import Arrived, splice
 from bus.log.replay import Since
 from edges.protocol.messages import Notice
 from edges.rooms.sequencer import Sequencer
-from tests.edges.test_mend import at, chain, tail
-from tests.edges.test_room import head, opened
+from tests.edges.rooms.test_recovery import at, chain, tail
+from tests.edges.rooms.test_room import head, opened
 
 OLD = 12
 """Events of the primary that died; the other one's are numbered from 100 on."""

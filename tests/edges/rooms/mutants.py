@@ -1,8 +1,8 @@
 """Faults of recovery, each a small change of the product's source, and a way to run tests with one of them in it.
 
-``python -m tests.edges.mutants`` runs the recovery model and the tests of rooms against each, and says which fail;
+``python -m tests.edges.rooms.mutants`` runs the recovery model and the tests of rooms against each, and says which;
 names choose some, and ``FUZZ_TIMES=8`` has the model play eight times as much.
-``python -m tests.edges.mutants --in NAME ARGUMENTS…`` runs pytest with one.
+``python -m tests.edges.rooms.mutants --in NAME ARGUMENTS…`` runs pytest with one.
 """
 
 import subprocess
@@ -18,8 +18,8 @@ import pytest
 
 __all__ = ["MODEL", "MUTANTS", "UNITS", "Mutant", "run"]
 
-ROOT: Final = Path(__file__).parents[2]
-MODEL: Final = "tests/edges/test_recovery_model.py"
+ROOT: Final = Path(__file__).parents[3]
+MODEL: Final = "tests/edges/rooms/test_recovery_model.py"
 NONE: Final = "none"
 """The name of the code as it is."""
 UNITS: Final = tuple(
@@ -176,7 +176,7 @@ class _Finder:
 
 def run(mutant: Mutant, tests: Sequence[str] = UNITS) -> bool:
     """Run tests against a mutant, in a process of its own; tell whether one failed."""
-    command = [sys.executable, "-m", "tests.edges.mutants", "--in", mutant.name, *tests, "-q", "-x"]
+    command = [sys.executable, "-m", "tests.edges.rooms.mutants", "--in", mutant.name, *tests, "-q", "-x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), done.stdout + done.stderr
     is_killed = done.returncode == pytest.ExitCode.TESTS_FAILED

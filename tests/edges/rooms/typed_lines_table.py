@@ -1,6 +1,6 @@
 """What becomes of lines that somebody types on a channel: rows of docs/limits.md, each tried by test_typed_lines.py.
 
-``python -m tests.edges.typed_lines_table`` writes the table of that page anew.
+``python -m tests.edges.rooms.typed_lines_table`` writes the table of that page anew.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import Final
 
 __all__ = ["PAGE", "ROWS", "Line", "page_with_table", "table"]
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
-BEGIN: Final = "<!-- begin: made from tests/edges/typed_lines_table.py -->\n"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "limits.md"
+BEGIN: Final = "<!-- begin: made from tests/edges/rooms/typed_lines_table.py -->\n"
 END: Final = "<!-- end of typed lines -->\n"
 
 DELIVERED: Final = "delivered, without a position"

@@ -9,7 +9,7 @@ from producers import Producer
 from producers.services.mahavishnu import WORKFLOW
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import eventually
-from tests.edges.test_failover import member, step
+from tests.edges.rooms.test_failover import member, step
 
 KEY = WORKFLOW.fill("x").log_key
 

@@ -14,7 +14,7 @@ from bus.position import Reason
 from edges.protocol.envelope import ENVELOPE
 from edges.session.subscriptions import Subscriptions
 from tests.edges.hub_redis import X
-from tests.edges.test_room import event
+from tests.edges.rooms.test_room import event
 
 
 class ScriptedHub:

@@ -94,7 +94,7 @@ async def ready(edge: Edge) -> int:
 async def test_black_hole_is_noticed_told_and_made_up_for(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, only_link: bool
 ) -> None:
-    """A path that swallows: red (when, tests/bus/test_probe.py asserts), told; healed: what was missed, then green."""
+    """A path that swallows: red (when: tests/bus/redis/test_probe.py), told; healed: what was missed, then green."""
     async with Hole(broker.port).opened() as hole:
         edge = await start_edge(redis_url=f"redis://127.0.0.1:{hole.port}", probe_interval_s=INTERVAL_S)
         await eventually(lambda: edge.not_ready() is None)

@@ -13,7 +13,7 @@ from edges import Edge, EdgeSettings
 from producers.services.excalidraw import SERVICE as EXCALIDRAW
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import Client
-from tests.edges.typed_lines_table import PAGE, ROWS, Line, page_with_table
+from tests.edges.rooms.typed_lines_table import PAGE, ROWS, Line, page_with_table
 
 MARK = b'{"event":"mark","data":{}}'
 LOGGED, LIVE = "workflow:x", "cursor:x"
@@ -74,6 +74,6 @@ def became(row: Line, came: list[dict[str, Any]], reasons: list[str], channel: s
 
 
 def test_page_shows_the_rows() -> None:
-    """docs/limits.md has the table of these rows; ``python -m tests.edges.typed_lines_table`` writes it."""
+    """docs/limits.md has the table of these rows; ``python -m tests.edges.rooms.typed_lines_table`` writes it."""
     page = PAGE.read_text("utf-8")
     assert page == page_with_table(page)

@@ -17,8 +17,8 @@ from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
+from tests.edges.rooms.test_failover import is_back, member, resumed, step
 from tests.edges.signing import SECRET, token
-from tests.edges.test_failover import is_back, member, resumed, step
 
 CHANNEL = WORKFLOW.fill("x")
 

@@ -16,9 +16,9 @@ from edges.rooms import recovery as mending
 from edges.session import replaying
 from edges.session.session import Session
 from edges.session.verbs import recover
-from tests.edges.model_client import Client
-from tests.edges.model_edge import ModelEdge
-from tests.edges.model_log import REPEATED, Redis, X
+from tests.edges.rooms.model_client import Client
+from tests.edges.rooms.model_edge import ModelEdge
+from tests.edges.rooms.model_log import REPEATED, Redis, X
 from tests.fuzz.bounds import TIMES, bounded
 
 EDGES = st.integers(0, 1)

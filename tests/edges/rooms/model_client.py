@@ -12,7 +12,7 @@ from edges.net.visitor import Visitor
 from edges.protocol.envelope import Dialect
 from edges.protocol.messages import Closing
 from edges.session.session import Session
-from tests.edges.model_edge import ModelEdge
+from tests.edges.rooms.model_edge import ModelEdge
 
 MUCH_BYTES = 400
 """What a room lacked is much for a client that reads slowly: some four lines."""

@@ -15,8 +15,8 @@ from edges.rooms import recovery as mending
 from edges.rooms.room import Room
 from tests.edges.hub_redis import Redis, X, join
 from tests.edges.peers import eventually
-from tests.edges.test_mend import chain, mend, tail, told
-from tests.edges.test_room import event, head, opened
+from tests.edges.rooms.test_recovery import chain, mend, tail, told
+from tests.edges.rooms.test_room import event, head, opened
 
 FORK = Fork("3-3", 9_000)
 

@@ -10,7 +10,7 @@ from edges.rooms.room import Room
 from edges.rooms.sequencer import Sequencer
 from tests.edges.hub_redis import Member, Redis, X
 from tests.edges.peers import eventually
-from tests.edges.test_hub import SLICE
+from tests.edges.rooms.test_hub import SLICE
 
 
 async def crowd(redis: Redis, channel: Channel = X, size: int = 2 * SLICE + 1) -> list[Member]:

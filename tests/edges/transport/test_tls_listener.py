@@ -18,7 +18,7 @@ from edges import Edge, EdgeSettings
 from edges.limits.registry import Registry
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import Client, eventually
-from tests.edges.test_tls import NO_REDIS, Files
+from tests.edges.transport.test_tls import NO_REDIS, Files
 
 HALVES = 200
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

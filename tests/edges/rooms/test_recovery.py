@@ -11,7 +11,7 @@ from edges.protocol.messages import Notice
 from edges.rooms import sequencer
 from edges.rooms.recent import RECENT_LINES
 from edges.rooms.sequencer import PENDING_LINES, Sequencer
-from tests.edges.test_room import event, foreign, head, opened
+from tests.edges.rooms.test_room import event, foreign, head, opened
 
 Told = int | str | tuple[str, str | None, str]
 

@@ -10,7 +10,7 @@ from bus.broker import server
 from bus.broker.embedded import EmbeddedBroker
 from bus.broker.server import find_server
 from bus.errors import BrokerError
-from tests.bus.test_embedded import program
+from tests.bus.broker.test_embedded import program
 
 
 @pytest.fixture

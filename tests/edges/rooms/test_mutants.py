@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.edges.mutants import MODEL, MUTANTS, run
+from tests.edges.rooms.mutants import MODEL, MUTANTS, run
 
 
 @pytest.mark.parametrize("name", MUTANTS)
