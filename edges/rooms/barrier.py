@@ -1,6 +1,6 @@
 """The order between the link and the log: no reader stands at a position before every line up to there has arrived.
 
-A confirmation travels behind the lines that Redis published before. Knows no rooms and no members.
+A confirmation travels behind the lines that Redis published before. Knows no rooms and no subscribers.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Writing what waits in rooms to their members: encoded once per dialect, in slices where there are many of them."""
+"""Writing the lines that wait in rooms to subscribers: encoded once per dialect, in slices for large rooms."""
 
 import asyncio
 import logging
@@ -6,13 +6,13 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from edges.protocol.envelope import Dialect, text_frame
-from edges.rooms.room import Member, Room
+from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 
 __all__ = ["Fanout"]
 
-_SLICE_MEMBERS: Final = 2_000
-"""How many members are written to before other work is heard; some 10 ms."""
+_SLICE_SUBSCRIBERS: Final = 2_000
+"""How many subscribers are written to before other work is heard; some 10 ms."""
 _KIND_LIMIT: Final = 120
 _KINDS_LIMIT: Final = 100
 
@@ -21,10 +21,10 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Fanout:
-    """Hands frames to members, and lets each of them write once when all rooms had their turn.
+    """Hands frames to subscribers, and lets each of them write once when all rooms had their turn.
 
     Attributes:
-        deliveries: frames times members, since the start.
+        deliveries: frames times subscribers, since the start.
 
     """
 
@@ -32,15 +32,15 @@ class Fanout:
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
-        self._corked: list[Member] = []
+        self._corked: list[RoomSubscriber] = []
         self._told: set[str] = set()
         self.deliveries = 0
 
     def flush(self, room: Room) -> None:
-        """Write what waits in a room, unless an earlier pass through its members is still under way.
+        """Write what waits in a room, unless an earlier pass through its subscribers is still under way.
 
-        A bug of ours ends no more than it has to: the members that may have missed something are closed, and come back
-        for that. Whoever was written to before has it already, and is given nothing twice.
+        A bug of ours closes the subscribers that may lack a line, and no others; they come back for the line. Where the
+        line was written before the bug, a subscriber has it already, and is given none twice.
         """
         if room.passes:
             return
@@ -48,19 +48,23 @@ class Fanout:
             self._flush(room)
         except Exception as error:  # noqa: BLE001 (see above)
             self.tell(error, room)
-            self._fail(member for members in list(room.members.values()) for member in list(members))
+            self._fail(
+                subscriber for subscribers in list(room.subscribers.values()) for subscriber in list(subscribers)
+            )
 
     def _flush(self, room: Room) -> None:
         items = room.take()
-        for dialect, members in room.members.items():
-            frames = [frame for item in items if (frame := self._frame(dialect, item)) is not None] if members else []
+        for dialect, subscribers in room.subscribers.items():
+            frames = (
+                [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []
+            )
             if not frames:
                 continue
-            if len(members) > _SLICE_MEMBERS:
+            if len(subscribers) > _SLICE_SUBSCRIBERS:
                 room.passes += 1
-                self._write_slices(room, members, list(members), b"".join(frames), len(frames))
+                self._write_slices(room, subscribers, list(subscribers), b"".join(frames), len(frames))
             else:
-                self._write(list(members), b"".join(frames), len(frames))
+                self._write(list(subscribers), b"".join(frames), len(frames))
 
     def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
         """Return the frame of an item, None where a dialect has no word for it, or trips over it."""
@@ -70,26 +74,33 @@ class Fanout:
             self.tell(error)
             return None
 
-    def _write(self, members: Sequence[Member], frames: bytes, count: int) -> None:
-        self.deliveries += len(members) * count
-        for member in members:
+    def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
+        self.deliveries += len(subscribers) * count
+        for subscriber in subscribers:
             try:
-                if member.deliver(frames):
-                    self._corked.append(member)
-            except Exception as error:  # noqa: BLE001 (one member's fault must not be the others')
+                if subscriber.deliver(frames):
+                    self._corked.append(subscriber)
+            except Exception as error:  # noqa: BLE001 (one subscriber's fault must not be the others')
                 self.tell(error)
-                self._fail((member,))
+                self._fail((subscriber,))
 
     def _write_slices(
-        self, room: Room, present: Container[Member], members: Sequence[Member], frames: bytes, count: int
+        self,
+        room: Room,
+        present: Container[RoomSubscriber],
+        subscribers: Sequence[RoomSubscriber],
+        frames: bytes,
+        count: int,
     ) -> None:
-        """Write to the first members, and to the rest after other work was heard.
+        """Write to the first subscribers, and to the rest after other work was heard.
 
         Who left meanwhile gets nothing, nor who left and came back: its new position is behind these frames.
         """
-        some, rest = members[:_SLICE_MEMBERS], members[_SLICE_MEMBERS:]
+        some, rest = subscribers[:_SLICE_SUBSCRIBERS], subscribers[_SLICE_SUBSCRIBERS:]
         came = room.came_in_pass
-        self._write([member for member in some if member in present and member not in came], frames, count)
+        self._write(
+            [subscriber for subscriber in some if subscriber in present and subscriber not in came], frames, count
+        )
         if rest:
             asyncio.get_running_loop().call_soon(self._write_slices, room, present, rest, frames, count)
         else:
@@ -98,19 +109,19 @@ class Fanout:
         self.uncork()
 
     def uncork(self) -> None:
-        """Let members write what they kept back."""
+        """Let subscribers write what they kept back."""
         corked, self._corked = self._corked, []
-        for member in corked:
+        for subscriber in corked:
             try:
-                member.uncork()
+                subscriber.uncork()
             except Exception as error:  # noqa: BLE001 (likewise)
                 self.tell(error)
-                self._fail((member,))
+                self._fail((subscriber,))
 
-    def _fail(self, members: Iterable[Member]) -> None:
-        for member in members:
+    def _fail(self, subscribers: Iterable[RoomSubscriber]) -> None:
+        for subscriber in subscribers:
             try:
-                member.fail()
+                subscriber.fail()
             except Exception as error:  # noqa: BLE001 (nothing more can be done for it)
                 self.tell(error)
 

@@ -1,8 +1,8 @@
-"""The rooms of an edge: opened on demand, and every line from Redis handed to the members of the line's room.
+"""The rooms of an edge: opened on demand, and every line from Redis handed to the subscribers of the line's room.
 
-A room is opened by its first member (subscribe, wait for Redis' confirmation, read where the log ends) and closed
-``linger_s`` after the last member left, under the room's lock and with a second look. Handing on never waits; writing
-to members is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms/replays.py``'s.
+A room is opened by its first subscriber (subscribe, wait for Redis' confirmation, read where the log ends) and closed
+``linger_s`` after the last subscriber left, under the room's lock and with a second look. Handing on never waits;
+writing to subscribers is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms/replays.py``'s.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from edges.rooms.limits import ROOM_LIMITS, RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recovery import Recovery
 from edges.rooms.replays import Replays
-from edges.rooms.room import Member, Room
+from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 from edges.rooms.statistics import HubStatistics
 
@@ -43,11 +43,11 @@ class Hub:
         link: subscribes; the link's ``deliver`` must end in the hub's.
         spawn: runs a task, and owns the task.
         limits: the bounds of all rooms together, and of each room.
-        linger_s: how long a room without members stays open.
+        linger_s: how long a room without subscribers stays open.
 
     Attributes:
         log_reads: reads logs; requests are answered by the same reader.
-        replay_slots: for the members given a replay.
+        replay_slots: for the subscribers given a replay.
 
     """
 
@@ -71,7 +71,7 @@ class Hub:
         self.replay_slots = Slots("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
-        """Open rooms without members: four times a second a look at these few, not at every room."""
+        """Open rooms without subscribers: four times a second a look at these few, not at every room."""
         self._fanout = Fanout(self._write_waiting)
         self._occupied = 0
         self._lines = self._dropped = self._gaps = self._repaired = 0
@@ -83,7 +83,7 @@ class Hub:
 
     @property
     def occupied(self) -> int:
-        """How many rooms have members."""
+        """How many rooms have subscribers."""
         # A running number: health is asked for often, by strangers too, and a count would look at every room.
         return self._occupied
 
@@ -108,14 +108,14 @@ class Hub:
 
     # Joining and leaving.
 
-    def join_now(self, channel: Channel, member: Member) -> Room | None:
-        """Let ``member`` into an open room, and return the room; None, and no change, where the room is not open."""
+    def join_now(self, channel: Channel, subscriber: RoomSubscriber) -> Room | None:
+        """Let ``subscriber`` into an open room, and return the room; None, and no change, where the room is closed."""
         key = channel.redis.encode()
         room = self._rooms.get(key)
         if room is None or not room.is_open:
             return None
         self._occupied += not len(room)
-        room.add(member)
+        room.add(subscriber)
         room.empty_since = None
         self._empty.pop(key, None)
         return room
@@ -171,32 +171,32 @@ class Hub:
             self._spawn(self.log_reads.keep_alive(room.channel), f"keep {room.channel.redis}")
         return end.tail
 
-    def leave(self, channel: Channel, member: Member) -> None:
-        """Let ``member`` out; the last member out begins the room's linger."""
+    def leave(self, channel: Channel, subscriber: RoomSubscriber) -> None:
+        """Let ``subscriber`` out; the last subscriber out begins the room's linger."""
         key = channel.redis.encode()
         room = self._rooms.get(key)
         if room is None or not len(room):
             return
-        room.remove(member)
+        room.remove(subscriber)
         if not len(room):
             self._occupied -= 1
             self._note_empty(key, room)
 
-    def suspend(self, channel: Channel, member: Member) -> None:
-        """Hand no more lines of a room to ``member`` until ``readmit``; a stranger to the room is ignored."""
+    def suspend(self, channel: Channel, subscriber: RoomSubscriber) -> None:
+        """Hand no more lines of a room to ``subscriber`` until ``readmit``; a stranger to the room is ignored."""
         room = self._room(channel)
         if room is not None:
-            room.suspend(member)
+            room.suspend(subscriber)
 
-    def readmit(self, channel: Channel, member: Member) -> list[Item]:
-        """Hand lines of a room to ``member`` again; return the lines and notices to write before all others."""
+    def readmit(self, channel: Channel, subscriber: RoomSubscriber) -> list[Item]:
+        """Hand lines of a room to ``subscriber`` again; return the lines and notices to write before all others."""
         room = self._room(channel)
-        return [] if room is None else room.readmit(member)
+        return [] if room is None else room.readmit(subscriber)
 
-    def kept_bytes(self, channel: Channel, member: Member) -> int:
-        """Return the bytes that the room of ``channel`` keeps for a slow ``member``."""
+    def kept_bytes(self, channel: Channel, subscriber: RoomSubscriber) -> int:
+        """Return the bytes that the room of ``channel`` keeps for a slow ``subscriber``."""
         room = self._room(channel)
-        return 0 if room is None else room.kept_bytes(member)
+        return 0 if room is None else room.kept_bytes(subscriber)
 
     def _note_empty(self, key: bytes, room: Room) -> None:
         room.empty_since = asyncio.get_running_loop().time()
@@ -272,7 +272,7 @@ class Hub:
         return room if room is not None and room.is_open else None
 
     async def replay(self, channel: Channel, start: Start) -> Replay:
-        """Return the replay for a member that begins at ``start``, see ``Replays.replay``."""
+        """Return the replay for a subscriber that begins at ``start``, see ``Replays.replay``."""
         return await self._replays.replay(channel, start)
 
     async def compare(self) -> None:
@@ -295,7 +295,7 @@ class Hub:
         return self._recovery.owes_comparison
 
     async def look(self) -> None:
-        """Look for forks that other edges marked after the last comparison, and tell members of them.
+        """Look for forks that other edges marked after the last comparison, and tell subscribers of them.
 
         Raises:
             BusUnavailable: Redis is away.
@@ -327,34 +327,39 @@ class Hub:
         return [room for room in self._logged_rooms() if room.sequencer.has_heard]
 
     def link_went(self) -> None:
-        """Take note that the link is down: before rooms were compared again, no member is told of a whole replay."""
+        """Take note that the link is down: before rooms were compared again, nobody is told of a whole replay."""
         self._recovery.link_went()
 
     def _logged_rooms(self) -> list[Room]:
         return [room for room in self._rooms.values() if room.is_open and room.channel.retention.kind != "live"]
 
     def _write_waiting(self, room: Room) -> bool:
-        """Write the lines that a room lacked; tell whether these are many for some members, left to catch up alone."""
-        # A long repair in one write would close a member that reads at a fair pace as slow.
+        """Write the lines that a room lacked; tell whether some subscribers catch up alone, as the lines are many."""
+        # A long repair in one write would close a subscriber that reads at a fair pace as slow.
         behind, at = [] if room.passes else self._behind(room), room.position
-        for member in behind:
-            self.leave(room.channel, member)
+        for subscriber in behind:
+            self.leave(room.channel, subscriber)
         self._fanout.flush(room)
         self._fanout.uncork()
-        for member in behind:
-            member.recover(room.channel, at or BEGINNING)
+        for subscriber in behind:
+            subscriber.recover(room.channel, at or BEGINNING)
         return bool(behind)
 
-    def _behind(self, room: Room) -> list[Member]:
+    def _behind(self, room: Room) -> list[RoomSubscriber]:
         if room.channel.retention.kind != "history":
             return []
         size = sum(len(item) for item in room.sequencer.waiting if isinstance(item, bytes))
-        return [member for members in room.members.values() for member in members if not member.takes(size)]
+        return [
+            subscriber
+            for subscribers in room.subscribers.values()
+            for subscriber in subscribers
+            if not subscriber.takes(size)
+        ]
 
     # Handing on.
 
     def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
-        """Hand the lines of one read from Redis to the members of their rooms; one write per member and read."""
+        """Hand the lines of one read from Redis to the subscribers of their rooms; one write for each and read."""
         # decisions/0048: a line of the bus's own is known by its two ends, and handed on unread; others are parsed.
         self._lines += len(batch)
         touched: dict[Room, None] = {}

@@ -21,7 +21,7 @@ __all__ = ["LogReads", "end_of", "given"]
 _FRESH_S: Final = 1.0
 _KEPT: Final = 16
 _KEPT_S: Final = 10.0
-"""For members of recovered rooms, while rooms are being compared: over a narrow path a comparison takes long."""
+"""For subscribers of recovered rooms, while rooms are being compared: over a narrow path a comparison takes long."""
 _HEADS_AT_ONCE: Final = 500
 _READS_AT_ONCE: Final = 16
 """A read holds its lines until it ends: thousands at once, after a lost link, would hold thousands of logs."""
@@ -194,7 +194,7 @@ class LogReads:
             return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
     def keep(self, channel: Channel, tail: Tail) -> None:
-        """Keep the tail that a room was recovered with, for members that catch up alone; of a few rooms only."""
+        """Keep the tail that a room was recovered with, for subscribers that catch up alone; of a few rooms only."""
         if len(self._kept) < _KEPT or channel.redis in self._kept:
             self._kept[channel.redis] = (asyncio.get_running_loop().time(), tail)
 

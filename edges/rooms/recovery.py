@@ -34,7 +34,7 @@ class Recovery:
         link: tells whether lines come, and since when.
         spawn: runs a task, and owns it.
         reads: reads them.
-        write: writes what waits in a room to its members; tells whether some of them catch up by themselves.
+        write: writes what waits in a room to its subscribers; tells whether some of them catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
 
     """
@@ -114,7 +114,7 @@ class Recovery:
             except BusError:
                 await asyncio.sleep(_RETRY_S)
                 continue
-            replay = tail.without_forks().replay(Since(newest))  # of those the members are told by `learn`
+            replay = tail.without_forks().replay(Since(newest))  # of those the subscribers are told by `learn`
             sequencer.recover(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
@@ -276,7 +276,7 @@ class Recovery:
         return [room for room in rooms if room.sequencer.is_in_sync]
 
     async def look(self, rooms: Sequence[Room]) -> None:
-        """Look for forks of ``rooms`` that other edges marked after this one had compared, and tell members of them.
+        """Look for forks of ``rooms`` that other edges marked after this edge had compared, and tell subscribers.
 
         Raises:
             BusUnavailable: Redis is away.

@@ -45,7 +45,7 @@ class Replays:
         On return every line up to the replay's position has arrived here, too. A comparison under way is waited for:
         only a comparison finds the events that this edge had and the log lacks. Events of other edges are told by the
         marks of those edges in the log (forks), once those edges have compared. An edge back later than the others
-        cannot have marked a fork before; the others look for the mark for some seconds, and tell their members then
+        cannot have marked a fork before; the others look for the mark for some seconds, and tell their subscribers then
         (``Hub.look``).
 
         Raises:

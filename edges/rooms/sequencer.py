@@ -59,7 +59,7 @@ class Sequencer:
 
     @property
     def position(self) -> str | None:
-        """Where a member that joins now stands; None on a ``live`` channel. Lines that wait are still to come."""
+        """Where a subscriber that joins now stands; None on a ``live`` channel. Lines that wait are still to come."""
         return self._newest_before_waiting if self._waiting else self._newest
 
     @property
@@ -79,7 +79,7 @@ class Sequencer:
 
     @property
     def latest(self) -> bytes | None:
-        """The newest line of a ``latest`` channel, for a member that joins now, unless one waits to be given anyway."""
+        """The newest line of a ``latest`` channel, for a subscriber that joins now; None while a newer line waits."""
         return None if self._waiting else self._latest
 
     @property
@@ -149,7 +149,7 @@ class Sequencer:
         self._unmarked.clear()
 
     def learn(self, forks: Iterable[Fork]) -> bool:
-        """Take note of what others found; members may have passed a new one. Tell whether that waits to be written."""
+        """Take note of forks that other edges found; tell whether a gap waits to be written for a new fork."""
         known = {fork.position for fork in self._forks}
         new = [fork for fork in forks if fork.position not in known]
         if not new or not self.is_in_sync or self._keeps_latest or self._newest is None:
@@ -215,7 +215,7 @@ class Sequencer:
         """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
 
         What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
-        members in its place. A log that was read before the room became suspect (again) changes nothing.
+        subscribers in its place. A log that was read before the room became suspect (again) changes nothing.
         ``now_ms`` and ``epoch_ms`` are Redis' clock when it was read, and when that Redis began.
         """
         overdue, before = self._overdue, self._newest
@@ -256,7 +256,7 @@ class Sequencer:
         return [*before, *lines]
 
     def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> Sequence[Arrived]:
-        """Return what members lack of a replay: where that goes back too far, what follows the newest line they had."""
+        """Return the lines of a replay that subscribers lack: behind the newest line that was given before."""
         if self._keeps_latest:
             return [line for line in lines[-1:] if line.position != self._newest]
         return unseen(lines, self._newest, reason, self._positions)
@@ -315,7 +315,7 @@ class Sequencer:
                     self._set_pending(pending)
                     self._overdue = None
                     return False
-        if has_diverged:  # where members stand now the log does not know: it is asked once more
+        if has_diverged:  # where subscribers stand now the log does not know: it is asked once more
             self.lose_sync()
         return not has_diverged
 
@@ -388,7 +388,7 @@ def _is_absent(position: str | None) -> bool:
 
 
 def _has_begun_anew(at: str, replay: Replay, epoch_ms: int) -> bool:
-    """Tell whether nothing is left of a log in which members stood ``at`` an event, on a Redis that was there then."""
+    """Tell whether a log lost all of its events, the event ``at`` the position too, though Redis did not restart."""
     if at.endswith("-0") or milliseconds(at) < epoch_ms:
         return False
     return replay.lines[0].previous == BEGINNING if replay.lines else replay.position.endswith("-0")

@@ -1,4 +1,4 @@
-"""Members of a room that read slower than events come: what they are given once they have caught up. Pure."""
+"""Subscribers of a room that read slower than events come: what they are given once they have caught up. Pure."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -9,17 +9,17 @@ from bus.channel import Channel
 from bus.position import Reason
 from edges.protocol.messages import Notice, gap
 
-__all__ = ["Laggards"]
+__all__ = ["SlowConsumers"]
 
-MemberT = TypeVar("MemberT", bound=Hashable)
+SubscriberT = TypeVar("SubscriberT", bound=Hashable)
 _Item: TypeAlias = bytes | Notice
 
 
-class Laggards(Generic[MemberT]):
-    """The members of one room that are left out for now, and what they are given when they have caught up.
+class SlowConsumers(Generic[SubscriberT]):
+    """The subscribers of one room that are left out for now, and the lines that each is given on its return.
 
-    What was left out is kept once for all of them: the newest line, or the newest of each key. Members that lag cost
-    the others nothing; a line costs its parsing, once, where a key has to be found in it.
+    Lines that were left out are kept once for all: the newest line, or the newest of each key. Slow consumers cost the
+    other subscribers nothing; a line costs its parsing, once, where a key has to be found in the line.
 
     Args:
         channel: of the room; its policy is ``skip`` or ``conflate``.
@@ -29,7 +29,7 @@ class Laggards(Generic[MemberT]):
 
     def __init__(self, channel: Channel, limit_bytes: int) -> None:
         self._channel, self._limit_bytes = channel, limit_bytes
-        self._stood: dict[MemberT, tuple[int, str | None]] = {}
+        self._stood: dict[SubscriberT, tuple[int, str | None]] = {}
         self._newest: dict[Any, tuple[int, bytes]] = {}
         self._kept_bytes = self._count = self._untold = 0
         self.lost = 0
@@ -37,20 +37,20 @@ class Laggards(Generic[MemberT]):
     def __len__(self) -> int:
         return len(self._stood)
 
-    def __contains__(self, member: MemberT) -> bool:
-        return member in self._stood
+    def __contains__(self, subscriber: SubscriberT) -> bool:
+        return subscriber in self._stood
 
     @property
     def kept_bytes(self) -> int:
         """How much is kept of what was left out."""
         return self._kept_bytes
 
-    def add(self, member: MemberT, position: str | None) -> None:
-        """Leave a member out from here on; ``position`` is where it stands, None on a channel without positions."""
-        self._stood[member] = (self._count, position)
+    def add(self, subscriber: SubscriberT, position: str | None) -> None:
+        """Leave a subscriber out from here on; ``position`` is where it stands, None on a channel without positions."""
+        self._stood[subscriber] = (self._count, position)
 
     def note(self, items: Sequence[_Item]) -> None:
-        """Take note of what the other members are given."""
+        """Take note of what the other subscribers are given."""
         for item in items:
             self._count += 1
             if isinstance(item, bytes):
@@ -71,15 +71,15 @@ class Laggards(Generic[MemberT]):
             self._untold, oldest = self._newest.pop(next(iter(self._newest)))
             self._kept_bytes -= len(oldest)
 
-    def remove(self, member: MemberT) -> None:
-        """Let a member go for good; one that does not lag is ignored."""
-        if member in self._stood:
-            self.lost += self._count - self._stood.pop(member)[0]
+    def remove(self, subscriber: SubscriberT) -> None:
+        """Let a subscriber go for good; one that does not lag is ignored."""
+        if subscriber in self._stood:
+            self.lost += self._count - self._stood.pop(subscriber)[0]
             self._forget_if_idle()
 
-    def take(self, member: MemberT, position: str | None) -> list[_Item]:
-        """Return what a member is given before it goes on at ``position``, where the room stands; it lags no more."""
-        count, stood = self._stood.pop(member)
+    def take(self, subscriber: SubscriberT, position: str | None) -> list[_Item]:
+        """Return the lines for a subscriber that goes on at ``position``, where the room stands; it is slow no more."""
+        count, stood = self._stood.pop(subscriber)
         lines = [line for at, line in self._newest.values() if at > count]
         lost = self._count - count - len(lines)
         is_told = lost > 0 and (self._channel.when_slow.kind == "skip" or self._untold > count)

@@ -5,13 +5,13 @@ from typing import Protocol
 from edges.limits.quotas import Excess
 from edges.net.visitor import Visitor
 from edges.protocol.messages import Closing
-from edges.rooms.room import Member
+from edges.rooms.room import RoomSubscriber
 from edges.session.inbox import Pausable
 
 __all__ = ["Transport"]
 
 
-class Transport(Member, Pausable, Protocol):
+class Transport(RoomSubscriber, Pausable, Protocol):
     """A connection; in rooms, the subscriber."""
 
     @property

@@ -84,7 +84,7 @@ class Peer:
     @property
     def is_in(self) -> bool:
         """Whether the client is in a room of its edge."""
-        return any(self in members for room in self.edge.rooms for members in room.members.values())
+        return any(self in members for room in self.edge.rooms for members in room.subscribers.values())
 
     def messages(self) -> list[dict[str, Any]]:
         """Return what was written since the last call."""

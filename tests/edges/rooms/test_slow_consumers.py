@@ -6,7 +6,7 @@ from bus.log.log import Head
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import Notice
 from edges.rooms.room import Room
-from edges.rooms.slow_consumers import Laggards
+from edges.rooms.slow_consumers import SlowConsumers
 from edges.transport.backpressure import StallDetector
 
 NEWEST = Channel("skills", "skills", LATEST, when_slow=SKIP)
@@ -40,10 +40,10 @@ def gap(channel: Channel, start: str | None, end: str | None) -> Notice:
     return Notice("room.gap", {"from": start, "to": end, "reason": "slow"}, channel.name)
 
 
-def lagging(channel: Channel, limit_bytes: int = KIB, position: str | None = None) -> Laggards[str]:
-    laggards = Laggards[str](channel, limit_bytes)
-    laggards.add("ada", position)
-    return laggards
+def lagging(channel: Channel, limit_bytes: int = KIB, position: str | None = None) -> SlowConsumers[str]:
+    slow = SlowConsumers[str](channel, limit_bytes)
+    slow.add("ada", position)
+    return slow
 
 
 # Whether what waits gets less.
@@ -79,61 +79,61 @@ def test_ebb_all_that_waited_has_left() -> None:
 
 def test_skip_gives_the_newest_behind_a_gap() -> None:
     """Of what was left out the newest is given, and the gap before it says from where to where."""
-    laggards = lagging(STEPS, position="1-1")
-    laggards.note([b"two"])
-    laggards.note([b"three", b"four"])
-    assert laggards.take("ada", "4-4") == [gap(STEPS, "1-1", "4-4"), b"four"]
-    assert laggards.lost == 2
-    assert "ada" not in laggards
+    slow = lagging(STEPS, position="1-1")
+    slow.note([b"two"])
+    slow.note([b"three", b"four"])
+    assert slow.take("ada", "4-4") == [gap(STEPS, "1-1", "4-4"), b"four"]
+    assert slow.lost == 2
+    assert "ada" not in slow
 
 
 def test_skip_nothing_missed_is_no_gap() -> None:
     """Who missed nothing is told nothing, and who missed one is given that."""
-    laggards = lagging(STEPS, position="1-1")
-    assert laggards.take("ada", "1-1") == []
-    laggards.add("ada", "1-1")
-    laggards.note([b"two"])
-    assert laggards.take("ada", "2-2") == [b"two"]
-    assert laggards.lost == 0
+    slow = lagging(STEPS, position="1-1")
+    assert slow.take("ada", "1-1") == []
+    slow.add("ada", "1-1")
+    slow.note([b"two"])
+    assert slow.take("ada", "2-2") == [b"two"]
+    assert slow.lost == 0
 
 
 def test_skip_counts_from_when_each_member_was_left_out() -> None:
     """What came before a member was left out is not given to it again."""
-    laggards = lagging(STEPS, position="1-1")
-    laggards.note([b"two", b"three"])
-    laggards.add("bob", "3-3")
-    assert laggards.take("bob", "3-3") == []
-    assert laggards.take("ada", "3-3") == [gap(STEPS, "1-1", "3-3"), b"three"]
+    slow = lagging(STEPS, position="1-1")
+    slow.note([b"two", b"three"])
+    slow.add("bob", "3-3")
+    assert slow.take("bob", "3-3") == []
+    assert slow.take("ada", "3-3") == [gap(STEPS, "1-1", "3-3"), b"three"]
 
 
 def test_skip_over_a_gap_of_the_room_tells_it() -> None:
     """A notice that was left out is told with the rest, also where no line followed."""
-    laggards = lagging(STEPS, position="1-1")
-    laggards.note([gap(STEPS, "1-1", "9-9")])
-    assert laggards.take("ada", "9-9") == [gap(STEPS, "1-1", "9-9")]
+    slow = lagging(STEPS, position="1-1")
+    slow.note([gap(STEPS, "1-1", "9-9")])
+    assert slow.take("ada", "9-9") == [gap(STEPS, "1-1", "9-9")]
 
 
 def test_conflate_gives_the_newest_of_each_key() -> None:
     """Of each user's positions the newest is given, in the order in which they came, and nothing is told."""
-    laggards = lagging(CURSOR)
-    laggards.note([moved("bob", 1), moved("eve", 1), moved("bob", 2), moved("eve", 2), moved("bob", 3)])
-    assert laggards.take("ada", None) == [moved("eve", 2), moved("bob", 3)]
-    assert laggards.lost == 3
+    slow = lagging(CURSOR)
+    slow.note([moved("bob", 1), moved("eve", 1), moved("bob", 2), moved("eve", 2), moved("bob", 3)])
+    assert slow.take("ada", None) == [moved("eve", 2), moved("bob", 3)]
+    assert slow.lost == 3
 
 
 def test_conflate_keeps_events_of_other_names_apart() -> None:
     """One user's newest move does not replace that user's newest click."""
-    laggards = lagging(CURSOR)
-    laggards.note([moved("bob", 1, "clicked"), moved("bob", 2)])
-    assert laggards.take("ada", None) == [moved("bob", 1, "clicked"), moved("bob", 2)]
+    slow = lagging(CURSOR)
+    slow.note([moved("bob", 1, "clicked"), moved("bob", 2)])
+    assert slow.take("ada", None) == [moved("bob", 1, "clicked"), moved("bob", 2)]
 
 
 def test_conflate_without_the_key_is_a_key_of_its_own() -> None:
     """A line that somebody typed may lack the field, or have it of any type."""
-    laggards, odd = lagging(CURSOR), splice(b'{"event":"moved","data":{"user_id":["x"]}}', None, None)
+    slow, odd = lagging(CURSOR), splice(b'{"event":"moved","data":{"user_id":["x"]}}', None, None)
     bare = splice(b'{"event":"moved","data":{}}', None, None)
-    laggards.note([bare, odd, bare])
-    assert laggards.take("ada", None) == [odd, bare]
+    slow.note([bare, odd, bare])
+    assert slow.take("ada", None) == [odd, bare]
 
 
 @pytest.mark.parametrize(
@@ -141,25 +141,25 @@ def test_conflate_without_the_key_is_a_key_of_its_own() -> None:
 )
 def test_conflate_a_line_without_any_key_is_left_out_and_told(odd: bytes) -> None:
     """What is no JSON object ends nothing: the others are kept, and who lags hears that something is missing."""
-    laggards = lagging(CURSOR)
-    laggards.note([moved("bob", 1), odd, moved("eve", 2)])
-    assert laggards.take("ada", None) == [gap(CURSOR, None, None), moved("bob", 1), moved("eve", 2)]
+    slow = lagging(CURSOR)
+    slow.note([moved("bob", 1), odd, moved("eve", 2)])
+    assert slow.take("ada", None) == [gap(CURSOR, None, None), moved("bob", 1), moved("eve", 2)]
 
 
 def test_conflate_more_keys_than_is_kept_is_told() -> None:
     """What is kept is bounded; of the oldest keys nothing is given then, and the gap says so."""
-    laggards = lagging(CURSOR, limit_bytes=3 * len(moved("u0", 0)))
-    laggards.note([moved(f"u{number}", 0) for number in range(9)])
-    assert laggards.take("ada", None) == [gap(CURSOR, None, None), *(moved(f"u{number}", 0) for number in (6, 7, 8))]
+    slow = lagging(CURSOR, limit_bytes=3 * len(moved("u0", 0)))
+    slow.note([moved(f"u{number}", 0) for number in range(9)])
+    assert slow.take("ada", None) == [gap(CURSOR, None, None), *(moved(f"u{number}", 0) for number in (6, 7, 8))]
 
 
 def test_member_that_goes_for_good_counts_what_it_lost() -> None:
     """Who leaves while it lags lost all that was left out; whoever does not lag is ignored."""
-    laggards = lagging(STEPS)
-    laggards.note([b"two", b"three"])
-    laggards.remove("ada")
-    laggards.remove("ada")
-    assert (laggards.lost, len(laggards)) == (2, 0)
+    slow = lagging(STEPS)
+    slow.note([b"two", b"three"])
+    slow.remove("ada")
+    slow.remove("ada")
+    assert (slow.lost, len(slow)) == (2, 0)
 
 
 # In a room.
@@ -187,7 +187,7 @@ def test_room_chain_goes_on_after_a_gap() -> None:
     assert room.readmit(member) == [gap(STEPS, "1-1", "4-4"), line(4).line]
     room.sequencer.accept(line(5))
     assert room.take() == [line(5).line]
-    assert member in room.members[ENVELOPE]
+    assert member in room.subscribers[ENVELOPE]
 
 
 def test_room_line_that_waits_is_not_given_twice() -> None:
@@ -205,7 +205,7 @@ def test_room_member_that_lags_is_in_it() -> None:
     room.suspend(member)
     room.add(member)
     assert len(room) == 1
-    assert not room.members[ENVELOPE]
+    assert not room.subscribers[ENVELOPE]
     room.remove(member)
     assert len(room) == 0
     assert room.readmit(member) == []
@@ -216,9 +216,9 @@ def test_room_suspends_after_a_pass() -> None:
     room, member = opened(STEPS)
     room.passes = 1
     room.suspend(member)
-    assert member in room.members[ENVELOPE]
+    assert member in room.subscribers[ENVELOPE]
     room.end_pass()
-    assert member not in room.members[ENVELOPE]
+    assert member not in room.subscribers[ENVELOPE]
     assert room.readmit(member) == []
 
 

@@ -130,5 +130,5 @@ def test_members_that_lag_are_given_or_told_everything(
     slice_members: int, monkeypatch: pytest.MonkeyPatch, actions: list[tuple[str, int]]
 ) -> None:
     """Whatever the order of events, lagging and coming back, the chain holds at every member."""
-    monkeypatch.setattr("edges.rooms.fanout._SLICE_MEMBERS", slice_members)
+    monkeypatch.setattr("edges.rooms.fanout._SLICE_SUBSCRIBERS", slice_members)
     asyncio.run(play(actions))

@@ -175,4 +175,4 @@ def hub_members(hub: Hub) -> int:
     """Return how many members events are handed to."""
     room = hub._room(X)  # noqa: SLF001
     assert room is not None
-    return sum(map(len, room.members.values()))
+    return sum(map(len, room.subscribers.values()))
