@@ -1,6 +1,6 @@
 """Faults of recovery, each a small change of the product's source, and a way to run tests with one of them in it.
 
-``python -m tests.edges.rooms.mutants`` runs the recovery model and the tests of rooms against each, and says which;
+``python -m tests.edges.rooms.mutants`` runs the recovery model and the rooms' tests against each, and says which fail;
 names choose some, and ``FUZZ_TIMES=8`` has the model play eight times as much.
 ``python -m tests.edges.rooms.mutants --in NAME ARGUMENTS…`` runs pytest with one.
 """
