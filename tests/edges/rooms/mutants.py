@@ -22,9 +22,10 @@ ROOT: Final = Path(__file__).parents[3]
 MODEL: Final = "tests/edges/rooms/test_recovery_model.py"
 NONE: Final = "none"
 """The name of the code as it is."""
-UNITS: Final = tuple(
-    f"tests/edges/test_{name}.py"
-    for name in ("hub", "room", "mend", "mend_order", "forks", "compare", "resume", "leaving")
+UNITS: Final = (
+    *(f"tests/edges/rooms/test_{name}.py" for name in ("hub", "room", "recovery", "recovery_order", "forks")),
+    *(f"tests/edges/rooms/test_{name}.py" for name in ("compare", "resume")),
+    "tests/edges/lifecycle/test_leaving.py",
 )
 SOURCES: Final = ("edges/rooms", "edges/session")
 
