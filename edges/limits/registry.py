@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from edges.limits.counters import Counters
+from edges.limits.groups import Groups
 from edges.limits.quotas import Excess, Quota, network_of
 from edges.protocol.messages import Closing, Notice
 from edges.settings import EdgeSettings
@@ -116,9 +117,10 @@ class Registry:
         self._addresses = Quota("address") if addresses is None else addresses
         self._users = Quota("user") if users is None else users
         self._present: dict[Timed, _Stay] = {}
-        self._outside: dict[str, dict[Timed, None]] = {}
-        self._named: dict[str, dict[Timed, None]] = {}
-        self._of: dict[str, dict[Timed, None]] = {}
+        self._outside = Groups[Timed]()
+        """The connections without a place, by network."""
+        self._named = Groups[Timed]()
+        self._counted = Groups[Timed]()
         """The connections of an address or a user, by the setting of the quota and the name."""
         self._count = Counter[_State]()
         self._changed = asyncio.Event()
@@ -141,7 +143,7 @@ class Registry:
         if connection in self._present:
             return
         stay = self._present[connection] = _Stay(network_of(address), now)
-        self._outside.setdefault(stay.network, {})[connection] = None
+        self._outside.add(stay.network, connection)
         self._count[_State.SHAKING] += 1
         self._trim(now)
 
@@ -149,8 +151,7 @@ class Registry:
         while (over := len(self._present) - self._count[_State.PLACED] - self._handshakes) > 0:
             # decisions/0033: the oldest, as in the SYN caches of kernels. Refusing the newest would let a flood keep
             # all others out; the network with the most drops its own.
-            crowd = max(self._outside.values(), key=len)
-            oldest = next(iter(crowd))
+            oldest = self._outside.oldest_of_largest()
             if over <= self._handshakes and now - self._present[oldest].since < _GRACE_S:
                 return
             self._counters.hit("max_handshakes")
@@ -163,33 +164,31 @@ class Registry:
         excess = self._refuse(self._addresses.enter(network, now), network, now)
         if excess is None and (stay := self._present.get(connection)) is not None:
             stay.address = network
-            self._of.setdefault(_BY_ADDRESS + network, {})[connection] = None
+            self._counted.add(_BY_ADDRESS + network, connection)
         return excess
 
     def identify(self, connection: Timed, user: str, now: float) -> Excess | None:
         """Count ``connection`` for ``user``, once a token names the user, or return the quota that is used up."""
-        stay = self._present.get(connection)
-        if stay is None or stay.user == user:
+        if (stay := self._present.get(connection)) is None or stay.user == user:
             return None
         excess = self._refuse(self._users.enter(user, now), user, now)
         if excess is None:
             self._leave_user(connection, stay)
             stay.user = user
-            self._of.setdefault(_BY_USER + user, {})[connection] = None
+            self._counted.add(_BY_USER + user, connection)
         return excess
 
     def name(self, connection: Timed, names: tuple[str, ...]) -> None:
         """Let ``connection`` be found by ``names``, and by no earlier names; a closed connection has no names."""
-        stay = self._present.get(connection)
-        if stay is not None:
+        if (stay := self._present.get(connection)) is not None:
             self._forget_names(connection, stay)
             stay.names = names
             for name in names:
-                self._named.setdefault(name, {})[connection] = None
+                self._named.add(name, connection)
 
     def named(self, name: str) -> tuple[Timed, ...]:
         """Return the connections with the name ``name``, at no cost for others."""
-        return tuple(self._named.get(name, ()))
+        return self._named.of(name)
 
     def check_revoked(self, names: Collection[str]) -> None:
         """Have each connection with a name of ``names`` look whether the token was revoked."""
@@ -204,13 +203,9 @@ class Registry:
 
     def _forget_names(self, connection: Timed, stay: _Stay) -> None:
         for name in stay.names:
-            them = self._named[name]
-            del them[connection]
-            if not them:
-                del self._named[name]
+            self._named.remove(name, connection)
         stay.names = ()
 
-    # Both sides of an index change in one function: `_of` with a quota's account, `_named` with the names of a stay.
     def _refuse(self, excess: Excess | None, who: str, now: float) -> Excess | None:
         """Count a refusal; the holders of the places prove to be alive, so that no dead client keeps others out."""
         if excess is not None:
@@ -218,17 +213,16 @@ class Registry:
             self._counters.hit(excess.name)
             # decisions/0057: a client that changed networks finds its own dead socket here. "The newest wins" would let
             # two tabs of a user end each other for ever.
-            for holder in list(self._of.get(f"{excess.name} {who}", ())):
+            for holder in self._counted.of(f"{excess.name} {who}"):
                 holder.prove_alive(now)
         return excess
 
     def expect_token(self, connection: Timed, address: str) -> None:
         """Count ``connection`` among the handshakes of ``address``, the client's own, until a good token."""
-        stay = self._present.get(connection)
-        if stay is not None:
-            self._come_in(connection, stay)
+        if (stay := self._present.get(connection)) is not None:
+            self._outside.remove(stay.network, connection)
             stay.network = network_of(address)  # decisions/0043: behind a proxy all sockets come from one network
-            self._outside.setdefault(stay.network, {})[connection] = None
+            self._outside.add(stay.network, connection)
 
     def take_place(self, connection: Timed) -> bool:
         """Give ``connection`` a place; tell whether a place was free."""
@@ -246,49 +240,32 @@ class Registry:
         self._move(connection, _State.LEAVING)
 
     def _move(self, connection: Timed, state: _State) -> None:
-        stay = self._present.get(connection)
-        if stay is None or stay.state is state:
+        if (stay := self._present.get(connection)) is None or stay.state is state:
             return
         self._count[stay.state] -= 1
         self._count[state] += 1
         stay.state = state
         if state is _State.PLACED:
-            self._come_in(connection, stay)
+            self._outside.remove(stay.network, connection)
         else:
-            self._outside.setdefault(stay.network, {})[connection] = None
-
-    def _come_in(self, connection: Timed, stay: _Stay) -> None:
-        them = self._outside.get(stay.network, {})
-        them.pop(connection, None)
-        if not them:
-            self._outside.pop(stay.network, None)
+            self._outside.add(stay.network, connection)
 
     def exit(self, connection: Timed) -> None:
         """Forget a closed connection; twice is harmless."""
-        stay = self._present.pop(connection, None)
-        if stay is not None:
+        if (stay := self._present.pop(connection, None)) is not None:
             self._count[stay.state] -= 1
-            self._come_in(connection, stay)
+            self._outside.remove(stay.network, connection)
             self._forget_names(connection, stay)
-            self._leave_address(connection, stay)
+            if stay.address is not None:
+                self._addresses.leave(stay.address)
+                self._counted.remove(_BY_ADDRESS + stay.address, connection)
             self._leave_user(connection, stay)
         self._changed.set()
-
-    def _leave_address(self, connection: Timed, stay: _Stay) -> None:
-        if stay.address is not None:
-            self._addresses.leave(stay.address)
-            self._forget(connection, _BY_ADDRESS + stay.address)
 
     def _leave_user(self, connection: Timed, stay: _Stay) -> None:
         if stay.user is not None:
             self._users.leave(stay.user)
-            self._forget(connection, _BY_USER + stay.user)
-
-    def _forget(self, connection: Timed, whose: str) -> None:
-        holders = self._of[whose]
-        del holders[connection]
-        if not holders:
-            del self._of[whose]
+            self._counted.remove(_BY_USER + stay.user, connection)
 
     def look(self, now: float) -> None:
         """Let go of empty accounts, and of handshakes beyond the bound. Called now and then by the edge."""
