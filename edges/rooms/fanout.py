@@ -21,7 +21,7 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Fanout:
-    """Hands frames to subscribers, and lets each of them write once when all rooms had their turn.
+    """Hands frames to subscribers, and lets each write once when all rooms had a turn.
 
     Attributes:
         deliveries: frames times subscribers, since the start.
@@ -37,10 +37,10 @@ class Fanout:
         self.deliveries = 0
 
     def flush(self, room: Room) -> None:
-        """Write what waits in a room, unless an earlier pass through its subscribers is still under way.
+        """Write the lines that wait in a room, unless an earlier pass through the subscribers is still under way.
 
-        A bug of ours closes the subscribers that may lack a line, and no others; they come back for the line. Where the
-        line was written before the bug, a subscriber has it already, and is given none twice.
+        A bug of ours closes the subscribers that may lack a line, and no others; those come back for the line. Where
+        the line was written before the bug, a subscriber is given no line twice.
         """
         if room.passes:
             return
@@ -67,7 +67,7 @@ class Fanout:
                 self._write(list(subscribers), b"".join(frames), len(frames))
 
     def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
-        """Return the frame of an item, None where a dialect has no word for it, or trips over it."""
+        """Return the frame of an item, None where the dialect has no word for the item, or fails at the item."""
         try:
             return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))
         except Exception as error:  # noqa: BLE001 (one line's fault must not be the room's)
@@ -94,7 +94,7 @@ class Fanout:
     ) -> None:
         """Write to the first subscribers, and to the rest after other work was heard.
 
-        Who left meanwhile gets nothing, nor who left and came back: its new position is behind these frames.
+        A subscriber that left meanwhile gets no frame, also after coming back: the new position is behind the frames.
         """
         some, rest = subscribers[:_SLICE_SUBSCRIBERS], subscribers[_SLICE_SUBSCRIBERS:]
         came = room.came_in_pass
@@ -109,7 +109,7 @@ class Fanout:
         self.uncork()
 
     def uncork(self) -> None:
-        """Let subscribers write what they kept back."""
+        """Let subscribers write the frames that were kept back."""
         corked, self._corked = self._corked, []
         for subscriber in corked:
             try:

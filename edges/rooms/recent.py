@@ -1,4 +1,4 @@
-"""The newest lines of a room, for who left off a moment ago; bounded in number and bytes. Waits for nothing."""
+"""The newest lines of a room, for clients that left a moment ago; bounded in number and bytes. Pure."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ RECENT_BYTES: Final = 1024 * 1024
 
 
 class Recent:
-    """Lines that follow each other in their log, from the oldest that is still remembered."""
+    """Lines that follow each other in the log, from the oldest line that is still remembered."""
 
     __slots__ = ("_bytes", "_lines")
 
@@ -23,7 +23,7 @@ class Recent:
         self._bytes = 0
 
     def add(self, arrived: Arrived) -> None:
-        """Remember a line, and forget the oldest ones where they are too many; one line always fits."""
+        """Remember a line, and forget the oldest lines past the bounds; a single line always fits."""
         self._lines.append(arrived)
         self._bytes += len(arrived.line)
         while len(self._lines) > RECENT_LINES or (self._bytes > RECENT_BYTES and len(self._lines) > 1):
@@ -31,14 +31,14 @@ class Recent:
             self._bytes -= len(oldest.line)
 
     def clear(self) -> None:
-        """Forget them: what comes next does not follow."""
+        """Forget all lines: the next line does not follow."""
         self._lines.clear()
         self._bytes = 0
 
     def between(self, position: str, at: str | None, *, was_absent: bool) -> Sequence[Arrived] | None:
-        """Return the lines after ``position`` up to ``at``, None when they are not remembered.
+        """Return the lines after ``position`` up to ``at``, None when lines are forgotten.
 
-        ``was_absent``: the log was just looked for, and not there at ``position``; so whatever is there now came later.
+        ``was_absent``: a read just found no log at ``position``, so every line of the log came later.
         """
         lines = list(self._lines)
         if position == at:

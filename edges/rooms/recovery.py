@@ -1,4 +1,4 @@
-"""Making rooms whole from their logs: one that misses something, and all of them after the link was away."""
+"""Recovery of rooms from logs: of a single room after a gap, and of all rooms after the link was away."""
 
 import asyncio
 import logging
@@ -27,14 +27,14 @@ _logger = logging.getLogger("edgebus.edges")
 
 
 class Recovery:
-    """Reads logs for rooms; a room is mended by one task at a time.
+    """Reads logs for rooms; a single task at a time recovers a room.
 
     Args:
         log: tells where logs end.
         link: tells whether lines come, and since when.
         spawn: runs a task, and owns it.
-        reads: reads them.
-        write: writes what waits in a room to its subscribers; tells whether some of them catch up by themselves.
+        reads: reads logs.
+        write: writes lines that wait in a room to the subscribers; tells whether some catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
 
     """
@@ -53,16 +53,16 @@ class Recovery:
         self._epoch: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
-        """The one that is owed since the link went; None while none is."""
+        """The comparison owed since the link went; None while none is."""
         self._was_compared = False
         self._compared: set[Room] = set()
-        """Those of a comparison under way that need not be compared once more, should it be begun anew."""
+        """Rooms of a comparison under way that need no second look, should the comparison begin anew."""
         self._compared_with: str | None = None
         self._failed: set[Room] = set()
         self._refused: str | None = None
 
     def begin(self, room: Room) -> "asyncio.Task[None]":
-        """Have what is missing in a room read from its log."""
+        """Have the lines that a room misses read from the log."""
         task = self._tasks.get(room)
         if task is None or task.done():  # one that is done may not have been forgotten yet
             task = self._tasks[room] = self._spawn(self._recovered(room), f"recovery of {room.channel.redis}")
@@ -74,7 +74,7 @@ class Recovery:
             del self._tasks[room]
 
     async def _recovered(self, room: Room) -> None:
-        """Mend a room; after what nobody foresaw once more later, while nobody waits for it."""
+        """Recover a room; after an unforeseen error once more later, while no caller waits."""
         try:
             await self._read_and_recover(room)
         except Exception as error:  # noqa: BLE001 (logged: else the room would hold its lines for ever)
@@ -97,7 +97,7 @@ class Recovery:
             self._failed.discard(room)
 
     async def _read_and_recover(self, room: Room) -> None:
-        """Read and go on until lines flow again. Where Redis is away, the link's return begins this anew."""
+        """Read and go on until lines flow again. Where Redis is away, the link's return begins recovery anew."""
         sequencer = room.sequencer
         reading = Reading(until=sequencer.known)
         while (
@@ -108,9 +108,8 @@ class Recovery:
         ):
             try:
                 tail = await self._reads.read(room.channel, reading)
-                await self._barrier(
-                    room.channel
-                )  # a line of a log that is gone by now may be on its way, and was first
+                # Lines of a log that is gone by now may be on their way, and were first (decisions/0086).
+                await self._barrier(room.channel)
             except BusError:
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -124,7 +123,7 @@ class Recovery:
             asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
 
     async def _mark(self, room: Room) -> None:
-        """Let other edges know of the forks that a room found.
+        """Mark the forks that a room found, for other edges.
 
         Raises:
             BusUnavailable: Redis is away.
@@ -143,7 +142,7 @@ class Recovery:
         room.sequencer.marked(forks)
 
     def _tell_refused(self, room: Room, reason: str) -> None:
-        """Say once per reason that others cannot be told; a Redis that is full refuses it for every room."""
+        """Log once per reason that Redis refuses marks; a Redis that is full refuses the marks of every room."""
         level = logging.DEBUG if reason == self._refused else logging.WARNING
         self._refused = reason
         fields = {"channel": room.channel.name, "reason": reason}
@@ -152,13 +151,13 @@ class Recovery:
     # All rooms.
 
     def link_went(self) -> None:
-        """Take note that the link is down: until rooms were compared on the next one nobody knows what is missing."""
+        """Take note that the link is down: lines may be missing until rooms were compared on the next link."""
         self._let_go(BusUnavailable("the link to Redis is down"))
         self._comparison = asyncio.get_running_loop().create_future()
         self._compared.clear()
 
     def _let_go(self, error: BusError | None) -> None:
-        """Let those go on that wait for the comparison."""
+        """End the waiting for the comparison."""
         comparison, self._comparison = self._comparison, None
         if comparison is None or comparison.done():
             return
@@ -175,11 +174,11 @@ class Recovery:
 
     @property
     def is_compared(self) -> bool:
-        """Whether rooms were compared with their logs on the link that is up; before the first link they are not."""
+        """Whether rooms were compared with logs on the link that is up; false before the first link."""
         return self._was_compared and self._comparison is None
 
     async def compared(self) -> None:
-        """Wait until rooms were compared with their logs on the link that is up.
+        """Wait until rooms were compared with logs on the link that is up.
 
         Raises:
             BusUnavailable: the link is down, went down meanwhile, or the comparison takes its time.
@@ -196,16 +195,16 @@ class Recovery:
             raise BusUnavailable("rooms are being compared with their logs") from error
 
     async def compare(self, rooms: Sequence[Room]) -> None:
-        """Compare ``rooms`` with their logs, after the link was away: in a few round trips, not one per room.
+        """Compare ``rooms`` with logs, after the link was away: in a few round trips for all rooms.
 
-        Forks that are found are marked when it returns, so that whoever asks another edge is told of them, too.
+        On return the forks that were found are marked, so that other edges tell clients of the forks, too.
 
         Raises:
             BusUnavailable: Redis is away again.
 
         """
         generation = self._link.statistics().generation
-        self._reads.forget()
+        self._reads.forget()  # tails of the Redis before may name entries that this Redis never had
         epoch = await self._log.epoch()
         self._epoch = self._epoch or epoch
         if self._compared_with != epoch:
@@ -237,7 +236,7 @@ class Recovery:
     def _begin_differing(
         self, rooms: Sequence[Room], heads: Sequence[Head], *, is_another: bool = False
     ) -> "list[asyncio.Task[None]]":
-        """Have those of ``rooms`` mended that do not stand where their logs end; of another Redis, all."""
+        """Begin recovery of rooms that stand elsewhere than the log ends; with another Redis, of all rooms."""
         for room, head in zip(rooms, heads, strict=True):
             room.sequencer.compare_marks(head.forks)
         differing = [
@@ -252,7 +251,7 @@ class Recovery:
     async def settle(self, rooms: Sequence[Room]) -> list[Room]:
         """Have each fork marked that ``rooms`` alone know of, before the rooms are forgotten (decisions/0085).
 
-        Return the rooms whose logs have what the rooms heard, or carry the mark; what the others miss is read still.
+        Return the rooms whose logs have all lines heard, or carry the mark; other rooms are still being recovered.
 
         Raises:
             BusUnavailable: Redis is away, or another server is the primary by now; the next call asks that one.
@@ -294,5 +293,5 @@ class Recovery:
 
 
 def _agree(newest: str | None, head: str | None) -> bool:
-    """Tell whether a room stands where its log ends; both may stand where there is no log yet."""
+    """Tell whether a room stands where the log ends; both may stand where there is no log yet."""
     return newest == head or (newest is not None and head is not None and newest.endswith("-0") and head.endswith("-0"))

@@ -1,6 +1,6 @@
-"""A room: the subscribers of one channel in this edge, and the lines that wait to be written to them. Pure.
+"""A room: the subscribers of one channel in this edge, and the lines that wait to be written. Pure.
 
-Knows no order of lines: that is the sequencer's.
+Knows no order of lines, which is the sequencer's.
 """
 
 import asyncio
@@ -17,37 +17,36 @@ from edges.rooms.slow_consumers import SlowConsumers
 __all__ = ["Room", "RoomSubscriber"]
 
 BACKLOG_BYTES: Final = 256 * 1024
-"""How much is kept for subscribers that lag."""
+"""The most that is kept for slow consumers."""
 
 
 class RoomSubscriber(Hashable, Protocol):
-    """Who can be in a room."""
+    """A connection that can be in a room."""
 
     @property
     def dialect(self) -> Dialect:
-        """What the subscriber speaks at the moment."""
+        """The dialect that the subscriber speaks at the moment."""
 
     def deliver(self, frames: bytes) -> bool:
-        """Take frames; tell whether it keeps them until ``uncork``. Never waits and never raises."""
+        """Take frames; tell whether the frames are kept until ``uncork``. Never waits and never raises."""
 
     def uncork(self) -> None:
-        """Write what was kept, in one piece."""
+        """Write the frames that were kept, in one piece."""
 
     def takes(self, size: int) -> bool:
-        """Tell whether so much of what the room lacked may be written to the subscriber at once."""
+        """Tell whether a repair of ``size`` bytes may be written to the subscriber at once."""
 
     def recover(self, channel: Channel, position: str) -> None:
-        """Catch up from ``position`` on at the subscriber's own pace, and join the room again; it has left for that."""
+        """Catch up from ``position`` on at the subscriber's own pace, and join the room again, which was left."""
 
     def fail(self) -> None:
-        """Be closed, and come back for what a bug of ours kept from the subscriber."""
+        """Be closed, and come back for the lines that a bug of ours kept from the subscriber."""
 
 
 class Room:
     """Subscribers by dialect, lines that wait to be written, and the position.
 
-    A newcomer stands at ``position`` and is shown ``latest``; every line after that is given to it, and none before.
-    While the room is not ``is_in_sync``, lines are held: something before them is missing, and is read from the log.
+    A newcomer stands at ``position``, is shown ``latest``, and is given every line after ``position`` and none before.
     """
 
     def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES) -> None:
@@ -81,15 +80,15 @@ class Room:
 
     @property
     def lost(self) -> int:
-        """How many lines subscribers were not given because they lagged."""
+        """How many lines slow consumers were not given."""
         return 0 if self.slow is None else self.slow.lost
 
     def kept_bytes(self, subscriber: RoomSubscriber) -> int:
-        """Return how much is kept for ``subscriber`` because it lags; for all that do it is the same."""
+        """Return how much is kept for a slow ``subscriber``; the same is kept for every slow consumer."""
         return self.slow.kept_bytes if self.slow is not None and subscriber in self.slow else 0
 
     def add(self, subscriber: RoomSubscriber) -> None:
-        """Take a subscriber in; twice is once. What a pass under way still writes was before its position."""
+        """Take a subscriber in; twice is once. A pass under way writes lines before the subscriber's position."""
         if self.slow is not None and subscriber in self.slow:
             return
         subscribers = self.subscribers.setdefault(subscriber.dialect, {})
@@ -98,7 +97,7 @@ class Room:
         subscribers[subscriber] = None
 
     def remove(self, subscriber: RoomSubscriber) -> None:
-        """Let a subscriber go, whatever dialect it came in with; one that is not in is ignored."""
+        """Let a subscriber go, in any dialect; a stranger to the room is ignored."""
         for subscribers in self.subscribers.values():
             subscribers.pop(subscriber, None)
         if self.slow is not None:
@@ -117,7 +116,7 @@ class Room:
                 self.slow.add(subscriber, self.position)
 
     def readmit(self, subscriber: RoomSubscriber) -> list[Item]:
-        """Take a subscriber in again; return what it is given first, nothing where it was not left out."""
+        """Take a subscriber in again; return the items to write first, none for a subscriber that was not left out."""
         self._suspend_after_pass.discard(subscriber)
         if self.slow is None or subscriber not in self.slow:
             return []
@@ -126,7 +125,7 @@ class Room:
         return items
 
     def end_pass(self) -> None:
-        """Take note that a pass through the subscribers is over."""
+        """Take note of the end of a pass through the subscribers."""
         self.passes -= 1
         if self.passes:
             return
@@ -136,12 +135,12 @@ class Room:
             self.suspend(subscriber)
 
     def begin(self, head: Head) -> None:
-        """Open the room at the end of its log, after every line up to ``head`` has arrived."""
+        """Open the room at the end of the log, after every line up to ``head`` has arrived."""
         self.sequencer.begin(head)
         self.is_open = True
 
     def take(self) -> list[Item]:
-        """Return what waits, and let nothing wait."""
+        """Return the lines and notices that wait, and empty the queue."""
         items = self.sequencer.take()
         if self.slow:
             self.slow.note(items)

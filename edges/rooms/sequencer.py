@@ -1,6 +1,6 @@
 """The order of one channel's lines in an edge: where its log stands here, gaps, and recovery from the log. Pure.
 
-Knows no subscribers: lines and notices wait in it until they are taken.
+Knows no subscribers: lines and notices wait here until the room takes them.
 """
 
 from bisect import bisect_left
@@ -21,17 +21,17 @@ __all__ = ["Item", "Sequencer"]
 
 PENDING_LINES: Final = 2_000
 PENDING_BYTES: Final = REPLAY_BYTES
-"""How much is held while the log is read; what does not fit stands in the log too, and is read from there."""
+"""The most that is pending while the log is read; lines beyond stand in the log too, and are read from there."""
 
 Item: TypeAlias = bytes | Notice
-"""What waits to be written: a line, or a notice between two lines."""
+"""A line that waits to be written, or a notice between two lines."""
 
 
 class Sequencer:
     """Lines that wait to be written, and the position behind them.
 
-    A newcomer stands at ``position`` and is shown ``latest``; every line after that is given to it, and none before.
-    While the channel is not ``is_in_sync``, lines are held: something before them is missing, and is read from the log.
+    A newcomer stands at ``position``, is shown ``latest``, and is given every line after ``position`` and none before.
+    While the channel is not ``is_in_sync``, lines are pending: lines before are missing, and are read from the log.
 
     Attributes:
         gaps: how often a line came that did not follow.
@@ -64,17 +64,17 @@ class Sequencer:
 
     @property
     def newest(self) -> str | None:
-        """The newest position that was accepted, whether its line still waits or not."""
+        """The newest position that was accepted; the line may still wait."""
         return self._newest
 
     @property
     def known(self) -> Container[str]:
-        """Positions at which the room stood not long ago, its newest one among them."""
+        """Positions at which the room stood not long ago, ``newest`` among them."""
         return self._positions
 
     @property
     def has_heard(self) -> bool:
-        """Whether the room stands at an event: one that a log may lack after a failover."""
+        """Whether the room stands at an event, which a log may lack after a failover."""
         return self._newest is not None and not self._newest.endswith("-0")
 
     @property
@@ -84,14 +84,14 @@ class Sequencer:
 
     @property
     def is_in_sync(self) -> bool:
-        """Whether lines flow; not while the room opens, nor while it waits for what is missing."""
+        """Whether lines flow; not while the room opens, nor while missing lines are read."""
         return self._pending is None
 
     def begin(self, head: Head) -> None:
         """Begin at the end of the log, after every line up to ``head`` has arrived.
 
-        Of what arrived, the lines that follow ``head`` in the chain move the position on; the others are in ``head``.
-        None of them waits to be written: nobody was in the room yet.
+        Pending lines that follow ``head`` in the chain move the position on; ``head`` includes the others. No line
+        waits to be written: the room had no subscriber yet.
         """
         pending = self._pending or ()
         self._set_pending(None)
@@ -104,17 +104,17 @@ class Sequencer:
                 self.accept(arrived)
         self.take()
         last = next((arrived.position for arrived in reversed(pending) if arrived.position is not None), self._newest)
-        if last != self._newest:  # more came than is held
+        if last != self._newest:  # more lines came than may be pending
             self.lose_sync()
 
     def since(self, position: str, *, was_absent: bool = False) -> Sequence[Arrived] | None:
-        """Return the lines between ``position`` and the room's own, None when they are not remembered here.
+        """Return the lines between ``position`` and the room's own, None when lines are forgotten.
 
-        ``was_absent``: the log was just looked for, and not there at ``position``; so whatever is there now came later.
+        ``was_absent``: a read just found no log at ``position``, so every line of the log came later.
         """
         return self._recent.between(position, self.position, was_absent=was_absent)
 
-    # Forks: where the log lost events that this edge had, or another one.
+    # Forks: where the log lost events that this edge had, or another one (decisions/0018).
 
     def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
         """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.log.forks``."""
@@ -131,20 +131,20 @@ class Sequencer:
 
     @property
     def unmarked(self) -> tuple[Fork, ...]:
-        """The forks that were found here, and that no other edge knows of yet."""
+        """The forks that were found here and are unknown to other edges."""
         return tuple(self._unmarked)
 
     def marked(self, forks: Sequence[Fork]) -> None:
-        """Take note that others may know of these by now."""
+        """Take note that other edges may know of ``forks`` by now."""
         self._unmarked = [fork for fork in self._unmarked if fork not in forks]
 
     def compare_marks(self, marks: Iterable[Fork]) -> None:
-        """Have those forks marked again whose marks Redis lacks: a takeover loses marks, too."""
+        """Have forks marked again where Redis lacks the mark: a takeover loses marks, too."""
         marked = {mark.position for mark in marks}
         self._unmarked = [fork for fork in self._forks if fork.position not in marked]
 
     def forget_forks(self) -> None:
-        """Forget all forks: the log's Redis began anew, and its epoch tells whoever was there before."""
+        """Forget all forks: Redis began anew, and the epoch tells readers from before."""
         self._forks.clear()
         self._unmarked.clear()
 
@@ -152,6 +152,7 @@ class Sequencer:
         """Take note of forks that other edges found; tell whether a gap waits to be written for a new fork."""
         known = {fork.position for fork in self._forks}
         new = [fork for fork in forks if fork.position not in known]
+        # decisions/0055: an event of a latest channel stands for all before, so nothing is missing at a fork.
         if not new or not self.is_in_sync or self._keeps_latest or self._newest is None:
             return False
         for fork in new:
@@ -167,8 +168,8 @@ class Sequencer:
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
 
-        A duplicate is dropped. A line that does not follow is held, and with it all that come after, until ``mend``;
-        but for hand-typed lines, which have no place in the log (decisions/0071).
+        A duplicate is dropped. A line that does not follow is pending, with all later lines, until ``recover``. Typed
+        lines have no place in the log and never wait (decisions/0071).
         """
         if self._pending is not None and (arrived.position is not None or not self._has_begun):
             self._put_pending(self._pending, arrived)
@@ -185,14 +186,14 @@ class Sequencer:
                 return self.accept(arrived)
 
     def lose_sync(self) -> None:
-        """Hold lines from here on: what came before them has to be compared with the log, as it will be read."""
+        """Let later lines be pending, until the lines before were compared with a log read after this call."""
         self._overdue = None
         if self._pending is None:
             self._set_pending(deque())
 
     @property
     def pending_bytes(self) -> int:
-        """How much is held; never more than ``PENDING_BYTES``, except for one line."""
+        """The size of pending lines; never more than ``PENDING_BYTES``, except for a single line."""
         return self._pending_bytes
 
     def _put_pending(self, pending: deque[Arrived], arrived: Arrived) -> None:
@@ -202,21 +203,21 @@ class Sequencer:
             self._pending_bytes -= len(pending.popleft().line)
 
     def _set_pending(self, pending: deque[Arrived] | None) -> None:
-        """Hold these and no others; None: let lines flow."""
+        """Replace the pending lines; None: let lines flow."""
         self._pending = pending
         self._pending_bytes = sum(len(arrived.line) for arrived in pending or ())
 
     def begin_recovery(self) -> str | None:
-        """Return the position after which the log has to be read now. What is held already must be found in it."""
+        """Return the position after which the log has to be read now. The read must find all lines that are pending."""
         self._overdue = {arrived.position for arrived in self._pending or ()}
         return self._newest
 
     def recover(self, replay: Replay, *, now_ms: int = 0, epoch_ms: int = 0) -> bool:
-        """Go on from what the log had after ``newest``, read since ``ask``; tell whether lines flow again.
+        """Go on from the log's lines after ``newest``, read since ``begin_recovery``; tell whether lines flow again.
 
-        What is missing and stands in the log waits to be written, in its order. What cannot be had is told to the
-        subscribers in its place. A log that was read before the room became suspect (again) changes nothing.
-        ``now_ms`` and ``epoch_ms`` are Redis' clock when it was read, and when that Redis began.
+        Missing lines of the log wait to be written, in the log's order. A gap is told in the place of lines that are
+        lost. A log that was read before the room lost sync (again) changes nothing. ``now_ms`` and ``epoch_ms`` are
+        Redis' clock at the read, and the time at which that Redis began.
         """
         overdue, before = self._overdue, self._newest
         if overdue is None or before is None:
@@ -246,7 +247,7 @@ class Sequencer:
         return self._release(now_ms, overdue=set() if missing else overdue)
 
     def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
-        """Return ``lines`` with those before them that are held: more may be held than is read."""
+        """Return ``lines`` behind the pending lines that lead up to the first: more may be pending than is read."""
         pending = {arrived.position: arrived for arrived in self._pending or () if arrived.position is not None}
         before: deque[Arrived] = deque()
         at = lines[0].previous if lines else None
@@ -262,7 +263,7 @@ class Sequencer:
         return unseen(lines, self._newest, reason, self._positions)
 
     def _give_diverged(self, diverged: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
-        """Give lines that the log lacks between two of its entries, at ``place`` and ``end``."""
+        """Give lines that the log lacks between two entries, at ``place`` and ``end``."""
         for line in diverged:
             if self._step(line) is Step.GAP and self._newest is not None:
                 self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
@@ -272,9 +273,9 @@ class Sequencer:
             self._tell_gap(self._newest, end, Reason.DIVERGED)
 
     def _merge(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
-        """Take what was read out of what is held.
+        """Take lines that were read out of the pending lines.
 
-        Return what came before a line that was read and is not among them (see ``_placed``).
+        Return the diverged lines: pending before a line that was read, and not read (see ``_placed``).
         """
         diverged: list[tuple[str, list[Arrived]]] = []
         pending, read = self._pending or (), {line.position for line in lines}
@@ -290,12 +291,12 @@ class Sequencer:
         return {} if self._keeps_latest else _placed(diverged, missing, end)
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
-        """Tell whether a held line of a ``latest`` channel is older than the one that was read."""
+        """Tell whether a pending line of a ``latest`` channel is older than the line that was read."""
         newest = lines[-1].position if lines and self._keeps_latest else None
         return newest is not None and order(arrived.position or BEGINNING) < order(newest)
 
     def _release(self, now_ms: int, *, overdue: Container[str | None]) -> bool:
-        """Let held lines go as far as they follow; for those that are ``overdue`` the log had nothing."""
+        """Let pending lines go as far as the chain goes; lines that are ``overdue`` the log does not have."""
         pending = self._pending or deque()
         self._set_pending(None)
         has_diverged = False
@@ -315,7 +316,7 @@ class Sequencer:
                     self._set_pending(pending)
                     self._overdue = None
                     return False
-        if has_diverged:  # where subscribers stand now the log does not know: it is asked once more
+        if has_diverged:  # the log does not know where subscribers stand now
             self.lose_sync()
         return not has_diverged
 
@@ -327,6 +328,7 @@ class Sequencer:
         return Step.NEXT if found is Step.GAP and self._keeps_latest else found
 
     def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
+        # Lines before the gap would let a reader pass from one side to the other as if nothing were missing.
         self._recent.clear()
         self._await_writing(gap(self.channel.name, start, end, reason))
 
@@ -354,11 +356,11 @@ class Sequencer:
 
     @property
     def waiting(self) -> Sequence[Item]:
-        """What waits to be written."""
+        """Lines and notices that wait to be written."""
         return self._waiting
 
     def take(self) -> list[Item]:
-        """Return what waits, and let nothing wait."""
+        """Return the lines and notices that wait, and empty the queue."""
         items, self._waiting = self._waiting, []
         return items
 
@@ -366,11 +368,12 @@ class Sequencer:
 def _placed(
     diverged: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
 ) -> dict[str | None, list[Arrived]]:
-    """Return before which line of ``missing`` each of ``diverged`` is given, by that line's position; else at ``end``.
+    """Return the diverged lines by the position of the line of ``missing`` that comes next, or by ``end``.
 
-    Each group came on the link before the line whose position it is with. decisions/0086: in one log ids only grow,
-    so entries that both logs have come before the diverged of the lost one.
+    Each group arrived before the line whose position the group is with.
     """
+    # decisions/0086: in one log ids only grow, so entries that both logs have come before the diverged entries of the
+    # lost log. This order is the one use of ids of two logs.
     placed: dict[str | None, list[Arrived]] = {}
     keys = [line.position or BEGINNING for line in missing]
     orders, at = [order(key) for key in keys], 0
@@ -383,7 +386,7 @@ def _placed(
 
 
 def _is_absent(position: str | None) -> bool:
-    """Tell whether there was no log at ``position``: a line that came before that was seen belongs to none."""
+    """Tell whether there was no log at ``position``: an earlier line belongs to no log that follows."""
     return position is not None and position.endswith("-0")
 
 

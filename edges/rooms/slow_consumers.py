@@ -1,4 +1,4 @@
-"""Subscribers of a room that read slower than events come: what they are given once they have caught up. Pure."""
+"""Subscribers of a room that read slower than events come, and the lines that each is given later. Pure."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -42,15 +42,15 @@ class SlowConsumers(Generic[SubscriberT]):
 
     @property
     def kept_bytes(self) -> int:
-        """How much is kept of what was left out."""
+        """The size of the lines that are kept."""
         return self._kept_bytes
 
     def add(self, subscriber: SubscriberT, position: str | None) -> None:
-        """Leave a subscriber out from here on; ``position`` is where it stands, None on a channel without positions."""
+        """Leave a subscriber out from here on; ``position`` is None on a channel without positions."""
         self._stood[subscriber] = (self._count, position)
 
     def note(self, items: Sequence[_Item]) -> None:
-        """Take note of what the other subscribers are given."""
+        """Take note of lines that the other subscribers are given."""
         for item in items:
             self._count += 1
             if isinstance(item, bytes):
@@ -72,13 +72,13 @@ class SlowConsumers(Generic[SubscriberT]):
             self._kept_bytes -= len(oldest)
 
     def remove(self, subscriber: SubscriberT) -> None:
-        """Let a subscriber go for good; one that does not lag is ignored."""
+        """Let a subscriber go for good; a subscriber that is not slow is ignored."""
         if subscriber in self._stood:
             self.lost += self._count - self._stood.pop(subscriber)[0]
             self._forget_if_idle()
 
     def take(self, subscriber: SubscriberT, position: str | None) -> list[_Item]:
-        """Return the lines for a subscriber that goes on at ``position``, where the room stands; it is slow no more."""
+        """Return the lines for a subscriber that goes on at ``position``, where the room stands; slow no more."""
         count, stood = self._stood.pop(subscriber)
         lines = [line for at, line in self._newest.values() if at > count]
         lost = self._count - count - len(lines)
@@ -97,7 +97,7 @@ class SlowConsumers(Generic[SubscriberT]):
 
 
 def _key(line: bytes, field: str | None) -> tuple[Any, bytes] | None:
-    """Return what a line is replaced by a newer one of; None, where any newer one does."""
+    """Return the key by which a newer line replaces a line; None, where any newer line does."""
     if field is None:
         return None
     value = orjson.loads(line)
