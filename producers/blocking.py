@@ -21,6 +21,7 @@ from bus.event import Event
 from producers.background import Background
 from producers.batch import Batch as AsyncBatch
 from producers.drops import OnDrop
+from producers.emitting import Emitting
 from producers.guard import renew_after_fork
 from producers.outbox import FORKED
 from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerStatistics, Published
@@ -72,8 +73,8 @@ class Producer:
         self._lock = threading.RLock()
         renew_after_fork(self, Producer._after_fork)
 
-    def __enter__(self) -> Self:
-        """Start the background thread; no connection to Redis is made yet."""
+    def open(self) -> Self:
+        """Start the background thread, and return the producer; see ``producers.Producer.open``."""
         if self._background is not None:
             raise BusError("the producer is open already: use one `with` at a time, or share the producer")
         background = Background(self._producer, close_s=self._close_s)
@@ -83,6 +84,10 @@ class Producer:
         abandoned.atexit = False
         self._background, self._abandoned, self._is_forked = background, abandoned.detach, False
         return self
+
+    def __enter__(self) -> Self:
+        """Do as ``open``."""
+        return self.open()
 
     def __exit__(self, *exc_info: object) -> None:
         """Send the waiting events, then close the connection and the thread; see ``close``."""
@@ -126,15 +131,23 @@ class Producer:
         """Return a batch: ``with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
         return Batch(self._producer.batch(deadline_s=deadline_s), self._call)
 
+    def emitting(self) -> Emitting[bool, None]:
+        """Return a publisher that neither waits nor raises; see ``producers.Producer.emitting``."""
+        return Emitting(self, self._producer.emitting().skips, bool)
+
+    def skip(self, name: str, error: Exception) -> None:
+        """Count a value that makes no event; see ``producers.Producer.skip``."""
+        self._producer.skip(name, error)
+
     def statistics(self) -> ProducerStatistics:
         """Return the counters."""
         return self._producer.statistics()
 
     def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
-        """Publish the events of ``make()`` every ``interval_s`` seconds, in the caller's thread."""
+        """Publish in the caller's thread, at intervals; see ``producers.Producer.publish_every``."""
         due = time.monotonic()
         while True:
-            self.publish_all(make())
+            self._call(self._producer.publish_round(make()))
             due = max(due + interval_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 

@@ -1,13 +1,15 @@
 """The base of every service's broadcast methods: one definition for the async producer and its blocking twin."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
+
+from pydantic import ValidationError
 
 from bus.errors import EventError
 from bus.event import Event
 from bus.parts import check_part
 
-__all__ = ["Broadcaster", "Publisher", "with_metadata"]
+__all__ = ["Broadcaster", "Emitter", "Publisher", "Skipping", "with_metadata"]
 
 EventT = TypeVar("EventT", bound=Event)
 OneT = TypeVar("OneT")
@@ -30,6 +32,23 @@ class Publisher(Protocol[OneT_co, ManyT_co, EndlessT_co]):
     def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> EndlessT_co:
         """Publish the events of ``make()`` again and again, ``interval_s`` seconds from start to start."""
 
+    def skip(self, name: str, error: Exception) -> object:
+        """Count and tell a value called ``name`` that makes no event."""
+
+
+class Skipping(Publisher[OneT_co, ManyT_co, EndlessT_co], Protocol[OneT_co, ManyT_co, EndlessT_co]):
+    """A publisher that neither waits nor raises; see ``producers.emitting``."""
+
+    def skip(self, name: str, error: Exception) -> OneT_co:
+        """Do so, and return the answer of a broadcast that was not taken."""
+
+
+class Emitter(Protocol[OneT_co, ManyT_co, EndlessT_co]):
+    """The producer of a broadcaster that does not wait."""
+
+    def emitting(self) -> Skipping[OneT_co, ManyT_co, EndlessT_co]:
+        """Return a publisher that neither waits nor raises."""
+
 
 class Broadcaster(Generic[OneT, ManyT, EndlessT]):
     """Calls for one service: ``Mahavishnu(producer).broadcast_workflow_started("wf_123", {})``.
@@ -37,13 +56,43 @@ class Broadcaster(Generic[OneT, ManyT, EndlessT]):
     A method validates the arguments when called, and raises ``pydantic.ValidationError`` or ``EventError`` (both
     ``ValueError``) before any event is sent. A method returns the result of the producer's ``publish``: an awaitable
     with ``Producer``, the ``Published`` itself with ``blocking.Producer``.
+
+    With ``wait=False`` a broadcast never stops the observed: events go through the outbox, and a method returns at once
+    and raises nothing. Arguments that make no event, and events without a place in the outbox, are counted
+    (``statistics().dropped``) and told to the log. The result is whether the outbox took the event: a bool with
+    ``blocking.Producer``, and with ``Producer`` one that may be awaited, made a task, or let go.
+
+    Raises:
+        BusError: with ``wait=False``, a producer whose outbox has the policy ``block``.
+
     """
 
     # decisions/0004: plain functions, not `async def`, so that one definition serves both producers. Generated blocking
     # twins were rejected as a second source of one truth.
 
-    def __init__(self, producer: Publisher[OneT, ManyT, EndlessT]) -> None:
-        self._producer = producer
+    @overload
+    def __init__(self, producer: Publisher[OneT, ManyT, EndlessT], *, wait: Literal[True] = True) -> None: ...
+
+    @overload
+    def __init__(self, producer: Emitter[OneT, ManyT, EndlessT], *, wait: Literal[False]) -> None: ...
+
+    def __init__(self, producer: Any, *, wait: bool = True) -> None:
+        self._skipping: Skipping[OneT, ManyT, EndlessT] | None = None if wait else producer.emitting()
+        self._producer: Publisher[OneT, ManyT, EndlessT] = self._skipping or producer
+
+    def _publish(self, model: type[Event], metadata: Mapping[str, Any] | None = None, /, **fields: Any) -> OneT:
+        """Publish an event made as by ``with_metadata``; a broadcaster that does not wait skips wrong arguments."""
+        try:
+            event = with_metadata(model, metadata, **fields)
+        except (TypeError, ValidationError, EventError) as error:
+            if self._skipping is None:
+                raise
+            return self._skipping.skip(model.event_name, error)
+        return self._producer.publish(event)
+
+    def _skip(self, name: str, error: Exception) -> None:
+        """Count and tell a value called ``name`` that is left out of a broadcast."""
+        self._producer.skip(name, error)
 
 
 def with_metadata(model: type[EventT], metadata: Mapping[str, Any] | None, **fields: Any) -> EventT:

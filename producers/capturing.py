@@ -55,7 +55,8 @@ class CapturingProducer(Producer):
         self.lines: defaultdict[str, list[bytes]] = self._log.lines
         renew_after_fork(self, CapturingProducer._after_fork)
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Return the producer, which needs no opening."""
         return self
 
     async def close(self) -> None:
@@ -104,7 +105,8 @@ class BlockingCapturingProducer(BlockingProducer):
         self._producer = captured = CapturingProducer(limit_bytes=limit_bytes)
         self.events, self.lines, self.clear = captured.events, captured.lines, captured.clear
 
-    def __enter__(self) -> Self:
+    def open(self) -> Self:
+        """Return the producer; the first call that needs the thread starts it."""
         return self
 
     def emit(self, event: Event) -> bool:
@@ -114,7 +116,7 @@ class BlockingCapturingProducer(BlockingProducer):
     def _check_open(self) -> Background:
         with self._lock:
             if self._background is None:
-                super().__enter__()
+                super().open()
             return super()._check_open()
 
 

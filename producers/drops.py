@@ -27,6 +27,8 @@ class DropReason(StrEnum):
     """Some of its channels have it, others refused it."""
     CLOSED = "closed"
     """The producer ended first."""
+    INVALID = "invalid"
+    """A broadcast that does not wait, or a row of a stream, made no event; the log is told, and not ``on_drop``."""
 
 
 OnDrop: TypeAlias = Callable[[Event, DropReason], None]

@@ -7,12 +7,14 @@ events as one pipeline.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bus.envelope import LINE_LIMIT_BYTES
-from bus.errors import BusError, OutboxFull
+from bus.errors import BusError, BusUnavailable, EventError, OutboxFull, PublishError
 from bus.event import Event, check_events
 from bus.log.publication import Published
 from bus.log.publisher import outcomes_of
@@ -20,9 +22,11 @@ from bus.redis.address import check_url, default_url
 from producers.batch import Batch, Outcomes, in_slices, whole
 from producers.composer import Composer
 from producers.drops import DropReason, OnDrop
+from producers.emitting import Emitting, Taken
 from producers.leaving import close, keep_until_done
 from producers.outbox import FORKED, Item, Outbox, OutboxSettings
 from producers.sender import LOGGER, Sender
+from producers.skips import Skips
 from producers.statistics import ProducerStatistics
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
@@ -73,15 +77,22 @@ class Producer:
             raise ValueError("deadline_s and wait_replicas are at least 0")
         self._name, self._deadline_s = f"edgebus-producer-{name}", deadline_s
         self._composer, self._settings = Composer(limit_bytes), outbox
-        self._outbox = Outbox(outbox, on_drop)
+        self._outbox, self._skips = Outbox(outbox, on_drop), Skips(logger)
         self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas, logger=logger)
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop
 
-    async def __aenter__(self) -> Self:
-        """Start the sender; no connection to Redis is made yet."""
+    async def open(self) -> Self:
+        """Start the sender, and return the producer; no connection to Redis is made yet.
+
+        For code without a block to stand in, such as a notebook or a framework's hooks; ``close`` is the other half.
+
+        Raises:
+            BusError: the producer is open already.
+
+        """
         # decisions/0003: one task and one connection. A pool would lose the order; a lock around a connection would
         # cost a round trip per event, and a cancelled caller would leave a half-read answer behind.
         if self._is_open:
@@ -93,6 +104,10 @@ class Producer:
         # decisions/0062: an owner that goes out of scope takes no events with it.
         keep_until_done(self, self._sender, self._task, self._settings.close_s)
         return self
+
+    async def __aenter__(self) -> Self:
+        """Do as ``open``."""
+        return await self.open()
 
     @property
     def _is_open(self) -> bool:
@@ -169,14 +184,24 @@ class Producer:
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
         """Publish the events of ``make()`` every ``interval_s`` seconds, from start to start.
 
-        Ends only when cancelled, or with the exception of a publish or of ``make``.
+        Goes on over an outage and over a refusal of Redis: lost events are counted as ``failed``, and told to the log.
+        Ends only when cancelled, with an exception of ``make``, or when the producer is closed (``BusError``).
         """
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            await self.publish_all(make())
+            await self.publish_round(make())
             due = max(due + interval_s, loop.time())  # a publish longer than the interval is not made up for
             await asyncio.sleep(due - loop.time())
+
+    async def publish_round(self, events: Sequence[Event]) -> None:
+        """Publish ``events`` once, as ``publish_every`` does."""
+        try:
+            await self.publish_all(events)
+        except EventError as error:
+            self.skip("a round of publish_every", error)
+        except (BusUnavailable, PublishError) as error:  # decisions/0090: the next round has newer figures
+            self._skips.tell("a round of publish_every", error)
 
     def batch(self, *, deadline_s: float | None = None) -> Batch:
         """Return a batch: ``async with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
@@ -196,10 +221,7 @@ class Producer:
             BusError: the producer is not open; or the policy is ``block``, which needs ``await emit_wait(event)``.
 
         """
-        # decisions/0021: refused always, not only when the outbox is full, so that the first test finds the mistake and
-        # not the first outage.
-        if self._settings.policy == "block":
-            raise BusError("emit never waits, and the policy is block: use `await producer.emit_wait(event)`")
+        self._check_never_waits()
         self._check_open(from_anywhere=True)
         return self._emit(self._composer.item(event))
 
@@ -241,9 +263,30 @@ class Producer:
             return False
         return True
 
+    def emitting(self) -> Emitting[Taken, Coroutine[Any, Any, None]]:
+        """Return a publisher of this producer that neither waits nor raises, for ``Broadcaster(…, wait=False)``.
+
+        Raises:
+            BusError: the policy is ``block``, under which an event without room waits.
+
+        """
+        self._check_never_waits()
+        return Emitting(self, self._skips, Taken)
+
+    def skip(self, name: str, error: Exception) -> None:
+        """Count a value called ``name`` that makes no event, and tell the log of the first of its kind."""
+        self._skips.add(name, error)
+
     def statistics(self) -> ProducerStatistics:
         """Return the counters; may be called from any thread, open or closed."""
-        return self._sender.statistics()
+        told = self._sender.statistics()
+        return replace(told, dropped=dict(Counter(told.dropped) + Counter(self._skips.counts)))
+
+    def _check_never_waits(self) -> None:
+        # decisions/0021: refused always, not only when the outbox is full, so that the first test finds the mistake and
+        # not the first outage.
+        if self._settings.policy == "block":
+            raise BusError("emit never waits, and the policy is block: use `await producer.emit_wait(event)`")
 
     def _check_open(self, *, from_anywhere: bool = False) -> None:
         if self._outbox.is_forked:

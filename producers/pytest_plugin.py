@@ -255,6 +255,9 @@ class _Outlet:
     def publish_every(self, *_: object) -> None:
         raise NotImplementedError("a test run has nothing to say at intervals")
 
+    def skip(self, *_: object) -> None:
+        raise NotImplementedError("a test run streams no rows")
+
     def close(self) -> None:
         """Give the last events a moment; events that Redis does not take by then are lost."""
         # decisions/0014: longer where Redis answered the last time, hardly at all where Redis is known to be away.

@@ -16,7 +16,7 @@ class ProducerStatistics:
         retried: attempts beyond the first.
         unreplicated: stored, but confirmed by fewer replicas than asked for.
         outbox_events, outbox_bytes: emitted, and waiting or being sent.
-        dropped: emitted and given up, by reason (``DropReason``).
+        dropped: emitted and given up, or never an event, by reason (``DropReason``).
         is_away: whether the last attempt to reach Redis failed.
 
     """

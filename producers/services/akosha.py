@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import Channel, Family
 from bus.event import Event, JsonObject
 from bus.service import PastEvent, Request, Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 PATTERNS_OF: Final = Family("patterns:{category}")
 PATTERNS: Final = Family("patterns")
@@ -150,50 +150,49 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
         self, pattern_id: str, pattern_type: str, description: str, confidence: float, metadata: dict[str, Any]
     ) -> OneT:
         """Announce a pattern; ``confidence`` is 0 to 1, keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(
-            with_metadata(
-                PatternDetected,
-                metadata,
-                pattern_id=pattern_id,
-                pattern_type=pattern_type,
-                description=description,
-                confidence=confidence,
-            )
+        return self._publish(
+            PatternDetected,
+            metadata,
+            pattern_id=pattern_id,
+            pattern_type=pattern_type,
+            description=description,
+            confidence=confidence,
         )
 
     def broadcast_anomaly_detected(
         self, anomaly_id: str, anomaly_type: str, severity: Severity, description: str, metrics: dict[str, Any]
     ) -> OneT:
         """Announce an anomaly."""
-        return self._producer.publish(
-            AnomalyDetected(
-                anomaly_id=anomaly_id,
-                anomaly_type=anomaly_type,
-                severity=severity,
-                description=description,
-                metrics=metrics,
-            )
+        return self._publish(
+            AnomalyDetected,
+            anomaly_id=anomaly_id,
+            anomaly_type=anomaly_type,
+            severity=severity,
+            description=description,
+            metrics=metrics,
         )
 
     def broadcast_insight_generated(
         self, insight_id: str, insight_type: str, title: str, description: str, data: dict[str, Any]
     ) -> OneT:
         """Announce an insight."""
-        return self._producer.publish(
-            InsightGenerated(
-                insight_id=insight_id, insight_type=insight_type, title=title, description=description, data=data
-            )
+        return self._publish(
+            InsightGenerated,
+            insight_id=insight_id,
+            insight_type=insight_type,
+            title=title,
+            description=description,
+            data=data,
         )
 
     def broadcast_aggregation_completed(
         self, aggregation_id: str, aggregation_type: str, record_count: int, summary: dict[str, Any]
     ) -> OneT:
         """Announce the summing up of records."""
-        return self._producer.publish(
-            AggregationCompleted(
-                aggregation_id=aggregation_id,
-                aggregation_type=aggregation_type,
-                record_count=record_count,
-                summary=summary,
-            )
+        return self._publish(
+            AggregationCompleted,
+            aggregation_id=aggregation_id,
+            aggregation_type=aggregation_type,
+            record_count=record_count,
+            summary=summary,
         )

@@ -226,24 +226,24 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
 
     def broadcast_test_started(self, run_id: str, test_suite: str, total_tests: int) -> OneT:
         """Announce the beginning of a run."""
-        return self._producer.publish(TestStarted(run_id=run_id, test_suite=test_suite, total_tests=total_tests))
+        return self._publish(TestStarted, run_id=run_id, test_suite=test_suite, total_tests=total_tests)
 
     def broadcast_test_completed(self, run_id: str, completed: int, failed: int, duration: float) -> OneT:
         """Announce the end of a run; ``duration`` is in seconds."""
-        return self._producer.publish(
-            TestCompleted(run_id=run_id, tests_completed=completed, tests_failed=failed, duration_seconds=duration)
+        return self._publish(
+            TestCompleted, run_id=run_id, tests_completed=completed, tests_failed=failed, duration_seconds=duration
         )
 
     def broadcast_test_failed(self, run_id: str, test_name: str, error: str, traceback: str) -> OneT:
         """Announce a failed test."""
-        return self._producer.publish(TestFailed(run_id=run_id, test_name=test_name, error=error, traceback=traceback))
+        return self._publish(TestFailed, run_id=run_id, test_name=test_name, error=error, traceback=traceback)
 
     def broadcast_test_case_completed(
         self, run_id: str, test_name: str, outcome: Outcome, duration_seconds: float
     ) -> OneT:
         """Announce the outcome of a test."""
-        return self._producer.publish(
-            TestCaseCompleted(run_id=run_id, test_name=test_name, outcome=outcome, duration_seconds=duration_seconds)
+        return self._publish(
+            TestCaseCompleted, run_id=run_id, test_name=test_name, outcome=outcome, duration_seconds=duration_seconds
         )
 
     def broadcast_quality_gate_checked(
@@ -256,26 +256,24 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
         quality_gate_report: dict[str, Any] | None = None,
     ) -> OneT:
         """Announce a project's result at a gate."""
-        return self._producer.publish(
-            QualityGateChecked(
-                project=project,
-                gate_name=gate_name,
-                status=status,
-                score=score,
-                threshold=threshold,
-                quality_gate_report=quality_gate_report,
-            )
+        return self._publish(
+            QualityGateChecked,
+            project=project,
+            gate_name=gate_name,
+            status=status,
+            score=score,
+            threshold=threshold,
+            quality_gate_report=quality_gate_report,
         )
 
     def broadcast_coverage_updated(
         self, project: str, line_coverage: float, branch_coverage: float, path_coverage: float
     ) -> OneT:
         """Announce a project's coverage."""
-        return self._producer.publish(
-            CoverageUpdated(
-                project=project,
-                line_coverage=line_coverage,
-                branch_coverage=branch_coverage,
-                path_coverage=path_coverage,
-            )
+        return self._publish(
+            CoverageUpdated,
+            project=project,
+            line_coverage=line_coverage,
+            branch_coverage=branch_coverage,
+            path_coverage=path_coverage,
         )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import Channel, Family
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 ADAPTER: Final = Family("adapter:{adapter_id}")
 STORAGE: Final = Family("storage:{storage_type}")
@@ -290,46 +290,46 @@ class Dhruva(Broadcaster[OneT, ManyT, EndlessT]):
 
     def broadcast_adapter_stored(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce a stored adapter; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(AdapterStored, metadata, adapter_id=adapter_id))
+        return self._publish(AdapterStored, metadata, adapter_id=adapter_id)
 
     def broadcast_adapter_updated(self, adapter_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce the changes of an adapter; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(AdapterUpdated, metadata, adapter_id=adapter_id))
+        return self._publish(AdapterUpdated, metadata, adapter_id=adapter_id)
 
     def broadcast_adapter_distributed(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
         """Announce the sending of an adapter; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(AdapterDistributed, metadata, adapter_id=adapter_id, repo=repo))
+        return self._publish(AdapterDistributed, metadata, adapter_id=adapter_id, repo=repo)
 
     def broadcast_storage_event(self, storage_type: str, event_data: dict[str, Any]) -> OneT:
         """Announce an event of a storage; keys of ``event_data`` become keys of the event."""
-        return self._producer.publish(with_metadata(StorageEvent, event_data, storage_type=storage_type))
+        return self._publish(StorageEvent, event_data, storage_type=storage_type)
 
     def broadcast_adapter_activated(self, adapter_id: str, repo: str, metadata: dict[str, Any]) -> OneT:
         """Announce an adapter in use; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(AdapterActivated, metadata, adapter_id=adapter_id, repo=repo))
+        return self._publish(AdapterActivated, metadata, adapter_id=adapter_id, repo=repo)
 
     def broadcast_adapter_deactivated(self, adapter_id: str, repo: str, reason: str) -> OneT:
         """Announce an adapter out of use, and the reason."""
-        return self._producer.publish(AdapterDeactivated(adapter_id=adapter_id, repo=repo, reason=reason))
+        return self._publish(AdapterDeactivated, adapter_id=adapter_id, repo=repo, reason=reason)
 
     def broadcast_adapter_swapped(self, old_adapter: str, new_adapter: str, repo: str) -> OneT:
         """Announce an adapter in the place of another."""
-        return self._producer.publish(AdapterSwapped(old_adapter=old_adapter, new_adapter=new_adapter, repo=repo))
+        return self._publish(AdapterSwapped, old_adapter=old_adapter, new_adapter=new_adapter, repo=repo)
 
     def broadcast_distribution_completed(self, repo: str, adapters: list[Any], duration: float) -> OneT:
         """Announce a repository with all of ``adapters``, with their number. ``duration`` is in seconds."""
-        return self._producer.publish(
-            DistributionCompleted(repo=repo, adapters=adapters, adapters_count=_count(adapters), duration=duration)
+        return self._publish(
+            DistributionCompleted, repo=repo, adapters=adapters, adapters_count=_count(adapters), duration=duration
         )
 
     def broadcast_registry_updated(self, registry_version: str, changes: dict[str, Any]) -> OneT:
         """Announce the registry's new version."""
-        return self._producer.publish(RegistryUpdated(registry_version=registry_version, changes=changes))
+        return self._publish(RegistryUpdated, registry_version=registry_version, changes=changes)
 
     def broadcast_lifecycle_changed(self, entity_type: str, entity_id: str, old_state: str, new_state: str) -> OneT:
         """Announce the change from state to state."""
-        return self._producer.publish(
-            LifecycleChanged(entity_type=entity_type, entity_id=entity_id, old_state=old_state, new_state=new_state)
+        return self._publish(
+            LifecycleChanged, entity_type=entity_type, entity_id=entity_id, old_state=old_state, new_state=new_state
         )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import LIVE, Family, conflate
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 DIAGRAM: Final = Family("diagram:{diagram_id}")
 ELEMENT: Final = Family("element:{element_id}")
@@ -190,54 +190,54 @@ class Excalidraw(Broadcaster[OneT, ManyT, EndlessT]):
 
     def broadcast_diagram_created(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce a new diagram; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(DiagramCreated, metadata, diagram_id=diagram_id))
+        return self._publish(DiagramCreated, metadata, diagram_id=diagram_id)
 
     def broadcast_diagram_updated(self, diagram_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce the changes of a diagram; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(DiagramUpdated, metadata, diagram_id=diagram_id))
+        return self._publish(DiagramUpdated, metadata, diagram_id=diagram_id)
 
     def broadcast_element_added(self, diagram_id: str, element: dict[str, Any], user_id: str) -> OneT:
         """Announce an element drawn by ``user_id``."""
-        return self._producer.publish(ElementAdded(diagram_id=diagram_id, element=element, user_id=user_id))
+        return self._publish(ElementAdded, diagram_id=diagram_id, element=element, user_id=user_id)
 
     def broadcast_element_updated(
         self, diagram_id: str, element_id: str, changes: dict[str, Any], user_id: str
     ) -> OneT:
         """Announce an element changed by ``user_id``."""
-        return self._producer.publish(
-            ElementUpdated(diagram_id=diagram_id, element_id=element_id, changes=changes, user_id=user_id)
+        return self._publish(
+            ElementUpdated, diagram_id=diagram_id, element_id=element_id, changes=changes, user_id=user_id
         )
 
     def broadcast_element_deleted(self, diagram_id: str, element_id: str, user_id: str) -> OneT:
         """Announce an element deleted by ``user_id``."""
-        return self._producer.publish(ElementDeleted(diagram_id=diagram_id, element_id=element_id, user_id=user_id))
+        return self._publish(ElementDeleted, diagram_id=diagram_id, element_id=element_id, user_id=user_id)
 
     def broadcast_cursor_moved(self, diagram_id: str, user_id: str, position: dict[str, Any]) -> OneT:
         """Announce a user's cursor."""
-        return self._producer.publish(CursorMoved(diagram_id=diagram_id, user_id=user_id, position=position))
+        return self._publish(CursorMoved, diagram_id=diagram_id, user_id=user_id, position=position)
 
     def broadcast_selection_changed(self, diagram_id: str, user_id: str, selected_elements: list[Any]) -> OneT:
         """Announce a user's selection."""
-        return self._producer.publish(
-            SelectionChanged(diagram_id=diagram_id, user_id=user_id, selected_elements=selected_elements)
+        return self._publish(
+            SelectionChanged, diagram_id=diagram_id, user_id=user_id, selected_elements=selected_elements
         )
 
     def broadcast_user_joined(self, diagram_id: str, user_id: str, user_info: dict[str, Any]) -> OneT:
         """Announce a user's coming to a diagram."""
-        return self._producer.publish(UserJoined(diagram_id=diagram_id, user_id=user_id, user_info=user_info))
+        return self._publish(UserJoined, diagram_id=diagram_id, user_id=user_id, user_info=user_info)
 
     def broadcast_user_left(self, diagram_id: str, user_id: str) -> OneT:
         """Announce a user's leaving of a diagram."""
-        return self._producer.publish(UserLeft(diagram_id=diagram_id, user_id=user_id))
+        return self._publish(UserLeft, diagram_id=diagram_id, user_id=user_id)
 
     def broadcast_diagram_saved(self, diagram_id: str, storage_key: str) -> OneT:
         """Announce a saved diagram, with the key."""
-        return self._producer.publish(DiagramSaved(diagram_id=diagram_id, storage_key=storage_key))
+        return self._publish(DiagramSaved, diagram_id=diagram_id, storage_key=storage_key)
 
     def broadcast_diagram_locked(self, diagram_id: str, user_id: str, reason: str) -> OneT:
         """Announce a diagram locked by ``user_id``, and the reason."""
-        return self._producer.publish(DiagramLocked(diagram_id=diagram_id, user_id=user_id, reason=reason))
+        return self._publish(DiagramLocked, diagram_id=diagram_id, user_id=user_id, reason=reason)
 
     def broadcast_diagram_unlocked(self, diagram_id: str, user_id: str) -> OneT:
         """Announce a diagram freed by ``user_id``."""
-        return self._producer.publish(DiagramUnlocked(diagram_id=diagram_id, user_id=user_id))
+        return self._publish(DiagramUnlocked, diagram_id=diagram_id, user_id=user_id)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import Family
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 UI: Final = Family("ui:{component_id}")
 COMPONENT: Final = Family("component:{component_id}")
@@ -282,46 +282,46 @@ class Fastblocks(Broadcaster[OneT, ManyT, EndlessT]):
 
     def broadcast_ui_updated(self, component_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce a change in the users' view; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(UiUpdated, metadata, component_id=component_id))
+        return self._publish(UiUpdated, metadata, component_id=component_id)
 
     def broadcast_component_rendered(self, component_id: str, render_info: dict[str, Any]) -> OneT:
         """Announce a drawn component; keys of ``render_info`` become keys of the event."""
-        return self._producer.publish(with_metadata(ComponentRendered, render_info, component_id=component_id))
+        return self._publish(ComponentRendered, render_info, component_id=component_id)
 
     def broadcast_component_updated(self, component_id: str, props: dict[str, Any], state: dict[str, Any]) -> OneT:
         """Announce the whole of a component's props and state."""
-        return self._producer.publish(ComponentUpdated(component_id=component_id, props=props, state=state))
+        return self._publish(ComponentUpdated, component_id=component_id, props=props, state=state)
 
     def broadcast_component_mounted(self, component_id: str, page_id: str) -> OneT:
         """Announce a component's coming onto a page."""
-        return self._producer.publish(ComponentMounted(component_id=component_id, page_id=page_id))
+        return self._publish(ComponentMounted, component_id=component_id, page_id=page_id)
 
     def broadcast_component_unmounted(self, component_id: str, page_id: str) -> OneT:
         """Announce a component's leaving of a page."""
-        return self._producer.publish(ComponentUnmounted(component_id=component_id, page_id=page_id))
+        return self._publish(ComponentUnmounted, component_id=component_id, page_id=page_id)
 
     def broadcast_page_rendered(self, page_id: str, duration: float, component_count: int) -> OneT:
         """Announce a drawn page."""
-        return self._producer.publish(PageRendered(page_id=page_id, duration=duration, component_count=component_count))
+        return self._publish(PageRendered, page_id=page_id, duration=duration, component_count=component_count)
 
     def broadcast_state_changed(self, component_id: str, state_path: str, old_value: Any, new_value: Any) -> OneT:
         """Announce a change of a component's state; the values are any JSON."""
-        return self._producer.publish(
-            StateChanged(component_id=component_id, state_path=state_path, old_value=old_value, new_value=new_value)
+        return self._publish(
+            StateChanged, component_id=component_id, state_path=state_path, old_value=old_value, new_value=new_value
         )
 
     def broadcast_hot_reload(self, file_path: str, components: list[Any]) -> OneT:
         """Announce the components (``affected_components``) to load anew after a file changed."""
-        return self._producer.publish(HotReloadTriggered(file_path=file_path, affected_components=components))
+        return self._publish(HotReloadTriggered, file_path=file_path, affected_components=components)
 
     def broadcast_render_started(self, component_id: str, render_type: str) -> OneT:
         """Announce the beginning of a render."""
-        return self._producer.publish(RenderStarted(component_id=component_id, render_type=render_type))
+        return self._publish(RenderStarted, component_id=component_id, render_type=render_type)
 
     def broadcast_render_completed(self, component_id: str, duration: float, result: dict[str, Any]) -> OneT:
         """Announce the end of a render."""
-        return self._producer.publish(RenderCompleted(component_id=component_id, duration=duration, result=result))
+        return self._publish(RenderCompleted, component_id=component_id, duration=duration, result=result)
 
     def broadcast_render_failed(self, component_id: str, error: str) -> OneT:
         """Announce a failed render."""
-        return self._producer.publish(RenderFailed(component_id=component_id, error=error))
+        return self._publish(RenderFailed, component_id=component_id, error=error)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import Family
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 WORKFLOW: Final = Family("workflow:{workflow_id}", permission="workflow:read")
 POOL: Final = Family("pool:{pool_id}", permission="pool:read")
@@ -458,76 +458,69 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
 
     def broadcast_workflow_started(self, workflow_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce the beginning of a workflow; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(WorkflowStarted, metadata, workflow_id=workflow_id))
+        return self._publish(WorkflowStarted, metadata, workflow_id=workflow_id)
 
     def broadcast_workflow_stage_completed(self, workflow_id: str, stage_name: str, result: dict[str, Any]) -> OneT:
         """Announce the result of a stage."""
-        return self._producer.publish(
-            WorkflowStageCompleted(workflow_id=workflow_id, stage_name=stage_name, result=result)
-        )
+        return self._publish(WorkflowStageCompleted, workflow_id=workflow_id, stage_name=stage_name, result=result)
 
     def broadcast_workflow_completed(self, workflow_id: str, final_result: dict[str, Any]) -> OneT:
         """Announce a workflow's good end; ``final_result`` is the event's ``result``."""
-        return self._producer.publish(WorkflowCompleted(workflow_id=workflow_id, result=final_result))
+        return self._publish(WorkflowCompleted, workflow_id=workflow_id, result=final_result)
 
     def broadcast_workflow_failed(self, workflow_id: str, error: str) -> OneT:
         """Announce a workflow's end by an error."""
-        return self._producer.publish(WorkflowFailed(workflow_id=workflow_id, error=error))
+        return self._publish(WorkflowFailed, workflow_id=workflow_id, error=error)
 
     def broadcast_worker_status_changed(self, worker_id: str, status: str, pool_id: str) -> OneT:
         """Announce a worker's new status, on the worker's channel and on the pool's."""
-        return self._producer.publish(WorkerStatusChanged(worker_id=worker_id, status=status, pool_id=pool_id))
+        return self._publish(WorkerStatusChanged, worker_id=worker_id, status=status, pool_id=pool_id)
 
     def broadcast_pool_status_changed(self, pool_id: str, status: dict[str, Any]) -> OneT:
         """Announce a pool's new status, a dict of any keys; get_pool_status answers its ``state``."""
-        return self._producer.publish(PoolStatusChanged(pool_id=pool_id, status=status))
+        return self._publish(PoolStatusChanged, pool_id=pool_id, status=status)
 
     def broadcast_team_created(
         self, team_id: str, team_name: str, goal: str, mode: str, user_id: str | None = None
     ) -> OneT:
         """Announce a new team; with ``user_id`` also on the user's channel."""
-        return self._producer.publish(
-            TeamCreated(team_id=team_id, team_name=team_name, goal=goal, mode=mode, user_id=user_id)
-        )
+        return self._publish(TeamCreated, team_id=team_id, team_name=team_name, goal=goal, mode=mode, user_id=user_id)
 
     def broadcast_team_parsed(
         self, goal: str, intent: str, skills: list[Any], confidence: float, user_id: str | None = None
     ) -> OneT:
         """Announce a goal as it was understood; with ``user_id`` also on the user's channel."""
-        return self._producer.publish(
-            TeamParsed(goal=goal, intent=intent, skills=skills, confidence=confidence, user_id=user_id)
+        return self._publish(
+            TeamParsed, goal=goal, intent=intent, skills=skills, confidence=confidence, user_id=user_id
         )
 
     def broadcast_team_execution_started(self, team_id: str, task: str, user_id: str | None = None) -> OneT:
         """Announce the beginning of a team's work; of ``task`` the first 200 characters are sent."""
-        return self._producer.publish(TeamExecutionStarted(team_id=team_id, task=_cut(task), user_id=user_id))
+        return self._publish(TeamExecutionStarted, team_id=team_id, task=_cut(task), user_id=user_id)
 
     def broadcast_team_execution_completed(
         self, team_id: str, success: bool, duration_ms: float, user_id: str | None = None
     ) -> OneT:
         """Announce the end of a team's work, good or bad."""
-        return self._producer.publish(
-            TeamExecutionCompleted(team_id=team_id, success=success, duration_ms=duration_ms, user_id=user_id)
+        return self._publish(
+            TeamExecutionCompleted, team_id=team_id, success=success, duration_ms=duration_ms, user_id=user_id
         )
 
     def broadcast_team_error(self, team_id: str, error_code: str, message: str, user_id: str | None = None) -> OneT:
         """Announce a team's error."""
-        return self._producer.publish(
-            TeamError(team_id=team_id, error_code=error_code, message=message, user_id=user_id)
-        )
+        return self._publish(TeamError, team_id=team_id, error_code=error_code, message=message, user_id=user_id)
 
     def broadcast_adapter_registered(
         self, adapter_id: str, adapter_name: str, capabilities: list[Any], provider: str, source: str
     ) -> OneT:
         """Announce a new adapter."""
-        return self._producer.publish(
-            AdapterRegistered(
-                adapter_id=adapter_id,
-                adapter_name=adapter_name,
-                capabilities=capabilities,
-                provider=provider,
-                source=source,
-            )
+        return self._publish(
+            AdapterRegistered,
+            adapter_id=adapter_id,
+            adapter_name=adapter_name,
+            capabilities=capabilities,
+            provider=provider,
+            source=source,
         )
 
     def broadcast_adapter_health_changed(
@@ -539,14 +532,13 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         details: dict[str, Any] = _NO_DETAILS,
     ) -> OneT:
         """Announce an adapter's new state of health."""
-        return self._producer.publish(
-            AdapterHealthChanged(
-                adapter_id=adapter_id,
-                adapter_name=adapter_name,
-                old_status=old_status,
-                new_status=new_status,
-                details=details,
-            )
+        return self._publish(
+            AdapterHealthChanged,
+            adapter_id=adapter_id,
+            adapter_name=adapter_name,
+            old_status=old_status,
+            new_status=new_status,
+            details=details,
         )
 
     def broadcast_adapter_enabled(
@@ -554,9 +546,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
     ) -> OneT:
         """Announce an adapter's switching: adapter.enabled or adapter.disabled, as ``enabled`` says."""
         switched: type[AdapterSwitched] = AdapterEnabled if enabled else AdapterDisabled
-        return self._producer.publish(
-            switched(adapter_id=adapter_id, adapter_name=adapter_name, enabled=enabled, reason=reason)
-        )
+        return self._publish(switched, adapter_id=adapter_id, adapter_name=adapter_name, enabled=enabled, reason=reason)
 
     def broadcast_routing_decision(
         self,
@@ -567,90 +557,88 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         fallback_used: bool,
     ) -> OneT:
         """Announce the adapter chosen for a task."""
-        return self._producer.publish(
-            AdapterRoutingDecision(
-                task_type=task_type,
-                selected_adapter=selected_adapter,
-                capabilities_matched=capabilities_matched,
-                latency_ms=latency_ms,
-                fallback_used=fallback_used,
-            )
+        return self._publish(
+            AdapterRoutingDecision,
+            task_type=task_type,
+            selected_adapter=selected_adapter,
+            capabilities_matched=capabilities_matched,
+            latency_ms=latency_ms,
+            fallback_used=fallback_used,
         )
 
     def broadcast_pool_spawned(self, pool_id: str, config: dict[str, Any]) -> OneT:
         """Announce a new pool."""
-        return self._producer.publish(PoolSpawned(pool_id=pool_id, config=config))
+        return self._publish(PoolSpawned, pool_id=pool_id, config=config)
 
     def broadcast_pool_scaled(self, pool_id: str, worker_count: int) -> OneT:
         """Announce a pool's new number of workers."""
-        return self._producer.publish(PoolScaled(pool_id=pool_id, worker_count=worker_count))
+        return self._publish(PoolScaled, pool_id=pool_id, worker_count=worker_count)
 
     def broadcast_pool_closed(self, pool_id: str) -> OneT:
         """Announce a pool's end, and with the pool its workers'."""
-        return self._producer.publish(PoolClosed(pool_id=pool_id))
+        return self._publish(PoolClosed, pool_id=pool_id)
 
     def broadcast_worker_added(self, pool_id: str, worker_id: str) -> OneT:
         """Announce a pool's new worker."""
-        return self._producer.publish(WorkerAdded(pool_id=pool_id, worker_id=worker_id))
+        return self._publish(WorkerAdded, pool_id=pool_id, worker_id=worker_id)
 
     def broadcast_worker_removed(self, pool_id: str, worker_id: str) -> OneT:
         """Announce a worker's leaving of a pool."""
-        return self._producer.publish(WorkerRemoved(pool_id=pool_id, worker_id=worker_id))
+        return self._publish(WorkerRemoved, pool_id=pool_id, worker_id=worker_id)
 
     def broadcast_task_assigned(self, pool_id: str, worker_id: str, task: dict[str, Any]) -> OneT:
         """Announce a worker's new task."""
-        return self._producer.publish(TaskAssigned(pool_id=pool_id, worker_id=worker_id, task=task))
+        return self._publish(TaskAssigned, pool_id=pool_id, worker_id=worker_id, task=task)
 
     def broadcast_task_completed(self, pool_id: str, worker_id: str, result: dict[str, Any]) -> OneT:
         """Announce the result of a worker's task."""
-        return self._producer.publish(TaskCompleted(pool_id=pool_id, worker_id=worker_id, result=result))
+        return self._publish(TaskCompleted, pool_id=pool_id, worker_id=worker_id, result=result)
 
     def broadcast_worker_availability_changed(
         self, worker_type: str, state: str, reason_bucket: str, probe_at: str
     ) -> OneT:
         """Announce a type of worker come or gone, found by a probe."""
-        return self._producer.publish(
-            WorkerAvailabilityChanged(
-                worker_type=worker_type, state=state, reason_bucket=reason_bucket, probe_at=probe_at
-            )
+        return self._publish(
+            WorkerAvailabilityChanged,
+            worker_type=worker_type,
+            state=state,
+            reason_bucket=reason_bucket,
+            probe_at=probe_at,
         )
 
     def broadcast_learning_metrics(
         self, patterns_strengthened: int, patterns_weakened: int, model_retrains: int, avg_confidence_score: float
     ) -> OneT:
         """Announce the figures of the learning loop."""
-        return self._producer.publish(
-            LearningMetrics(
-                patterns_strengthened=patterns_strengthened,
-                patterns_weakened=patterns_weakened,
-                model_retrains=model_retrains,
-                avg_confidence_score=avg_confidence_score,
-            )
+        return self._publish(
+            LearningMetrics,
+            patterns_strengthened=patterns_strengthened,
+            patterns_weakened=patterns_weakened,
+            model_retrains=model_retrains,
+            avg_confidence_score=avg_confidence_score,
         )
 
     def broadcast_skill_effectiveness(
         self, skill_name: str, success_rate: float, total_attempts: int, avg_confidence: float
     ) -> OneT:
         """Announce a skill's figures of success."""
-        return self._producer.publish(
-            SkillEffectiveness(
-                skill_name=skill_name,
-                success_rate=success_rate,
-                total_attempts=total_attempts,
-                avg_confidence=avg_confidence,
-            )
+        return self._publish(
+            SkillEffectiveness,
+            skill_name=skill_name,
+            success_rate=success_rate,
+            total_attempts=total_attempts,
+            avg_confidence=avg_confidence,
         )
 
     def broadcast_strategy_recommender(
         self, recommendations_made: int, high_confidence_count: int, avg_success_rate: float
     ) -> OneT:
         """Announce the figures of the recommender of strategies."""
-        return self._producer.publish(
-            StrategyRecommender(
-                recommendations_made=recommendations_made,
-                high_confidence_count=high_confidence_count,
-                avg_success_rate=avg_success_rate,
-            )
+        return self._publish(
+            StrategyRecommender,
+            recommendations_made=recommendations_made,
+            high_confidence_count=high_confidence_count,
+            avg_success_rate=avg_success_rate,
         )
 
 

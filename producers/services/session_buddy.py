@@ -3,21 +3,23 @@
 Session-buddy's edge speaks the flat dialect of old clients until a client uses the envelope.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
 from bus.channel import LATEST, SKIP, Channel, Family
 from bus.event import Event, Json
 from bus.service import Service
-from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT, with_metadata
+from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
 # decisions/0032: of a `latest` channel older events are worth nothing, so a slow client may skip to the newest.
 SKILLS: Final = Family("skills", retention=LATEST, when_slow=SKIP)
 SKILL: Final = Family("skill:{skill_name}", retention=LATEST, when_slow=SKIP)
 SESSION: Final = Family("session:{session_id}")
 KNOWLEDGE: Final = Family("knowledge")
+
+RowT = TypeVar("RowT")
 
 _TOP: Final = 10
 
@@ -127,53 +129,80 @@ class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
         self, skills: list[SkillMetrics] | list[dict[str, Any]], anomalies: list[Anomaly] | list[dict[str, Any]]
     ) -> ManyT:
         """Announce the figures of all skills: the ten most invoked to all, and each skill on the skill's channel."""
-        return self._producer.publish_all(_updates(skills, anomalies))
+        if self._skipping is not None:
+            return self._skipping.publish_all(_updates_of_sound(skills, anomalies, self._skip))
+        return self._producer.publish_all(_updates(Metrics.model_validate({"skills": skills, "anomalies": anomalies})))
 
     def stream_metrics(
         self,
         read: Callable[[], tuple[list[SkillMetrics] | list[dict[str, Any]], list[Anomaly] | list[dict[str, Any]]]],
         interval_s: float = 1.0,
     ) -> EndlessT:
-        """Do broadcast_metrics with the skills and anomalies of ``read()``, every ``interval_s`` seconds."""
-        return self._producer.publish_every(interval_s, lambda: _updates(*read()))
+        """Do broadcast_metrics with the skills and anomalies of ``read()``, every ``interval_s`` seconds.
+
+        Goes on over an outage. Of a row that does not validate only the row is left out, counted as ``invalid``, and
+        told to the log. Exceptions of ``read`` end the stream.
+        """
+        return self._producer.publish_every(interval_s, lambda: _updates_of_sound(*read(), self._skip))
 
     def broadcast_session_created(self, session_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce the beginning of a session; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(SessionCreated, metadata, session_id=session_id))
+        return self._publish(SessionCreated, metadata, session_id=session_id)
 
     def broadcast_session_updated(self, session_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce a session's changes; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(SessionUpdated, metadata, session_id=session_id))
+        return self._publish(SessionUpdated, metadata, session_id=session_id)
 
     def broadcast_session_checkpoint(self, session_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce a saved session; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(SessionCheckpoint, metadata, session_id=session_id))
+        return self._publish(SessionCheckpoint, metadata, session_id=session_id)
 
     def broadcast_session_closed(self, session_id: str, metadata: dict[str, Any]) -> OneT:
         """Announce the end of a session; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(with_metadata(SessionClosed, metadata, session_id=session_id))
+        return self._publish(SessionClosed, metadata, session_id=session_id)
 
     def broadcast_knowledge_captured(
         self, knowledge_id: str, session_id: str, summary: str, metadata: dict[str, Any]
     ) -> OneT:
         """Announce a session's new knowledge; keys of ``metadata`` become keys of the event."""
-        return self._producer.publish(
-            with_metadata(
-                KnowledgeCaptured, metadata, knowledge_id=knowledge_id, session_id=session_id, summary=summary
-            )
+        return self._publish(
+            KnowledgeCaptured, metadata, knowledge_id=knowledge_id, session_id=session_id, summary=summary
         )
 
     def broadcast_knowledge_search_result(self, query: str, results: list[Any]) -> OneT:
         """Announce the findings of a search."""
-        return self._producer.publish(KnowledgeSearchResult(query=query, results=results))
+        return self._publish(KnowledgeSearchResult, query=query, results=results)
 
 
-def _updates(skills: list[Any], anomalies: list[Any]) -> list[MetricsUpdate]:
+def _updates(metrics: Metrics) -> list[MetricsUpdate]:
     """Return an update for all, then an update for each skill, in the order given."""
-    metrics = Metrics.model_validate({"skills": skills, "anomalies": anomalies})
     top = sorted(metrics.skills, key=lambda skill: skill.total_invocations, reverse=True)[:_TOP]
     everyone = MetricsUpdate(top_skills=top, anomalies=metrics.anomalies)
     return [everyone, *(_update_of(skill, metrics.anomalies) for skill in metrics.skills)]
+
+
+def _updates_of_sound(
+    skills: Iterable[Any], anomalies: Iterable[Any], skip: Callable[[str, Exception], object]
+) -> list[MetricsUpdate]:
+    """Return the updates of the rows that validate; ``skip`` is told of all others."""
+    found = [*_sound(_skill, skills, skip)], [*_sound(Anomaly.model_validate, anomalies, skip)]
+    return _updates(Metrics(skills=found[0], anomalies=found[1]))
+
+
+def _sound(
+    read: Callable[[Any], RowT], rows: Iterable[Any], skip: Callable[[str, Exception], object]
+) -> Iterator[RowT]:
+    for row in rows:
+        try:
+            yield read(row)
+        except ValueError as error:
+            skip(f"a row of {MetricsUpdate.event_name}", error)
+
+
+def _skill(row: Any) -> SkillMetrics:
+    skill = SkillMetrics.model_validate(row)
+    SKILL.fill(skill.skill_name)  # a name that gives no channel costs its own row, and not the update for all
+    return skill
 
 
 def _update_of(skill: SkillMetrics, anomalies: list[Anomaly]) -> MetricsUpdate:
