@@ -7,7 +7,7 @@ from edgebus.lab.laboratory import Result, run_scenario
 from edgebus.lab.scenarios import SCENARIOS
 from edgebus.lab.stage.site import Size
 
-AT_ONCE = 4
+AT_ONCE = 3
 _COUNTED = ("published", "delivered", "repaired", "told", "lost", "doubled", "refused", "returned_per_s")
 
 
