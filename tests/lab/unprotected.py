@@ -14,7 +14,7 @@ from bus.position import BEGINNING
 from bus.redis.probe import Probe
 from edgebus.cli import main
 from edges import Edge
-from edges.lifecycle import heartbeat as presence
+from edges.lifecycle import heartbeat
 from edges.limits.mishaps import Mishaps
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
@@ -62,7 +62,7 @@ if __name__ == "__main__":
             Probe.is_heard = property(lambda _: True)  # type: ignore[assignment, method-assign]
         case "sparing":
             Mishaps.spared = no_sparing  # type: ignore[assignment, method-assign]
-            presence._version = presence._version.__wrapped__  # type: ignore[assignment] # noqa: SLF001 (reads a file)
+            heartbeat._version = heartbeat._version.__wrapped__  # type: ignore[assignment] # noqa: SLF001 (reads a file)
         case other:
             sys.exit(f"no protection is called {other}")
     main()

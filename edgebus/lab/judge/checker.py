@@ -1,8 +1,7 @@
 """The independent checker: recorded logs against the promises P1 to P7 of delivery.md.
 
 Shares no code with the bus, and asks no server: the records of a run are all there is. Events are told apart by room
-and number, both of the laboratory's making; two events have the order of the logs, or of publishing where no log has
-both.
+and number, both of the laboratory's making; their order is the logs', or that of publishing where no log has both.
 """
 
 import itertools

@@ -48,8 +48,10 @@ class Sightings:
         takeover_s = next((it for it in self._takeovers if it >= attempt.began_s), None)
         if edge is None or end is None or takeover_s is None:
             return True
+        # An edge that leaves in order compares its rooms first, and marks what it alone had (decisions/0018, 0087).
         if end.at_s <= takeover_s or not end.is_killed:
             return end.at_s > takeover_s
+        # Ready again means compared: before that it was ready for the old primary's sake at most.
         return _is_any_between(self._ready_s[edge], takeover_s + _NOTICE_S, end.at_s)
 
 

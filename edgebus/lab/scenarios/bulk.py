@@ -36,7 +36,7 @@ async def large_repair(site: Site) -> None:
     edge_url = await site.edge(f"redis://127.0.0.1:{proxy.port}", max_waiting_bytes=bound, probe_interval_s=_PATIENT_S)
     publisher = await site.publisher(redis.url)
     rooms = LONG[: site.size.of(1, 3)]
-    members = await site.listen(site.size.of(5, 10), [edge_url], [*rooms, BUSY])
+    subscribers = await site.listen(site.size.of(5, 10), [edge_url], [*rooms, BUSY])
     for room in rooms:
         await publisher.publish(room, 2)
     async with publisher.steadily([BUSY], site.size.of(100, 300)):
@@ -46,7 +46,7 @@ async def large_repair(site: Site) -> None:
         for room in rooms:
             await publisher.publish(room, _LARGE_EVENTS, padding=_LARGE_BYTES)
         await site.last(1.0)
-        lacking = min(site.count(room) - len(member.have[room]) for member in members for room in rooms)
+        lacking = min(site.count(room) - len(it.have[room]) for it in subscribers for room in rooms)
         bytes_lacked = lacking * _LARGE_BYTES * len(rooms)
         site.require(f"{cut} links were cut, and each member lacks {bytes_lacked} bytes", bytes_lacked > 3_000_000)
         proxy.accept()

@@ -46,7 +46,7 @@ async def edge_restart_all(site: Site) -> None:
     listeners = await site.listen(count, [edge.url for edge in edges], rooms, each=1)
     async with publisher.steadily(rooms, site.size.of(200, 400)):
         await site.last(0.3)
-        await asyncio.gather(*(edge.kill() for edge in edges))
+        await asyncio.gather(*(edge.kill() for edge in edges))  # one after the other, clients would find the second
         away = await site.until(lambda: not any(listener.is_joined for listener in listeners), 5.0)
         site.require(f"all {count} clients lost their connection", away)
         await asyncio.gather(*(edge.start() for edge in edges))

@@ -38,6 +38,7 @@ class Narrowness:
     def takes_until(self, size: int, now_s: float) -> float:
         """Return the time at which ``size`` bytes more are through, behind all bytes under way."""
         self.carried += size
+        # From now on where the path was idle: capacity of the past is lost, and no burst may make up for it.
         self._free_s = max(self._free_s, now_s) + size / self._bytes_per_s
         return self._free_s
 
