@@ -11,9 +11,10 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from websockets.http11 import Request, Response
@@ -47,6 +48,7 @@ from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
+from edges.session.owner import OwnedClient, Owner, Ownership
 from edges.session.requests import Answers
 from edges.session.verbs.table import verbs_of
 from edges.settings import EdgeSettings
@@ -73,6 +75,7 @@ class Edge:
         settings: None takes the defaults and the environment.
         tls: serve ``wss`` so; None: with the files of the settings, if any.
         sockets: already bound, in place of the settings' host and port. An edge that stops closes the sockets.
+        owner: greets and answers clients in place of the edge; None: the edge answers, by the catalogue.
 
     Raises:
         TypeError: ``service`` is no service, such as a name; or an entry of ``sockets`` is no bound TCP socket.
@@ -89,13 +92,14 @@ class Edge:
         *,
         tls: ssl.SSLContext | None = None,
         sockets: Sequence[socket.socket] = (),
+        owner: Owner | None = None,
     ) -> None:
         check_part("service", service, Service, "a Service")
         self.service = service
         self._given = checked(sockets)
         self.settings = (settings if settings is not None else EdgeSettings()).bound_to(self._given)
         self._wanted_port = service.port if self.settings.port is None else self.settings.port
-        self._tls = tls
+        self._tls, self._owner = tls, owner
         self._nonce = secrets.token_hex(4)
         self._built: _Parts | None = None
 
@@ -161,7 +165,16 @@ class Edge:
     def _build(self, sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None) -> "_Parts":
         name = f"edgebus-edge-{self.service.name}-{self._wanted_port}"
         edge_id = self._id(port_of(sockets))
-        return _Parts(self.service, self.settings, sockets, tls, name=name, edge_id=edge_id, connection=self.connection)
+        return _Parts(
+            self.service,
+            self.settings,
+            sockets,
+            tls,
+            name=name,
+            edge_id=edge_id,
+            connection=self.connection,
+            owner=self._owner,
+        )
 
     async def drain(self) -> None:
         """Go away unnoticed: the step of a rolling restart before ``stop``.
@@ -201,6 +214,20 @@ class Edge:
         return self._parts.statistics()
 
     @property
+    def clients(self) -> Mapping[str, OwnedClient]:
+        """The clients that have arrived at an edge with an owner, by the ids of their connections."""
+        ownership = None if self._built is None else self._built.ownership
+        return {} if ownership is None else MappingProxyType(ownership.clients)
+
+    def rooms(self) -> dict[str, set[str]]:
+        """Return the rooms of these clients by name, each with the ids of its connections."""
+        rooms: dict[str, set[str]] = {}
+        for client in self.clients.values():
+            for channel in client.channels:
+                rooms.setdefault(channel.name, set()).add(client.id)
+        return rooms
+
+    @property
     def _parts(self) -> "_Parts":
         if self._built is None:
             raise RuntimeError("the edge has not started")
@@ -218,10 +245,11 @@ class _Parts:
         name: of connections to Redis.
         edge_id: names the edge in Redis.
         connection: takes a socket.
+        owner: greets and answers clients; None: the edge does.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what an edge is made of)
         self,
         service: Service,
         settings: EdgeSettings,
@@ -231,11 +259,13 @@ class _Parts:
         name: str,
         edge_id: str,
         connection: type[Connection],
+        owner: Owner | None = None,
     ) -> None:
         self.service, self.settings, self._name, self._id = service, settings, name, edge_id
         self._tasks: list[asyncio.Task[None]] = []
         self._commands = Tasks()
         self.spawn = self._commands.spawn
+        self.ownership = None if owner is None else Ownership(owner, self.spawn)
         self._farewell, self._started, self._port = GOING_AWAY, time.time(), port_of(sockets)
         url = settings.redis_url
         self.mishaps, self.counters = Mishaps(), Counters()
@@ -290,6 +320,7 @@ class _Parts:
             Permissions(self.service),
             verbs_of(self.service),
             self._link.outage,
+            self.ownership,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -332,6 +363,8 @@ class _Parts:
         self.listener.close()
         goodbye = say_goodbye(self.registry, self._farewell, self.settings.close_timeout_s)
         await asyncio.gather(goodbye, self._link.leave(self.settings.close_timeout_s))
+        if self.ownership is not None:
+            await self.ownership.settle(self.settings.close_timeout_s)
         await self.subscriber.close()  # first: what comes by it may begin new tasks
         await end([*self._tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)

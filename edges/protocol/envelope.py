@@ -29,7 +29,7 @@ from edges.protocol.messages import (
     Welcome,
 )
 
-__all__ = ["ENVELOPE", "Dialect", "decode", "parse", "text_frame"]
+__all__ = ["ENVELOPE", "Dialect", "decode", "heard", "parse", "text_frame"]
 
 NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
@@ -97,6 +97,23 @@ def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> Co
         Refused: with the code of protocol.md, and a sentence with the field's name.
 
     """
+    message_type, said = heard(value)
+    verb = said.verb
+    row = verbs.get(verb) if message_type == "request" or verb in TYPE_VERBS else None
+    if row is None:
+        known = verbs if message_type == "request" else TYPE_VERBS
+        sentence = f"event: no such request; there are {', '.join(known)}"
+        raise Refused(Refusal(Code.UNKNOWN_REQUEST, sentence, _short(verb), said.reply_to))
+    return row.parse(said)
+
+
+def heard(value: dict[str, Any]) -> tuple[str, Said]:
+    """Return the type of an envelope and the request in the envelope, whoever knows the verb.
+
+    Raises:
+        Refused: with the code of protocol.md, and a sentence with the field's name.
+
+    """
     reply_to = _reply_to(value)
     message_type = value.get("type")
     if message_type not in CLIENT_TYPES:
@@ -107,12 +124,7 @@ def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> Co
     data = value.get("data")
     if data is not None and not isinstance(data, dict):
         raise Refused(Refusal(Code.INVALID_REQUEST, "data: expected an object", _short(verb), reply_to))
-    row = verbs.get(verb) if message_type == "request" or verb in TYPE_VERBS else None
-    if row is None:
-        known = verbs if message_type == "request" else TYPE_VERBS
-        sentence = f"event: no such request; there are {', '.join(known)}"
-        raise Refused(Refusal(Code.UNKNOWN_REQUEST, sentence, _short(verb), reply_to))
-    return row.parse(Said(verb, data or {}, reply_to))
+    return str(message_type), Said(verb, data or {}, reply_to)
 
 
 def _reply_to(value: Mapping[str, Any]) -> str | None:

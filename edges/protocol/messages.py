@@ -53,6 +53,7 @@ TOO_MANY_PARTS: Final = Closing(CloseCode.MESSAGE_TOO_BIG, "a message has more t
 RESTARTING: Final = Closing(CloseCode.SERVICE_RESTART, "the edge restarts")
 OUR_BUG: Final = Closing(CloseCode.INTERNAL_ERROR, "internal error")
 KEEPALIVE: Final = Closing(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+NOT_NOW: Final = Closing(CloseCode.TRY_AGAIN_LATER, "Redis cannot be reached at the moment")
 AT_CAPACITY: Final = Closing(CloseCode.TRY_AGAIN_LATER, "the edge is at capacity: max_connections")
 SLOW: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: over max_waiting_bytes")
 STUCK: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: nothing read within slow_deadline_s")

@@ -1,7 +1,7 @@
 """A client, as the verbs see the client: transport, rooms, standing, dialect. Knows no verb."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +9,7 @@ from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
 from edges.limits.quotas import network_of
 from edges.limits.rates import LimitReached
-from edges.protocol.messages import Dismissal, Message, Refusal
+from edges.protocol.messages import NOT_NOW, OUR_BUG, Dismissal, Message, Outgoing, Refusal
 from edges.session import replies
 from edges.session.authentication import Admission
 from edges.session.context import Context
@@ -17,6 +17,7 @@ from edges.session.dialect_choice import DialectChoice
 from edges.session.first_room import Carry, FirstRoom
 from edges.session.greeting import Greeting
 from edges.session.inbox import Inbox, Item
+from edges.session.owned import Owned
 from edges.session.pacing import Pacing
 from edges.session.subscriptions import Subscriptions
 from edges.session.transport import Transport
@@ -41,6 +42,7 @@ class Client:
 
     Attributes:
         missed: rooms to catch up with, each with the position to begin at.
+        owned: the client, for the owner of the edge; None without an owner.
         has_place: whether the client counts among the clients of the edge.
 
     """
@@ -54,6 +56,7 @@ class Client:
         "has_place",
         "inbox",
         "missed",
+        "owned",
         "pacing",
         "rooms",
         "transport",
@@ -75,11 +78,32 @@ class Client:
         self.inbox = Inbox(
             transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
         )
+        self.owned = self._for_owner()
         self.missed: dict[str, tuple[Channel, str]] = {}
         # decisions/0043: a stranger holds a place among handshakes only, or strangers could keep users out.
         self.has_place = not self.admission.is_locked
 
-    def greet_flat(self, *, may_enter: bool = True) -> list[Message]:
+    def _for_owner(self) -> Owned | None:
+        ownership = self.context.ownership
+        if ownership is None:
+            return None
+        transport, rooms = self.transport, self.rooms
+        return Owned(ownership, self.context, transport, self.admission, rooms, self.greeting, self.pacing)
+
+    async def arrive(self) -> AsyncGenerator[Outgoing, None]:
+        """Let the owner of the edge greet the client; a client that has arrived, or owes a token, is passed over."""
+        owned = self.owned
+        if owned is None or owned.has_arrived or self.admission.is_locked or self.rooms.has_ended:
+            return
+        try:
+            await owned.arrive()
+        except BusError as error:
+            yield Dismissal(self.unavailable(error, "connect", None), NOT_NOW)
+        except Exception:
+            _logger.exception("the owner failed to greet a client", extra={"connection": self.transport.name})
+            yield Dismissal(replies.failed("connect", None), OUR_BUG)
+
+    def greet_flat(self, *, may_enter: bool = True) -> list[Message | bytes]:
         """Return the welcome of a flat client, who enters the first room unless another room is asked for."""
         welcome = self.greeting.take()
         if may_enter:

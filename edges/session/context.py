@@ -12,6 +12,7 @@ from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
 from edges.session.command import Command
+from edges.session.owner import Ownership
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 
@@ -25,6 +26,7 @@ class Context:
     Attributes:
         verbs: the commands of the envelope, by name.
         outage: the notice for a client on arrival while Redis is away; None while Redis is there.
+        ownership: the owner, where the process around the edge answers clients; None: the edge answers.
 
     """
 
@@ -39,3 +41,4 @@ class Context:
     permissions: Permissions
     verbs: Mapping[str, type[Command]]
     outage: Callable[[], Notice | None] = lambda: None
+    ownership: Ownership | None = None

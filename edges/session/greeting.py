@@ -25,10 +25,11 @@ class Greeting:
 
     Attributes:
         is_due: whether the client is still to be welcomed.
+        held: frames of the owner of the edge, in place of the welcome.
 
     """
 
-    __slots__ = ("_admission", "_context", "_knows_outage", "_silent_until", "_timer", "_transport", "is_due")
+    __slots__ = ("_admission", "_context", "_knows_outage", "_silent_until", "_timer", "_transport", "held", "is_due")
 
     def __init__(self, context: Context, transport: Transport, admission: Admission, now: float) -> None:
         self._context, self._transport, self._admission = context, transport, admission
@@ -36,6 +37,7 @@ class Greeting:
         self._timer: asyncio.TimerHandle | None = None
         self._knows_outage = False
         self.is_due = True
+        self.held: list[bytes] = []
 
     def wait(self, welcome: Callable[[], None]) -> None:
         """Call ``welcome`` when the delay of a silent client is over."""
@@ -52,14 +54,20 @@ class Greeting:
         """Whether the delay of a silent client runs."""
         return self._timer is not None
 
-    def take(self) -> list[Message]:
+    def take(self) -> list[Message | bytes]:
         """Return the welcome, and the notice of an outage; an empty list where no welcome is due yet, or any more."""
         if not self.is_due or self._admission.is_locked:
             return []
         self.is_due = False
         # A client on arrival gets no notice of an outage that began before; the welcome alone would promise events.
         outage = None if self._knows_outage else self._context.outage()
-        return [self._welcome(), *([outage] if outage is not None and self.may_tell(outage) else [])]
+        return [*self._said_first(), *([outage] if outage is not None and self.may_tell(outage) else [])]
+
+    def _said_first(self) -> list[Message | bytes]:
+        if self._context.ownership is None:
+            return [self._welcome()]
+        held, self.held = self.held, []
+        return [*held]
 
     def _welcome(self) -> Welcome:
         service, rate = self._context.service, self._context.settings.message_rate_limit

@@ -25,6 +25,7 @@ from edges.session.transport import Transport
 from edges.session.verbs.auth import let_in
 from edges.session.verbs.recover import Recover
 from edges.session.verbs.table import FLAT_VERBS
+from edges.session.verbs.told import told
 
 __all__ = ["Session"]
 
@@ -87,8 +88,11 @@ class Session:
         """Look at a token of the handshake; then wait for a message, or welcome a silent client."""
         if self._tokens:
             self._run_ahead(self._show())
-        else:
-            self.greeting.wait(self._welcome_silent)
+            return
+        self.greeting.wait(self._welcome_silent)
+        owned = self._client.owned
+        if owned is not None and not owned.has_arrived and not self.admission.is_locked:
+            self._run_ahead(self._client.arrive())
 
     def bytes_came(self) -> None:
         """Take note of a message's first byte: the welcome comes after the answer."""
@@ -105,6 +109,8 @@ class Session:
         # The task under way is not cancelled: a room being opened in the task may be awaited by other clients.
         self._client.inbox.clear()
         self._client.rooms.end()
+        if self._client.owned is not None:
+            self._client.owned.depart()
 
     def _welcome_silent(self) -> None:
         self.greeting.stop_waiting()
@@ -115,6 +121,8 @@ class Session:
         """Take the token of the handshake like a first message, with no answer to a good token."""
         tokens, self._tokens = self._tokens, ()
         for item in await let_in(self._client, tokens, None) or ():
+            yield item
+        async for item in self._client.arrive():
             yield item
         if not self._client.rooms.has_ended and not self._client.inbox:
             self.begin()
@@ -165,6 +173,8 @@ class Session:
             self._client.rooms.leave_all()
             self.greeting.is_due = True
         try:
+            if self._client.owned is not None:
+                return told(value, self._context.verbs)
             return choice.dialect.parse(value, FLAT_VERBS if choice.dialect is FLAT else self._context.verbs)
         except Refused as refused:
             return refused.refusal

@@ -64,6 +64,10 @@ class Authenticate(Command):
         else:
             yield Reply(self.verb, client.admission.report(), self.reply_to)
             client.first_room.enter()
+        async for item in client.arrive():
+            yield item
+        if client.owned is not None:  # the rooms are the owner's choice
+            return
         # decisions/0042: a renewal may open less than the token before. The notices come behind the answer: first the
         # client learns that the token counts, then the cost.
         for channel in [it for it in client.rooms.channels if not client.admission.may_read(it)]:

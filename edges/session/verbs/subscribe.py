@@ -15,7 +15,7 @@ from edges.session.client import Client
 from edges.session.command import Command, Outcome
 from edges.session.subscriptions import Joined
 
-__all__ = ["Subscribe", "asked", "channel_of", "named"]
+__all__ = ["Subscribe", "asked", "channel_of", "named", "start_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Subscribe(Command):
     @classmethod
     def parse(cls, said: Said) -> Self:
         """Read the channel, and where to begin."""
-        return cls(named(said), said.reply_to, _start(said))
+        return cls(named(said), said.reply_to, start_of(said))
 
     def permission(self, client: Client, channel: Channel) -> Refusal | None:
         """Return the refusal for a client without permission, or in too many rooms; None for others."""
@@ -131,7 +131,13 @@ def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal
         return Refusal(Code.INVALID_CHANNEL, f"channel: {error}", command.verb, command.reply_to)
 
 
-def _start(said: Said) -> Start | None:
+def start_of(said: Said) -> Start | None:
+    """Return where a request wants to begin, None for the end of the log.
+
+    Raises:
+        Refused: ``since`` or ``last`` is none.
+
+    """
     since, last = said.data.get("since"), said.data.get("last")
     if since is not None and last is not None:
         raise said.refused("since, last: give one of them")
