@@ -184,7 +184,7 @@ async def recording(ports: Sequence[int], channels: Sequence[str]) -> AsyncItera
             port, channel = ports[number // len(channels) % len(ports)], channels[number % len(channels)]
             _, recorder = await loop.create_connection(partial(Recorder, port, channel), "127.0.0.1", port)
             recorders.append(recorder)
-        await asyncio.gather(*(recorder.enter() for recorder in recorders))
+            await recorder.enter()  # at once: the edge's deadline for the handshake begins with the connection
         yield recorders
     finally:
         await asyncio.gather(*(recorder.leave() for recorder in recorders))
