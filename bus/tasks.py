@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Spawn", "end"]
+__all__ = ["Spawn", "end", "first_of"]
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 """Runs a coroutine in a task of this name, and owns the task: sees the task's end, and ends the task with the owner."""
@@ -23,6 +23,22 @@ async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     _endings.add(ending)
     ending.add_done_callback(_endings.discard)
     await asyncio.shield(ending)
+
+
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Return when one of ``works`` has ended; the others are cancelled, and have ended by then, too.
+
+    Raises:
+        Exception: the error of the work that ended first.
+
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end(tasks)
 
 
 async def _end(tasks: "Iterable[asyncio.Task[Any]]") -> None:

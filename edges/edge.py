@@ -36,6 +36,7 @@ from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.lifecycle.readiness import until_ready
 from edges.lifecycle.redis_link import RedisLink
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
@@ -156,6 +157,16 @@ class Edge:
             raise
         await self._built.begin(expires)
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+
+    async def ready(self) -> None:
+        """Wait until the edge is ready (``/readyz``); the caller sets an end, if any (``asyncio.timeout``).
+
+        Raises:
+            RuntimeError: the edge has not started, or was stopped.
+            Exception: the failure of a part.
+
+        """
+        await until_ready(self._parts.health.not_ready, self.wait, lambda: self.is_running)
 
     def _identity(self) -> tuple[ssl.SSLContext | None, datetime | None]:
         if self._tls is None and (files := identity(self.settings)) is not None:
@@ -321,6 +332,7 @@ class _Parts:
             verbs_of(self.service),
             self._link.outage,
             self.ownership,
+            self._link.first,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -329,6 +341,7 @@ class _Parts:
     async def begin(self, expires: datetime | None) -> None:
         """Accept, and begin to connect to Redis; ``expires`` is the end of the certificate, None for unknown."""
         self.listener.accept()
+        self._link.begin()
         if not self._authenticator.is_open:
             self.subscriber.listen(REVOKED, self._revocations.take)
         await self.subscriber.__aenter__()

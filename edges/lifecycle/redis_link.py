@@ -16,10 +16,12 @@ from edges.limits.mishaps import Mishaps
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
 
-__all__ = ["Droppable", "RedisLink"]
+__all__ = ["FIRST_LINK_S", "Droppable", "RedisLink"]
 
 _LOOK_AFTER_S: Final = (2.0, 3.0, 10.0)
 """Between the comparison of rooms and looks for what other edges found; most are back within two seconds."""
+FIRST_LINK_S: Final = 3.0
+"""From the start of an edge on; a Redis that was not found by then is away."""
 _DROP: Final = "drop a connection to Redis"
 _OUTAGE: Final = Notice.of(NoticeName.BUS_DEGRADED, "the link to Redis is down; events will be made up for")
 
@@ -60,6 +62,16 @@ class RedisLink:
         self._subscriber, self._hub, self._log, self._beside = subscriber, hub, log, beside
         self._spawn, self._notify_all, self._mishaps = spawn, notify_all, mishaps
         self._has_failed = False
+        self._is_decided = asyncio.Event()
+        """Whether the first link has come, or is overdue."""
+
+    def begin(self) -> None:
+        """Give the first link its time, from now on."""
+        asyncio.get_running_loop().call_later(FIRST_LINK_S, self._is_decided.set)
+
+    async def first(self) -> None:
+        """Return when the first link has come, or is overdue (decisions/0093): then commands tell of Redis' absence."""
+        await self._is_decided.wait()
 
     @property
     def generation(self) -> int:
@@ -75,12 +87,13 @@ class RedisLink:
     def outage(self) -> Notice | None:
         """Return the notice for clients that come between the loss of a link and the comparison on the next link.
 
-        Before the first link no room is open: subscribing is answered UNAVAILABLE.
+        Before the first link no room is open: subscribing waits for the link, and is answered UNAVAILABLE without.
         """
         return _OUTAGE if self._hub.owes_comparison else None
 
     def came(self) -> None:
         """Compare rooms with their logs."""
+        self._is_decided.set()
         self._log.forget()
         if self.generation > 1:  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), _DROP)

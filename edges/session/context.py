@@ -1,6 +1,6 @@
 """The parts of an edge for every connection: made once by the edge, and handed down."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from bus.service import Service
@@ -19,6 +19,9 @@ from edges.settings import EdgeSettings
 __all__ = ["Context"]
 
 
+async def _at_once() -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """An edge, as far as connections know the edge.
@@ -27,6 +30,7 @@ class Context:
         verbs: the commands of the envelope, by name.
         outage: the notice for a client on arrival while Redis is away; None while Redis is there.
         ownership: the owner, where the process around the edge answers clients; None: the edge answers.
+        first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
 
     """
 
@@ -42,3 +46,4 @@ class Context:
     verbs: Mapping[str, type[Command]]
     outage: Callable[[], Notice | None] = lambda: None
     ownership: Ownership | None = None
+    first_link: Callable[[], Awaitable[None]] = _at_once

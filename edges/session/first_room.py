@@ -62,6 +62,7 @@ class FirstRoom:
         if not self._admission.may_read(channel):
             # decisions/0022: told once; the client never asked to be there, and would wait for events in vain.
             yield self._admission.forbidden(Verb.SUBSCRIBE, channel)
+        await self._context.first_link()
         while self._wants(name):
             try:
                 await self._context.hub.open(channel)

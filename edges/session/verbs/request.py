@@ -45,6 +45,7 @@ class Request(Command):
             raise LookupError(self.name)
         try:
             check = self.permission(client)
+            await context.first_link()
             data = await context.answers.answer(request, self.data, self.reply_to, check, network)
         except Refused as refused:
             if refused.refusal.code is Code.ANSWER_TOO_LARGE:

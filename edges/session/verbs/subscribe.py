@@ -63,6 +63,7 @@ class Subscribe(Command):
         return self._open(client, channel) if joined is None else self._joined(channel, joined)
 
     async def _open(self, client: Client, channel: Channel) -> AsyncGenerator[Outgoing, None]:
+        await client.context.first_link()
         await client.rooms.open(channel)
         self._check(client, channel)
         joined = client.rooms.join(channel)
@@ -70,6 +71,7 @@ class Subscribe(Command):
             yield item
 
     async def _resume(self, client: Client, channel: Channel, start: Start) -> AsyncGenerator[Outgoing, None]:
+        await client.context.first_link()
         async with client.rooms.resume(channel, start) as replay:
             self._check(client, channel)
             yield self._resumed(channel, replay)

@@ -39,6 +39,7 @@ class Switch(Command):
         refusal = self.permission(client, channel)
         try:
             if refusal is None:
+                await client.context.first_link()
                 await client.rooms.open(channel)
         except BusError as error:
             yield client.unavailable(error, self.verb, None)
