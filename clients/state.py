@@ -85,6 +85,8 @@ class SubscriptionState:
         self._gap: _PendingGap | None = None
         self._lost = LostReplay()
         self._replaying = 0
+        self._began: str | None = None
+        """When the Redis of the last replay began, where the span reaches further back."""
 
     def take(self) -> Value | None:
         """Hand the next value to the caller, None when none waits; a caller that has caught up joins the room again."""
@@ -150,7 +152,7 @@ class SubscriptionState:
         if position is None:
             self._joined_live(was_in=was_in)
         else:
-            self._joined_log(data, replayed, position)
+            self._joined_log(data, replayed, position, was_in=was_in)
 
     def _joined_live(self, *, was_in: bool) -> None:
         if was_in or self._wants_replay:
@@ -158,8 +160,14 @@ class SubscriptionState:
         elif self.queue.is_interrupted:
             self._go_on(Recovered(self.channel, 0))
 
-    def _joined_log(self, data: Mapping[str, Any], replayed: int, position: str) -> None:
-        if data.get("recovered", not self._wants_replay) is True or _has_gap_inside(data):
+    def _joined_log(self, data: Mapping[str, Any], replayed: int, position: str, *, was_in: bool) -> None:
+        began, before = data.get("began"), self._began
+        self._began = began if isinstance(began, str) else None
+        # decisions/0098: a client that was in the room, and had no event yet, asks for its span once more. A Redis that
+        # began in between is a loss to that client, though none to newcomers.
+        is_another = was_in and self._began not in (None, before)
+        is_whole = data.get("recovered", not self._wants_replay) is True or _has_gap_inside(data)
+        if is_whole and not is_another:
             self._recovered(replayed, position)
         else:
             self._gap = _PendingGap(self.sequencer.at, str(data.get("reason") or "unknown"))
@@ -170,7 +178,7 @@ class SubscriptionState:
 
     def _recovered(self, replayed: int, position: str) -> None:
         if self._wants_replay or self.queue.is_interrupted:
-            self._go_on(Recovered(self.channel, replayed), None if replayed else position)
+            self._go_on(Recovered(self.channel, replayed, self._began), None if replayed else position)
 
     def _stand(self, position: str) -> None:
         """Go on from the log's end: no event of a replay follows, before which a gap could be told."""

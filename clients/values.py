@@ -75,10 +75,18 @@ class Recovered:
     """The stream goes on here and no event was missed; ``replayed`` events from the log follow, then live events.
 
     A ``Gap`` may stand among the replayed events, where events are lost to every reader (a failover with lag).
+
+    Attributes:
+        channel: where.
+        replayed: how many events from the log follow.
+        began: when this Redis began, as an ISO time, where a span such as ``"-15m"`` reaches further back: the replay
+            has all since then, and nobody knows of events before. None where the replay reaches back all the way.
+
     """
 
     channel: str
     replayed: int
+    began: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

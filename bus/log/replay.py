@@ -7,7 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
@@ -34,6 +34,8 @@ REPLAY_BYTES: Final = 4 * 1024 * 1024
 """The most of a single replay; past either the oldest lines are left out, and the reader is told."""
 
 _SPAN: Final = re.compile(r"-([0-9]{1,9})(ms|s|m|h|d)")
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, as far as a time can be written."""
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -74,6 +76,7 @@ class Replay:
         gap_after: the first of ``forks``, where no event is missing before; else None.
         forks_elsewhere: as ``forks``, for a reader that stood where this log never was; None for any other. Only a
             subscriber that stayed is told of them: a reader that comes back is told so, and has all there is replayed.
+        began: when this Redis began, as an ISO time, for a reader that asked for an earlier time; else None.
 
     """
 
@@ -83,6 +86,7 @@ class Replay:
     forks: tuple[str, ...] = ()
     gap_after: str | None = None
     forks_elsewhere: tuple[str, ...] | None = None
+    began: str | None = None
 
     def passing(self, places: Iterable[str]) -> "Replay":
         """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
@@ -145,7 +149,7 @@ class Tail:
                 return replay.passing(passed(self.forks, None, lines, self.position))
             case SinceTime(ms, is_span):
                 since_ms = max(0, self.now_ms - ms if is_span else ms)
-                return self._since_time(since_ms).passing(passed_since(self.forks, since_ms))
+                return self._since_time(since_ms, is_span=is_span).passing(passed_since(self.forks, since_ms))
             case Since(position):
                 replay = self._since(position)
                 return replay.passing(passed(self.forks, position, replay.lines, self.position))
@@ -154,12 +158,15 @@ class Tail:
         """Return the same tail for a reader that knows of forks by other means, such as an edge's room."""
         return replace(self, forks=())
 
-    def _since_time(self, ms: int) -> Replay:
-        reason = judge_time(ms, self._past())
+    def _since_time(self, ms: int, *, is_span: bool) -> Replay:
+        # decisions/0098: a span is a window for a first look, and no place where a reader stood. So a window is judged
+        # from the epoch on, and the epoch told; a time may be the reader's last one, and what was before is missing.
+        reason = judge_time(max(ms, self.epoch_ms) if is_span else ms, self._past())
         index = self._index(f"{ms}-0")
         if reason is None and index == 0 and self.is_cut:
             reason = Reason.LIMIT
-        return Replay(self.lines if reason else self.lines[index:], reason, self.position)
+        began = _iso(self.epoch_ms) if ms < self.epoch_ms else None
+        return Replay(self.lines if reason else self.lines[index:], reason, self.position, began=began)
 
     def _since(self, position: str) -> Replay:
         index = self._index(position)
@@ -183,6 +190,10 @@ class Tail:
     def _index(self, position: str) -> int:
         """Return the index of the first line not before ``position`` in this log's order."""
         return bisect_left(self.lines, order(position), key=lambda line: order(line.position or BEGINNING))
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(min(ms, _LAST_MS) / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def unseen(lines: Sequence[Arrived], at: str | None, reason: Reason | None, known: Container[str]) -> Sequence[Arrived]:

@@ -191,6 +191,8 @@ def _sentence(value: Value) -> str:
         case Gap(after=after, until=until, reason=reason):
             why = f"{reason}: what this Redis holds began later than that" if reason == Reason.UNKNOWN else reason
             return f"GAP ({why}): events may be missing after {after or '?'} and before {until or '?'}"
+        case Recovered(replayed=replayed, began=began) if began is not None:
+            return f"this Redis began at {began}; {replayed} event(s) replayed from there"
         case Recovered(replayed=replayed):
             return f"goes on, nothing was missed; {replayed} event(s) replayed"
         case Received():

@@ -45,6 +45,8 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
             else found.reason
         )
         note(f"{channel.name}: the log may lack events before the first one shown ({why})")
+    elif found.began is not None:
+        note(f"{channel.name}: this Redis began at {found.began}; no event from before is known")
     lines = [line for line in found.lines if end is None or _is_before(line, end, tail.now_ms)]
     readable = [(line, message) for line in lines if (message := read_line(line.line)) is not None]
     tell_unreadable(len(lines) - len(readable) + log.unreadable)

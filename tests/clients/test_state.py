@@ -153,6 +153,27 @@ def test_span_that_was_asked_for_late_begins_where_it_began() -> None:
         assert SubscriptionState("c", since=since).command(4_001) == ("subscribe", {"channel": "c", "since": asked})
 
 
+def test_window_that_reaches_past_this_redis_is_no_gap() -> None:
+    """Nobody missed what was before a first look; when Redis began is told with the replay."""
+    state = SubscriptionState("c", since="-15m")
+    joined(state, recovered=True, replayed=0, began="2026-01-01T00:00:00+00:00")
+    assert taken(state) == [Recovered("c", 0, "2026-01-01T00:00:00+00:00")]
+
+
+@pytest.mark.parametrize(("first", "second", "is_gap"), [("a", "a", False), (None, "b", True), ("a", "b", True)])
+def test_window_that_another_redis_answers_is_a_gap(first: str | None, second: str, is_gap: bool) -> None:
+    """A client that was there before, and asks for its window once more, is told that Redis began in between."""
+    state = SubscriptionState("c", since="-15m")
+    joined(state, position="3-1", recovered=True, replayed=3, began=first)
+    assert taken(state) == [Recovered("c", 3, first)]
+    state.interrupted("link", "")
+    joined(state, position="9-1", recovered=True, replayed=1, began=second)
+    state.arrived(received("9-1", "0-0"))
+    values = [value for value in taken(state) if not isinstance(value, Interrupted)]
+    assert values[0] == (Gap("c", None, "9-1", "unknown") if is_gap else Recovered("c", 1, second))
+    assert values[1:] == [received("9-1", "0-0")]
+
+
 def lost_before_its_replay() -> SubscriptionState:
     """Return a subscription that was promised 1 to 3 as the last three, and lost the connection before they came."""
     state = SubscriptionState("c", last=3)

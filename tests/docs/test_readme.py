@@ -15,8 +15,10 @@ from websockets.asyncio.client import connect
 
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
+from producers import Producer
 from producers.services import mahavishnu
 from tests.docs.pages import ROOT, blocks
+from tests.edges.peers import eventually
 
 DEADLINE_S = 20.0
 
@@ -54,6 +56,29 @@ async def test_readme_example_reaches_the_readme_client(tmp_path: Path) -> None:
     assert event["event"] == "workflow.started"
     assert event["data"]["adapter"] == "local"
     assert printed.decode().split()[0] == event["id"]
+
+
+async def test_readme_client_that_resumes_misses_nothing_on_a_fresh_redis(tmp_path: Path) -> None:
+    """What the third example prints first, of a Redis younger than its span, is the event, and no loss."""
+    async with (
+        EmbeddedBroker(port=0) as broker,
+        Edge(mahavishnu.SERVICE, EdgeSettings(port=0, redis_url=broker.url)) as edge,
+        Producer(broker.url) as producer,
+    ):
+        client = tmp_path / "client.py"
+        client.write_text(python_block("from clients import Gap").replace("8690", str(edge.port)))
+        await producer.publish(mahavishnu.WorkflowStarted(workflow_id="wf_123", adapter="local"))
+        await eventually(lambda: edge.not_ready() is None)
+        listener = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-u", client),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+        )
+        assert listener.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await listener.stdout.readline()).startswith(b"workflow.started ")
+        listener.kill()
+        await listener.communicate()
 
 
 async def test_readme_service_needs_its_one_file_only(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ class Subscribe(Command):
         }
         if replay.gap_after is not None:
             data["gap_after"] = replay.gap_after
+        if replay.began is not None:
+            data["began"] = replay.began
         return Reply(self.verb, data, self.reply_to)
 
 

@@ -65,7 +65,10 @@ WHOLE, TRIMMED, CUT, CUT_TRIMMED = tail(1, 5), tail(3, 5), tail(3, 5, begins=1),
         pytest.param(WHOLE, SinceTime(9_700, is_span=True), [3, 4, 5], None, id="a span back from Redis' now"),
         pytest.param(WHOLE, SinceTime(60), [1, 2, 3, 4, 5], None, id="from before the first ever"),
         pytest.param(WHOLE, SinceTime(10), [1, 2, 3, 4, 5], Reason.UNKNOWN, id="from before this Redis began"),
-        pytest.param(WHOLE, SinceTime(10**9, is_span=True), [1, 2, 3, 4, 5], Reason.UNKNOWN, id="a span past 1970"),
+        pytest.param(WHOLE, SinceTime(10**9, is_span=True), [1, 2, 3, 4, 5], None, id="a span past 1970"),
+        pytest.param(TRIMMED, SinceTime(10**9, is_span=True), [3, 4, 5], Reason.TRIMMED, id="a long span of the rest"),
+        pytest.param(CUT, SinceTime(10**9, is_span=True), [3, 4, 5], Reason.LIMIT, id="a long span past the cut"),
+        pytest.param(NO_LOG, SinceTime(10**9, is_span=True), [], None, id="a long span, no log"),
         pytest.param(WHOLE, SinceTime(NOW_MS * 9), [], None, id="from a time to come"),
         pytest.param(TRIMMED, SinceTime(200), [3, 4, 5], Reason.TRIMMED, id="from before what is kept"),
         pytest.param(TRIMMED, SinceTime(301), [4, 5], None, id="from within what is kept"),
@@ -88,6 +91,22 @@ def test_replay_gives_what_follows_and_says_whether_that_is_all(
     replay = read.replay(start)
     assert [int(line.line) for line in replay.lines] == numbers
     assert replay.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("start", "began"),
+    [
+        pytest.param(SinceTime(NOW_MS - 50, is_span=True), None, id="a span to the beginning"),
+        pytest.param(SinceTime(NOW_MS - 49, is_span=True), "1970-01-01T00:00:00.050+00:00", id="a longer span"),
+        pytest.param(SinceTime(49), "1970-01-01T00:00:00.050+00:00", id="an earlier time"),
+        pytest.param(SinceTime(50), None, id="the time of the beginning"),
+        pytest.param(Since("49-1"), None, id="an earlier position"),
+        pytest.param(Last(9), None, id="a number"),
+    ],
+)
+def test_replay_says_when_this_redis_began(start: Start, began: str | None) -> None:
+    """A window that reaches past the epoch is answered with the epoch, as the time from which the log is known."""
+    assert WHOLE.replay(start).began == began
 
 
 def test_reader_stands_at_the_end_of_the_log() -> None:

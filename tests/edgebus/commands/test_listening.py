@@ -67,7 +67,7 @@ async def test_json_has_an_object_for_everything(capsys: pytest.CaptureFixture[s
         await talk.event(4)
         await listening
     recovered, event = (orjson.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert recovered == {"type": "recovered", "channel": CHANNEL, "replayed": 1}
+    assert recovered == {"type": "recovered", "channel": CHANNEL, "replayed": 1, "began": None}
     assert (event["type"], event["room"], event["position"], event["previous"]) == ("event", CHANNEL, at(4), at(3))
     assert len(event) == 11
 
@@ -133,10 +133,22 @@ async def test_edge_that_does_not_take_the_token_is_told_apart() -> None:
     assert type(caught.value) is BusError
 
 
+async def test_window_that_reaches_past_this_redis_says_when_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    """A first look misses nothing: the line says from when on events are known."""
+    async with fake_edge() as edge:
+        listening = start(edge, since="-15m")
+        talk = await edge.accept()
+        await talk.joins(4, recovered=True, reason=None, replayed=1, began="2026-01-01T00:00:00.000+00:00")
+        await talk.event(4)
+        await listening
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("this Redis began at 2026-01-01T00:00:00.000+00:00; 1 event(s) replayed from there")
+
+
 async def test_gap_of_an_unknown_past_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """A beginning from before this Redis is a gap of reason unknown, and the line says what that may mean."""
     async with fake_edge() as edge:
-        listening = start(edge, since="-15m")
+        listening = start(edge, since=at(1))
         talk = await edge.accept()
         await talk.resumes(4, 1, "unknown")
         await talk.event(4)

@@ -60,9 +60,21 @@ async def test_replay_shows_what_follows_a_position(
 async def test_replay_of_a_span_shows_everything_in_it(
     published: tuple[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A span longer than this Redis lives says that there may have been more, and shows what there is."""
+    """A span longer than this Redis lives says when Redis began, and shows all since."""
     url, positions = published
     await replay(url, CHANNEL, since="-15m", until=None, speed=None)
+    output = capsys.readouterr()
+    assert [orjson.loads(line)["position"] for line in output.out.splitlines()] == positions
+    assert "this Redis began at 20" in output.err
+    assert "may lack" not in output.err
+
+
+async def test_replay_of_a_time_before_this_redis_may_lack_events(
+    published: tuple[str, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever names a time is told that there may have been more."""
+    url, positions = published
+    await replay(url, CHANNEL, since="2001-01-01T00:00:00Z", until=None, speed=None)
     output = capsys.readouterr()
     assert [orjson.loads(line)["position"] for line in output.out.splitlines()] == positions
     assert "(unknown: what this Redis holds began later than --since)" in output.err

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -125,12 +126,27 @@ async def test_since_and_last_in_every_form(edge: Edge, open_client: OpenClient,
         assert [message["data"]["number"] for message in await client.marked()] == expected
 
 
-async def test_span_past_the_epoch_of_redis_is_unknown(edge: Edge, open_client: OpenClient, producer: Producer) -> None:
-    """What was before this Redis began nobody knows; what there is follows."""
+async def test_span_past_the_epoch_of_redis_is_whole_from_there(
+    edge: Edge, open_client: OpenClient, producer: Producer
+) -> None:
+    """A window that reaches further than this Redis is no loss: the reply says when Redis began, and all follows."""
     await publish(producer, 1, 2)
     client = await welcomed(edge, open_client)
     reply = await resume(client, since="-1h")
+    assert (reply["recovered"], reply["reason"], reply["replayed"]) == (True, None, 2)
+    assert datetime.fromisoformat(reply["began"]).tzinfo is not None
+    assert await numbers(client, 2) == [1, 2]
+
+
+async def test_time_before_the_epoch_of_redis_is_unknown(
+    edge: Edge, open_client: OpenClient, producer: Producer
+) -> None:
+    """Whoever names a time may have been there: what was before this Redis began is told as missing."""
+    await publish(producer, 1, 2)
+    client = await welcomed(edge, open_client)
+    reply = await resume(client, since="2001-01-01T00:00:00+00:00")
     assert (reply["recovered"], reply["reason"], reply["replayed"]) == (False, "unknown", 2)
+    assert datetime.fromisoformat(reply["began"]).year > 2001
     assert await numbers(client, 2) == [1, 2]
 
 
