@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from bus.errors import EventError
 from bus.event import Event
 from bus.parts import check_part
+from producers.plain import is_model, to_json, validated
 
 __all__ = ["Broadcaster", "Emitter", "Publisher", "Skipping", "with_metadata"]
 
@@ -98,17 +99,21 @@ class Broadcaster(Generic[OneT, ManyT, EndlessT]):
 def with_metadata(model: type[EventT], metadata: Mapping[str, Any] | None, **fields: Any) -> EventT:
     """Make an event of declared ``fields`` and the caller's own ``metadata``.
 
+    Values are taken as given, or made JSON as pydantic does it: a time, a UUID, a path, an enumeration, a tuple, a set,
+    a model, a dataclass. A key of ``metadata`` that repeats a field's value is left out.
+
     Raises:
         TypeError: ``metadata`` is no mapping.
         EventError: a key of ``metadata`` would overwrite a declared field, or the timestamp.
         pydantic.ValidationError: a value is not of its field's type, or JSON cannot carry the value.
 
     """
-    metadata = {} if metadata is None else metadata
+    metadata = {} if metadata is None else to_json(metadata) if is_model(metadata) else metadata
     check_part("metadata", metadata, Mapping, "a mapping")
     # The alias counts, too: a key of the caller's would overwrite the field on the way out.
     sent_as = {it.serialization_alias for it in model.model_fields.values()}
-    declared = sorted(key for key in metadata if key in model.model_fields or key in sent_as or key == "timestamp")
+    own = {key for key in metadata if key in model.model_fields or key in sent_as or key == "timestamp"}
+    declared = sorted(key for key in own if key not in fields or to_json(metadata[key]) != to_json(fields[key]))
     if declared:
         raise EventError(f"metadata would overwrite {', '.join(declared)} of {model.event_name}: rename the key")
-    return model.model_validate({**metadata, **fields}, by_name=True)
+    return validated(model, {**metadata, **fields})

@@ -92,7 +92,7 @@ class Workflows:
         threads: ThreadPoolExecutor,
     ) -> int:
         total = 0
-        await self._events.broadcast_worker_status_changed(worker, "busy", _POOL)
+        await self._events.broadcast_worker_status_changed(worker_id=worker, status="busy", pool_id=_POOL)
         for file in left:
             await self._paced()
             task = {"task": name, "file": file.name}
@@ -101,7 +101,7 @@ class Workflows:
                 size, result = await asyncio.get_running_loop().run_in_executor(threads, work, file)
             total += size
             await self._events.broadcast_task_completed(_POOL, worker, {**task, **result})
-        await self._events.broadcast_worker_status_changed(worker, "idle", _POOL)
+        await self._events.broadcast_worker_status_changed(worker_id=worker, status="idle", pool_id=_POOL)
         return total
 
     async def _paced(self) -> None:

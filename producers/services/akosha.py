@@ -1,9 +1,9 @@
 """The catalogue of akosha: detected patterns and anomalies, insights, aggregations."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bus.channel import Channel, Family
 from bus.event import Event, JsonObject
@@ -17,6 +17,11 @@ INSIGHTS: Final = Family("insights")
 METRICS: Final = Family("metrics")
 
 Severity = Literal["low", "medium", "high", "critical"]
+
+
+def _severity(word: Any) -> Any:
+    word = word.lower() if isinstance(word, str) else word
+    return "medium" if word == "warning" else word
 
 
 class PatternDetected(
@@ -35,7 +40,7 @@ class AnomalyDetected(Event, event="anomaly.detected", channels=(ANOMALIES,)):
 
     anomaly_id: str
     anomaly_type: str
-    severity: Severity
+    severity: Annotated[Severity, BeforeValidator(_severity)]  # decisions/0091: as alerts spell it
     description: str
     metrics: JsonObject
 
@@ -160,9 +165,9 @@ class Akosha(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_anomaly_detected(
-        self, anomaly_id: str, anomaly_type: str, severity: Severity, description: str, metrics: dict[str, Any]
+        self, anomaly_id: str, anomaly_type: str, severity: Severity | str, description: str, metrics: dict[str, Any]
     ) -> OneT:
-        """Announce an anomaly."""
+        """Announce an anomaly; ``severity`` in any case, and ``warning`` is medium."""
         return self._publish(
             AnomalyDetected,
             anomaly_id=anomaly_id,

@@ -9,6 +9,7 @@ from bus.channel import Family
 from bus.event import Event, JsonObject
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
+from producers.called import known_as
 
 TEST: Final = Family("test:{run_id}")
 QUALITY: Final = Family("quality:{project}")
@@ -228,14 +229,15 @@ class Crackerjack(Broadcaster[OneT, ManyT, EndlessT]):
         """Announce the beginning of a run."""
         return self._publish(TestStarted, run_id=run_id, test_suite=test_suite, total_tests=total_tests)
 
+    @known_as(tests_completed="completed", tests_failed="failed", duration_seconds="duration")
     def broadcast_test_completed(self, run_id: str, completed: int, failed: int, duration: float) -> OneT:
         """Announce the end of a run; ``duration`` is in seconds."""
         return self._publish(
             TestCompleted, run_id=run_id, tests_completed=completed, tests_failed=failed, duration_seconds=duration
         )
 
-    def broadcast_test_failed(self, run_id: str, test_name: str, error: str, traceback: str) -> OneT:
-        """Announce a failed test."""
+    def broadcast_test_failed(self, run_id: str, test_name: str, error: str | BaseException, traceback: str) -> OneT:
+        """Announce a failed test; of an exception the text is sent."""
         return self._publish(TestFailed, run_id=run_id, test_name=test_name, error=error, traceback=traceback)
 
     def broadcast_test_case_completed(

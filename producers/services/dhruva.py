@@ -334,5 +334,5 @@ class Dhruva(Broadcaster[OneT, ManyT, EndlessT]):
 
 
 def _count(adapters: Any) -> int:
-    """Return the length of a list; any other value is left for the model to refuse by name."""
-    return len(adapters) if isinstance(adapters, list) else 0
+    """Return the number of adapters; a value that is no list is left for the model to refuse by name."""
+    return len(adapters) if isinstance(adapters, list | tuple | set | frozenset) else 0

@@ -9,6 +9,7 @@ from bus.channel import Family
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
+from producers.called import also_as
 
 UI: Final = Family("ui:{component_id}")
 COMPONENT: Final = Family("component:{component_id}")
@@ -63,9 +64,9 @@ class PageRendered(Event, event="page.rendered", channels=(PAGE,)):
 
 
 class StateChanged(Event, event="state.changed", channels=(STATE_OF, STATE)):
-    """Published when a value of a component's state changed."""
+    """Published when a value of a component's state changed, or of a state of no component."""
 
-    component_id: str
+    component_id: str | None
     state_path: str
     old_value: Json
     new_value: Json
@@ -304,8 +305,14 @@ class Fastblocks(Broadcaster[OneT, ManyT, EndlessT]):
         """Announce a drawn page."""
         return self._publish(PageRendered, page_id=page_id, duration=duration, component_count=component_count)
 
-    def broadcast_state_changed(self, component_id: str, state_path: str, old_value: Any, new_value: Any) -> OneT:
-        """Announce a change of a component's state; the values are any JSON."""
+    @also_as("state_path", "new_value", component_id=None, old_value=None)
+    def broadcast_state_changed(
+        self, component_id: str | None, state_path: str, old_value: Any, new_value: Any
+    ) -> OneT:
+        """Announce a change of a component's state; the values are any JSON.
+
+        Path and new value alone (``broadcast_state_changed("user.theme", "dark")``) tell of a state of no component.
+        """
         return self._publish(
             StateChanged, component_id=component_id, state_path=state_path, old_value=old_value, new_value=new_value
         )
@@ -322,6 +329,6 @@ class Fastblocks(Broadcaster[OneT, ManyT, EndlessT]):
         """Announce the end of a render."""
         return self._publish(RenderCompleted, component_id=component_id, duration=duration, result=result)
 
-    def broadcast_render_failed(self, component_id: str, error: str) -> OneT:
-        """Announce a failed render."""
+    def broadcast_render_failed(self, component_id: str, error: str | BaseException) -> OneT:
+        """Announce a failed render; of an exception the text is sent."""
         return self._publish(RenderFailed, component_id=component_id, error=error)

@@ -5,14 +5,15 @@ methods together; mahavishnu has 27 events, and each is a model, a row of ``SERV
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bus.channel import Family
 from bus.event import Event, Json, JsonObject
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
+from producers.called import by_keyword
 
 WORKFLOW: Final = Family("workflow:{workflow_id}", permission="workflow:read")
 POOL: Final = Family("pool:{pool_id}", permission="pool:read")
@@ -28,6 +29,25 @@ _ECOSYSTEM: Final = SYMBIOTIC.fill("ecosystem")
 # decisions/0012: a long prompt must not cost the event, so the broadcast cuts; clients never see more than promised, so
 # the event's model refuses more.
 _TASK_LIMIT: Final = 200
+
+
+# decisions/0091: mahavishnu's own classes take these forms, too, and send what is sent here.
+PoolId = Annotated[str, AfterValidator(lambda name: name.removeprefix("pool:"))]
+"""The id of a pool, which parts of mahavishnu call by the name of its channel."""
+PoolState = Annotated[JsonObject, BeforeValidator(lambda it: {"state": it} if isinstance(it, str) else it)]
+"""A pool's status; a text is the ``state``."""
+UserId = Annotated[str | None, BeforeValidator(lambda user: None if user == "" else user)]
+"""A user's id; an empty text is no user."""
+
+
+def _object_or_text(value: Any) -> Any:
+    if not isinstance(value, dict | str | None):
+        raise ValueError("a result is an object or a text")  # noqa: TRY004 (pydantic reports ValueError)
+    return {} if value is None else value
+
+
+Result = Annotated[Json, AfterValidator(_object_or_text)]
+"""The result of a workflow: an object, or a text as a model wrote the text; None is an empty object."""
 
 
 # Events of workflows
@@ -51,7 +71,7 @@ class WorkflowCompleted(Event, event="workflow.completed", channels=(WORKFLOW, G
     """Published when a workflow ends well."""
 
     workflow_id: str
-    result: JsonObject
+    result: Result
 
 
 class WorkflowFailed(Event, event="workflow.failed", channels=(WORKFLOW, GLOBAL)):
@@ -67,13 +87,13 @@ class WorkflowFailed(Event, event="workflow.failed", channels=(WORKFLOW, GLOBAL)
 class PoolEvent(Event, channels=(POOL, GLOBAL)):
     """The fields common to the events of a pool as a whole."""
 
-    pool_id: str
+    pool_id: PoolId
 
 
 class PoolStatusChanged(PoolEvent, event="pool.status_changed"):
     """Published when a pool reports a new status; get_pool_status answers the ``state`` in ``status``."""
 
-    status: JsonObject
+    status: PoolState
 
 
 class PoolSpawned(PoolEvent, event="pool.spawned"):
@@ -96,7 +116,7 @@ class WorkerEvent(Event, channels=(WORKER, POOL)):
     """The fields common to the events of a worker."""
 
     worker_id: str
-    pool_id: str
+    pool_id: PoolId
 
 
 class WorkerStatusChanged(WorkerEvent, event="worker.status_changed"):
@@ -131,7 +151,7 @@ class TaskCompleted(WorkerEvent, event="task.completed"):
 class TeamEvent(Event, channels=(GOAL_TEAMS, GOAL_TEAMS_OF)):
     """The fields common to the events of a goal team; ``user_id`` only routes, to the user's own channel."""
 
-    user_id: str | None = Field(default=None, exclude=True)
+    user_id: UserId = Field(default=None, exclude=True)
 
 
 class TeamCreated(TeamEvent, event="team.created"):
@@ -286,7 +306,7 @@ class WorkflowStatus(BaseModel):
     stages: list[str] = Field(default_factory=list)
     started_at: str | None = None
     updated_at: str | None = None
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] | str | None = None
     error: str | None = None
 
 
@@ -321,7 +341,7 @@ class PoolQuestion(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
-    pool_id: str = Field(min_length=1)
+    pool_id: PoolId = Field(min_length=1)
 
 
 class WorkerState(BaseModel):
@@ -464,20 +484,21 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         """Announce the result of a stage."""
         return self._publish(WorkflowStageCompleted, workflow_id=workflow_id, stage_name=stage_name, result=result)
 
-    def broadcast_workflow_completed(self, workflow_id: str, final_result: dict[str, Any]) -> OneT:
-        """Announce a workflow's good end; ``final_result`` is the event's ``result``."""
+    def broadcast_workflow_completed(self, workflow_id: str, final_result: dict[str, Any] | str | None) -> OneT:
+        """Announce a workflow's good end; ``final_result``, an object or a text, is the event's ``result``."""
         return self._publish(WorkflowCompleted, workflow_id=workflow_id, result=final_result)
 
-    def broadcast_workflow_failed(self, workflow_id: str, error: str) -> OneT:
-        """Announce a workflow's end by an error."""
+    def broadcast_workflow_failed(self, workflow_id: str, error: str | BaseException) -> OneT:
+        """Announce a workflow's end by an error; of an exception the text is sent."""
         return self._publish(WorkflowFailed, workflow_id=workflow_id, error=error)
 
-    def broadcast_worker_status_changed(self, worker_id: str, status: str, pool_id: str) -> OneT:
+    @by_keyword("mahavishnu's own classes have the three in two orders")
+    def broadcast_worker_status_changed(self, *, worker_id: str, status: str, pool_id: str) -> OneT:
         """Announce a worker's new status, on the worker's channel and on the pool's."""
         return self._publish(WorkerStatusChanged, worker_id=worker_id, status=status, pool_id=pool_id)
 
-    def broadcast_pool_status_changed(self, pool_id: str, status: dict[str, Any]) -> OneT:
-        """Announce a pool's new status, a dict of any keys; get_pool_status answers its ``state``."""
+    def broadcast_pool_status_changed(self, pool_id: str, status: dict[str, Any] | str) -> OneT:
+        """Announce a pool's new status, a dict of any keys, or the ``state`` alone, which get_pool_status answers."""
         return self._publish(PoolStatusChanged, pool_id=pool_id, status=status)
 
     def broadcast_team_created(
@@ -529,7 +550,7 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         adapter_name: str,
         old_status: str,
         new_status: str,
-        details: dict[str, Any] = _NO_DETAILS,
+        details: dict[str, Any] | None = _NO_DETAILS,
     ) -> OneT:
         """Announce an adapter's new state of health."""
         return self._publish(
@@ -607,9 +628,14 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_learning_metrics(
-        self, patterns_strengthened: int, patterns_weakened: int, model_retrains: int, avg_confidence_score: float
+        self,
+        patterns_strengthened: int = 0,
+        patterns_weakened: int = 0,
+        model_retrains: int = 0,
+        avg_confidence_score: float = 0.0,
+        user_id: str | None = None,  # the caller's login, handed on by mahavishnu's tools
     ) -> OneT:
-        """Announce the figures of the learning loop."""
+        """Announce the figures of the learning loop. ``user_id`` neither routes nor is sent."""
         return self._publish(
             LearningMetrics,
             patterns_strengthened=patterns_strengthened,
@@ -619,9 +645,14 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_skill_effectiveness(
-        self, skill_name: str, success_rate: float, total_attempts: int, avg_confidence: float
+        self,
+        skill_name: str,
+        success_rate: float,
+        total_attempts: int = 0,
+        avg_confidence: float = 0.0,
+        user_id: str | None = None,
     ) -> OneT:
-        """Announce a skill's figures of success."""
+        """Announce a skill's figures of success. ``user_id`` neither routes nor is sent."""
         return self._publish(
             SkillEffectiveness,
             skill_name=skill_name,
@@ -631,15 +662,21 @@ class Mahavishnu(Broadcaster[OneT, ManyT, EndlessT]):
         )
 
     def broadcast_strategy_recommender(
-        self, recommendations_made: int, high_confidence_count: int, avg_success_rate: float
+        self,
+        recommendations_made: int = 0,
+        high_confidence_count: int = 0,
+        avg_success_rate: float = 0.0,
+        user_id: str | None = None,
     ) -> OneT:
-        """Announce the figures of the recommender of strategies."""
+        """Announce the figures of the recommender of strategies. ``user_id`` neither routes nor is sent."""
         return self._publish(
             StrategyRecommender,
             recommendations_made=recommendations_made,
             high_confidence_count=high_confidence_count,
             avg_success_rate=avg_success_rate,
         )
+
+    broadcast_strategy_recommender_metrics = broadcast_strategy_recommender
 
 
 def _cut(task: Any) -> Any:

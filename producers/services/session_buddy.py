@@ -4,7 +4,7 @@ Session-buddy's edge speaks the flat dialect of old clients until a client uses 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -12,6 +12,7 @@ from bus.channel import LATEST, SKIP, Channel, Family
 from bus.event import Event, Json
 from bus.service import Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
+from producers.plain import validated
 
 # decisions/0032: of a `latest` channel older events are worth nothing, so a slow client may skip to the newest.
 SKILLS: Final = Family("skills", retention=LATEST, when_slow=SKIP)
@@ -36,14 +37,17 @@ class SkillMetrics(BaseModel):
 
 
 class Anomaly(BaseModel):
-    """An oddity in a skill's figures; ``detected_at`` is an ISO 8601 time."""
+    """An oddity in a skill's figures; ``detected_at`` is an ISO 8601 time.
+
+    ``anomaly_type`` is ``drop``, ``spike``, ``pattern_shift``, or the detector's own word; the score may be unknown.
+    """
 
     model_config = Event.model_config
 
     skill_name: str
     detected_at: str
-    anomaly_type: Literal["drop", "spike", "pattern_shift"]
-    deviation_score: float
+    anomaly_type: str
+    deviation_score: float | None
 
 
 class Metrics(BaseModel):
@@ -131,7 +135,7 @@ class SessionBuddy(Broadcaster[OneT, ManyT, EndlessT]):
         """Announce the figures of all skills: the ten most invoked to all, and each skill on the skill's channel."""
         if self._skipping is not None:
             return self._skipping.publish_all(_updates_of_sound(skills, anomalies, self._skip))
-        return self._producer.publish_all(_updates(Metrics.model_validate({"skills": skills, "anomalies": anomalies})))
+        return self._producer.publish_all(_updates(validated(Metrics, {"skills": skills, "anomalies": anomalies})))
 
     def stream_metrics(
         self,
@@ -185,7 +189,7 @@ def _updates_of_sound(
     skills: Iterable[Any], anomalies: Iterable[Any], skip: Callable[[str, Exception], object]
 ) -> list[MetricsUpdate]:
     """Return the updates of the rows that validate; ``skip`` is told of all others."""
-    found = [*_sound(_skill, skills, skip)], [*_sound(Anomaly.model_validate, anomalies, skip)]
+    found = [*_sound(_skill, skills, skip)], [*_sound(lambda row: validated(Anomaly, row), anomalies, skip)]
     return _updates(Metrics(skills=found[0], anomalies=found[1]))
 
 
@@ -200,7 +204,7 @@ def _sound(
 
 
 def _skill(row: Any) -> SkillMetrics:
-    skill = SkillMetrics.model_validate(row)
+    skill = validated(SkillMetrics, row)
     SKILL.fill(skill.skill_name)  # a name that gives no channel costs its own row, and not the update for all
     return skill
 

@@ -19,7 +19,7 @@ from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import load
 from tests.journeys.clients import EVENT_KEYS, NINE_KEYS, Message, Viewer, eventually, viewing
-from tests.producers.services_table import ASKS, CALLS, CLASSES, TIME, Ask, Call, Sent, blank_times, is_time
+from tests.producers.services_table import ASKS, CALLS, CLASSES, TIME, Ask, Call, Sent, blank_times, is_time, make
 
 LIVE: Final = ("cursor:", "selection:")
 """Families without a log, so without positions."""
@@ -70,7 +70,7 @@ async def broadcast(events: Any, call: Call, viewer: Viewer) -> list[Message]:
     """Make a row's call, and return what came of it."""
     count = sum(len(sent.channels) for sent in call.sends)
     if call.method != "stream_metrics":
-        await getattr(events, call.method)(*call.args)
+        await make(events, call.method, call.args)
         return [*await viewer.events(count), *await viewer.rest()]
     streaming = asyncio.create_task(events.stream_metrics(*call.args))
     try:
@@ -133,7 +133,7 @@ async def test_request_is_answered_as_the_table_says(ask: Ask, broker: EmbeddedB
     """A request about what a few events told, or about something unknown, has the answer of the table."""
     async with visited(ask.service, broker.url) as (events, viewer):
         for method, args in ask.before:
-            await getattr(events, method)(*args)
+            await make(events, method, args)
         answer = check_reply(await viewer.ask(ask.request, **ask.data), ask.request)
     assert exact(blank_times(answer)) == exact(ask.answer)
 
@@ -251,7 +251,7 @@ async def test_request_about_more_than_a_log_holds_says_so(long: Long, broker: E
     """A request about 1,200 events is answered from the thousand newest, with ``truncated``."""
     async with visited(long.service, broker.url) as (events, viewer), Redis.from_url(broker.url) as redis:
         calls = [*map(long.many, range(MANY)), *long.last]
-        await asyncio.gather(*(getattr(events, method)(*args) for method, args in calls))
+        await asyncio.gather(*(make(events, method, args) for method, args in calls))
         held = await redis.xlen(f"bus:log:{{{long.log}}}")
         answer = check_reply(await viewer.ask(long.request, **long.data), long.request)
     assert 1000 <= held < MANY

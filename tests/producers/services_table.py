@@ -4,6 +4,7 @@ No event model is imported here, so the table cannot agree with a mistake of the
 needs a broadcaster of the service and an empty Redis, nothing else. It is longer than other files because it is data.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,17 @@ CLASSES = {
     "fastblocks": "Fastblocks",
 }
 """Service name to the class of its broadcast methods; its module is the name with ``_`` for ``-``."""
+
+
+BY_KEYWORD = {"broadcast_worker_status_changed": ("worker_id", "status", "pool_id")}
+"""The methods that take no argument by position, and the names of the arguments in the order of the tables."""
+
+
+def make(events: Any, method: str, args: Sequence[Any]) -> Any:
+    """Make a call of a table: by position, or by keyword where the method asks for that."""
+    if method in BY_KEYWORD:
+        return getattr(events, method)(**dict(zip(BY_KEYWORD[method], args, strict=True)))
+    return getattr(events, method)(*args)
 
 
 @dataclass(frozen=True)
@@ -244,6 +256,7 @@ MAHAVISHNU = (
     _call(_M, "broadcast_learning_metrics", (4, 1, 0, 0.5), _sent("learning.metrics", _LEARNED, _ECO)),
     _call(_M, "broadcast_skill_effectiveness", ("lint", 0.75, 8, 0.5), _sent("skill.effectiveness", _EFFECT, _ECO)),
     _call(_M, "broadcast_strategy_recommender", (9, 2, 0.25), _sent("strategy.recommender", _ADVICE, _ECO)),
+    _call(_M, "broadcast_strategy_recommender_metrics", (9, 2, 0.25), _sent("strategy.recommender", _ADVICE, _ECO)),
 )  # fmt: skip
 
 _PATTERN = {"pattern_id": "pt1", "pattern_type": "daily load", "description": "peak", "confidence": 1.0, "seen": [3]}

@@ -206,7 +206,7 @@ async def rooms_of(client: Client, producer: Producer) -> set[str]:
     for workflow in ("x", "y"):
         await Mahavishnu(producer).broadcast_workflow_started(workflow, {})
     await Mahavishnu(producer).broadcast_pool_spawned("1", {})
-    await Mahavishnu(producer).broadcast_worker_status_changed("marker", "idle", "p")
+    await Mahavishnu(producer).broadcast_worker_status_changed(worker_id="marker", status="idle", pool_id="p")
     return {it["room"] for it in (await until(client, lambda it: it["room"] == "worker:marker"))[:-1]}
 
 
