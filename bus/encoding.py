@@ -45,7 +45,7 @@ def encode(event: Event, timestamp: str) -> bytes:
     """
     try:
         data = _dump(event)
-        data["timestamp"] = timestamp
+        data.setdefault("timestamp", timestamp)  # decisions/0092: models have no such key, raw data may
         return _written(data)
     except (TypeError, ValueError, RecursionError) as error:
         revalidate(event)

@@ -20,6 +20,7 @@ __all__ = [
     "ProducerStatistics",
     "Published",
     "Publisher",
+    "raw_event",
     "with_metadata",
 ]
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from producers.broadcaster import Broadcaster, Publisher, with_metadata
     from producers.capturing import CapturingProducer
     from producers.producer import DropReason, OutboxSettings, Producer, ProducerStatistics, Published
+    from producers.raw import raw_event
 else:
 
     def __getattr__(name: str) -> object:
@@ -38,6 +40,6 @@ else:
         from producers.neighbours import check_neighbours
 
         check_neighbours()
-        from producers import broadcaster, capturing, producer
+        from producers import broadcaster, capturing, producer, raw
 
-        return next(getattr(it, name) for it in (producer, broadcaster, capturing) if name in it.__all__)
+        return next(getattr(it, name) for it in (producer, broadcaster, capturing, raw) if name in it.__all__)

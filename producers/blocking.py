@@ -15,9 +15,11 @@ from producers.neighbours import check_neighbours
 
 check_neighbours()
 
+from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.event import Event
+from bus.service import Service
 from producers.background import Background
 from producers.batch import Batch as AsyncBatch
 from producers.drops import OnDrop
@@ -26,6 +28,7 @@ from producers.guard import renew_after_fork
 from producers.outbox import FORKED
 from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerStatistics, Published
 from producers.producer import Producer as AsyncProducer
+from producers.raw import raw_event
 from producers.sender import LOGGER
 
 __all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
@@ -113,6 +116,18 @@ class Producer:
     ) -> list[Published]:
         """Publish several events in order; see ``producers.Producer.publish_all``."""
         return self._call(self._producer.publish_all(events, deadline_s=deadline_s, repeated=repeated))
+
+    def publish_raw(
+        self,
+        channel: Channel | str,
+        event: str,
+        data: Any = None,
+        *,
+        service: Service | None = None,
+        deadline_s: float | None = None,
+    ) -> Published:
+        """Publish a name and data with no model; see ``producers.Producer.publish_raw``."""
+        return self.publish(raw_event(channel, event, data, service=service), deadline_s=deadline_s)
 
     def emit(self, event: Event) -> bool:
         """Put ``event`` into the outbox and return at once; see ``producers.Producer.emit``."""

@@ -13,18 +13,21 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self
 
+from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError, BusUnavailable, EventError, OutboxFull, PublishError
 from bus.event import Event, check_events
 from bus.log.publication import Published
 from bus.log.publisher import outcomes_of
 from bus.redis.address import check_url, default_url
+from bus.service import Service
 from producers.batch import Batch, Outcomes, in_slices, whole
 from producers.composer import Composer
 from producers.drops import DropReason, OnDrop
 from producers.emitting import Emitting, Taken
 from producers.leaving import close, keep_until_done
 from producers.outbox import FORKED, Item, Outbox, OutboxSettings
+from producers.raw import raw_event
 from producers.sender import LOGGER, Sender
 from producers.skips import Skips
 from producers.statistics import ProducerStatistics
@@ -180,6 +183,18 @@ class Producer:
         self._check_open()
         check_events(events)
         return whole(await self._publish(await self._composer.items(events, repeated=repeated), deadline_s))
+
+    async def publish_raw(
+        self,
+        channel: Channel | str,
+        event: str,
+        data: Any = None,
+        *,
+        service: Service | None = None,
+        deadline_s: float | None = None,
+    ) -> Published:
+        """Publish a name and data with no model, for bridges; see ``producers.raw.raw_event`` and ``publish``."""
+        return await self.publish(raw_event(channel, event, data, service=service), deadline_s=deadline_s)
 
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
         """Publish the events of ``make()`` every ``interval_s`` seconds, from start to start.
