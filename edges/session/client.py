@@ -74,7 +74,9 @@ class Client:
         self.rooms = Subscriptions(transport, context.hub, waiting_bytes=most_bytes, network=network)
         self.pacing = Pacing(transport, context.hub.replay_slots, at_once_bytes=most_bytes // 2, network=network)
         self.greeting = Greeting(context, transport, self.admission, now)
-        self.first_room = FirstRoom(context, self.rooms, self.choice, self.admission, carry, transport.name)
+        self.first_room = FirstRoom(
+            context, self.rooms, self.choice, self.admission, carry, transport.name, lambda: self.inbox.is_busy
+        )
         self.inbox = Inbox(
             transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
         )

@@ -97,6 +97,7 @@ class Session:
     def bytes_came(self) -> None:
         """Take note of a message's first byte: the welcome comes after the answer."""
         self.greeting.stop_waiting()
+        self._client.first_room.heard()
 
     def bytes_ended(self) -> None:
         """Take note of the end of a frame; a client without a message until then counts as silent still."""
