@@ -129,6 +129,9 @@ class EdgeSettings(BaseSettings):
 
     auth_required: bool = Field(False, description="true: nothing but `auth` and `ping` before a valid token")
     auth_secret: SecretStr | None = Field(None, description="shared secret of HS256 tokens, at least 32 bytes")
+    auth_weak_secret: bool = Field(
+        False, description="true: take a shorter auth_secret, or a placeholder; for development and tests only"
+    )
     auth_key_file: Path | None = Field(None, description="PEM file with the public key of RS256, ES256, EdDSA tokens")
     auth_jwks: str | None = Field(None, description="file or https URL with the issuer's public keys (JWKS)")
     auth_audience: str | None = Field(None, description="must be in a token's aud; None refuses tokens that have one")

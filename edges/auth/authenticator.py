@@ -128,7 +128,8 @@ _SOURCES = ("auth_secret", "auth_key_file", "auth_jwks")
 
 def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
     if settings.auth_secret is not None:
-        return (secret_key(settings.auth_secret.get_secret_value()),), None
+        secret = settings.auth_secret.get_secret_value()
+        return (secret_key(secret, may_be_weak=settings.auth_weak_secret),), None
     if settings.auth_key_file is not None:
         return (public_key(settings.auth_key_file.read_bytes()),), None
     place = settings.auth_jwks or ""

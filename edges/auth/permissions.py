@@ -1,8 +1,8 @@
 """Callers, and the channels and requests that a caller may use. Pure; closed without a rule that opens."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from bus.channel import Channel, Family
 from bus.errors import ChannelError
@@ -26,6 +26,7 @@ class Caller:
         issued_after: seconds since 1970: the earliest time of issue, with the issuer's clock as far ahead as allowed;
             None for a token without a time of issue.
         token_id: the token's ``jti``, None for a token without.
+        claims: all claims of the token, for the owner of an edge; empty for an anonymous caller.
 
     """
 
@@ -34,6 +35,7 @@ class Caller:
     expires_at: float | None = None
     issued_after: float | None = None
     token_id: str | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def revocable_by(self) -> tuple[str, ...]:

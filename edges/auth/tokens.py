@@ -139,7 +139,7 @@ def caller_of(claims: Mapping[str, Any], rules: Rules, now_s: float) -> Caller:
     if not isinstance(token_id, str | None):
         raise TokenRefused("jti: expected a text")
     issued_after = None if issued_at is None else issued_at - rules.leeway_s
-    return Caller(_user_id(claims), _permissions(claims), expires_at, issued_after, token_id)
+    return Caller(_user_id(claims), _permissions(claims), expires_at, issued_after, token_id, claims)
 
 
 # Claims.
