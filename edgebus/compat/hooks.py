@@ -1,0 +1,131 @@
+"""Between an edge and a service's class: a client's coming, messages and end become the class's three hooks."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from pydantic import ValidationError
+
+from bus.errors import ChannelError
+from bus.words import Verb
+from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
+from edgebus.compat.websocket import WebSocket
+from edges import OwnedClient
+
+__all__ = ["Hooked", "Hooks"]
+
+_logger = logging.getLogger("edgebus.compat")
+_SUBSCRIPTIONS: Final = {Verb.SUBSCRIBE: "subscribed", Verb.UNSUBSCRIBE: "unsubscribed"}
+
+
+class Hooked(Protocol):
+    """A service's class, as far as the hooks know the class."""
+
+    connections: dict[str, Any]
+    authenticator: Any
+
+    async def on_connect(self, websocket: Any, connection_id: str) -> None:
+        """Greet."""
+
+    async def on_disconnect(self, websocket: Any, connection_id: str) -> None:
+        """Take note of the end."""
+
+    async def on_message(self, websocket: Any, message: WebSocketMessage) -> None:
+        """Answer."""
+
+    async def join_room(self, room_id: str, connection_id: str) -> None:
+        """Let a connection in."""
+
+    async def leave_room(self, room_id: str, connection_id: str) -> None:
+        """Let a connection out."""
+
+    async def leave_all_rooms(self, connection_id: str) -> None:
+        """Let a connection out of every room."""
+
+
+class Hooks:
+    """The owner of the edge.
+
+    Attributes:
+        errors: how often a hook failed, by the hook's name.
+
+    """
+
+    def __init__(self, server: Hooked) -> None:
+        self._server = server
+        self.errors = {"on_connect": 0, "on_message": 0, "on_disconnect": 0}
+
+    async def arrived(self, client: OwnedClient) -> None:
+        """Call ``on_connect``; the connection is known before, so that the hook may send and join."""
+        websocket = self._server.connections[client.id] = WebSocket(client)
+        try:
+            await self._server.on_connect(websocket, client.id)
+        except BaseException:
+            self.errors["on_connect"] += 1
+            raise
+
+    async def said(self, client: OwnedClient, message: Mapping[str, Any]) -> None:
+        """Call ``on_message``; a subscription that the class does not know is made here."""
+        websocket = self._server.connections.get(client.id) or WebSocket(client)
+        try:
+            decoded = _decoded(message)
+        except ValidationError as error:
+            await websocket.send(_error("INVALID_REQUEST", _fault(error), message))
+            return
+        sent = websocket.sent
+        try:
+            await self._server.on_message(websocket, decoded)
+            if websocket.sent == sent and decoded.event in _SUBSCRIPTIONS:
+                await self._subscribe(websocket, decoded)
+        except ChannelError as error:
+            await websocket.send(_error("INVALID_CHANNEL", str(error), message))
+        except Exception:
+            self.errors["on_message"] += 1
+            raise
+
+    async def _subscribe(self, websocket: WebSocket, message: WebSocketMessage) -> None:
+        """Answer what ``WebSocketClient.subscribe_to_room`` sends, where the class has no word for it."""
+        room = message.data.get("channel", message.data.get("room"))
+        if not isinstance(room, str):
+            return
+        if self._server.authenticator is not None:  # who may see the room, the class alone knows
+            await websocket.send(_error("FORBIDDEN", "the service does not answer this", message.model_dump()))
+            return
+        move = self._server.join_room if message.event == Verb.SUBSCRIBE else self._server.leave_room
+        await move(room, websocket.id)
+        data = {"status": _SUBSCRIPTIONS[Verb(str(message.event))], "channel": room}
+        await websocket.send(WebSocketProtocol.encode(WebSocketProtocol.create_response(message, data)))
+
+    async def left(self, client: OwnedClient) -> None:
+        """Call ``on_disconnect``, and forget the connection."""
+        websocket = self._server.connections.get(client.id) or WebSocket(client)
+        try:
+            await self._server.on_disconnect(websocket, client.id)
+        except Exception:
+            self.errors["on_disconnect"] += 1
+            _logger.exception("on_disconnect failed", extra={"connection": client.id})
+        finally:
+            self._server.connections.pop(client.id, None)
+            await self._server.leave_all_rooms(client.id)
+
+
+def _decoded(message: Mapping[str, Any]) -> WebSocketMessage:
+    """Return a client's message; a response to it will carry the ``id`` that clients match answers by."""
+    given = {name: value for name, value in message.items() if value is not None}
+    kind = given.get("type")
+    if kind in _SUBSCRIPTIONS:
+        given |= {"type": "request", "event": kind}
+    reply_to = given.get("id", given.get("correlation_id"))
+    return WebSocketMessage.model_validate({**given, "correlation_id": reply_to})
+
+
+def _error(code: str, sentence: str, message: Mapping[str, Any]) -> str:
+    reply_to = message.get("id") or message.get("correlation_id")
+    error = WebSocketProtocol.create_error(code, sentence, reply_to)
+    error.event = message.get("event")
+    return WebSocketProtocol.encode(error)
+
+
+def _fault(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].lower()}"
