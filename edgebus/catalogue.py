@@ -4,7 +4,6 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bus.channel import Channel
 from bus.errors import ChannelError, EventError, ServiceNotFound
@@ -14,7 +13,7 @@ from bus.service import Service
 from edgebus.mistakes import mistake
 from producers.services import NAMES, load
 
-__all__ = ["all_services", "describe", "find_channel", "find_event", "find_service"]
+__all__ = ["all_services", "find_channel", "find_event", "find_service"]
 
 
 def all_services(extra: str | None = None) -> list[Service]:
@@ -122,29 +121,3 @@ def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Ev
         forms = ", ".join(f"{service.name}/{text}" for service, _ in found)
         raise EventError(f"{text} is an event of several services; say which: {forms}")
     raise EventError(f"{text!r} is an event of no service; `edgebus services` lists them")
-
-
-def describe(service: Service) -> dict[str, Any]:
-    """Return a service's channels, events and requests as data for JSON."""
-    return {
-        "name": service.name,
-        "port": service.port,
-        "dialect": service.dialect,
-        "channels": [
-            {"pattern": family.pattern, "retention": family.retention.kind, "permission": family.permission}
-            for family in service.families
-        ],
-        "events": [{"event": event.event_name, "data": _fields(event)} for event in service.events],
-        "requests": [
-            {
-                "request": request.name,
-                "data": request.question.model_json_schema(),
-                "answer": request.answer.model_json_schema(),
-            }
-            for request in service.requests
-        ],
-    }
-
-
-def _fields(event: type[Event]) -> dict[str, Any]:
-    return event.model_json_schema()

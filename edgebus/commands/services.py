@@ -14,7 +14,8 @@ def services(
     name: Annotated[str | None, typer.Argument(help="One service, in full.")] = None, *, as_json: JsonOption = False
 ) -> None:
     """List the services, or what one has: channels, events with their fields, requests."""
-    from edgebus.catalogue import all_services, describe, find_service
+    from bus.description import describe
+    from edgebus.catalogue import all_services, find_service
     from edgebus.commands.tables import show_service, show_services
 
     with exits():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from bus.description import forms
 from bus.event import Event
 from bus.service import Service
 from edgebus.terminal import escape, show, show_table
@@ -29,7 +30,7 @@ def show_service(service: Service) -> None:
         _row(channels, family.pattern, family.retention.kind, family.permission or f"{service.name}:read")
     events = _table("event", "data", "channels")
     for event in service.events:
-        _row(events, event.event_name, _fields(event), _channels(event))
+        _row(events, event.event_name, _fields(event), ", ".join(forms(event)))
     requests = _table("request", "data", "answer")
     for request in service.requests:
         _row(requests, request.name, ", ".join(request.question.model_fields), ", ".join(request.answer.model_fields))
@@ -51,7 +52,3 @@ def _row(table: Table, *cells: str) -> None:
 def _fields(event: type[Event]) -> str:
     names = [name for name, field in event.model_fields.items() if not field.exclude]
     return ", ".join(names) + (" +" if event.model_config.get("extra") == "allow" else "")
-
-
-def _channels(event: type[Event]) -> str:
-    return ", ".join(getattr(route, "name", None) or route.family.pattern for route in event.event_routes)  # type: ignore[union-attr]

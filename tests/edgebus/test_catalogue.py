@@ -3,12 +3,17 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from bus.description import describe
 from bus.errors import ChannelError, EventError, ServiceNotFound
-from edgebus.catalogue import all_services, describe, find_channel, find_event, find_service
+from bus.service import Request
+from edgebus.catalogue import all_services, find_channel, find_event, find_service
 
 
 def test_channel_of_one_service_is_found_by_its_name() -> None:
@@ -76,6 +81,17 @@ def test_every_service_can_be_described_as_json() -> None:
         described = describe(service)
         assert len(described["events"]) == len(service.events)
         assert described["port"] == service.port
+
+
+def test_model_without_a_schema_is_described_as_anything() -> None:
+    """A field of a type that JSON schema has no word for keeps neither a command nor an edge from the rest."""
+
+    class Odd(BaseModel):
+        hook: Callable[[int], int]
+
+    own = Request("get_odd", Odd, Odd, lambda _: (), lambda question, _: question)
+    described = describe(replace(find_service("akosha"), requests=(own,)))
+    assert described["requests"] == [{"request": "get_odd", "data": {}, "answer": {}}]
 
 
 COMMAND = Path(sys.executable).with_name("edgebus")

@@ -1,0 +1,49 @@
+"""A service's catalogue as data for JSON: for clients without the service's code, and for people. Pure."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
+
+from bus.channel import Channel
+from bus.event import Event
+from bus.service import Service
+
+__all__ = ["describe", "forms"]
+
+
+def describe(service: Service) -> dict[str, Any]:
+    """Return a service's channels, events and requests as data for JSON."""
+    return {
+        "name": service.name,
+        "port": service.port,
+        "dialect": service.dialect,
+        "channels": [
+            {"pattern": family.pattern, "retention": family.retention.kind, "permission": family.permission}
+            for family in service.families
+        ],
+        "events": [
+            {"event": event.event_name, "channels": forms(event), "data": _schema(event)} for event in service.events
+        ],
+        "requests": [
+            {
+                "request": request.name,
+                "data": _schema(request.question),
+                "answer": _schema(request.answer),
+            }
+            for request in service.requests
+        ],
+    }
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's JSON schema; for a type of the user's own that has none, the schema of anything."""
+    try:
+        return model.model_json_schema()
+    except PydanticUserError:
+        return {}
+
+
+def forms(event: type[Event]) -> list[str]:
+    """Return the forms of the channels that an event goes on."""
+    return [route.name if isinstance(route, Channel) else route.family.pattern for route in event.event_routes]
