@@ -18,6 +18,7 @@ class Verb(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     AUTH = "auth"
     PING = "ping"
+    SERVICES = "services"
 
 
 class NoticeName(StrEnum):

@@ -14,6 +14,7 @@ from websockets.uri import parse_uri
 
 from bus.service import Service
 from bus.tasks import end
+from bus.words import Verb
 from clients.connection import Connection
 from clients.connections import Connections
 from clients.dialing import place
@@ -216,6 +217,13 @@ class Client:
             case Unsendable():
                 raise answer
         raise Disconnected("the connection ended before the answer came")
+
+    async def services(self) -> Any:
+        """Return what the edge serves: the service's name, forms of channels, events and requests (docs/wire.md).
+
+        For programs without the service's code. Raises as ``request``.
+        """
+        return await self.request(Verb.SERVICES)
 
     def _connected(self) -> Connection:
         if self._over is not None:

@@ -51,6 +51,7 @@ from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
 from edges.session.owner import OwnedClient, Owner, Ownership
 from edges.session.requests import Answers
+from edges.session.verbs.services import catalogue_of
 from edges.session.verbs.table import verbs_of
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
@@ -319,6 +320,7 @@ class _Parts:
         )
 
     def _context(self) -> Context:
+        catalogue_of(self.service)  # before the first client, and kept
         return Context(
             self.service,
             self.settings,

@@ -46,6 +46,15 @@ async def test_events_and_requests_are_typed(broker: EmbeddedBroker, producer: P
             await client.request("get_workflow_status")
 
 
+async def test_client_without_the_code_asks_what_there_is(broker: EmbeddedBroker) -> None:
+    """The edge's catalogue says by which names to subscribe, and which requests there are."""
+    async with running(broker) as edge, connect(f"ws://127.0.0.1:{edge.port}") as client:
+        found = await client.services()
+    assert found["name"] == "mahavishnu"
+    assert "workflow:{workflow_id}" in [it["pattern"] for it in found["channels"]]
+    assert "get_pool_status" in [it["request"] for it in found["requests"]]
+
+
 async def test_restarted_edge_is_resumed_without_loss(broker: EmbeddedBroker, producer: Producer) -> None:
     """What is published while there is no edge reaches the client from the log, once and in order."""
     waiting = Waiting()

@@ -43,7 +43,7 @@ SINCE: Final = (
 LAST: Final = "INVALID_REQUEST: last: expected a number, 0 or more"
 UNKNOWN: Final = (
     "UNKNOWN_REQUEST: event: no such request; "
-    "there are subscribe, unsubscribe, auth, ping, get_workflow_status, get_pool_status"
+    "there are subscribe, unsubscribe, auth, ping, services, get_workflow_status, get_pool_status"
 )
 FORMS: Final = (
     "; the forms are: workflow:{workflow_id}, pool:{pool_id}, "

@@ -9,6 +9,7 @@ from edges.session.command import Command
 from edges.session.verbs.auth import Authenticate
 from edges.session.verbs.ping import Ping
 from edges.session.verbs.request import Request
+from edges.session.verbs.services import Services
 from edges.session.verbs.subscribe import Subscribe
 from edges.session.verbs.switch import Switch
 from edges.session.verbs.unsubscribe import Unsubscribe
@@ -20,6 +21,7 @@ VERBS: Final[Mapping[str, type[Command]]] = {
     Verb.UNSUBSCRIBE: Unsubscribe,
     Verb.AUTH: Authenticate,
     Verb.PING: Ping,
+    Verb.SERVICES: Services,
 }
 """Of every service."""
 
@@ -29,7 +31,7 @@ FLAT_VERBS: Final[Mapping[str, type[Command]]] = {
     Verb.AUTH: Authenticate,
     Verb.PING: Ping,
 }
-"""Of the session-buddy dialect."""
+"""Of the session-buddy dialect, whose programs are older than ``services``."""
 
 
 def verbs_of(service: Service, verbs: Mapping[str, type[Command]] = VERBS) -> dict[str, type[Command]]:
