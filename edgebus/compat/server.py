@@ -16,17 +16,15 @@ from bus.service import Service
 from edgebus.compat.catalogues import service_of
 from edgebus.compat.hooks import Hooks
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
-from edgebus.compat.publishing import raw_event
 from edgebus.compat.rooms import channel_of
 from edgebus.compat.settings import edge_settings, from_environment, from_file
 from edges import Edge, EdgeSettings, SettingsError
-from producers import Producer
+from producers import Producer, raw_event
 
 __all__ = ["WebSocketServer"]
 
 READY_S: Final = 10.0
 """For Redis to be there, at the start."""
-_LOOK_S: Final = 0.02
 _EVERYBODY: Final = "global"
 _NO_CERTIFICATE: Final = (
     "tls_enabled is on without cert_file and key_file, and none is made up here; make a pair for development with: "
@@ -283,7 +281,7 @@ class WebSocketServer(ABC):
             await self._send_here(room_id, message)
             return
         try:
-            event = raw_event(channel_of(self._catalogue, room_id), message.event, message.data)
+            event = raw_event(channel_of(self._catalogue, room_id), message.event or "", message.data)
             self._producer.emit(event)
         except Exception as error:  # noqa: BLE001 (a broadcast never stops the observed)
             self._skip(room_id, message, error)
@@ -357,8 +355,7 @@ async def _ready(edge: Edge, url: str) -> None:
     """
     try:
         async with asyncio.timeout(READY_S):
-            while edge.not_ready() is not None:  # noqa: ASYNC110 (an edge has no event to tell it)
-                await asyncio.sleep(_LOOK_S)
+            await edge.ready()
     except TimeoutError:
         why = f"{edge.not_ready()}; is Redis at {without_password(url)}? Start one with: edgebus broker"
         raise BusUnavailable(f"not ready within {READY_S:g} s: {why}") from None
