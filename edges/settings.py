@@ -15,6 +15,7 @@ from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.redis.address import check_url, default_url, without_password
 from bus.shape import MESSAGE_VALUES
+from bus.suggestion import did_you_mean
 from edges.net.addresses import host_of, port_of, unbracketed
 from edges.net.forwarded import Network, parse_network
 from edges.net.origins import check_origin
@@ -287,7 +288,9 @@ def _sentence(problem: "ErrorDetails") -> str:
 def _check_flags(typed: Mapping[str, Any], named: Mapping[str, str], known: Mapping[str, Any]) -> None:
     for name in named:
         if name not in known:
-            raise SettingsError(f"--set {name}: no such setting; there are {', '.join(known)}")
+            raise SettingsError(
+                f"--set {name}: no such setting{did_you_mean(name, known)}; there are {', '.join(known)}"
+            )
         if name in typed:
             raise SettingsError(f"{_flag(name)}, --set {name}: give one of them")
         if name in _SECRETS:
@@ -303,7 +306,8 @@ def _check_environment(environment: Mapping[str, str], known: Mapping[str, Any])
         if _is_of_kubernetes(variable, value):
             continue
         if variable.upper().startswith(_PREFIX) and variable.upper() not in allowed:
-            raise SettingsError(f"{variable}: no such variable; there are {', '.join(sorted(allowed))}")
+            close = did_you_mean(variable.upper(), allowed)
+            raise SettingsError(f"{variable}: no such variable{close}; there are {', '.join(sorted(allowed))}")
 
 
 def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,7 +320,8 @@ def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     section = _section({} if content is None else content, file)
     for key in section:
         if key not in known:
-            raise SettingsError(f"websocket.{key} in {file}: no such key; there are {', '.join(known)}")
+            close = did_you_mean(str(key), known)
+            raise SettingsError(f"websocket.{key} in {file}: no such key{close}; there are {', '.join(known)}")
     return section
 
 

@@ -142,6 +142,18 @@ def test_setting_given_twice_is_refused() -> None:
     )
 
 
+def test_mistyped_setting_is_answered_with_the_right_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Among some sixty names the right one stands first, however the setting was given."""
+    assert wrong(None, {"max_conections": "5"}).startswith(
+        "--set max_conections: no such setting (did you mean max_connections?); there are enabled"
+    )
+    file = tmp_path / "edge.yaml"
+    file.write_text("websocket: {prot: 5}\n")
+    assert f"websocket.prot in {file}: no such key (did you mean port?); there are" in wrong(file)
+    monkeypatch.setenv("EDGEBUS_MAX_ROOM", "5")
+    assert wrong().startswith("EDGEBUS_MAX_ROOM: no such variable (did you mean EDGEBUS_MAX_ROOMS?); there are")
+
+
 @pytest.mark.parametrize("name", ["file", "more", "cls", "self", "nope", ""])
 def test_unknown_name_is_refused_in_a_sentence(name: str) -> None:
     """A name that is no setting is no setting, whatever else it may be called like."""
