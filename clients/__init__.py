@@ -6,6 +6,7 @@
         async for value in client.subscribe("workflow:42", since="-15m"):
             print(value)
 
+Order holds per channel, not across channels. An event on two of a client's channels comes twice, with one ``id``.
 The client rests on edges' answers, never on Redis. The values of a subscription stand in ``clients.values``.
 """
 

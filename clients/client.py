@@ -167,9 +167,12 @@ class Client:
     def subscribe(self, channel: str, *, since: str | None = None, last: int | None = None) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
 
-        Iterate over the subscription that is returned. The id in ``channel`` may be plain or percent-encoded; values
+        Iterate over the subscription that is returned. Events of the channel come in the order of the channel's log;
+        between two channels there is no order. An event that goes on two channels comes by each subscription, with the
+        same ``id``. The id in ``channel`` may be plain or percent-encoded; values
         have ``channel`` as spelled here. ``since`` is a position, an ISO time with its offset, or a span such as
-        ``"-15m"``; the edge judges the text. ``async with`` waits until the edge has confirmed.
+        ``"-15m"``; the edge judges the text. A span is a window for a first look: ``Recovered.began`` tells that this
+        Redis is younger. A position is for coming back. ``async with`` waits until the edge has confirmed.
 
         Raises:
             AlreadyFollowed: this client has a subscription of the channel, by this name or another spelling.

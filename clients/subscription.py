@@ -20,7 +20,9 @@ class _Owner(Protocol):
 
 
 class Subscription:
-    """An async iterator over one channel's values (``clients.values``), in the order of the log.
+    """An async iterator over one channel's values (``clients.values``), in the order of the channel's log.
+
+    Two subscriptions of a client have no order between them; an event on both channels comes by both, with one ``id``.
 
     Subscribed from the call of ``client.subscribe`` on, across all reconnects. A subscription ends when ``aclose`` is
     called, an ``async with`` around the subscription ends, the client is closed, or the caller lets go of the object:
