@@ -4,16 +4,34 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from bus.channel import Channel
+from bus.channel import Channel, check_channel_name
 from bus.errors import ChannelError, EventError, ServiceNotFound
 from bus.event import Event
 from bus.redis.acl import is_shared
 from bus.service import Service
+from bus.spelling import canonical_name
+from bus.suggestion import did_you_mean
 from edgebus.mistakes import mistake
 from producers.services import NAMES, load
 
-__all__ = ["all_services", "find_channel", "find_event", "find_service"]
+__all__ = [
+    "UnknownChannel",
+    "all_services",
+    "channel_at_edge",
+    "channel_by_name",
+    "find_channel",
+    "find_event",
+    "find_service",
+]
+
+
+class UnknownChannel(ChannelError):
+    """A channel is of no service whose code is at hand; the message has the forms there are."""
+
+
+_OWN: Final = "a service of your own is named by --service MODULE:ATTR, and `listen` asks its edge with --url ws://…"
 
 
 def all_services(extra: str | None = None) -> list[Service]:
@@ -84,7 +102,44 @@ def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Chann
     reason = _spelling(text, services)
     if reason is not None:
         raise ChannelError(reason)
-    raise ChannelError(f"{text!r} is a channel of no service; `edgebus services` lists their forms")
+    raise UnknownChannel(_stranger(text, services))
+
+
+def _stranger(text: str, services: Sequence[Service]) -> str:
+    families = [family for service in services for family in service.families]
+    head, colon, rest = text.partition(":")
+    close = did_you_mean(head, dict.fromkeys(family.head for family in families))
+    close = close.replace("?", f"{colon}{rest}?") if close else ""
+    forms = ", ".join(dict.fromkeys(family.pattern for family in families))
+    return f"{text!r} is a channel of no service at hand{close}; the forms are {forms}; {_OWN}"
+
+
+def channel_by_name(text: str, services: Sequence[Service]) -> tuple[Channel, UnknownChannel | None]:
+    """Return the channel called ``text``; of a service whose code is not at hand, by its name in Redis.
+
+    The error is for a Redis that has no log of the name; None where a service has the channel.
+
+    Raises:
+        ChannelError: the name cannot be one, or several services have the channel.
+
+    """
+    try:
+        return find_channel(text, services)[1], None
+    except UnknownChannel as error:
+        name = canonical_name(text)
+        try:
+            check_channel_name(name)
+        except ChannelError:
+            raise error from None
+        return Channel(name, name), error
+
+
+def channel_at_edge(text: str, services: Sequence[Service]) -> tuple[Service | None, Channel]:
+    """Return the channel called ``text``, and its service; None for a name that the edge is to judge."""
+    try:
+        return find_channel(text, services)
+    except ChannelError:
+        return None, Channel(text, text)
 
 
 def _channel(service: Service, text: str) -> Channel | None:
@@ -120,4 +175,8 @@ def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Ev
     if found:
         forms = ", ".join(f"{service.name}/{text}" for service, _ in found)
         raise EventError(f"{text} is an event of several services; say which: {forms}")
-    raise EventError(f"{text!r} is an event of no service; `edgebus services` lists them")
+    known = [event.event_name for service in wanted for event in service.events]
+    close = did_you_mean(rest if slash else text, known)
+    raise EventError(
+        f"{text!r} is an event of no service{close}; `edgebus services` lists them, --service MODULE:ATTR adds yours"
+    )

@@ -7,7 +7,7 @@ import orjson
 
 from bus.channel import Channel
 from bus.encoding import decode
-from bus.errors import EventError
+from bus.errors import ChannelError, EventError
 from bus.event import Event
 from bus.log.log import Log
 from edgebus.terminal import note, show, show_json
@@ -43,8 +43,15 @@ async def publish(url: str, model: type[Event], data: bytes, *, as_json: bool) -
     show(f"id {published.id}, sent to {published.receivers} subscriber(s)")
 
 
-async def show_history(url: str, channel: Channel, *, count: int, as_json: bool) -> None:
-    """Print the past events of a channel, oldest first."""
+async def show_history(
+    url: str, channel: Channel, *, count: int, as_json: bool, stranger: ChannelError | None = None
+) -> None:
+    """Print the past events of a channel, oldest first.
+
+    Raises:
+        ChannelError: ``stranger``, of a channel that no service at hand has, where Redis has no log of it either.
+
+    """
     if channel.retention.kind == "live":
         note(f"{channel.name} is live: nothing of it is kept")
         return
@@ -53,6 +60,8 @@ async def show_history(url: str, channel: Channel, *, count: int, as_json: bool)
         lines = await log.lines(channel, count=count)
     messages = [message for line in lines if (message := read_line(line)) is not None]
     tell_unreadable(len(lines) - len(messages) + log.unreadable)
+    if not lines and stranger is not None:
+        raise stranger
     if not lines:
         note(f"{channel.name} has no log: nothing was published in its life time")
     for message in messages:

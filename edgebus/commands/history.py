@@ -19,10 +19,10 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show what Redis holds of a channel's past, oldest first."""
-    from edgebus.catalogue import all_services, find_channel
+    from edgebus.catalogue import all_services, channel_by_name
     from edgebus.commands import events
     from edgebus.run import run
 
     with exits():
-        _, found = find_channel(channel, all_services(service))
-        run(events.show_history(redis_url(redis), found, count=count, as_json=as_json))
+        found, stranger = channel_by_name(channel, all_services(service))
+        run(events.show_history(redis_url(redis), found, count=count, as_json=as_json, stranger=stranger))

@@ -25,14 +25,15 @@ def listen(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a client of the edge sees on some channels."""
-    from edgebus.catalogue import all_services, find_channel
+    from edgebus.catalogue import all_services, channel_at_edge, find_channel
     from edgebus.commands import listening
     from edgebus.run import run
 
     with exits():
         services = all_services(service)
-        wanted = [find_channel(text, services) for text in channels]
-        if url is not None and len({owner.name for owner, _ in wanted}) > 1:
+        find = find_channel if url is None else channel_at_edge
+        wanted = [find(text, services) for text in channels]
+        if url is not None and len({owner.name for owner, _ in wanted if owner is not None}) > 1:
             exit_with(Exit.USAGE, "--url names one edge, and the channels belong to several services")
         if since is not None and last is not None:
             exit_with(Exit.USAGE, "--since, --last: give one of them")

@@ -62,7 +62,7 @@ class _Countdown:
 
 
 async def listen(
-    wanted: Sequence[tuple[Service, Channel]],
+    wanted: Sequence[tuple[Service | None, Channel]],
     *,
     url: str | None,
     token: str | None = None,
@@ -86,7 +86,9 @@ async def listen(
     # One client per edge, and each channel once: a client has one subscription of a channel.
     channels: dict[tuple[str, str], list[str]] = defaultdict(list)
     for service, channel in wanted:
-        names = channels[service.name, url or f"ws://127.0.0.1:{service.port}"]
+        # Without a service there is a URL: the edge knows its channels.
+        name, port = (service.name, service.port) if service is not None else ("SERVICE", 0)
+        names = channels[name, url or f"ws://127.0.0.1:{port}"]
         names += [] if channel.name in names else [channel.name]
     countdown = _Countdown(count)
     tasks = [

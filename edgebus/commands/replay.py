@@ -21,13 +21,13 @@ def replay(
     service: ServiceOption = None,
 ) -> None:
     """Print a channel's past as JSON lines, at its own pace or a multiple of it."""
-    from edgebus.catalogue import all_services, find_channel
+    from edgebus.catalogue import all_services, channel_by_name
     from edgebus.commands import replaying
     from edgebus.run import run
 
     with exits():
-        _, found = find_channel(channel, all_services(service))
+        found, stranger = channel_by_name(channel, all_services(service))
         if at_once and speed is not None:
             exit_with(Exit.USAGE, "--at-once, --speed: give one of them")
         pace = None if at_once else speed or 1.0
-        run(replaying.replay(redis_url(redis), found, since=since, until=until, speed=pace))
+        run(replaying.replay(redis_url(redis), found, since=since, until=until, speed=pace, stranger=stranger))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from bus.channel import Channel
 from bus.envelope import Arrived
-from bus.errors import EventError
+from bus.errors import ChannelError, EventError
 from bus.log.log import Log
 from bus.log.replay import Since, SinceTime, parse_since
 from bus.position import Reason, milliseconds, order
@@ -18,7 +18,15 @@ _EVENTS: Final = 100_000
 _BYTES: Final = 256 * 1024 * 1024
 
 
-async def replay(url: str, channel: Channel, *, since: str, until: str | None, speed: float | None) -> None:
+async def replay(
+    url: str,
+    channel: Channel,
+    *,
+    since: str,
+    until: str | None,
+    speed: float | None,
+    stranger: ChannelError | None = None,
+) -> None:
     """Print the events of ``channel`` from ``since`` on, and no later than ``until``.
 
     Args:
@@ -27,8 +35,10 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
         since: a position (the events after), an ISO time with an offset, or a span such as ``-15m``.
         until: the same forms, inclusive; None for the whole rest.
         speed: how many times faster than the past; None does not wait at all.
+        stranger: the error for a channel that no service at hand has, where Redis has no log of it either.
 
     Raises:
+        ChannelError: ``stranger``.
         EventError: ``since`` or ``until`` has none of the forms.
         BusUnavailable: Redis cannot be reached.
 
@@ -37,6 +47,8 @@ async def replay(url: str, channel: Channel, *, since: str, until: str | None, s
     async with Log(url, name="edgebus-cli", appends=False) as log:
         # More than one replay of an edge (1,000 events, 4 MiB): here one reader waits, and the memory is the person's.
         tail = await log.tail(channel, limit_events=_EVENTS, limit_bytes=_BYTES)
+    if stranger is not None and not tail.lines:
+        raise stranger
     found = tail.replay(start)
     if found.reason is not None:
         why = (

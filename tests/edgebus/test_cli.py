@@ -55,6 +55,13 @@ def redis_url() -> Iterator[str]:
     ("words", "code", "sentence"),
     [
         (["publish", "nope"], 2, "is an event of no service"),
+        (["publish", "workflow.startd"], 2, " (did you mean workflow.started?)"),
+        (["listen", "worklow:a"], 2, " (did you mean workflow:a?); the forms are workflow:{workflow_id}, "),
+        (["listen", "weather:a"], 2, "--service MODULE:ATTR"),
+        (["listen", "station:a", "--url", "ws://127.0.0.1:1"], 3, "edgebus edge SERVICE"),
+        (["listen", "global", "--url", "ws://127.0.0.1:1"], 3, "edgebus edge SERVICE"),
+        (["history", "nope:a", "--redis", NOBODY], 3, "edgebus broker"),
+        (["history", "__keyspace@0__:x"], 2, "a channel of no service at hand"),
         (["publish", "workflow.started", "{"], 2, "not JSON"),
         (["publish", "workflow.started", "[]"], 2, "not a JSON object"),
         (["publish", "workflow.started", '{"workflow_id":5}'], 2, "workflow_id: Input should be a valid string"),
