@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
-from bus.errors import ChannelError
+from bus.errors import BusError, ChannelError
 from bus.words import Verb
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
 from edgebus.compat.websocket import WebSocket
@@ -79,6 +79,8 @@ class Hooks:
                 await self._subscribe(websocket, decoded)
         except ChannelError as error:
             await websocket.send(_error("INVALID_CHANNEL", str(error), message))
+        except BusError:  # Redis' fault, or a bound's: answered UNAVAILABLE
+            raise
         except Exception:
             self.errors["on_message"] += 1
             raise

@@ -166,9 +166,9 @@ class WebSocketServer(ABC):
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(Producer(settings.redis_url, name=self._catalogue.name))
             edge = Edge(self._catalogue, settings, tls=self.ssl_context, owner=self._hooks)
-            stack.push_async_callback(edge.stop)
-            self._edge, self._producer = edge, producer
             stack.callback(self._forget)
+            stack.push_async_callback(edge.stop)  # before that: while stopping, hooks still send and broadcast
+            self._edge, self._producer = edge, producer
             await edge.start()
             self.port = edge.port
             await _ready(edge, settings.redis_url)
