@@ -12,9 +12,10 @@ from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.log.forks import FORKS, Fork, crosses, passed
 from bus.log.log import Head
-from bus.log.replay import REPLAY_BYTES, Replay, unseen
+from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.messages import Notice, gap
+from edges.rooms.given import Given
 from edges.rooms.recent import RECENT_LINES, Recent
 
 __all__ = ["Item", "Sequencer"]
@@ -50,8 +51,8 @@ class Sequencer:
         self._pending: deque[Arrived] | None = deque()
         self._pending_bytes = 0
         self._recent = Recent()
-        self._given: deque[str] = deque()
-        self._positions: set[str] = set()
+        self._given = Given(RECENT_LINES)
+        self._positions = self._given.names
         self._overdue: set[str | None] | None = None
         self._waiting: list[Item] = []
         self._forks: deque[Fork] = deque(maxlen=FORKS)
@@ -225,7 +226,7 @@ class Sequencer:
         lines, reason = self._led_up_to(replay.lines), replay.reason
         if self._keeps_latest or (lines and lines[0].previous == before):
             reason = None
-        missing = self._missing(lines, reason)
+        missing, reason = self._missing(lines, reason)
         if self._keeps_latest and missing and went_back(before, missing[0].position):
             self._tell_gap(before, missing[0].position, Reason.DIVERGED)
         diverged = self._merge(missing, lines, replay.position)
@@ -242,7 +243,9 @@ class Sequencer:
             self._give_diverged(diverged.pop(line.position, ()), line.previous, line.position, now_ms)
             self._wait_with(line)
         self._give_diverged(diverged.pop(end, ()), place, end, now_ms)  # where nothing is missing
-        if reason is not None or replay.reason is not None:
+        # A log absent before and now: the clock of another Redis may be behind, and clients begin at the later answer.
+        is_absent = _is_absent(self._newest) and _is_absent(replay.position)
+        if reason is not None or replay.reason is not None or is_absent:
             self._stand_at(replay.position)
         return self._release(now_ms, overdue=set() if missing else overdue)
 
@@ -256,11 +259,14 @@ class Sequencer:
             at = before[0].previous
         return [*before, *lines]
 
-    def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> Sequence[Arrived]:
-        """Return the lines of a replay that subscribers lack: behind the newest line that was given before."""
+    def _missing(self, lines: Sequence[Arrived], reason: Reason | None) -> tuple[Sequence[Arrived], Reason | None]:
+        """Return the lines of a replay that subscribers lack, and why events may be missing before those lines."""
         if self._keeps_latest:
-            return [line for line in lines[-1:] if line.position != self._newest]
-        return unseen(lines, self._newest, reason, self._positions)
+            return [line for line in lines[-1:] if line.position != self._newest], reason
+        missing = self._given.unseen(lines, follow=reason is None and not _is_absent(self._newest))
+        had = lines[: len(lines) - len(missing)]
+        is_in_doubt = bool(had) and had[-1].position not in self._positions
+        return missing, reason or (Reason.UNKNOWN if is_in_doubt else None)
 
     def _give_diverged(self, diverged: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
         """Give lines that the log lacks between two entries, at ``place`` and ``end``."""
@@ -330,6 +336,8 @@ class Sequencer:
     def _tell_gap(self, start: str, end: str | None, reason: Reason) -> None:
         # Lines before the gap would let a reader pass from one side to the other as if nothing were missing.
         self._recent.clear()
+        if self._newest is not None and not _is_absent(self._newest):
+            self._given.end_run(self._newest)
         self._await_writing(gap(self.channel.name, start, end, reason))
 
     def _wait_with(self, arrived: Arrived) -> None:
@@ -347,12 +355,8 @@ class Sequencer:
 
     def _stand_at(self, position: str | None) -> None:
         self._newest = position
-        if position is None or position in self._positions:
-            return
-        self._given.append(position)
-        self._positions.add(position)
-        if len(self._given) > RECENT_LINES:
-            self._positions.discard(self._given.popleft())
+        if position is not None and position not in self._positions:
+            self._given.add(position)
 
     @property
     def waiting(self) -> Sequence[Item]:

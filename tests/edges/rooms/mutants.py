@@ -76,7 +76,7 @@ MUTANTS: Final = {
         Mutant("a gap is not told", "            self._tell_gap(before, end, reason)\n", "            pass\n"),
         Mutant(
             "the position is not moved",
-            "        if reason is not None or replay.reason is not None:\n            self._stand_at(",
+            "        if reason is not None or replay.reason is not None or is_absent:\n            self._stand_at(",
             "        if False:\n            self._stand_at(",
         ),
         Mutant(

@@ -1,0 +1,72 @@
+"""The positions that a subscription was given: the newest by name, all older ones by the ends of their runs. Pure."""
+
+from collections import deque
+from collections.abc import Container, Sequence
+
+from bus.envelope import Arrived
+from bus.position import BEGINNING, order
+
+__all__ = ["Given"]
+
+
+class Given:
+    """Positions in the order in which lines were given.
+
+    A run is what was given without a gap, and so of one log: there ids only grow.
+
+    Args:
+        limit: how many positions are remembered by name.
+
+    """
+
+    __slots__ = ("_ends", "_forgotten", "_limit", "_names", "_newest")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._newest: deque[str] = deque()
+        self._names: set[str] = set()
+        self._ends: set[str] = set()
+        self._forgotten = order(BEGINNING)
+
+    @property
+    def names(self) -> Container[str]:
+        """The positions remembered by name."""
+        return self._names
+
+    def add(self, position: str) -> None:
+        """Remember a position."""
+        if position in self._names:
+            return
+        self._newest.append(position)
+        self._names.add(position)
+        if len(self._newest) > self._limit:
+            self._names.discard(self._newest.popleft())
+
+    def end_run(self, position: str) -> None:
+        """Take note of a gap behind ``position``."""
+        # Here and not with each line: the highest id of a run is its last, and lines are the hot path.
+        self._ends.add(position)
+        self._forget_ends()
+
+    def _forget_ends(self) -> None:
+        gone = self._ends - self._names
+        self._ends -= gone
+        self._forgotten = max([self._forgotten, *map(order, gone)])
+
+    def unseen(self, lines: Sequence[Arrived], *, follow: bool) -> Sequence[Arrived]:
+        """Return those of a log's ``lines`` that were certainly not given.
+
+        ``follow``: the log says that the lines come behind the newest position. Behind a line remembered by name all
+        lines are new. Where no such line is left, a line may be older than all names, and only an id above all that is
+        forgotten tells that the line is new.
+        """
+        for index in range(len(lines) - 1, -1, -1):
+            if (lines[index].position or BEGINNING) in self._names:
+                return lines[index + 1 :]
+        # decisions/0072: given twice or left out, the line is in doubt; P2 has no exception, and P3 has a gap to tell.
+        return lines if follow else [line for line in lines if order(line.position or BEGINNING) > self._highest()]
+
+    def _highest(self) -> tuple[int, int]:
+        self._forget_ends()
+        oldest = self._newest[0] if self._newest else BEGINNING
+        return self._forgotten if oldest.endswith("-0") else max(self._forgotten, order(oldest))
