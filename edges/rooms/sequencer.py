@@ -3,7 +3,6 @@
 Knows no subscribers: lines and notices wait here until the room takes them.
 """
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from typing import Final, TypeAlias
@@ -15,6 +14,7 @@ from bus.log.log import Head
 from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.messages import Notice, gap
+from edges.rooms.diverged import placed
 from edges.rooms.given import Given
 from edges.rooms.recent import RECENT_LINES, Recent
 
@@ -281,7 +281,7 @@ class Sequencer:
     def _merge(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
         """Take lines that were read out of the pending lines.
 
-        Return the diverged lines: pending before a line that was read, and not read (see ``_placed``).
+        Return the diverged lines: pending before a line that was read, and not read (see ``placed``).
         """
         diverged: list[tuple[str, list[Arrived]]] = []
         pending, read = self._pending or (), {line.position for line in lines}
@@ -294,7 +294,7 @@ class Sequencer:
                 rest.append(arrived)
         self._set_pending(rest)
         self.repaired += len({line.position for line in missing} - {arrived.position for arrived in pending})
-        return {} if self._keeps_latest else _placed(diverged, missing, end)
+        return {} if self._keeps_latest else placed(diverged, missing, end)
 
     def _is_replaced(self, arrived: Arrived, lines: Sequence[Arrived]) -> bool:
         """Tell whether a pending line of a ``latest`` channel is older than the line that was read."""
@@ -367,26 +367,6 @@ class Sequencer:
         """Return the lines and notices that wait, and empty the queue."""
         items, self._waiting = self._waiting, []
         return items
-
-
-def _placed(
-    diverged: Iterable[tuple[str, Sequence[Arrived]]], missing: Sequence[Arrived], end: str
-) -> dict[str | None, list[Arrived]]:
-    """Return the diverged lines by the position of the line of ``missing`` that comes next, or by ``end``.
-
-    Each group arrived before the line whose position the group is with.
-    """
-    # decisions/0086: in one log ids only grow, so entries that both logs have come before the diverged entries of the
-    # lost log. This order is the one use of ids of two logs.
-    placed: dict[str | None, list[Arrived]] = {}
-    keys = [line.position or BEGINNING for line in missing]
-    orders, at = [order(key) for key in keys], 0
-    for anchor, lines in diverged:
-        latest = keys.index(anchor) if anchor in keys else 0
-        for line in lines:
-            at = max(at, min(latest, bisect_left(orders, order(line.position or BEGINNING))))
-            placed.setdefault(keys[at] if keys else end, []).append(line)
-    return placed
 
 
 def _is_absent(position: str | None) -> bool:
