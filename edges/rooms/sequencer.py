@@ -247,7 +247,13 @@ class Sequencer:
         is_absent = _is_absent(self._newest) and _is_absent(replay.position)
         if reason is not None or replay.reason is not None or is_absent:
             self._stand_at(replay.position)
-        return self._release(now_ms, overdue=set() if missing else overdue)
+        is_whole = self._release(now_ms, overdue=set() if missing else overdue)
+        is_beyond = self._newest in overdue and self._newest not in {line.position for line in lines}
+        if is_whole and is_beyond and not self._keeps_latest:
+            # The chain goes on, and the log lacks its end: unless the log is read from there, no edge learns of a fork.
+            self.lose_sync()
+            return False
+        return is_whole
 
     def _led_up_to(self, lines: Sequence[Arrived]) -> Sequence[Arrived]:
         """Return ``lines`` behind the pending lines that lead up to the first: more may be pending than is read."""

@@ -71,9 +71,12 @@ def test_gap_is_filled_in_the_order_of_the_log() -> None:
 def test_held_lines_newer_than_the_log_that_was_read_follow_it() -> None:
     """The log is read while lines go on to arrive; those it has are given once, the others after it."""
     room = opened(head(5))
-    for number in (8, 9, 10, 11):
-        room.accept(event(number))
-    assert mend(room, tail(*chain(3, 9)))
+    room.accept(event(8))
+    room.accept(event(9))
+    start = Since(room.begin_recovery() or "")
+    room.accept(event(10))
+    room.accept(event(11))
+    assert room.recover(tail(*chain(3, 9)).replay(start))
     assert told(room) == [6, 7, 8, 9, 10, 11]
 
 
@@ -94,7 +97,7 @@ def test_typed_lines_do_not_wait_for_what_is_missing() -> None:
     for line in (event(8), foreign(), event(9), foreign(), event(10), event(11)):
         assert room.accept(line) == (line.position is None)
     assert told(room) == ["typed", "typed"]
-    assert mend(room, tail(*chain(1, 10)))
+    assert mend(room, tail(*chain(1, 11)))
     assert told(room) == [6, 7, 8, 9, 10, 11]
 
 
@@ -324,6 +327,18 @@ def test_line_that_the_log_lacks_is_given_behind_a_gap() -> None:
     assert mend(room, tail(*chain(1, 5)))
     assert told(room) == [("10-10", "5-5", "diverged")]
     assert room.accept(event(11, 5))
+
+
+def test_line_that_follows_what_was_read_and_that_the_log_lacks_is_a_fork() -> None:
+    """A replica took over without the newest line, which was held: the chain is whole here, and others learn."""
+    room = opened(head(1))
+    room.accept(event(3))
+    assert not mend(room, tail(*chain(1, 2)))
+    assert told(room) == [2, 3]
+    assert mend(room, tail(*chain(1, 2)))
+    assert told(room) == [("3-3", "2-2", "diverged")]
+    assert room.newest == "2-2"
+    assert [fork.position for fork in room.unmarked] == ["2-2"]
 
 
 def test_line_of_a_log_that_is_gone_follows_no_absence() -> None:
