@@ -5,14 +5,14 @@ A tail, read once, answers every reader of the channel: no reader is given more 
 
 import re
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
 from bus.log.forks import Fork, passed, passed_since
-from bus.position import BEGINNING, Past, Reason, is_position, judge, judge_time, milliseconds, no_log, order
+from bus.position import BEGINNING, Past, Reason, is_position, judge, judge_time, no_log, order
 
 __all__ = [
     "REPLAY_BYTES",
@@ -24,7 +24,6 @@ __all__ = [
     "Start",
     "Tail",
     "parse_since",
-    "unseen",
 ]
 
 # decisions/0017: one size for all. Where a reader begins decides only which lines of a tail are given, so readers of
@@ -100,10 +99,10 @@ class Replay:
         reason = self.reason or (Reason.DIVERGED if found else None)
         return replace(self, reason=reason, forks=inside, gap_after=inside[0] if inside and is_whole_before else None)
 
-    def followed(self, at: str, seen: Container[str]) -> "Replay":
-        """Return the replay for a subscriber that stayed up to ``at``: no line twice, and every fork."""
-        lines = tuple(unseen(self.lines, at, self.reason, seen))
-        return replace(self, lines=lines, forks=self.forks or self.forks_elsewhere or ())
+    def followed(self, lines: Sequence[Arrived], *, is_in_doubt: bool) -> "Replay":
+        """Return the replay for a subscriber that stayed and lacks ``lines`` alone: no line twice, and every fork."""
+        reason = self.reason or (Reason.UNKNOWN if is_in_doubt else None)
+        return replace(self, lines=tuple(lines), reason=reason, forks=self.forks or self.forks_elsewhere or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +193,6 @@ class Tail:
 
 def _iso(ms: int) -> str:
     return datetime.fromtimestamp(min(ms, _LAST_MS) / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def unseen(lines: Sequence[Arrived], at: str | None, reason: Reason | None, known: Container[str]) -> Sequence[Arrived]:
-    """Return those of the ``lines`` of a replay that a subscriber lacks who followed the channel live.
-
-    A log that diverged is replayed from its start. A subscriber has had the part before the takeover: all up to the
-    newest line at a ``known`` position, or, where the log kept none of them, all before the millisecond of ``at``.
-    """
-    for index in range(len(lines) - 1, -1, -1):
-        if (lines[index].position or BEGINNING) in known:
-            return lines[index + 1 :]
-    if reason is Reason.DIVERGED and at is not None:
-        return [line for line in lines if milliseconds(line.position or BEGINNING) >= milliseconds(at)]
-    return lines
 
 
 def parse_since(text: str) -> Since | SinceTime:

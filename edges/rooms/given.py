@@ -1,7 +1,8 @@
 """The positions that a subscription was given: the newest by name, all older ones by the ends of their runs. Pure."""
 
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+from itertools import takewhile
 
 from bus.envelope import Arrived
 from bus.position import BEGINNING, order
@@ -42,6 +43,12 @@ class Given:
         if len(self._newest) > self._limit:
             self._names.discard(self._newest.popleft())
 
+    def extend(self, positions: Iterable[str | None]) -> None:
+        """Remember the positions of lines; typed lines have none."""
+        for position in positions:
+            if position is not None:
+                self.add(position)
+
     def end_run(self, position: str) -> None:
         """Take note of a gap behind ``position``."""
         # Here and not with each line: the highest id of a run is its last, and lines are the hot path.
@@ -52,6 +59,18 @@ class Given:
         gone = self._ends - self._names
         self._ends -= gone
         self._forgotten = max([self._forgotten, *map(order, gone)])
+
+    def up_to(self, position: str) -> "Given":
+        """Return what a subscriber was given that stands at ``position``; later positions are still to come."""
+        given = Given(self._limit)
+        given._ends, given._forgotten = set(self._ends), self._forgotten
+        if position in self._names:
+            for name in takewhile(lambda name: name != position, self._newest):
+                given.add(name)
+            given.add(position)
+        else:
+            given.end_run(position)
+        return given
 
     def unseen(self, lines: Sequence[Arrived], *, follow: bool) -> Sequence[Arrived]:
         """Return those of a log's ``lines`` that were certainly not given.
@@ -65,6 +84,11 @@ class Given:
                 return lines[index + 1 :]
         # decisions/0072: given twice or left out, the line is in doubt; P2 has no exception, and P3 has a gap to tell.
         return lines if follow else [line for line in lines if order(line.position or BEGINNING) > self._highest()]
+
+    def is_in_doubt(self, lines: Sequence[Arrived], unseen: Sequence[Arrived]) -> bool:
+        """Tell whether some of ``lines`` are left out of ``unseen`` that were perhaps not given."""
+        left_out = lines[: len(lines) - len(unseen)]
+        return bool(left_out) and left_out[-1].position not in self._names
 
     def _highest(self) -> tuple[int, int]:
         self._forget_ends()

@@ -22,8 +22,10 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from edges.rooms.barrier import Barrier
 from edges.rooms.fanout import Fanout
+from edges.rooms.given import Given
 from edges.rooms.limits import ROOM_LIMITS, RoomLimits
 from edges.rooms.log_reads import LogReads
+from edges.rooms.recent import RECENT_LINES
 from edges.rooms.recovery import Recovery
 from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
@@ -247,6 +249,11 @@ class Hub:
         """Return the places where the log of a room lost events, as far as the room knows; usually none."""
         room = self._room(channel)
         return () if room is None else room.sequencer.fork_places
+
+    def given(self, channel: Channel, position: str) -> Given:
+        """Return what a subscriber that left the room of ``channel`` at ``position`` was given there."""
+        room = self._room(channel)
+        return Given(RECENT_LINES).up_to(position) if room is None else room.sequencer.given_up_to(position)
 
     def missing(self, channel: Channel, position: str, *, is_told: bool) -> Sequence[Arrived] | None:
         """Return the lines after ``position`` that the room of ``channel`` remembers; None when the room cannot say.

@@ -73,6 +73,10 @@ class Sequencer:
         """Positions at which the room stood not long ago, ``newest`` among them."""
         return self._positions
 
+    def given_up_to(self, position: str) -> Given:
+        """Return what a subscriber was given that stands at ``position``."""
+        return self._given.up_to(position)
+
     @property
     def has_heard(self) -> bool:
         """Whether the room stands at an event, which a log may lack after a failover."""
@@ -270,9 +274,7 @@ class Sequencer:
         if self._keeps_latest:
             return [line for line in lines[-1:] if line.position != self._newest], reason
         missing = self._given.unseen(lines, follow=reason is None and not _is_absent(self._newest))
-        had = lines[: len(lines) - len(missing)]
-        is_in_doubt = bool(had) and had[-1].position not in self._positions
-        return missing, reason or (Reason.UNKNOWN if is_in_doubt else None)
+        return missing, reason or (Reason.UNKNOWN if self._given.is_in_doubt(lines, missing) else None)
 
     def _give_diverged(self, diverged: Sequence[Arrived], place: str | None, end: str | None, now_ms: int) -> None:
         """Give lines that the log lacks between two entries, at ``place`` and ``end``."""

@@ -6,7 +6,6 @@ on behind the last line given (decisions/0034).
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slot
 from edges.protocol.envelope import text_frame
 from edges.protocol.messages import gap
+from edges.rooms.given import Given
 from edges.rooms.hub import Hub
 from edges.session.transport import Transport
 
@@ -55,6 +55,7 @@ class Replaying:
         transport: of the client.
         hub: has the rooms of the edge.
         at_once_bytes: the most to be written at once.
+        given: positions given to the subscription before; None: none.
 
     Attributes:
         channel: the events' channel.
@@ -64,11 +65,20 @@ class Replaying:
 
     __slots__ = ("_at", "_at_once_bytes", "_forks", "_given", "_hub", "_rooms", "_transport", "channel", "is_wanted")
 
-    def __init__(self, rooms: Rooms, channel: Channel, transport: Transport, hub: Hub, *, at_once_bytes: int) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        channel: Channel,
+        transport: Transport,
+        hub: Hub,
+        *,
+        at_once_bytes: int,
+        given: Given | None = None,
+    ) -> None:
         self._rooms, self.channel, self._transport, self._hub = rooms, channel, transport, hub
         self._at_once_bytes = min(_AT_ONCE_BYTES, at_once_bytes)
         self.is_wanted = True
-        self._given = deque[str](maxlen=_GIVEN_LINES)
+        self._given = Given(_GIVEN_LINES) if given is None else given
         self._forks: set[str | None] = set()
         """Positions with a gap told behind."""
         self._at: str | None = None
@@ -87,7 +97,9 @@ class Replaying:
         if not has_followed or not isinstance(start, Since):
             self._forks.update(replay.forks_elsewhere or ())  # the reply tells that reader of all
             return replay
-        return replay.followed(start.position, self._given)
+        self._given.add(start.position)
+        lines = self._given.unseen(replay.lines, follow=replay.reason is None and not start.position.endswith("-0"))
+        return replay.followed(lines, is_in_doubt=self._given.is_in_doubt(replay.lines, lines))
 
     async def give(self, start: Start, replay: Replay, slot: Slot) -> None:
         """Give a replay, until all of the log is given or the slot is over."""
@@ -122,7 +134,7 @@ class Replaying:
             count = await self._give_lines(replay, slot)
             if not self.is_wanted:
                 return
-            self._given.extend(line.position for line in replay.lines[:count] if line.position is not None)
+            self._given.extend(line.position for line in replay.lines[:count])
             if count is not None:
                 self._at = replay.position if count == len(replay.lines) else replay.lines[count - 1].position
                 return
@@ -142,7 +154,7 @@ class Replaying:
     def _tell_learned(self, end: str | None) -> None:
         """Tell of forks behind lines given before, known only since: the room told its subscribers alone."""
         for place in self._hub.forks(self.channel):
-            if place in self._given and place not in self._forks:
+            if place in self._given.names and place not in self._forks:
                 self._transport.write(self._gap(place, end, Reason.DIVERGED))
 
     async def _read_on(self, at: str) -> Replay:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from bus.channel import Channel
-from bus.log.replay import Replay, Start
+from bus.log.replay import Replay, Since, Start
 from edges.protocol.envelope import text_frame
 from edges.rooms.hub import Hub
 from edges.rooms.sequencer import Item
@@ -132,7 +132,9 @@ class Subscriptions:
             BusError: the log cannot be read; likewise.
 
         """
-        replaying = Replaying(self, channel, self._transport, self._hub, at_once_bytes=self._waiting_bytes // 2)
+        given = self._hub.given(channel, start.position) if has_followed and isinstance(start, Since) else None
+        at_once_bytes = self._waiting_bytes // 2
+        replaying = Replaying(self, channel, self._transport, self._hub, at_once_bytes=at_once_bytes, given=given)
         try:
             async with self._hub.replay_slots.slot(self.network) as slot:
                 replay = await replaying.read(start, has_followed=has_followed)

@@ -110,3 +110,21 @@ def test_room_without_a_log_stands_where_a_clock_behind_says() -> None:
     assert told(room) == []
     assert room.since("9000-0", was_absent=True) == ()
     assert room.position == "9000-0"
+
+
+def test_subscriber_that_catches_up_alone_is_given_nothing_twice() -> None:
+    """The subscriber left at a position; its own lines are told from a log by what the room gave up to there."""
+    lines = log_of([f"1001-{n}" for n in range(1, MANY + 1)])
+    given = room_that_heard(lines).given_up_to(at(lines[-5]))
+    unseen = given.unseen(lines[:20], follow=False)
+    assert list(unseen) == []
+    assert given.is_in_doubt(lines[:20], unseen)
+    assert list(given.unseen(lines, follow=False)) == list(lines[-4:])
+
+
+def test_subscriber_at_a_position_that_the_room_forgot_is_given_later_ids_alone() -> None:
+    """No name is left that leads to its lines: only ids above where it stood, and above older runs, are new."""
+    lines = log_of([f"1001-{n}" for n in range(1, MANY + 1)])
+    given = room_that_heard(lines).given_up_to(at(lines[2]))
+    assert list(given.unseen(lines, follow=False)) == list(lines[3:])
+    assert list(given.unseen(lines[3:], follow=True)) == list(lines[3:])
