@@ -38,7 +38,6 @@ class Link(FakeLink):
         self.is_up = False
         self.on_the_way.clear()
         self.sent.clear()
-        self.subscribed.clear()
 
 
 class Redis:

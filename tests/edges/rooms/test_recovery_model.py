@@ -251,7 +251,7 @@ class Recovery(RuleBasedStateMachine):
         for client in self.clients:
             if client.peer is not None:
                 self.pump(client.peer.reads.set)
-        for edge in self.edges * 3:
+        for edge in self.edges * 8:
             self.pump(lambda edge=edge: edge.answer(0, 100, is_slow=False))  # type: ignore[misc]
             self.pump(edge.arrive, 40)
 
