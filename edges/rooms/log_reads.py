@@ -141,8 +141,10 @@ class LogReads:
         self._done[channel.redis] = (asyncio.get_running_loop().time(), tail)
         return tail
 
-    async def replay(self, channel: Channel, start: Start) -> Replay:
+    async def replay(self, channel: Channel, start: Start, *, stands: str | None = None) -> Replay:
         """Return the replay for a reader that begins at ``start``.
+
+        ``stands``: where the room stands. A tail that ends elsewhere cannot say that nothing follows; None: not known.
 
         Raises:
             BusUnavailable: Redis did not answer.
@@ -150,14 +152,14 @@ class LogReads:
 
         """
         wanted = _wanted(channel, start)
-        replay = await self._replay(channel, wanted)
+        replay = await self._replay(channel, wanted, stands)
         return replay if wanted is start else _newest_only(replay, start)
 
-    async def _replay(self, channel: Channel, start: Start) -> Replay:
+    async def _replay(self, channel: Channel, start: Start, stands: str | None) -> Replay:
         # decisions/0017: one read answers every reader; where a reader begins only decides which lines are its own.
         for tail in self._at_hand(channel) if isinstance(start, Since) else ():
             replay = tail.replay(start)
-            if replay.reason is None:
+            if replay.reason is None and (replay.lines or stands in (None, replay.position)):
                 return replay
         count = _count(start)
         under_way = self._tails.under_way((channel.redis, count))

@@ -77,7 +77,10 @@ class Replays:
         return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)
 
     async def _read(self, channel: Channel, start: Start) -> Replay:
-        replay = await self._reads.replay(channel, start)
+        room = self._find(channel)
+        # Else a client behind lines that the room forgot would be given an old tail's nothing, until the tail is stale.
+        stands = room.position if room is not None and room.sequencer.is_in_sync else None
+        replay = await self._reads.replay(channel, start, stands=stands)
         room = self._find(channel)
         # Where the room has been at the replay's position, the lines up to there have come: a round trip less.
         if room is None or replay.position not in room.sequencer.known:

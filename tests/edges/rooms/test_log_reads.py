@@ -68,6 +68,16 @@ async def test_stale_tail_tells_no_loss_to_who_is_ahead_of_it(reads: LogReads, s
     assert len(store.reads) == 2
 
 
+async def test_stale_tail_says_not_that_nothing_follows(reads: LogReads, store: Redis) -> None:
+    """The room stands behind the tail's end: who stands at that end is given what was stored since."""
+    await reads.replay(X, Since("1-1"))
+    store.store(X, 4)
+    assert (await reads.replay(X, Since("3-3"), stands="3-3")).lines == ()
+    assert len(store.reads) == 1
+    assert [line.position for line in (await reads.replay(X, Since("3-3"), stands="4-4")).lines] == ["4-4"]
+    assert len(store.reads) == 2
+
+
 async def test_read_under_way_tells_no_loss_to_who_came_later(reads: LogReads, store: Redis) -> None:
     """The same where that tail is still on its way."""
     store.server.may_answer.clear()
