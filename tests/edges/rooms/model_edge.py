@@ -7,6 +7,7 @@ from typing import cast
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bus.channel import Channel
+from bus.envelope import read_front
 from bus.errors import BusError, BusUnavailable
 from bus.log.reading import Reading
 from bus.log.replay import Replay, Start, Tail
@@ -43,7 +44,7 @@ class ModelEdge:
     """The hub, its log and its link. An answer of the log is what was there when it was asked; it comes when it may."""
 
     def __init__(self, redis: Redis, spawn: Spawn) -> None:
-        self.spawn = spawn
+        self.spawn, self.published = spawn, redis.published
         self.link = redis.link()
         self.hub = Hub(ShortLog(redis.primary, comes=self._answered), cast(Subscriber, self.link), spawn, linger_s=0)
         self.link.deliver = self.hub.deliver
@@ -64,13 +65,24 @@ class ModelEdge:
         )
 
     async def replayed(self, channel: Channel, start: Start) -> Replay:
-        """Replay, as the hub does; take note where lines that were on their way then have not arrived when it ends."""
+        """Replay, as the hub does; take note where lines up to its end were on their way, and have not arrived."""
         coming, generation = list(self.link.on_the_way), self.generation
         replay = await self.replay(channel, start)
-        is_late = any(line is one for line in self.link.on_the_way for one in coming)
+        is_late = any(
+            line is one and not self._is_behind(line[1], replay.position)
+            for line in self.link.on_the_way
+            for one in coming
+        )
         if is_late and generation == self.generation and all(room.position != replay.position for room in self.rooms):
             self.overtaken = True
         return replay
+
+    def _is_behind(self, line: bytes, position: str) -> bool:
+        """Tell whether a line was published after the event at ``position``; of typed lines nothing is known."""
+        arrived = read_front(line)
+        number = None if arrived is None else self.published.get(arrived.position or "")
+        end = self.published.get(position)
+        return number is not None and end is not None and number > end
 
     @property
     def rooms(self) -> list[Room]:
