@@ -292,7 +292,8 @@ class Sequencer:
         Return the diverged lines: pending before a line that was read, and not read (see ``placed``).
         """
         diverged: list[tuple[str, list[Arrived]]] = []
-        pending, read = self._pending or (), {line.position for line in lines}
+        pending = {arrived.position: arrived for arrived in self._pending or ()}.values()  # a repeated line once
+        read = {line.position for line in lines}
         rest: deque[Arrived] = deque()
         for arrived in pending:
             if arrived.position is not None and arrived.position in read:

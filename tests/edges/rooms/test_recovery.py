@@ -329,6 +329,15 @@ def test_line_that_the_log_lacks_is_given_behind_a_gap() -> None:
     assert room.accept(event(11, 5))
 
 
+def test_line_that_the_log_lost_and_the_link_repeated_is_given_once() -> None:
+    """Copies are pending, and the log has none of them."""
+    room = opened(head(5))
+    for line in (event(8, 0), event(8, 0), event(9, 0)):
+        room.accept(line)
+    mend(room, tail(event(9, 0)))
+    assert [item for item in told(room) if isinstance(item, int)] == [8, 9]
+
+
 def test_line_that_follows_what_was_read_and_that_the_log_lacks_is_a_fork() -> None:
     """A replica took over without the newest line, which was held: the chain is whole here, and others learn."""
     room = opened(head(1))
