@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from bus.envelope import Arrived
-from bus.position import BEGINNING, milliseconds
+from bus.position import BEGINNING, milliseconds, order
 
-__all__ = ["FORKS", "Fork", "crosses", "crosses_time", "passed", "passed_since"]
+__all__ = ["FORKS", "Fork", "crosses_time", "passed", "passed_since"]
 
 FORKS: Final = 8
 """The most forks remembered of a log."""
 _CLOCKS_MS: Final = 10_000
 """How far the clocks of two primaries may differ."""
+_LOOKS_MS: Final = 15_000
+"""How long after the finding an edge may learn of a fork, and tell its subscribers (decisions/0018)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,23 @@ class Fork:
     found_ms: int
 
 
-def crosses(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:
-    """Tell whether a reader passes a fork, as ``passed`` does."""
-    return bool(passed(forks, at, lines, end))
-
-
-def passed(forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None) -> list[str]:
+def passed(
+    forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None, *, has_stayed: bool = False
+) -> list[str]:
     """Return the places of forks passed by a reader from ``at`` over ``lines`` to ``end``.
 
-    ``at`` is None for a reader that stood nowhere.
+    ``at`` is None for a reader that stood nowhere. A reader that comes back may have passed a fork before anybody knew
+    of the fork; a reader that ``has_stayed`` was told at the finding.
     """
-    return [fork.position for fork in forks if _is_passed(fork, at, lines, end)]
+    found = [fork for fork in forks if _is_passed(fork, at, lines, end) or not (has_stayed or _was_known(fork, at))]
+    return [fork.position for fork in found]
+
+
+def _was_known(fork: Fork, at: str | None) -> bool:
+    """Tell whether a reader that stands at an event behind a fork was told, or stands before the fork."""
+    if at is None or at.endswith("-0") or order(at) <= order(fork.position):
+        return True
+    return milliseconds(at) > fork.found_ms + _LOOKS_MS
 
 
 def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | None) -> bool:

@@ -40,9 +40,10 @@ _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """After the event at a position."""
+    """After the event at a position; ``has_stayed``: for a subscriber that never left, and was told of every fork."""
 
     position: str
+    has_stayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,9 @@ class Tail:
             case SinceTime(ms, is_span):
                 since_ms = max(0, self.now_ms - ms if is_span else ms)
                 return self._since_time(since_ms, is_span=is_span).passing(passed_since(self.forks, since_ms))
-            case Since(position):
+            case Since(position, has_stayed):
                 replay = self._since(position)
-                return replay.passing(passed(self.forks, position, replay.lines, self.position))
+                return replay.passing(passed(self.forks, position, replay.lines, self.position, has_stayed=has_stayed))
 
     def without_forks(self) -> "Tail":
         """Return the same tail for a reader that knows of forks by other means, such as an edge's room."""

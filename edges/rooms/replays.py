@@ -59,19 +59,21 @@ class Replays:
         if self._recovery.owes_comparison:  # the link went meanwhile: the tail may be of another Redis
             await self._recovery.compared()
             tail = None
-        position = start.position if isinstance(start, Since) else None
+        position, has_stayed = (start.position, start.has_stayed) if isinstance(start, Since) else (None, False)
         # A room's memory costs Redis nothing: of thousands of clients back at once most are served from there.
-        remembered = None if tail is not None else self._remembered(channel, position)
+        remembered = None if tail is not None else self._remembered(channel, position, has_stayed)
         if remembered is not None:
             return remembered
         replay = await self._read(channel, start) if tail is None else given(channel, tail, start)
         room = self._find(channel)
-        return replay if room is None else replay.passing(room.sequencer.passed_forks(position, replay))
+        if room is None:
+            return replay
+        return replay.passing(room.sequencer.passed_forks(position, replay, has_stayed=has_stayed))
 
-    def _remembered(self, channel: Channel, position: str | None) -> Replay | None:
+    def _remembered(self, channel: Channel, position: str | None, has_stayed: bool) -> Replay | None:
         room = self._find(channel)
         # decisions/0018: lines remembered across a fork would hide that others are lost in between.
-        if room is None or position is None or room.sequencer.crosses_fork(position):
+        if room is None or position is None or room.sequencer.crosses_fork(position, has_stayed=has_stayed):
             return None
         lines = room.sequencer.since(position)
         return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)

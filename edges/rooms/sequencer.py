@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import Arrived
-from bus.log.forks import FORKS, Fork, crosses, passed
+from bus.log.forks import FORKS, Fork, passed
 from bus.log.log import Head
 from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
@@ -121,18 +121,20 @@ class Sequencer:
 
     # Forks: where the log lost events that this edge had, or another one (decisions/0018).
 
-    def crosses_fork(self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None) -> bool:
+    def crosses_fork(
+        self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None, *, has_stayed: bool = False
+    ) -> bool:
         """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.log.forks``."""
-        return crosses(self._forks, start, lines, end)
+        return bool(passed(self._forks, start, lines, end, has_stayed=has_stayed))
 
     @property
     def fork_places(self) -> Sequence[str]:
         """The entries of the log behind which events are lost."""
         return [fork.position for fork in self._forks]
 
-    def passed_forks(self, start: str | None, replay: Replay) -> list[str]:
+    def passed_forks(self, start: str | None, replay: Replay, *, has_stayed: bool = False) -> list[str]:
         """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
-        return passed(self._forks, start, replay.lines, replay.position)
+        return passed(self._forks, start, replay.lines, replay.position, has_stayed=has_stayed)
 
     @property
     def unmarked(self) -> tuple[Fork, ...]:

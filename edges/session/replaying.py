@@ -84,17 +84,15 @@ class Replaying:
         self._at: str | None = None
         """The position of a client on giving way to others; None while the client holds a slot, and at the end."""
 
-    async def read(self, start: Start, *, has_followed: bool) -> Replay:
-        """Return the replay for the client from ``start`` on.
-
-        A client that ``has_followed`` the channel up to there is given no event a second time.
+    async def read(self, start: Start) -> Replay:
+        """Return the replay for the client from ``start`` on; a subscriber that stayed is given no event twice.
 
         Raises:
             BusError: the log cannot be read.
 
         """
         replay = await self._hub.replay(self.channel, start)
-        if not has_followed or not isinstance(start, Since):
+        if not isinstance(start, Since) or not start.has_stayed:
             self._forks.update(replay.forks_elsewhere or ())  # the reply tells that reader of all
             return replay
         self._given.add(start.position)
@@ -160,7 +158,7 @@ class Replaying:
     async def _read_on(self, at: str) -> Replay:
         """Read the lines after ``at`` from the log, for the room forgot some; lines given before are left out."""
         try:
-            replay = await self.read(Since(at), has_followed=True)
+            replay = await self.read(Since(at, has_stayed=True))
         except BusError:
             await asyncio.sleep(_RETRY_S)
             return Replay((), None, at)

@@ -120,24 +120,24 @@ class Subscriptions:
         return self.join(channel)
 
     @asynccontextmanager
-    async def resume(self, channel: Channel, start: Start, *, has_followed: bool = False) -> AsyncIterator[Replay]:
+    async def resume(self, channel: Channel, start: Start) -> AsyncIterator[Replay]:
         """Join anew where the client left off: the body answers, and at the body's end the client is given the replay.
 
         Answer, missed events and live events come in order, without a hole. From the answer on, leaving the room ends
-        the replay. ``has_followed``: the subscription is the same, and of a log that diverged the client is given only
-        the events after the takeover.
+        the replay. A subscriber that stayed (``Since``) is given only the events after the takeover of a log that
+        diverged.
 
         Raises:
             LimitReached: too many other clients resume; the client is in no other rooms than before.
             BusError: the log cannot be read; likewise.
 
         """
-        given = self._hub.given(channel, start.position) if has_followed and isinstance(start, Since) else None
+        given = self._hub.given(channel, start.position) if isinstance(start, Since) and start.has_stayed else None
         at_once_bytes = self._waiting_bytes // 2
         replaying = Replaying(self, channel, self._transport, self._hub, at_once_bytes=at_once_bytes, given=given)
         try:
             async with self._hub.replay_slots.slot(self.network) as slot:
-                replay = await replaying.read(start, has_followed=has_followed)
+                replay = await replaying.read(start)
                 self._leave(channel)
                 self.replaying, replaying.is_wanted = replaying, not self.has_ended
                 yield replay

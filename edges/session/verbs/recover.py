@@ -38,7 +38,7 @@ class Recover(Command):
             await client.transport.drained()
             try:
                 if channel.name in client.rooms.rooms:
-                    async with client.rooms.resume(channel, Since(position), has_followed=True) as replay:
+                    async with client.rooms.resume(channel, Since(position, has_stayed=True)) as replay:
                         if replay.reason is not None:  # some events are lost for good
                             end = replay.lines[0].position if replay.lines else replay.position
                             yield gap(channel.name, position, end, replay.reason)

@@ -3,7 +3,7 @@
 import pytest
 
 from bus.envelope import Arrived
-from bus.log.forks import Fork, crosses, crosses_time
+from bus.log.forks import Fork, crosses_time, passed
 from bus.position import BEGINNING
 
 LINES = (Arrived(b"", "3-3", "2-2"), Arrived(b"", "4-4", "3-3"))
@@ -34,12 +34,30 @@ def test_reader_that_stands_before_a_fork_crosses_it(
     fork: str, at: str | None, lines: tuple[Arrived, ...], end: str, expected: bool
 ) -> None:
     """Whoever stood on the last entry that both had, or before it, may have missed what came behind it."""
-    assert crosses([Fork("7-7", FOUND_MS), Fork(fork, FOUND_MS)], at, lines, end) is expected
+    assert bool(passed([Fork("7-7", FOUND_MS), Fork(fork, FOUND_MS)], at, lines, end, has_stayed=True)) is expected
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        pytest.param("40000-3", True, id="its last event came before anybody knew"),
+        pytest.param(f"{FOUND_MS + 15_000}-3", True, id="its edge may not have looked for others' marks yet"),
+        pytest.param(f"{FOUND_MS + 15_001}-3", False, id="it was told since"),
+        pytest.param("39999-3", False, id="it stands before the fork"),
+        pytest.param("60000-0", False, id="it stood where no log was"),
+        pytest.param(None, False, id="it stood nowhere"),
+    ],
+)
+def test_reader_that_comes_back_may_have_passed_a_fork_unknown_then(at: str | None, expected: bool) -> None:
+    """It left its edge before that learned of the fork; a subscriber that stayed was told when the edge did."""
+    forks = [Fork("40000-1", FOUND_MS)]
+    assert bool(passed(forks, at, (), "90000-9")) is expected
+    assert not passed(forks, at, (), "90000-9", has_stayed=True)
 
 
 def test_no_fork_is_crossed_by_nobody() -> None:
     """The usual case."""
-    assert not crosses([], "2-2", LINES, "4-4")
+    assert not passed([], "2-2", LINES, "4-4")
     assert not crosses_time([], 0)
 
 

@@ -179,7 +179,8 @@ def test_since_of_another_form_is_refused_with_the_forms(text: str) -> None:
     [
         pytest.param(Since(at(2)), [3, 4, 5], Reason.DIVERGED, id="before the fork"),
         pytest.param(Since(at(3)), [4, 5], Reason.DIVERGED, id="on it"),
-        pytest.param(Since(at(4)), [5], None, id="behind it"),
+        pytest.param(Since(at(4)), [5], Reason.DIVERGED, id="behind it, and it came back from before that was known"),
+        pytest.param(Since(at(4), has_stayed=True), [5], None, id="behind it, and it stayed"),
         pytest.param(Since("50-0"), [1, 2, 3, 4, 5], Reason.DIVERGED, id="there was no log"),
         pytest.param(Since("49-1"), [1, 2, 3, 4, 5], Reason.UNKNOWN, id="another reason comes first"),
         pytest.param(SinceTime(900), [], Reason.DIVERGED, id="a time before it was found"),

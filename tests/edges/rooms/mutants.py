@@ -80,12 +80,14 @@ MUTANTS: Final = {
             "        if False:\n            self._stand_at(",
         ),
         Mutant(
-            "forks are not compared", "position is None or room.sequencer.crosses_fork(position):", "position is None:"
+            "forks are not compared",
+            "position is None or room.sequencer.crosses_fork(position, has_stayed=has_stayed):",
+            "position is None:",
         ),
         Mutant(
             "forks that a replay passes are not told",
-            "return replay if room is None else",
-            "return replay if True else",
+            "        if room is None:\n            return replay\n        return replay.passing(",
+            "        if room is None or True:\n            return replay\n        return replay.passing(",
         ),
         Mutant(
             "the end of a replay is not checked",

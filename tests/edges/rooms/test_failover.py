@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, Channel, Family
 from bus.event import Event
+from bus.log import forks
 from bus.position import milliseconds
 from bus.service import Service
 from edges import Edge
@@ -57,7 +58,12 @@ async def lose(redis: Redis, dump: bytes, channel: Channel = CHANNEL) -> None:
 
 
 async def test_client_of_another_edge_is_told_what_one_edge_had(
-    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+    broker: EmbeddedBroker,
+    start_edge: StartEdge,
+    open_client: OpenClient,
+    producer: Producer,
+    redis: Redis,
+    monkeypatch: Any,
 ) -> None:
     """A client stood at 3 and went; 4 and 5 came to one edge and are in no log: the other edge tells the client."""
     one, other = await start_edge(broker), await start_edge(broker)
@@ -73,7 +79,9 @@ async def test_client_of_another_edge_is_told_what_one_edge_had(
     assert (reply["recovered"], reply["reason"]) == (False, "diverged")
     assert (await redis.zrange(CHANNEL.forks_key, 0, -1)) == [stood.encode()]
     later = await step(producer, 6)
-    assert (await resumed(other, open_client, later))["recovered"]
+    assert (await resumed(other, open_client, later))["reason"] == "diverged", "its edge may not have known yet"
+    monkeypatch.setattr(forks, "_LOOKS_MS", 0)
+    assert (await resumed(other, open_client, later))["recovered"], "edges have looked for marks"
     assert (await resumed(other, open_client, stood))["reason"] == "diverged"
 
 
