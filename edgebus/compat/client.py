@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from bus.tasks import end
+from bus.words import Verb
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
 
 __all__ = ["WebSocketClient"]
@@ -106,7 +107,7 @@ class WebSocketClient:
             await self._subscribe(room)
 
     async def _authenticate(self, websocket: ClientConnection) -> None:
-        request = WebSocketProtocol.create_request("auth", {"token": self.token})
+        request = WebSocketProtocol.create_request(Verb.AUTH, {"token": self.token})
         await websocket.send(WebSocketProtocol.encode(request))
         while (answer := WebSocketProtocol.decode(await websocket.recv())).correlation_id != request.id:
             await self._take(answer)
@@ -224,13 +225,13 @@ class WebSocketClient:
 
     async def _subscribe(self, room_id: str) -> None:
         since = self._positions.get(room_id)
-        await self.send("subscribe", {"room": room_id} if since is None else {"room": room_id, "since": since})
+        await self.send(Verb.SUBSCRIBE, {"room": room_id} if since is None else {"room": room_id, "since": since})
 
     async def unsubscribe_from_room(self, room_id: str) -> None:
         """Follow a room no longer."""
         self.rooms.discard(room_id)
         self._positions.pop(room_id, None)
-        await self.send("unsubscribe", {"room": room_id})
+        await self.send(Verb.UNSUBSCRIBE, {"room": room_id})
 
     def on_event(self, event_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Return a decorator that has a function called with the data of each such event."""

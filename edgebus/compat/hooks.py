@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from bus.errors import BusError, ChannelError
-from bus.words import Verb
+from bus.words import Code, Verb
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
 from edgebus.compat.websocket import WebSocket
 from edges import OwnedClient
@@ -70,7 +70,7 @@ class Hooks:
         try:
             decoded = _decoded(message)
         except ValidationError as error:
-            await websocket.send(_error("INVALID_REQUEST", _fault(error), message))
+            await websocket.send(_error(Code.INVALID_REQUEST, _fault(error), message))
             return
         sent = websocket.sent
         try:
@@ -78,7 +78,7 @@ class Hooks:
             if websocket.sent == sent and decoded.event in _SUBSCRIPTIONS:
                 await self._subscribe(websocket, decoded)
         except ChannelError as error:
-            await websocket.send(_error("INVALID_CHANNEL", str(error), message))
+            await websocket.send(_error(Code.INVALID_CHANNEL, str(error), message))
         except BusError:  # Redis' fault, or a bound's: answered UNAVAILABLE
             raise
         except Exception:
@@ -91,7 +91,7 @@ class Hooks:
         if not isinstance(room, str):
             return
         if self._server.authenticator is not None:  # who may see the room, the class alone knows
-            await websocket.send(_error("FORBIDDEN", "the service does not answer this", message.model_dump()))
+            await websocket.send(_error(Code.FORBIDDEN, "the service does not answer this", message.model_dump()))
             return
         move = self._server.join_room if message.event == Verb.SUBSCRIBE else self._server.leave_room
         await move(room, websocket.id)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bus.event import now
+from bus.words import NoticeName, Verb
 
 __all__ = ["EventTypes", "MessageType", "WebSocketMessage", "WebSocketProtocol"]
 
@@ -15,9 +16,9 @@ class MessageType(StrEnum):
     """Types of messages."""
 
     REQUEST = "request"
-    SUBSCRIBE = "subscribe"
-    UNSUBSCRIBE = "unsubscribe"
-    PING = "ping"
+    SUBSCRIBE = Verb.SUBSCRIBE.value
+    UNSUBSCRIBE = Verb.UNSUBSCRIBE.value
+    PING = Verb.PING.value
     RESPONSE = "response"
     EVENT = "event"
     ERROR = "error"
@@ -99,7 +100,7 @@ class WebSocketProtocol:
 class EventTypes:
     """Names of events, over all services."""
 
-    SESSION_CREATED = "session.created"
+    SESSION_CREATED = NoticeName.SESSION_CREATED.value
     SESSION_UPDATED = "session.updated"
     SESSION_CHECKPOINT = "session.checkpoint"
     SESSION_CLOSED = "session.closed"
