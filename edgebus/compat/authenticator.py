@@ -19,7 +19,7 @@ class WebSocketAuthenticator:
     """Makes tokens, and verifies tokens for code beside the server; the server's edge verifies for itself.
 
     Args:
-        secret: shared by all who make or take tokens.
+        secret: shared by every maker and taker of tokens.
         algorithm: HS256; others need a key file or a JWKS, which are settings of the edge.
         token_expiry: life of a token, seconds.
 
@@ -40,8 +40,9 @@ class WebSocketAuthenticator:
         return jwt.encode(claims, self._key(), algorithm=_ALGORITHM)
 
     def verify_token(self, token: str) -> dict[str, Any] | None:
-        """Return the payload of a token, None for a token that is no good."""
+        """Return the payload of a valid token, else None."""
         try:
+            # The algorithm is ours, never the token's word: RFC 8725, 3.1.
             payload: dict[str, Any] = jwt.decode(token, self._key(), algorithms=[_ALGORITHM])
         except jwt.PyJWTError as error:
             _logger.warning("refused a token", extra={"reason": type(error).__name__})

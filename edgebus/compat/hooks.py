@@ -60,19 +60,19 @@ class Hooks:
         websocket = self._server.connections[client.id] = WebSocket(client)
         try:
             await self._server.on_connect(websocket, client.id)
-        except BaseException:
+        except BaseException:  # a hook that hangs ends by cancellation, and is a failed hook all the same
             self.errors["on_connect"] += 1
             raise
 
     async def said(self, client: OwnedClient, message: Mapping[str, Any]) -> None:
-        """Call ``on_message``; a subscription that the class does not know is made here."""
+        """Call ``on_message``; a subscription unknown to the class is made here."""
         websocket = self._server.connections.get(client.id) or WebSocket(client)
         try:
             decoded = _decoded(message)
         except ValidationError as error:
             await websocket.send(_error(Code.INVALID_REQUEST, _fault(error), message))
             return
-        sent = websocket.sent
+        sent = websocket.sent  # counted: silence of the class is the one sign that it does not know the request
         try:
             await self._server.on_message(websocket, decoded)
             if websocket.sent == sent and decoded.event in _SUBSCRIPTIONS:
@@ -86,7 +86,7 @@ class Hooks:
             raise
 
     async def _subscribe(self, websocket: WebSocket, message: WebSocketMessage) -> None:
-        """Answer what ``WebSocketClient.subscribe_to_room`` sends, where the class has no word for it."""
+        """Answer the request of ``WebSocketClient.subscribe_to_room`` for a class without an answer of its own."""
         room = message.data.get("channel", message.data.get("room"))
         if not isinstance(room, str):
             return
@@ -106,15 +106,16 @@ class Hooks:
         except Exception:
             self.errors["on_disconnect"] += 1
             _logger.exception("on_disconnect failed", extra={"connection": client.id})
-        finally:
+        finally:  # whatever the hook does: health tools count these tables
             self._server.connections.pop(client.id, None)
             await self._server.leave_all_rooms(client.id)
 
 
 def _decoded(message: Mapping[str, Any]) -> WebSocketMessage:
-    """Return a client's message; a response to it will carry the ``id`` that clients match answers by."""
+    """Return a client's message, such that a response carries the ``id`` by which clients match answers."""
     given = {name: value for name, value in message.items() if value is not None}
     kind = given.get("type")
+    # The short form `{"type": "subscribe"}` of the documented snippets is a request by another name.
     if kind in _SUBSCRIPTIONS:
         given |= {"type": "request", "event": kind}
     reply_to = given.get("id", given.get("correlation_id"))

@@ -1,4 +1,4 @@
-"""From a room's name, which may be any text, to the channel on the bus, and back. Pure."""
+"""From a room's name, any text, to the channel on the bus. Pure."""
 
 import re
 from typing import Final
@@ -16,7 +16,7 @@ _FORM: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(:.+)?", re.DOTALL)
 def channel_of(service: Service, room: str) -> Channel:
     """Return the channel of ``room``: the catalogue's, else a channel of this service alone, with a history.
 
-    A text that is no channel's name (capitals, spaces, an umlaut in front) becomes an id of the family ``room``.
+    A text of another form (capitals, spaces, an umlaut in front) becomes an id of the family ``room``.
 
     Raises:
         ChannelError: the name is empty, too long, or reserved (``bus:``).

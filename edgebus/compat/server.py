@@ -135,7 +135,7 @@ class WebSocketServer(ABC):
         return f"{'wss' if is_secure else 'ws'}://{self.host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen, and return when a client that connects now is served; a running server is left alone.
+        """Listen, and return when the next client is served at once; a running server is left alone.
 
         Raises:
             SettingsError: an argument cannot be taken over; the message names the setting that would allow it.
@@ -150,6 +150,7 @@ class WebSocketServer(ABC):
         if self._start_task is None:
             self._start_task = asyncio.create_task(self._start(), name=f"start {self.server_name}")
         task = self._start_task
+        # Shielded: one caller that gives up must not end the start that others wait for.
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -171,12 +172,14 @@ class WebSocketServer(ABC):
             self._edge, self._producer = edge, producer
             await edge.start()
             self.port = edge.port
+            # decisions/0096: `start()` meant ready in the old server, and a client right behind it is served.
             await _ready(edge, settings.redis_url)
             self._stack = stack.pop_all()
         self.is_running = True
         _logger.info("the server is ready", extra={"server": self.server_name, "uri": self.uri})
 
     def _edge_settings(self) -> EdgeSettings:
+        # Refused, not passed over: the hook may be what keeps strangers out.
         if self.process_request is not None and not self.allowed_origins:
             raise SettingsError(_NO_HOOK)
         if self.enable_metrics:
@@ -204,6 +207,7 @@ class WebSocketServer(ABC):
     async def stop(self) -> None:
         """Stop, also while starting; twice is harmless. ``on_disconnect`` is called for each connection first."""
         task = self._start_task
+        # The start ends first: parts that it builds after `stop` had looked would stay.
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
@@ -216,7 +220,7 @@ class WebSocketServer(ABC):
 
     @abstractmethod
     async def on_connect(self, websocket: Any, connection_id: str) -> None:
-        """Greet a client; what is sent here follows the client's first answer, or a short silence."""
+        """Greet a client; messages sent here follow the client's first answer, or a short silence."""
 
     @abstractmethod
     async def on_disconnect(self, websocket: Any, connection_id: str) -> None:
@@ -227,7 +231,7 @@ class WebSocketServer(ABC):
         """Answer a client's message."""
 
     def authenticate_websocket(self, token: str) -> dict[str, Any] | None:
-        """Return the payload of a token, None for one that is no good, or without an authenticator."""
+        """Return the payload of a valid token, else None, as without an authenticator."""
         found: dict[str, Any] | None = self.authenticator and self.authenticator.authenticate_connection(token)
         return found
 
@@ -242,6 +246,7 @@ class WebSocketServer(ABC):
 
         """
         client = self._client(connection_id)
+        # The edge's room first: a room that cannot be opened must not stand in the class's own tables.
         if client is not None:
             await client.join(channel_of(self._catalogue, room_id))
         self.connection_rooms.setdefault(room_id, set()).add(str(connection_id))
@@ -263,6 +268,7 @@ class WebSocketServer(ABC):
 
     async def leave_all_rooms(self, connection_id: str) -> None:
         """Let a connection out of every room."""
+        # A list: leaving the last member of a room deletes the room's key from the table.
         for room_id in [room for room, members in self.connection_rooms.items() if str(connection_id) in members]:
             await self.leave_room(room_id, connection_id)
 
@@ -274,7 +280,7 @@ class WebSocketServer(ABC):
     async def broadcast_to_room(self, room_id: str, message: WebSocketMessage) -> None:
         """Publish an event for the clients of a room, on every replica.
 
-        What cannot be published is counted (``statistics()["dropped"]``) and logged.
+        An event that cannot be published is counted (``statistics()["dropped"]``) and logged.
         """
         message.room = room_id
         if self._producer is None:
@@ -282,16 +288,18 @@ class WebSocketServer(ABC):
             return
         try:
             event = raw_event(channel_of(self._catalogue, room_id), message.event or "", message.data)
+            # decisions/0090: by the outbox, since the old server's broadcast never waited and never raised.
             self._producer.emit(event)
         except Exception as error:  # noqa: BLE001 (a broadcast never stops the observed)
             self._skip(room_id, message, error)
 
     def _skip(self, room_id: str, message: WebSocketMessage, error: Exception) -> None:
         if self._producer is not None:
+            # Cut: the name is the service's value, and goes into a log.
             self._producer.skip(str(message.event)[:128], error)
 
     async def _send_here(self, room_id: str, message: WebSocketMessage) -> None:
-        """Send to the connections of this object, without a bus: a server that is not started, as in unit tests."""
+        """Send to the connections of this object, without a bus: a server before its start, as in unit tests."""
         for connection_id in list(self.connection_rooms.get(room_id, ())):
             await self.send_to_connection(connection_id, message)
 
@@ -301,7 +309,7 @@ class WebSocketServer(ABC):
         await self.broadcast_to_room(room or _EVERYBODY, message)
 
     async def send_to_connection(self, connection_id: str, message: WebSocketMessage) -> None:
-        """Send a message to one connection of this process; to one that is gone, nothing."""
+        """Send a message to a connection of the process; nothing for a connection that is gone."""
         client, websocket = self._client(connection_id), self.connections.get(str(connection_id))
         try:
             text = WebSocketProtocol.encode(message)

@@ -36,7 +36,7 @@ _KEYS: Final = frozenset(
 
 
 def from_environment(service: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return what ``{SERVICE}_JWT_SECRET``, ``_AUTH_ENABLED``, ``_WS_TLS_ENABLED`` and their like say.
+    """Return the arguments set by ``{SERVICE}_JWT_SECRET``, ``_AUTH_ENABLED``, ``_WS_TLS_ENABLED`` and the like.
 
     Raises:
         SettingsError: a variable has a wrong value, or authentication is on without a secret.
@@ -76,7 +76,7 @@ def _truth(variable: str, value: str) -> bool:
 
 
 def from_file(file: Path) -> dict[str, Any]:
-    """Return the arguments in the ``websocket:`` section of a service's settings file; other sections are its own.
+    """Return the arguments in a settings file's ``websocket:`` section; other sections are the service's own.
 
     Raises:
         SettingsError: the file cannot be read, or a key of the section is unknown.
@@ -91,6 +91,7 @@ def from_file(file: Path) -> dict[str, Any]:
     section = (content or {}).get("websocket") if isinstance(content or {}, dict) else None
     if not isinstance(section, dict):
         raise SettingsError(f"{file}: expected a section 'websocket'")
+    # `enabled` is the service's own switch: whether there is a server at all, nobody asks here.
     section = {name: value for name, value in section.items() if name != "enabled"}
     if unknown := sorted(map(str, section.keys() - _KEYS)):
         raise SettingsError(f"websocket.{unknown[0]} in {file}: no such key; there are {', '.join(sorted(_KEYS))}")
@@ -101,7 +102,7 @@ def edge_settings(given: Mapping[str, Any], authenticator: Any, *, require_auth:
     """Return the settings of the edge; ``given`` by the edge's names, None for what the environment may say.
 
     Raises:
-        SettingsError: what cannot be taken over, with the setting that would allow it.
+        SettingsError: a value cannot be taken over; the sentence names the setting for such a value.
 
     """
     values = {name: value for name, value in given.items() if value is not None}
@@ -121,6 +122,7 @@ def edge_settings(given: Mapping[str, Any], authenticator: Any, *, require_auth:
 
 
 def _check_tokens(authenticator: Any, settings: EdgeSettings) -> None:
+    # RFC 7518, 3.2: a key of HS256 is at least as long as its hash, 32 bytes.
     size, expiry = len(authenticator.secret.encode()), authenticator.token_expiry
     if size < 32 and not settings.auth_weak_secret:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""A connection, as hooks of a service's class see one: ``send``, ``close``, ``id``, ``user``."""
+"""A connection, as seen by hooks of a service's class: ``send``, ``close``, ``id``, ``user``."""
 
 from typing import Any
 
