@@ -77,6 +77,12 @@ class Recovery:
         """Recover a room; after an unforeseen error once more later, while no caller waits."""
         try:
             await self._read_and_recover(room)
+            await self._mark(room)
+            # A room that lost sync while Redis took the mark found this task under way, and began no other.
+            if self._is_wanted(room):
+                await self._recovered(room)
+        except BusUnavailable:  # a comparison owes the mark only where the link went, too
+            asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
         except Exception as error:  # noqa: BLE001 (logged: else the room would hold its lines for ever)
             self._tell_failed(room, error)
             asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
@@ -96,16 +102,15 @@ class Recovery:
         else:
             self._failed.discard(room)
 
+    def _is_wanted(self, room: Room) -> bool:
+        stands = room.sequencer.newest is not None  # else there is no place to read from
+        return stands and room.is_open and not room.sequencer.is_in_sync and self._link.is_up
+
     async def _read_and_recover(self, room: Room) -> None:
         """Read and go on until lines flow again. Where Redis is away, the link's return begins recovery anew."""
         sequencer = room.sequencer
         reading = Reading(until=sequencer.known)
-        while (
-            room.is_open
-            and not sequencer.is_in_sync
-            and self._link.is_up
-            and (newest := sequencer.begin_recovery()) is not None
-        ):
+        while self._is_wanted(room) and (newest := sequencer.begin_recovery()) is not None:
             try:
                 tail = await self._reads.read(room.channel, reading)
                 # Lines of a log that is gone by now may be on their way, and were first (decisions/0086).
@@ -117,10 +122,6 @@ class Recovery:
             sequencer.recover(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
-        try:
-            await self._mark(room)
-        except BusUnavailable:  # a comparison owes the mark only where the link went, too
-            asyncio.get_running_loop().call_later(_RETRY_FAILED_S, self._begin_again, room)
 
     async def _mark(self, room: Room) -> None:
         """Mark the forks that a room found, for other edges.

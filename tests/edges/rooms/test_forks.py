@@ -1,6 +1,7 @@
 """A log that lost events over a failover: the edge that had them leaves a mark, and every other edge tells by it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,11 @@ def fail_over(redis: Redis, *, keep: int) -> None:
     redis.generation += 1
 
 
+def room_of(redis: Redis) -> Room:
+    """Return the one open room."""
+    return redis.hub._rooms[X.redis.encode()]  # noqa: SLF001 (nothing else tells whether a room waits)
+
+
 async def test_fork_is_marked_before_the_comparison_ends(redis: Redis) -> None:
     """The edge had 4 and 5; whoever asks another edge for what follows 3 must find the mark."""
     await join(redis)
@@ -174,6 +180,32 @@ async def test_members_are_told_of_a_mark_that_came_later(redis: Redis, looks: b
     assert sum(b"room.gap" in frame for frame in member.frames) == 1
     assert (await redis.hub.replay(X, Since("3-3"))).reason is Reason.DIVERGED
     assert (await redis.hub.replay(X, Since("6-6", has_stayed=True))).reason is None
+
+
+async def test_gap_found_while_redis_takes_a_mark_is_recovered(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recovery that marks has read the log already: what the room lacks since is read behind the mark."""
+    marks, goes_on = asyncio.Event(), asyncio.Event()
+    mark = redis.hub._recovery._log.mark  # noqa: SLF001 (Redis is slow for this command alone)
+
+    async def slowly(*arguments: Any) -> None:
+        marks.set()
+        await goes_on.wait()
+        await mark(*arguments)
+
+    monkeypatch.setattr(redis.hub._recovery._log, "mark", slowly)  # noqa: SLF001
+    await join(redis)
+    redis.publish(1, 2, 3, 4, 5)
+    redis.arrive()
+    fail_over(redis, keep=3)
+    comparing = asyncio.create_task(redis.hub.compare())
+    await marks.wait()
+    redis.publish(6, 7)
+    del redis.on_the_way[0]
+    redis.arrive()
+    assert not room_of(redis).sequencer.is_in_sync
+    goes_on.set()
+    await comparing
+    await eventually(lambda: room_of(redis).sequencer.is_in_sync)
 
 
 async def test_mark_that_a_second_takeover_lost_is_left_again(redis: Redis) -> None:
