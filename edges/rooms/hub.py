@@ -265,7 +265,7 @@ class Hub:
 
         """
         room = self._room(channel)
-        if room is None or (room.sequencer.crosses_fork(position) and not is_told):
+        if room is None or (room.sequencer.crosses_fork(position, has_stayed=True) and not is_told):
             return None
         was_absent = position.endswith("-0")
         found = room.sequencer.since(position, was_absent=was_absent)

@@ -182,6 +182,19 @@ async def test_members_are_told_of_a_mark_that_came_later(redis: Redis, looks: b
     assert (await redis.hub.replay(X, Since("6-6", has_stayed=True))).reason is None
 
 
+async def test_room_and_replay_agree_on_who_passes_a_fork(redis: Redis) -> None:
+    """A client that catches up behind a new fork is in the room next: refused there it would read without a pause."""
+    await join(redis)
+    redis.publish(1, 2, 3, 4, 5)
+    redis.arrive()
+    fail_over(redis, keep=3)
+    await redis.hub.compare()
+    redis.publish(6)
+    redis.arrive()
+    assert redis.hub.missing(X, "6-6", is_told=False) is not None
+    assert redis.hub.missing(X, "3-3", is_told=False) is None
+
+
 async def test_gap_found_while_redis_takes_a_mark_is_recovered(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recovery that marks has read the log already: what the room lacks since is read behind the mark."""
     marks, goes_on = asyncio.Event(), asyncio.Event()
