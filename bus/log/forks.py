@@ -10,7 +10,7 @@ from typing import Final
 from bus.envelope import Arrived
 from bus.position import BEGINNING, milliseconds, order
 
-__all__ = ["FORKS", "Fork", "crosses_time", "passed", "passed_since"]
+__all__ = ["FORKS", "Fork", "passed", "passed_since"]
 
 FORKS: Final = 8
 """The most forks remembered of a log."""
@@ -35,7 +35,7 @@ class Fork:
 
 
 def passed(
-    forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None, *, has_stayed: bool = False
+    forks: Iterable[Fork], at: str | None, lines: Sequence[Arrived], end: str | None, *, has_stayed: bool
 ) -> list[str]:
     """Return the places of forks passed by a reader from ``at`` over ``lines`` to ``end``.
 
@@ -61,11 +61,6 @@ def _is_passed(fork: Fork, at: str | None, lines: Sequence[Arrived], end: str | 
     return fork.position in (at, end) or any(line.previous == fork.position for line in links)
 
 
-def crosses_time(forks: Iterable[Fork], since_ms: int) -> bool:
-    """Tell whether events may have been lost since a time; when lost events were published, no log knows any more."""
-    return bool(passed_since(forks, since_ms))
-
-
 def passed_since(forks: Iterable[Fork], since_ms: int) -> list[str]:
-    """Return the places of forks found since a time, and so of events that may be of that time."""
+    """Return the places of forks found since a time: when the lost events were published, no log knows any more."""
     return [fork.position for fork in forks if since_ms <= fork.found_ms]

@@ -146,7 +146,7 @@ class Tail:
                 lines = self.lines[-count:] if count else ()
                 is_short = len(lines) < count and self.is_cut
                 replay = Replay(lines, Reason.LIMIT if is_short else None, self.position)
-                return replay.passing(passed(self.forks, None, lines, self.position))
+                return replay.passing(passed(self.forks, None, lines, self.position, has_stayed=False))
             case SinceTime(ms, is_span):
                 since_ms = max(0, self.now_ms - ms if is_span else ms)
                 return self._since_time(since_ms, is_span=is_span).passing(passed_since(self.forks, since_ms))

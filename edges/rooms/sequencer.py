@@ -121,18 +121,16 @@ class Sequencer:
 
     # Forks: where the log lost events that this edge had, or another one (decisions/0018).
 
-    def crosses_fork(
-        self, start: str | None, lines: Sequence[Arrived] = (), end: str | None = None, *, has_stayed: bool = False
-    ) -> bool:
-        """Tell whether a reader from ``start`` to ``end`` passes a fork; see ``bus.log.forks``."""
-        return bool(passed(self._forks, start, lines, end, has_stayed=has_stayed))
+    def crosses_fork(self, start: str, *, has_stayed: bool) -> bool:
+        """Tell whether a reader that goes on from ``start`` passes a fork; see ``bus.log.forks``."""
+        return bool(passed(self._forks, start, (), None, has_stayed=has_stayed))
 
     @property
     def fork_places(self) -> Sequence[str]:
         """The entries of the log behind which events are lost."""
         return [fork.position for fork in self._forks]
 
-    def passed_forks(self, start: str | None, replay: Replay, *, has_stayed: bool = False) -> list[str]:
+    def passed_forks(self, start: str | None, replay: Replay, *, has_stayed: bool) -> list[str]:
         """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
         return passed(self._forks, start, replay.lines, replay.position, has_stayed=has_stayed)
 

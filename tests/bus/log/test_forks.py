@@ -3,7 +3,7 @@
 import pytest
 
 from bus.envelope import Arrived
-from bus.log.forks import Fork, crosses_time, passed
+from bus.log.forks import Fork, passed, passed_since
 from bus.position import BEGINNING
 
 LINES = (Arrived(b"", "3-3", "2-2"), Arrived(b"", "4-4", "3-3"))
@@ -51,17 +51,17 @@ def test_reader_that_stands_before_a_fork_crosses_it(
 def test_reader_that_comes_back_may_have_passed_a_fork_unknown_then(at: str | None, expected: bool) -> None:
     """It left its edge before that learned of the fork; a subscriber that stayed was told when the edge did."""
     forks = [Fork("40000-1", FOUND_MS)]
-    assert bool(passed(forks, at, (), "90000-9")) is expected
+    assert bool(passed(forks, at, (), "90000-9", has_stayed=False)) is expected
     assert not passed(forks, at, (), "90000-9", has_stayed=True)
 
 
 def test_no_fork_is_crossed_by_nobody() -> None:
     """The usual case."""
-    assert not passed([], "2-2", LINES, "4-4")
-    assert not crosses_time([], 0)
+    assert not passed([], "2-2", LINES, "4-4", has_stayed=False)
+    assert not passed_since([], 0)
 
 
 @pytest.mark.parametrize(("since_ms", "expected"), [(FOUND_MS, True), (FOUND_MS + 1, False)])
 def test_time_before_a_fork_was_found_crosses_it(since_ms: int, expected: bool) -> None:
     """What was lost was published before it was missed."""
-    assert crosses_time([Fork("2-2", FOUND_MS)], since_ms) is expected
+    assert bool(passed_since([Fork("2-2", FOUND_MS)], since_ms)) is expected

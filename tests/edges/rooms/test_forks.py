@@ -33,8 +33,8 @@ def test_room_that_had_more_finds_a_fork() -> None:
     assert room.unmarked == (FORK,)
     room.marked([FORK])
     assert list(room.unmarked) == []
-    assert room.crosses_fork("3-3")
-    assert not room.crosses_fork("2-2")
+    assert room.crosses_fork("3-3", has_stayed=True)
+    assert not room.crosses_fork("2-2", has_stayed=True)
 
 
 @pytest.mark.parametrize("lines", [(), (Arrived(b"{}", "7-9", BEGINNING),)], ids=["no log", "another log"])
@@ -44,8 +44,8 @@ def test_room_whose_whole_log_is_gone_finds_a_fork_at_its_beginning(lines: tuple
     room.lose_sync()
     assert room.recover(tail(*lines).replay(Since(room.begin_recovery() or "")), now_ms=9_000)
     assert room.unmarked == (Fork(BEGINNING, 9_000),)
-    assert room.crosses_fork("4-0")
-    assert not room.crosses_fork("99000-0")
+    assert room.crosses_fork("4-0", has_stayed=True)
+    assert not room.crosses_fork("99000-0", has_stayed=True)
 
 
 def test_redis_that_began_anew_has_no_fork() -> None:
@@ -73,7 +73,7 @@ def test_room_learns_of_a_fork_and_tells_it_once() -> None:
     assert not room.learn([FORK, Fork("3-3", 9_500)])
     assert (told(room), room.unmarked) == ([], ())
     assert room.accept(event(6))
-    assert room.crosses_fork("3-3")
+    assert room.crosses_fork("3-3", has_stayed=True)
 
 
 def test_room_knows_what_was_marked_before_it_opened() -> None:
@@ -81,7 +81,7 @@ def test_room_knows_what_was_marked_before_it_opened() -> None:
     room = opened(Head("5-5", event(5).line, (FORK,)))
     assert not room.learn([FORK])
     assert told(room) == []
-    assert room.crosses_fork("3-3")
+    assert room.crosses_fork("3-3", has_stayed=True)
 
 
 def test_room_that_waits_for_its_log_learns_later() -> None:
