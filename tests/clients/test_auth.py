@@ -51,7 +51,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let tokens end when the test says so."""
     clock = Clock()
-    monkeypatch.setattr("edges.edge.Authenticator", partial(Authenticator, clock=clock))
+    monkeypatch.setattr("edges.parts.Authenticator", partial(Authenticator, clock=clock))
     return clock
 
 
