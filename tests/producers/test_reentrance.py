@@ -21,6 +21,7 @@ from producers import OutboxSettings, Producer
 from producers import blocking as sync
 from producers.outbox import Policy
 from producers.services.crackerjack import TestCaseCompleted
+from tests.journeys.processes import until
 
 DEADLINE_S = 20.0
 INSIDE = (
@@ -176,6 +177,9 @@ def test_emit_in_a_finalizer(broker_url: str, redis: Redis, run_id: str) -> None
 
         def __del__(self) -> None:
             producer.emit(case(run_id, self.name))
+            ended.append(self.name)
+
+    ended: list[str] = []
 
     def work() -> None:
         thresholds = gc.get_threshold()
@@ -186,10 +190,14 @@ def test_emit_in_a_finalizer(broker_url: str, redis: Redis, run_id: str) -> None
                 producer.emit(case(run_id, f"emitted {number}"))
         finally:
             gc.set_threshold(*thresholds)
-            gc.collect()
+
+    def all_ended() -> bool:
+        gc.collect()  # does nothing while another thread, such as the sender's, collects
+        return len(ended) == 200
 
     with sync.Producer(broker_url) as producer:
         ends(work)
+        until(all_ended)
         assert producer.flush(DEADLINE_S)
     assert sorted(names(redis, run_id)) == sorted([f"{kind} {n}" for kind in ("told", "emitted") for n in range(200)])
 
