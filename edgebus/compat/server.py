@@ -134,6 +134,11 @@ class WebSocketServer(ABC):
         is_secure = self.ssl_context is not None or self.tls_enabled
         return f"{'wss' if is_secure else 'ws'}://{self.host}:{self.port}"
 
+    @property
+    def producer(self) -> Producer | None:
+        """The running server's way to Redis, for the SDK's calls beside (``Mahavishnu(producer, wait=False)``)."""
+        return self._producer
+
     async def start(self) -> None:
         """Listen, and return when the next client is served at once; a running server is left alone.
 
