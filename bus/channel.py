@@ -7,7 +7,7 @@ the name that lines and clients use, and the name that Redis uses; the two diffe
 import re
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from bus.errors import ChannelError
 from bus.parts import check_part, is_text_of
@@ -21,6 +21,7 @@ __all__ = [
     "SKIP",
     "Channel",
     "Family",
+    "Presence",
     "Retention",
     "Route",
     "WhenSlow",
@@ -120,6 +121,28 @@ def conflate(key: str) -> WhenSlow:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """The presence of a family's channels: the users in a channel's rooms, over all edges.
+
+    Attributes:
+        kind: ``members`` names the users, and counts connections; ``count`` counts connections alone.
+
+    """
+
+    kind: Literal["members", "count"] = "members"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind.
+
+        Raises:
+            ChannelError: the kind is none of the two.
+
+        """
+        if self.kind not in ("members", "count"):
+            raise ChannelError(f"{self.kind!r} is no kind of presence: members or count")
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A channel.
 
@@ -129,6 +152,7 @@ class Channel:
         retention: how much Redis keeps.
         permission: the claim that opens the channel beside the service-wide claims; None for no other.
         when_slow: the policy for slow consumers.
+        presence: None where no edge notes the users in the channel's rooms.
 
     """
 
@@ -137,6 +161,7 @@ class Channel:
     retention: Retention = HISTORY
     permission: str | None = None
     when_slow: WhenSlow = CLOSE
+    presence: Presence | None = None
 
     @property
     def log_key(self) -> str:
@@ -147,6 +172,16 @@ class Channel:
     def forks_key(self) -> str:
         """Key of the marks of lost events, a sorted set; in the log's slot, too."""
         return f"bus:forks:{{{self.redis}}}"
+
+    @property
+    def presence_key(self) -> str:
+        """Key of the edges with connections in the channel's rooms, a hash; and the name of the changes' channel."""
+        return f"bus:presence:{{{self.redis}}}"
+
+    @property
+    def members_key(self) -> str:
+        """Key of the users in the channel's rooms, a hash; in the slot of ``presence_key``, too."""
+        return f"bus:members:{{{self.redis}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +195,7 @@ class Family:
         shared_by: the service's name, where several services use this pattern; the name is then the id on Redis.
         when_slow: the policy for slow consumers. Only ``live`` channels may conflate: elsewhere each event names the
             event before, and a client would take events left out for lost events.
+        presence: whether edges note the users in the rooms: a ``Presence`` or the kind alone; None for not, at no cost.
         head: the name of the pattern.
         field: the field of the pattern, None for a bare name. A family with the field ``user_id`` is per user: each
             channel is for the user with the id in the channel's name.
@@ -171,6 +207,7 @@ class Family:
     permission: str | None = None
     shared_by: str | None = None
     when_slow: WhenSlow = CLOSE
+    presence: Presence | Literal["members", "count"] | None = None
     head: str = field(init=False)
     field: str | None = field(init=False)
 
@@ -189,6 +226,8 @@ class Family:
         self._check_parts()
         if self.when_slow.kind == "conflate" and (self.retention.kind != "live" or self.when_slow.key is None):
             raise ChannelError(f"{self.pattern}: only a live channel may conflate, and by a key; take SKIP or CLOSE")
+        if isinstance(self.presence, str):
+            object.__setattr__(self, "presence", Presence(self.presence))
         object.__setattr__(self, "head", match[1])
         object.__setattr__(self, "field", match[2])
 
@@ -196,6 +235,7 @@ class Family:
         try:
             check_part("retention", self.retention, Retention, "a Retention")
             check_part("when_slow", self.when_slow, WhenSlow, "a WhenSlow")
+            check_part("presence", self.presence, (Presence, str, NoneType), "a Presence, 'members' or 'count'")
             for part, text in (("permission", self.permission), ("shared_by", self.shared_by)):
                 check_part(part, text if text != "" else b"", (str, NoneType), "a text of at least a letter")
         except TypeError as error:
@@ -250,7 +290,8 @@ class Family:
 
     def _channel(self, name: str) -> Channel:
         redis = f"{name}:{self.shared_by}" if self.shared_by else name
-        return Channel(name, redis, self.retention, self.permission, self.when_slow)
+        presence = cast(Presence | None, self.presence)  # a kind alone was made a Presence
+        return Channel(name, redis, self.retention, self.permission, self.when_slow, presence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
-from bus.channel import Channel
+from bus.channel import Channel, Presence
 from bus.event import Event
 from bus.service import Service
 
@@ -19,7 +19,12 @@ def describe(service: Service) -> dict[str, Any]:
         "port": service.port,
         "dialect": service.dialect,
         "channels": [
-            {"pattern": family.pattern, "retention": family.retention.kind, "permission": family.permission}
+            {
+                "pattern": family.pattern,
+                "retention": family.retention.kind,
+                "permission": family.permission,
+                "presence": presence.kind if isinstance(presence := family.presence, Presence) else None,
+            }
             for family in service.families
         ],
         "events": [

@@ -12,6 +12,7 @@ from bus.channel import (
     SKIP,
     Channel,
     Family,
+    Presence,
     Retention,
     WhenSlow,
     check_channel_name,
@@ -267,3 +268,25 @@ def test_conflate_needs_a_live_channel_and_a_key(retention: Retention, when_slow
     """Where events are chained, what was conflated would look lost."""
     with pytest.raises(ChannelError, match="only a live channel may conflate"):
         Family("a", retention, when_slow=when_slow)
+
+
+def test_presence_goes_with_the_channel() -> None:
+    """A family without presence costs nothing; the kind alone is as good as a ``Presence``."""
+    assert Family("a").fill().presence is None
+    assert Family("a:{x}", presence="members").fill("1").presence == Presence() == Presence("members")
+    assert Family("a", presence=Presence("count")).fill().presence == Presence("count")
+    channel = Family("global", shared_by="shop", presence="count").fill()
+    assert (channel.presence_key, channel.members_key) == ("bus:presence:{global:shop}", "bus:members:{global:shop}")
+
+
+@pytest.mark.parametrize(
+    ("presence", "sentence"),
+    [
+        ("all", "'all' is no kind of presence: members or count"),
+        (True, "a: presence is to be a Presence, 'members' or 'count', and is of type bool"),
+    ],
+)
+def test_unknown_presence_is_refused(presence: object, sentence: str) -> None:
+    """A presence that no edge could keep is refused where the catalogue is written."""
+    with pytest.raises(ChannelError, match=sentence):
+        Family("a", presence=presence)  # type: ignore[arg-type]
