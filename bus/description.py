@@ -35,6 +35,7 @@ def describe(service: Service) -> dict[str, Any]:
                 "request": request.name,
                 "data": _schema(request.question),
                 "answer": _schema(request.answer),
+                "live": request.live,
             }
             for request in service.requests
         ],

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
@@ -13,7 +14,10 @@ from bus.event import Event
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
 from bus.spelling import ID_LIMIT, canonical_name
 
-__all__ = ["PastEvent", "Request", "Service"]
+__all__ = ["TIMEOUT_LIMIT_S", "PastEvent", "Request", "Service"]
+
+TIMEOUT_LIMIT_S: Final = 300
+"""The longest time for a responder: past that a question is swept from Redis, whoever holds the question."""
 
 _SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _REQUEST_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -33,27 +37,45 @@ class PastEvent:
     position: str
 
 
+def _no_channels(_question: Any) -> Sequence[Channel]:
+    return ()
+
+
+def _no_fold(_question: Any, _past: Sequence[PastEvent]) -> Any:
+    raise LookupError("a request without a fold is answered by a responder alone")
+
+
 @dataclass(frozen=True, slots=True)
 class Request(Generic[QuestionT, AnswerT]):
-    """A question that an edge answers from logs, with no service process running.
+    """A question to a service: answered from logs, with no service process running, or by a live responder.
 
     Attributes:
         name: the verb, such as ``get_workflow_status``.
         question: model of the request's data.
         answer: model of the reply's data.
         channels: the logs to read for a question; the permission of the first is the request's.
-        fold: makes the answer from the question and the past events of the logs, oldest first. Pure.
+        fold: makes the answer from the question and the past events of the logs, oldest first. Pure. A request without
+            a fold is live.
+        live: whether a responder answers, while there is one; a fold then answers in the responder's absence.
+        permission: the claim that alone opens the request, beside those of admins; None: the first channel's.
+        timeout_s: how long a responder may take, from the question to the answer.
 
     """
+
+    # decisions/0103: live by word of the catalogue, never by the look of Redis: an edge with folds alone asks Redis for
+    # no responder, subscribes to no answers, and its user of Redis needs no right to ask.
 
     name: str
     question: type[QuestionT]
     answer: type[AnswerT]
-    channels: Callable[[QuestionT], Sequence[Channel]]
-    fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT]
+    channels: Callable[[QuestionT], Sequence[Channel]] = _no_channels
+    fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT] = _no_fold
+    live: bool = field(default=False, kw_only=True)
+    permission: str | None = field(default=None, kw_only=True)
+    timeout_s: float = field(default=10.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse parts of no use to an edge.
+        """Refuse parts of no use to an edge; a request without a fold becomes live.
 
         Raises:
             ValueError: the message names the part.
@@ -66,8 +88,28 @@ class Request(Generic[QuestionT, AnswerT]):
             check_class("answer", self.answer, BaseModel, "a pydantic model")
             check_part("channels", self.channels, Callable, "a function")  # type: ignore[arg-type]
             check_part("fold", self.fold, Callable, "a function")  # type: ignore[arg-type]
+            self._check_live()
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}") from None
+        object.__setattr__(self, "live", self.live or not self.has_fold)
+
+    def _check_live(self) -> None:
+        check_part("live", self.live, bool, "true or false")
+        check_part("permission", self.permission, (str, NoneType), "a text")
+        check_part("timeout_s", self.timeout_s, (int, float), "a number of seconds")
+        if self.permission == "":
+            raise TypeError("permission is empty: name a claim such as 'component:render'")
+        if not 0 < self.timeout_s <= TIMEOUT_LIMIT_S:
+            raise TypeError(f"timeout_s is {self.timeout_s!r}, and is to be more than 0 and at most {TIMEOUT_LIMIT_S}")
+        if self.channels is _no_channels and self.has_fold:
+            raise TypeError("a fold needs channels=, the logs to read")
+        if self.channels is _no_channels and self.permission is None:
+            raise TypeError("whom may the service answer? Give permission='service:ask', or channels= with their own")
+
+    @property
+    def has_fold(self) -> bool:
+        """Whether an edge can answer from logs."""
+        return self.fold is not _no_fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,15 +65,26 @@ class Permissions:
         family = self._service.family(channel)
         return bool(self._readers(family) & caller.permissions) and _is_theirs(family, channel, caller)
 
-    def may_ask(self, caller: Caller, channels: Sequence[Channel]) -> bool:
-        """Tell whether ``caller`` may ask a question that reads ``channels``; no channels: about the whole service."""
+    def may_ask(self, caller: Caller, channels: Sequence[Channel], permission: str | None = None) -> bool:
+        """Tell whether ``caller`` may ask a question that reads ``channels``; no channels: about the whole service.
+
+        A request with a ``permission`` of its own opens with that one, whatever else the caller may read.
+        """
+        # decisions/0103: asking may be a deed (`trigger_render`), which a permission to read is not to open.
+        if permission is not None:
+            return bool((self._admins | {permission}) & caller.permissions)
         # decisions/0022: the first channel is the subject of the question; the others are read beside.
         if channels:
             return self.may_read(caller, channels[0])
         return bool((self._admins | {self._whole}) & caller.permissions)
 
-    def sentence(self, caller: Caller, channel: Channel | None) -> str:
-        """Return why ``caller`` may not read ``channel``, with the remedy; None stands for the whole service."""
+    def sentence(self, caller: Caller, channel: Channel | None, permission: str | None = None) -> str:
+        """Return why ``caller`` may not read ``channel``, with the remedy; None stands for the whole service.
+
+        ``permission`` is the request's own, if any.
+        """
+        if permission is not None:
+            return f"this request needs the permission {permission}"
         family = None if channel is None else self._service.family(channel)
         readers = {self._whole} if family is None else self._readers(family)
         if family is not None and readers & caller.permissions:

@@ -90,13 +90,17 @@ class Admission:
         """Return the answer to a client without permission; the sentence names the missing permission."""
         return Refusal(Code.FORBIDDEN, self._permissions.sentence(self.caller, channel), verb, reply_to)
 
-    def check(self, verb: str, reply_to: str | None) -> Check:
-        """Return a check of the channels of a question, which raises ``Refused`` where the client may not ask."""
-        return functools.partial(self._check, verb, reply_to)
+    def check(self, verb: str, reply_to: str | None, permission: str | None = None) -> Check:
+        """Return a check of the channels of a question, which raises ``Refused`` where the client may not ask.
 
-    def _check(self, verb: str, reply_to: str | None, channels: Sequence[Channel]) -> None:
-        if not self._permissions.may_ask(self.caller, channels):
-            raise Refused(self.forbidden(verb, next(iter(channels), None), reply_to))
+        ``permission`` is the request's own, if any.
+        """
+        return functools.partial(self._check, verb, reply_to, permission)
+
+    def _check(self, verb: str, reply_to: str | None, permission: str | None, channels: Sequence[Channel]) -> None:
+        if not self._permissions.may_ask(self.caller, channels, permission):
+            sentence = self._permissions.sentence(self.caller, next(iter(channels), None), permission)
+            raise Refused(Refusal(Code.FORBIDDEN, sentence, verb, reply_to))
 
     # What the time asks of it.
 

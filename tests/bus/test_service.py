@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -84,6 +85,36 @@ def test_request_named_twice_is_refused() -> None:
     """Two requests of one name contradict each other."""
     with pytest.raises(ValueError, match="requests named twice: get_count"):
         service(requests=(REQUEST, REQUEST))
+
+
+def test_request_without_a_fold_is_live() -> None:
+    """A question that no log answers is a responder's; one with a fold is, too, where the catalogue says so."""
+    assert not REQUEST.live
+    assert REQUEST.has_fold
+    asked = Request("render", Question, Answer, permission="workflow:render", timeout_s=2)
+    assert asked.live
+    assert not asked.has_fold
+    assert Request("get_count", Question, Answer, channels_of, count_all, live=True).live
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({}, "whom may the service answer"),
+        ({"permission": ""}, "permission is empty"),
+        ({"permission": 5}, "permission is to be a text"),
+        ({"permission": "a", "timeout_s": 0}, "timeout_s is 0"),
+        ({"permission": "a", "timeout_s": 301}, "at most 300"),
+        ({"permission": "a", "timeout_s": float("nan")}, "timeout_s is nan"),
+        ({"permission": "a", "timeout_s": "5"}, "a number of seconds"),
+        ({"permission": "a", "live": 1}, "live is to be true or false"),
+        ({"permission": "a", "fold": count_all}, "a fold needs channels"),
+    ],
+)
+def test_live_request_with_a_wrong_part_is_refused(parts: dict[str, Any], sentence: str) -> None:
+    """A request that nobody could be allowed, or that waits for ever, is refused when the catalogue is made."""
+    with pytest.raises(ValueError, match=f"^render: .*{sentence}"):
+        Request("render", Question, Answer, **parts)
 
 
 @pytest.mark.parametrize("event", [Strange, StrangeFixed])

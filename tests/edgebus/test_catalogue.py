@@ -91,7 +91,7 @@ def test_model_without_a_schema_is_described_as_anything() -> None:
 
     own = Request("get_odd", Odd, Odd, lambda _: (), lambda question, _: question)
     described = describe(replace(find_service("akosha"), requests=(own,)))
-    assert described["requests"] == [{"request": "get_odd", "data": {}, "answer": {}}]
+    assert described["requests"] == [{"request": "get_odd", "data": {}, "answer": {}, "live": False}]
 
 
 COMMAND = Path(sys.executable).with_name("edgebus")

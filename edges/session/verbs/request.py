@@ -33,9 +33,9 @@ class Request(Command):
         """Take the data unread: the request's model reads the data, in turn."""
         return cls(said.verb, said.data, said.reply_to)
 
-    def permission(self, client: Client) -> Check:
-        """Return a check of channels, which refuses channels closed to the client."""
-        return client.admission.check(self.name, self.reply_to)
+    def permission(self, client: Client, own: str | None = None) -> Check:
+        """Return a check of channels, which refuses channels closed to the client; ``own`` is the request's own."""
+        return client.admission.check(self.name, self.reply_to, own)
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
         """Answer, at the client's pace."""
@@ -44,7 +44,7 @@ class Request(Command):
         if request is None:  # the table has rows for known names only
             raise LookupError(self.name)
         try:
-            check = self.permission(client)
+            check = self.permission(client, request.permission)
             await context.first_link()
             data = await context.answers.answer(request, self.data, self.reply_to, check, network)
         except Refused as refused:

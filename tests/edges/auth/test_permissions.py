@@ -86,3 +86,11 @@ def test_sentence_names_what_is_missing() -> None:
     assert ACCESS.sentence(alice, PERSONAL.fill("bob")) == (
         "inbox:{user_id} is for that user alone, or one with the permission shop:admin"
     )
+
+
+def test_request_with_a_permission_of_its_own_opens_with_that_alone() -> None:
+    """A deed is not opened by permissions to read, not even of the whole service; an admin may."""
+    for permissions, may in [(("shop:do",), True), (("admin",), True), ((f"{SHOP.name}:read",), False), ((), False)]:
+        caller = Caller(permissions=frozenset(permissions))
+        assert ACCESS.may_ask(caller, [], "shop:do") is may
+    assert "shop:do" in ACCESS.sentence(Caller(), None, "shop:do")
