@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Final, Literal, cast
 
 from bus.errors import ChannelError
+from bus.keyed import Keyed
 from bus.parts import check_part, is_text_of
 from bus.spelling import ID_LIMIT, decode_id, encode_id, spell
 
@@ -153,6 +154,7 @@ class Channel:
         permission: the claim that opens the channel beside the service-wide claims; None for no other.
         when_slow: the policy for slow consumers.
         presence: None where no edge notes the users in the channel's rooms.
+        keyed: which events are the channel's state; None for a channel without a state.
 
     """
 
@@ -162,6 +164,7 @@ class Channel:
     permission: str | None = None
     when_slow: WhenSlow = CLOSE
     presence: Presence | None = None
+    keyed: Keyed | None = field(default=None, compare=False)
 
     @property
     def log_key(self) -> str:
@@ -172,6 +175,16 @@ class Channel:
     def forks_key(self) -> str:
         """Key of the marks of lost events, a sorted set; in the log's slot, too."""
         return f"bus:forks:{{{self.redis}}}"
+
+    @property
+    def state_key(self) -> str:
+        """Key of the state, a hash: the newest line of each key (``Keyed``)."""
+        return f"bus:state:{{{self.redis}}}"
+
+    @property
+    def state_keys(self) -> tuple[str, str, str]:
+        """The keys of a state: the lines; the keys by age, tombstones first; and the keys by name."""
+        return self.state_key, f"bus:ages:{{{self.redis}}}", f"bus:keys:{{{self.redis}}}"
 
     @property
     def presence_key(self) -> str:
@@ -196,6 +209,7 @@ class Family:
         when_slow: the policy for slow consumers. Only ``live`` channels may conflate: elsewhere each event names the
             event before, and a client would take events left out for lost events.
         presence: whether edges note the users in the rooms: a ``Presence`` or the kind alone; None for not, at no cost.
+        keyed: which events are state, with the newest of each key kept beside the log; of ``history`` channels only.
         head: the name of the pattern.
         field: the field of the pattern, None for a bare name. A family with the field ``user_id`` is per user: each
             channel is for the user with the id in the channel's name.
@@ -208,6 +222,7 @@ class Family:
     shared_by: str | None = None
     when_slow: WhenSlow = CLOSE
     presence: Presence | Literal["members", "count"] | None = None
+    keyed: Keyed | None = None
     head: str = field(init=False)
     field: str | None = field(init=False)
 
@@ -228,6 +243,8 @@ class Family:
             raise ChannelError(f"{self.pattern}: only a live channel may conflate, and by a key; take SKIP or CLOSE")
         if isinstance(self.presence, str):
             object.__setattr__(self, "presence", Presence(self.presence))
+        if self.keyed is not None and self.retention.kind != "history":
+            raise ChannelError(f"{self.pattern}: only a channel with history has a state; leave out keyed")
         object.__setattr__(self, "head", match[1])
         object.__setattr__(self, "field", match[2])
 
@@ -235,6 +252,7 @@ class Family:
         try:
             check_part("retention", self.retention, Retention, "a Retention")
             check_part("when_slow", self.when_slow, WhenSlow, "a WhenSlow")
+            check_part("keyed", self.keyed, (Keyed, NoneType), "a Keyed")
             check_part("presence", self.presence, (Presence, str, NoneType), "a Presence, 'members' or 'count'")
             for part, text in (("permission", self.permission), ("shared_by", self.shared_by)):
                 check_part(part, text if text != "" else b"", (str, NoneType), "a text of at least a letter")
@@ -291,7 +309,7 @@ class Family:
     def _channel(self, name: str) -> Channel:
         redis = f"{name}:{self.shared_by}" if self.shared_by else name
         presence = cast(Presence | None, self.presence)  # a kind alone was made a Presence
-        return Channel(name, redis, self.retention, self.permission, self.when_slow, presence)
+        return Channel(name, redis, self.retention, self.permission, self.when_slow, presence, self.keyed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def describe(service: Service) -> dict[str, Any]:
                 "retention": family.retention.kind,
                 "permission": family.permission,
                 "presence": presence.kind if isinstance(presence := family.presence, Presence) else None,
+                "state": family.keyed is not None,
             }
             for family in service.families
         ],

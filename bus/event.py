@@ -36,6 +36,7 @@ __all__ = [
     "check_event",
     "check_events",
     "check_json",
+    "has_field",
     "now",
     "remember",
 ]
@@ -224,6 +225,14 @@ def _route(owner: str, given_one: Family | Route | Channel) -> Route | Channel:
     wanted = "a Family, a route or a channel"
     check_part(f"{owner}: one of its channels", given_one, (Family, Route, Channel), wanted)
     return Route(given_one, given_one.field) if isinstance(given_one, Family) else given_one
+
+
+def has_field(event: type[Event], name: str) -> bool:
+    """Tell whether an event's data as sent may have ``name``: a field that is sent, or a key of the caller's own."""
+    sent = [
+        alias or it for it, one in event.model_fields.items() if not one.exclude for alias in (one.serialization_alias,)
+    ]
+    return name in sent or event.model_config.get("extra") == "allow"
 
 
 def check_event(event: object) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from bus.channel import Channel, Family
 from bus.errors import ChannelError
-from bus.event import Event
+from bus.event import Event, has_field
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
 from bus.spelling import ID_LIMIT, canonical_name
 
@@ -56,6 +56,8 @@ class Request(Generic[QuestionT, AnswerT]):
         channels: the logs to read for a question; the permission of the first is the request's.
         fold: makes the answer from the question and the past events of the logs, oldest first. Pure. A request without
             a fold is live.
+        state: whether the fold is given the state of channels that keep one (``Keyed``), in place of the log: the
+            newest event of each key, tombstones among them, oldest first. Such an answer forgets nothing.
         live: whether a responder answers, while there is one; a fold then answers in the responder's absence.
         permission: the claim that alone opens the request, beside those of admins; None: the first channel's.
         timeout_s: how long a responder may take, from the question to the answer.
@@ -70,6 +72,7 @@ class Request(Generic[QuestionT, AnswerT]):
     answer: type[AnswerT]
     channels: Callable[[QuestionT], Sequence[Channel]] = _no_channels
     fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT] = _no_fold
+    state: bool = field(default=False, kw_only=True)
     live: bool = field(default=False, kw_only=True)
     permission: str | None = field(default=None, kw_only=True)
     timeout_s: float = field(default=10.0, kw_only=True)
@@ -88,6 +91,7 @@ class Request(Generic[QuestionT, AnswerT]):
             check_class("answer", self.answer, BaseModel, "a pydantic model")
             check_part("channels", self.channels, Callable, "a function")  # type: ignore[arg-type]
             check_part("fold", self.fold, Callable, "a function")  # type: ignore[arg-type]
+            check_part("state", self.state, bool, "True or False")
             self._check_live()
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}") from None
@@ -157,6 +161,8 @@ class Service:
         object.__setattr__(self, "_families", index)
         for event in self.events:
             self._check_event(event)
+        for family in self.families:
+            self._check_keyed(family)
 
     def _check_parts(self) -> None:
         """Check each part by itself; lists are kept as tuples.
@@ -190,6 +196,23 @@ class Service:
             known = self._parse(route.name) if isinstance(route, Channel) else route.family in self.families
             if not known:
                 raise ValueError(f"{self.name}: {event.__name__} goes on a channel that is of none of its families")
+
+    def _check_keyed(self, family: Family) -> None:
+        """Check that the events of a family's state are of this service, go on the family, and have the fields."""
+        for name, template in family.keyed.templates.items() if family.keyed is not None else ():
+            models = [event for event in self.events if event.event_name == name and self._goes_on(event, family)]
+            where = f"{self.name}: {family.pattern}: keyed: {name}"
+            if not models:
+                raise ValueError(f"{where}: no event of this name goes on the family")
+            for model in models:
+                if missing := [root for root in template.roots if not has_field(model, root)]:
+                    raise ValueError(f"{where}: {model.__name__} has no field {missing[0]} that is sent")
+
+    def _goes_on(self, event: type[Event], family: Family) -> bool:
+        found = (
+            self._families.get(_form(it.name)) if isinstance(it, Channel) else it.family for it in event.event_routes
+        )
+        return family in found
 
     def channel(self, name: str) -> Channel:
         """Return the channel that clients of this service call ``name``.
