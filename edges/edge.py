@@ -24,6 +24,7 @@ from edges.rooms.statistics import HubStatistics
 from edges.session.owner import OwnedClient, Owner
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
+from edges.transport.screen import ProcessRequest
 from edges.transport.tls import check_exposure, identity
 from edges.transport.tls_listener import bind, checked
 
@@ -45,6 +46,9 @@ class Edge:
         tls: serve ``wss`` so; None: with the files of the settings, if any.
         sockets: already bound, in place of the settings' host and port. An edge that stops closes the sockets.
         owner: greets and answers clients in place of the edge; None: the edge answers, by the catalogue.
+        process_request: the hook of ``websockets.serve``, plain or async: called with a connection (``respond``,
+            ``remote_address``) and the request, also for plain GETs; returns the answer, or None to let the request
+            pass. The edge's own checks, of origins above all, come first.
 
     Raises:
         TypeError: ``service`` is no service, such as a name; or an entry of ``sockets`` is no bound TCP socket.
@@ -62,13 +66,14 @@ class Edge:
         tls: ssl.SSLContext | None = None,
         sockets: Sequence[socket.socket] = (),
         owner: Owner | None = None,
+        process_request: ProcessRequest | None = None,
     ) -> None:
         check_part("service", service, Service, "a Service")
         self.service = service
         self._given = checked(sockets)
         self.settings = (settings if settings is not None else EdgeSettings()).bound_to(self._given)
         self._wanted_port = service.port if self.settings.port is None else self.settings.port
-        self._tls, self._owner = tls, owner
+        self._tls, self._owner, self._process_request = tls, owner, process_request
         self._nonce = secrets.token_hex(4)
         self._built: Parts | None = None
 
@@ -153,6 +158,7 @@ class Edge:
             edge_id=edge_id,
             connection=self.connection,
             owner=self._owner,
+            process_request=self._process_request,
         )
 
     async def drain(self) -> None:

@@ -48,6 +48,7 @@ from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit_plain
 from edges.transport.routes import routes_of
+from edges.transport.screen import ProcessRequest
 from edges.transport.tls_listener import Listener
 
 __all__ = ["Parts"]
@@ -67,6 +68,7 @@ class Parts:
         edge_id: names the edge in Redis.
         connection: takes a socket.
         owner: greets and answers clients; None: the edge does.
+        process_request: asked before a handshake is accepted.
 
     """
 
@@ -81,6 +83,7 @@ class Parts:
         edge_id: str,
         connection: type[Connection],
         owner: Owner | None = None,
+        process_request: ProcessRequest | None = None,
     ) -> None:
         self.service, self.settings, self._name, self._id = service, settings, name, edge_id
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,7 +120,7 @@ class Parts:
             knows_revoked=lambda: self._authenticator.is_open or self._revocations.is_read,
             max_connections=settings.max_connections,
         )
-        context, routes = self._context(), routes_of(self.health, self._own_name)
+        context, routes = self._context(), routes_of(self.health, self._own_name, process_request)
         self.listener = Listener(
             lambda: connection(context, routes),
             sockets,

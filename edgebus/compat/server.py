@@ -30,7 +30,6 @@ _NO_CERTIFICATE: Final = (
     "tls_enabled is on without cert_file and key_file, and none is made up here; make a pair for development with: "
     "edgebus cert --dev"
 )
-_NO_HOOK: Final = "process_request is not called by an edge; name the pages that may come in instead: EDGEBUS_ALLOWED_ORIGINS=https://…"
 
 _logger = logging.getLogger("edgebus.compat")
 
@@ -58,7 +57,8 @@ class WebSocketServer(ABC):
         server_name: in logs; None: the class's name.
         enable_metrics: a warning; ``metrics`` stays None.
         metrics_port: unused.
-        process_request: refused, unless ``allowed_origins`` says the same.
+        process_request: asked before a handshake is accepted, and before a plain GET is answered; the edge's own check
+            of origins stays beside.
         redis_url: None takes ``EDGEBUS_REDIS_URL``.
         allowed_origins: pages that may come in.
 
@@ -171,7 +171,9 @@ class WebSocketServer(ABC):
         settings = self._edge_settings()
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(Producer(settings.redis_url, name=self._catalogue.name))
-            edge = Edge(self._catalogue, settings, tls=self.ssl_context, owner=self._hooks)
+            edge = Edge(
+                self._catalogue, settings, tls=self.ssl_context, owner=self._hooks, process_request=self.process_request
+            )
             stack.callback(self._forget)
             stack.push_async_callback(edge.stop)  # before that: while stopping, hooks still send and broadcast
             self._edge, self._producer = edge, producer
@@ -184,9 +186,6 @@ class WebSocketServer(ABC):
         _logger.info("the server is ready", extra={"server": self.server_name, "uri": self.uri})
 
     def _edge_settings(self) -> EdgeSettings:
-        # Refused, not passed over: the hook may be what keeps strangers out.
-        if self.process_request is not None and not self.allowed_origins:
-            raise SettingsError(_NO_HOOK)
         if self.enable_metrics:
             _logger.warning("enable_metrics has no effect here: there are no metrics yet")
         has_files = self.cert_file is not None and self.key_file is not None
@@ -330,11 +329,12 @@ class WebSocketServer(ABC):
     def statistics(self) -> dict[str, Any]:
         """Return counters: connections, rooms, dropped broadcasts by reason, hooks that failed by name."""
         dropped = {} if self._producer is None else dict(self._producer.statistics().dropped)
+        failed = 0 if self._edge is None else self._edge.statistics()[0].failed_hooks
         return {
             "connections": len(self.connections),
             "rooms": len(self.connection_rooms),
             "dropped": dropped,
-            "hook_errors": dict(self._hooks.errors),
+            "hook_errors": {**self._hooks.errors, "process_request": failed},
         }
 
     # Events inside the process.

@@ -16,15 +16,16 @@ class Counters:
         slow: clients closed for slow reading.
         cut: slow clients that did not even take the close frame.
         strangers: handshakes refused for an origin or a host.
+        failed_hooks: handshakes and plain requests at which ``process_request`` failed.
         limited: by the name of a setting, how often the limit hit a client, 0 included.
 
     """
 
     # Plain numbers, since the loop has one thread: a metric's own counter costs a lock each time.
-    __slots__ = ("accepted", "cut", "limited", "refused", "slow", "strangers")
+    __slots__ = ("accepted", "cut", "failed_hooks", "limited", "refused", "slow", "strangers")
 
     def __init__(self) -> None:
-        self.accepted = self.refused = self.slow = self.cut = self.strangers = 0
+        self.accepted = self.refused = self.slow = self.cut = self.strangers = self.failed_hooks = 0
         self.limited = Counter[str](dict.fromkeys(LIMITS, 0))
 
     def hit(self, limit: str) -> None:

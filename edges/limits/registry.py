@@ -55,6 +55,7 @@ class RegistryStatistics:
         slow: clients closed for slow reading.
         cut: slow clients that did not even take the close frame.
         strangers: handshakes refused for an origin or a host.
+        failed_hooks: handshakes and plain requests at which ``process_request`` failed.
         limited: by the name of a setting, how often the limit hit a client.
 
     """
@@ -65,6 +66,7 @@ class RegistryStatistics:
     slow: int
     cut: int
     strangers: int
+    failed_hooks: int
     limited: Mapping[str, int]
 
 
@@ -282,7 +284,9 @@ class Registry:
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
         it = self._counters
-        return RegistryStatistics(len(self), it.accepted, it.refused, it.slow, it.cut, it.strangers, dict(it.limited))
+        return RegistryStatistics(
+            len(self), it.accepted, it.refused, it.slow, it.cut, it.strangers, it.failed_hooks, dict(it.limited)
+        )
 
 
 def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:

@@ -30,7 +30,7 @@ from edges.session.context import Context
 from edges.session.session import Session
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
-from edges.transport.handshake import Entry, Farewell, Handshake
+from edges.transport.handshake import Asking, Entry, Farewell, Handshake
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.routes import Routes
@@ -219,10 +219,25 @@ class Connection(Writer):
 
     def _shake(self, data: bytes) -> None:
         match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
-            case Farewell(answer):
-                self._finish(answer)
-            case Entry() as entry:
-                self._enter(entry)
+            case Asking() as asking:
+                self._transport.pause_reading()
+                self._deadline = self._loop.time() + 2 * self._context.settings.open_timeout_s  # the hook has half
+                self._context.spawn(self._ask(asking), "process_request")
+            case Entry() | Farewell() as outcome:
+                self._conclude(outcome)
+
+    async def _ask(self, asking: Asking) -> None:
+        outcome = await asking.outcome()
+        with self._failing():
+            if self._phase is Phase.OPENING:  # else the client, or the edge, went away meanwhile
+                self._transport.resume_reading()
+                self._conclude(outcome)
+
+    def _conclude(self, outcome: Entry | Farewell) -> None:
+        if isinstance(outcome, Entry):
+            self._enter(outcome)
+        else:
+            self._finish(outcome.answer)
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""

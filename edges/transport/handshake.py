@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 
@@ -18,8 +18,9 @@ from edges.transport.bearer import shown_tokens
 from edges.transport.framing import WebSocket
 from edges.transport.origin_policy import admit
 from edges.transport.routes import Routes
+from edges.transport.screen import Applicant, ProcessRequest, screened
 
-__all__ = ["Entry", "Farewell", "Handshake"]
+__all__ = ["Asking", "Entry", "Farewell", "Handshake"]
 
 _SHOWN: Final = 200
 """So many characters of a stranger's header are logged."""
@@ -55,6 +56,18 @@ class Farewell:
 _Outcome: TypeAlias = Entry | Farewell
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """``process_request`` is to be asked first.
+
+    Attributes:
+        outcome: asks.
+
+    """
+
+    outcome: Callable[[], Awaitable[_Outcome]]
+
+
 class Handshake:
     """The request of a socket, as far as the bytes have come.
 
@@ -67,7 +80,7 @@ class Handshake:
 
     """
 
-    __slots__ = ("_connection", "_context", "_head", "_peer", "_routes", "_websocket")
+    __slots__ = ("_connection", "_context", "_head", "_peer", "_rest", "_routes", "_websocket")
 
     def __init__(
         self, context: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor
@@ -75,23 +88,45 @@ class Handshake:
         self._context, self._routes = context, routes
         self._websocket, self._connection, self._peer = websocket, connection, peer
         self._head = bytearray()
+        self._rest: bytearray | None = None
 
-    def take(self, data: bytes, now: float) -> _Outcome | None:
+    def take(self, data: bytes, now: float) -> _Outcome | Asking | None:
         """Take bytes, gather the head of the request, and read no byte behind; return None until the head is there."""
+        if self._rest is not None:  # the hook thinks, and bytes come that the socket had before it was paused
+            self._rest += data
+            return None
         self._head += data
         end = http.head_end(self._head)
         if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
             return None
         end = end if end > 0 else len(self._head)
-        head, rest = bytes(self._head[:end]), bytes(self._head[end:])
+        head, self._rest = bytes(self._head[:end]), self._head[end:]
         self._websocket.receive_data(head)
         requests = self._websocket.events_received()
         if requests:
-            return self._answer(cast(Request, requests[0]), rest, now)
+            return self._answer(cast(Request, requests[0]), now)
         # For some of what is no request the protocol has an answer, for others only an end.
         return Farewell(b"".join(self._websocket.data_to_send()) or self._routes.refusal(head).serialize())
 
-    def _answer(self, request: Request, rest: bytes, now: float) -> _Outcome:
+    def _screen(self, request: Request, visitor: Visitor, passed: Callable[[], _Outcome]) -> _Outcome | Asking:
+        """Return the outcome for a request that was let ``passed``, or ask ``process_request`` before."""
+        hook = self._routes.hook
+        if hook is None:
+            return passed()
+        applicant = Applicant(self._websocket, request, visitor)
+        return Asking(lambda: self._ask(hook, applicant, passed))
+
+    async def _ask(self, hook: ProcessRequest, applicant: Applicant, passed: Callable[[], _Outcome]) -> _Outcome:
+        # A hook that fails lets nobody in: the hook may be what keeps strangers out.
+        try:
+            answer = await screened(hook, applicant, self._context.settings.open_timeout_s)
+        except Exception:
+            _logger.exception("process_request failed")
+            self._context.counters.failed_hooks += 1
+            answer = http.failed("process_request failed; see the server's log")
+        return passed() if answer is None else Farewell(answer.serialize())
+
+    def _answer(self, request: Request, now: float) -> _Outcome | Asking:
         if not http.is_upgrade(request):
             return self._answer_plain(request)
         if http.lists_too_much(request):
@@ -105,14 +140,14 @@ class Handshake:
         excess = context.registry.claim(self._connection, visitor.address, now)
         if excess is not None:
             return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
-        return self._accept(request, visitor, rest)
+        return self._screen(request, visitor, lambda: self._accept(request, visitor))
 
-    def _answer_plain(self, request: Request) -> Farewell:
+    def _answer_plain(self, request: Request) -> _Outcome | Asking:
         self._context.registry.give_back(self._connection)  # the answer may count the clients
         route = self._routes.find(request)
         if (refused := route.guard(request)) is not None:
             return self._turn_away(request, refused)
-        return Farewell(route.handler(request).serialize())
+        return self._screen(request, self._peer, lambda: Farewell(route.handler(request).serialize()))
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._context.counters.strangers += 1
@@ -121,10 +156,10 @@ class Handshake:
         _logger.info("refused a request for its origin or host", extra=asked)
         return Farewell(answer.serialize())
 
-    def _accept(self, request: Request, visitor: Visitor, rest: bytes) -> _Outcome:
+    def _accept(self, request: Request, visitor: Visitor) -> _Outcome:
         self._websocket.send_response(self._websocket.accept(request))
         answer = b"".join(self._websocket.data_to_send())
         if not self._websocket.is_open:
             return Farewell(answer)
         tokens = shown_tokens(request, in_query=self._context.settings.auth_in_query)
-        return Entry(answer, visitor, tokens, rest)
+        return Entry(answer, visitor, tokens, bytes(self._rest or b""))

@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 __all__ = [
     "HEAD_LIMIT_BYTES",
     "answered",
+    "failed",
     "forbidden",
     "head_end",
     "is_upgrade",
@@ -72,6 +73,11 @@ def not_found(paths: Sequence[str]) -> Response:
 def forbidden(sentence: str) -> Response:
     """Return the refusal of a handshake, with the reason."""
     return _json(403, {"error": sentence})
+
+
+def failed(sentence: str) -> Response:
+    """Return the answer to a request that a hook of the process failed at."""
+    return _json(500, {"error": sentence})
 
 
 def not_allowed(methods: Sequence[str]) -> Response:

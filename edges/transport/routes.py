@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from websockets.http11 import Request, Response
 
 from edges.transport import http
+from edges.transport.screen import ProcessRequest
 
 __all__ = ["Guard", "Handler", "Route", "Routes", "Standing", "routes_of"]
 
@@ -50,10 +51,12 @@ class Routes:
     Args:
         rows: no two with one method and path; of two with one handler, only the first is named to strangers.
         guard: returns the refusal of clients that may not hear of missing rows either.
+        hook: asked first, for handshakes too.
 
     """
 
-    def __init__(self, rows: Iterable[Route], guard: Guard) -> None:
+    def __init__(self, rows: Iterable[Route], guard: Guard, hook: ProcessRequest | None = None) -> None:
+        self.hook = hook
         self._rows = {(row.path, row.method): row for row in rows}
         self._guard = guard
 
@@ -93,8 +96,8 @@ class Routes:
         return http.no_request()
 
 
-def routes_of(standing: Standing, guard: Guard) -> Routes:
-    """Return the table of an edge; ``guard`` stands before the paths of health."""
+def routes_of(standing: Standing, guard: Guard, hook: ProcessRequest | None = None) -> Routes:
+    """Return the table of an edge; ``guard`` stands before the paths of health, and before the ``hook``."""
 
     def health(_: Request) -> Response:
         return http.answered(standing.body())
@@ -107,7 +110,7 @@ def routes_of(standing: Standing, guard: Guard) -> Routes:
         Route("GET", "/health", health, guard),  # the ecosystem's charts ask for this one
         Route("GET", "/readyz", readiness, guard),
     )
-    return Routes(rows, guard)
+    return Routes(rows, guard, hook)
 
 
 def _spelled(method: str) -> tuple[str, ...]:

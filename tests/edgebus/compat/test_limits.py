@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT
 from tests.edgebus.compat.conftest import OpenClient, StartServer
 from tests.edgebus.compat.services import CrackerjackWebSocketServer
 from tests.edgebus.compat.test_bad_input import Faulty, hangs, raises
-from tests.edges.peers import Client, Closed
+from tests.edges.peers import Client, Closed, upgrade
 
 BROADCASTS: Final[dict[str, tuple[str, str, Any]]] = {
     "to the room `bus:x`": ("bus:x", "code.changed", {}),
@@ -78,3 +78,18 @@ async def test_on_message_costs_what_the_page_says(
     client = await open_client(await start_server(Faulty))
     client.request(verb, **data)
     assert (await outcome(client)) == ROWS[row]
+
+
+@pytest.mark.parametrize("row", ["`process_request` that raises", "`process_request` that never returns"])
+async def test_process_request_costs_what_the_page_says(
+    row: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the client is that of the row."""
+    monkeypatch.setenv("EDGEBUS_OPEN_TIMEOUT_S", "0.3")
+    hook = raises if row.endswith("raises") else hangs
+    server = await start_server(Faulty, process_request=lambda *_: hook())
+    client = await Client.connect(server.port)
+    client.write(upgrade())
+    status, _, _ = await client.head()
+    assert f"HTTP {status}" == ROWS[row].removeprefix("after `open_timeout_s` ")
+    await client.close()
