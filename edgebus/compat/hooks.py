@@ -1,5 +1,6 @@
 """Between an edge and a service's class: a client's coming, messages and end become the class's three hooks."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -22,6 +23,7 @@ class Hooked(Protocol):
     """A service's class, as far as the hooks know the class."""
 
     connections: dict[str, Any]
+    message_timeout_s: float
     authenticator: Any
 
     async def on_connect(self, websocket: Any, connection_id: str) -> None:
@@ -74,9 +76,16 @@ class Hooks:
             return
         sent = websocket.sent  # counted: silence of the class is the one sign that it does not know the request
         try:
-            await self._server.on_message(websocket, decoded)
+            # decisions/0078: a client's later messages wait, so that a hook without an end is a client without answers.
+            async with asyncio.timeout(self._server.message_timeout_s) as patience:
+                await self._server.on_message(websocket, decoded)
             if websocket.sent == sent and decoded.event in _SUBSCRIPTIONS:
                 await self._subscribe(websocket, decoded)
+        except TimeoutError:
+            self.errors["on_message"] += 1
+            if not patience.expired():  # the hook's own
+                raise
+            await self._give_up(websocket, message, has_answered=websocket.sent != sent)
         except ChannelError as error:
             await websocket.send(_error(Code.INVALID_CHANNEL, str(error), message))
         except BusError:  # Redis' fault, or a bound's: answered UNAVAILABLE
@@ -84,6 +93,15 @@ class Hooks:
         except Exception:
             self.errors["on_message"] += 1
             raise
+
+    async def _give_up(self, websocket: WebSocket, message: Mapping[str, Any], *, has_answered: bool) -> None:
+        limit_s = self._server.message_timeout_s
+        _logger.warning(
+            "on_message took too long", extra={"connection": websocket.id, "event": str(message.get("event"))[:128]}
+        )
+        if not has_answered:
+            sentence = f"no answer within {limit_s:g} s (message_timeout_s)"
+            await websocket.send(_error(Code.TIMEOUT, sentence, message))
 
     async def _subscribe(self, websocket: WebSocket, message: WebSocketMessage) -> None:
         """Answer the request of ``WebSocketClient.subscribe_to_room`` for a class without an answer of its own."""
@@ -106,6 +124,9 @@ class Hooks:
         except Exception:
             self.errors["on_disconnect"] += 1
             _logger.exception("on_disconnect failed", extra={"connection": client.id})
+        except asyncio.CancelledError:  # longer than ``open_timeout_s``, which the edge tells
+            self.errors["on_disconnect"] += 1
+            raise
         finally:  # whatever the hook does: health tools count these tables
             self._server.connections.pop(client.id, None)
             await self._server.leave_all_rooms(client.id)

@@ -15,6 +15,7 @@ from bus.redis.address import default_url, without_password
 from bus.service import Service
 from edgebus.compat.catalogues import service_of
 from edgebus.compat.hooks import Hooks
+from edgebus.compat.metrics import WebSocketMetrics
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
 from edgebus.compat.rooms import channel_of
 from edgebus.compat.settings import edge_settings, from_environment, from_file
@@ -55,8 +56,8 @@ class WebSocketServer(ABC):
         verify_client: ask clients for a certificate.
         auto_cert: refused without files, as ``tls_enabled`` is.
         server_name: in logs; None: the class's name.
-        enable_metrics: a warning; ``metrics`` stays None.
-        metrics_port: unused.
+        enable_metrics: a warning at the start; ``metrics`` takes every call and counts nothing.
+        metrics_port: named in the warning.
         process_request: asked before a handshake is accepted, and before a plain GET is answered; the edge's own check
             of origins stays beside.
         redis_url: None takes ``EDGEBUS_REDIS_URL``.
@@ -66,6 +67,8 @@ class WebSocketServer(ABC):
 
     service: ClassVar[Service | str | None] = None
     """The catalogue whose channels the rooms are; None: by the class's name."""
+    message_timeout_s: float = 300.0
+    """For ``on_message``, seconds; then the hook is cancelled, and the client answered TIMEOUT."""
 
     def __init__(  # noqa: PLR0913, PLR0917 (the ecosystem's constructor)
         self,
@@ -102,7 +105,8 @@ class WebSocketServer(ABC):
         self.tls_enabled = tls_enabled or bool(said.get("tls_enabled"))
         self.verify_client = verify_client or bool(said.get("verify_client"))
         self.server_name = server_name or type(self).__name__
-        self.enable_metrics, self.metrics_port, self.metrics = enable_metrics, metrics_port, None
+        self.enable_metrics, self.metrics_port = enable_metrics, metrics_port
+        self.metrics = WebSocketMetrics(self.server_name, self.tls_enabled) if enable_metrics else None
         self.process_request, self.redis_url = process_request, redis_url
         self.allowed_origins = allowed_origins or said.get("allowed_origins")
         self.is_running = False
@@ -186,8 +190,10 @@ class WebSocketServer(ABC):
         _logger.info("the server is ready", extra={"server": self.server_name, "uri": self.uri})
 
     def _edge_settings(self) -> EdgeSettings:
-        if self.enable_metrics:
-            _logger.warning("enable_metrics has no effect here: there are no metrics yet")
+        if self.metrics is not None:
+            self.metrics.start_metrics_server(self.metrics_port)  # a warning, and the port is not taken
+        if not self.message_timeout_s > 0:
+            raise SettingsError(f"message_timeout_s is {self.message_timeout_s}; a number above 0 is wanted")
         has_files = self.cert_file is not None and self.key_file is not None
         wants_files = self.tls_enabled and self.ssl_context is None
         if wants_files and not has_files:

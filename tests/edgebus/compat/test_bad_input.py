@@ -14,7 +14,7 @@ from edgebus.compat import server as server_module
 from edges import SettingsError
 from tests.edgebus.compat.conftest import OpenClient, StartServer
 from tests.edgebus.compat.services import CrackerjackWebSocketServer
-from tests.edges.peers import Closed, eventually
+from tests.edges.peers import DEADLINE_S, Closed, eventually
 from tests.edges.signing import SECRET
 from tests.ports import free_port
 
@@ -23,6 +23,7 @@ class Faulty(CrackerjackWebSocketServer):
     """Fails as told, for the next client or message."""
 
     connects: Any = None
+    disconnects: Any = None
 
     async def on_connect(self, websocket: Any, connection_id: str) -> None:
         if self.connects is not None:
@@ -30,11 +31,20 @@ class Faulty(CrackerjackWebSocketServer):
             await connects()
         await super().on_connect(websocket, connection_id)
 
+    async def on_disconnect(self, websocket: Any, connection_id: str) -> None:
+        if self.disconnects is not None:
+            await self.disconnects()
+
     async def on_message(self, websocket: Any, message: WebSocketMessage) -> None:
         match message.event:
             case "large":
                 response = WebSocketProtocol.create_response(message, {"text": "x" * 10_000_000})
                 await websocket.send(WebSocketProtocol.encode(response))
+            case "hang":
+                await hangs()
+            case "answer and hang":
+                await websocket.send(WebSocketProtocol.encode(WebSocketProtocol.create_response(message, {"n": 1})))
+                await hangs()
             case "raise":
                 raise KeyError("secret detail")
             case _:
@@ -91,6 +101,71 @@ async def test_on_message_that_raises_or_says_too_much(start_server: StartServer
     assert (answer["error_code"], answer["correlation_id"]) == ("ANSWER_TOO_LARGE", "r1")
     assert await client.marked() == []
     assert server.statistics()["hook_errors"]["on_message"] == 1
+
+
+async def test_on_message_that_never_returns(start_server: StartServer, open_client: OpenClient) -> None:
+    """Its own client is answered TIMEOUT after ``message_timeout_s``, and served on; other clients notice nothing."""
+    server = await start_server(Faulty)
+    server.message_timeout_s = 0.2
+    client, other = await open_client(server), await open_client(server)
+    await client.message()
+    await other.message()
+    client.request("hang")
+    client.request("subscribe", "r2", channel="code")
+    assert await other.marked() == []
+    answer = await client.message()
+    assert (answer["error_code"], answer["correlation_id"]) == ("TIMEOUT", "r1")
+    assert "message_timeout_s" in answer["error_message"]
+    assert (await client.message())["data"]["channel"] == "code"
+    assert server.statistics()["hook_errors"]["on_message"] == 1
+    client.request("answer and hang", "r3")
+    client.request("unsubscribe", "r4", channel="code")
+    assert [(await client.message())["correlation_id"] for _ in range(2)] == ["r3", "r4"]
+    assert server.statistics()["hook_errors"]["on_message"] == 2
+
+
+@pytest.mark.parametrize("hook", ["raises", "hangs"])
+async def test_on_disconnect_that_fails(
+    hook: str, start_server: StartServer, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is out of the tables all the same, at most ``open_timeout_s`` later; the hook is counted."""
+    monkeypatch.setenv("EDGEBUS_OPEN_TIMEOUT_S", "0.3")
+    server = await start_server(Faulty)
+    server.disconnects = {"raises": raises, "hangs": hangs}[hook]
+    client, other = await open_client(server), await open_client(server)
+    client.request("subscribe", channel="code")
+    await client.message()
+    await client.close()
+    await eventually(lambda: len(server.connections) == 1 and not server.connection_rooms)
+    assert server.statistics()["hook_errors"]["on_disconnect"] == 1
+    await other.message()
+    assert await other.marked() == []
+
+
+async def test_stop_while_on_message_never_returns(
+    start_server: StartServer, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server stops all the same, some ``close_timeout_s`` later."""
+    monkeypatch.setenv("EDGEBUS_CLOSE_TIMEOUT_S", "0.3")
+    server = await start_server(Faulty)
+    client = await open_client(server)
+    await client.message()
+    client.request("hang")
+    assert await client.marked() == []  # pings overtake, so that the hook is under way now
+    async with asyncio.timeout(DEADLINE_S):
+        await server.stop()
+    assert not server.is_running
+
+
+async def test_metrics_are_told_to_be_none(start_server: StartServer, caplog: pytest.LogCaptureFixture) -> None:
+    """``enable_metrics`` is a warning with the port, and a class that counts by hand goes on."""
+    with caplog.at_level(logging.WARNING):
+        server = await start_server(Faulty, enable_metrics=True, metrics_port=9191)
+    (told,) = [it for it in caplog.records if "enable_metrics has no effect" in it.getMessage()]
+    assert vars(told)["metrics_port"] == 9191
+    assert (server.metrics.enabled, server.metrics.server_name) == (False, "Faulty")
+    server.metrics.on_broadcast("code", 0.1)
+    assert Faulty().metrics is None
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ async def test_on_connect_costs_what_the_page_says(
     [
         ("`on_message` that raises", "raise", {}),
         ("`on_message` that answers 10 MB", "large", {}),
+        ("`on_message` that never returns", "hang", {}),
         ("`join_room` of `bus:x`", "subscribe", {"channel": "bus:x"}),
     ],
 )
@@ -75,9 +76,11 @@ async def test_on_message_costs_what_the_page_says(
     row: str, verb: str, data: dict[str, Any], start_server: StartServer, open_client: OpenClient
 ) -> None:
     """The answer to the client is that of the row."""
-    client = await open_client(await start_server(Faulty))
+    server = await start_server(Faulty)
+    server.message_timeout_s = 0.2
+    client = await open_client(server)
     client.request(verb, **data)
-    assert (await outcome(client)) == ROWS[row]
+    assert (await outcome(client)) == ROWS[row].removeprefix("after `message_timeout_s` ")
 
 
 @pytest.mark.parametrize("row", ["`process_request` that raises", "`process_request` that never returns"])
