@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, Self, TypeAlias, get_args
 
 from bus.channel import Family
 from bus.errors import AclError
-from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED
+from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED, alive_key
 from bus.service import Service
 
 __all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
@@ -34,6 +34,8 @@ _PRODUCER: Final = (
 _EDGE: Final = (
     "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
 )
+_IN_ROOMS: Final = "+evalsha +hset +hdel +hexists +hkeys +hvals +hlen +hscan +hgetall +pexpire"
+_BEATS: Final = "+evalsha +zadd +zscore +zrange +zremrangebyscore +pexpire"
 _OPERATOR: Final = (
     "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
@@ -77,10 +79,11 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     only = services[0].name if narrowed else None
     own = f"{only}-*" if only else "*"
     names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
+    rooms = _Rooms.of(services)
     rules = {
         "producer": _producer(names, _CALLING if by_function else _SCRIPTED),
-        "edge": _edge(names, own),
-        "operator": _operator(names, own),
+        "edge": " ".join((_edge(names, own), *rooms.edge())),
+        "operator": " ".join((_operator(names, own), *rooms.operator())),
     }
     return [User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role]) for role in ROLES]
 
@@ -127,6 +130,44 @@ def _operator(names: Iterable[str], own: str) -> str:
     keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", f"%R~{EPOCH_KEY}", f"%R~{REVOKED}")
     revokes = f"(+zadd +zremrangebyscore +expire ~{REVOKED})"
     return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{REVOKED}", _EPOCH, revokes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """The keys of users in rooms, as globs; none without a family with presence, and then no rule (decisions/0111)."""
+
+    rooms: Sequence[str]
+    members: Sequence[str]
+    beats: Sequence[str]
+
+    @classmethod
+    def of(cls, services: Sequence[Service]) -> Self:
+        """Return the keys of the families with presence."""
+        pairs = [(it.name, family) for it in services for family in it.families if family.presence is not None]
+        names = list(dict.fromkeys(_pattern(family) for _, family in pairs))
+        beats = list(dict.fromkeys(alive_key(service) for service, _ in pairs))
+        return cls([f"bus:presence:{{{it}}}" for it in names], [f"bus:members:{{{it}}}" for it in names], beats)
+
+    def edge(self) -> list[str]:
+        """Return the further rules of an edge, which brings a script of its own."""
+        if not self.rooms:
+            return []
+        keys = " ".join(f"~{it}" for it in (*self.rooms, *self.members))
+        channels = " ".join(_channels(self.rooms))
+        return [
+            channels,  # to subscribe to the changes
+            f"({_IN_ROOMS} {keys})",
+            f"({_BEATS} {' '.join(f'~{it}' for it in self.beats)})",
+            f"(resetchannels +publish {channels})",
+            "(+script|load)",
+        ]
+
+    def operator(self) -> list[str]:
+        """Return the further rules of an operator, who reads and listens."""
+        if not self.rooms:
+            return []
+        keys = [f"%R~{it}" for it in (*self.rooms, *self.members, *self.beats)]
+        return [*keys, f"(resetchannels +subscribe {' '.join(_channels(self.rooms))})"]
 
 
 def _logs(permission: str, names: Iterable[str]) -> list[str]:

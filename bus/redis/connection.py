@@ -42,6 +42,9 @@ class Connection:
 
     """
 
+    _ends_predecessor = True
+    """Whether a connection with a script ends the connection before at Redis' end."""
+
     def __init__(self, url: str, *, name: str, script: str | None = None) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
@@ -78,7 +81,7 @@ class Connection:
         await address.begin(connection, name=self._name)
         self._clock.forget()
         ask = functools.partial(_ask, connection)
-        if self._script is not None:
+        if self._script is not None and self._ends_predecessor:
             await self._replace(ask)
         # A script found missing half way through a pipeline would cost the order: refused events would come last.
         with suppress(ResponseError):  # the caller's own command will tell of the refusal

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["EPOCH_KEY", "FORMER_KEY", "REVOKED"]
+__all__ = ["EPOCH_KEY", "FORMER_KEY", "REVOKED", "alive_key"]
 
 EPOCH_KEY: Final = "bus:epoch"
 FORMER_KEY: Final = "bus:birth"
@@ -10,3 +10,8 @@ FORMER_KEY: Final = "bus:birth"
 # come back over the upgrade are answered as before.
 REVOKED: Final = "bus:revoked"
 """Key of the set of revocations, and name of their channel."""
+
+
+def alive_key(service: str) -> str:
+    """Return the key of the beats of a service's edges, a sorted set; only edges with users in rooms have a beat."""
+    return f"bus:alive:{service}"

@@ -10,11 +10,15 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from bus.broker.embedded import EmbeddedBroker
+from bus.channel import Family
 from bus.errors import PublishError
 from bus.log.appending import LIBRARY, Appended, Entry
 from bus.log.log import Log
+from bus.presence.entries import Member
+from bus.presence.store import PresenceStore, Write
 from bus.redis.acl import users
 from bus.redis.address import with_login
+from bus.service import Service
 from producers.services import NAMES, load
 from tests.contract.brokers import Broker, Cli
 
@@ -192,6 +196,52 @@ async def test_users_may_what_the_table_says(admin: Cli) -> None:
         for letter, role in (("P", "producer"), ("E", "edge"), ("O", "operator")):
             if await allowed(admin, f"edgebus-{role}-mahavishnu", command) != (letter in who):
                 wrong.append(f"{role}: {command}")
+    assert wrong == []
+
+
+SHOP = Service(
+    name="shop",
+    port=1,
+    welcome="",
+    families=(Family("room:{id}", presence="members"), Family("crowd", presence="count"), Family("plain")),
+    events=(),
+)
+ROOM, USERS, BEATS = "bus:presence:{room:a}", "bus:members:{room:a}", "bus:alive:shop"
+PRESENCE = {
+    "SCRIPT LOAD return": "PE",
+    f"EVALSHA {SHA} 2 {ROOM} {USERS}": "E",
+    f"EVALSHA {SHA} 1 {BEATS}": "E",
+    f"HSET {ROOM} a b": "E",
+    f"HDEL {USERS} a": "E",
+    f"HSCAN {USERS} 0": "E",
+    f"HGETALL {USERS}": "EO",
+    f"HGETALL {ROOM}": "EO",
+    f"ZADD {BEATS} 1 a": "E",
+    f"ZRANGE {BEATS} 0 -1": "EO",
+    f"SUBSCRIBE {ROOM}": "EO",
+    f"PUBLISH {ROOM} a": "E",
+    f"DEL {ROOM}": "-",
+    f"DEL {USERS}": "-",
+    f"PUBLISH {BEATS} a": "-",
+    "HSET bus:presence:{plain} a b": "-",
+    "HGETALL bus:members:{plain}": "-",
+    "ZADD bus:alive:other 1 a": "-",
+    f"EVALSHA {SHA} 1 bus:log:{{plain}}": "P",
+    "PUBLISH plain a": "PO",
+}
+
+
+async def test_users_of_a_service_with_presence_may_what_the_table_says(real: Broker) -> None:
+    """An edge of such a service may exactly this beside; an operator reads; a producer gains nothing."""
+    client: Cli
+    wrong = []
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        for user in users([SHOP], narrowed=True):
+            await client.execute_command(*user.command(HASH).split())
+        for command, who in PRESENCE.items():
+            for letter, role in (("P", "producer"), ("E", "edge"), ("O", "operator")):
+                if await allowed(client, f"edgebus-{role}-shop", command) != (letter in who):
+                    wrong.append(f"{role}: {command}")
     assert wrong == []
 
 
@@ -385,3 +435,26 @@ async def test_what_the_page_takes_away_is_gone(admin: Cli, change: str, loses: 
     await admin.execute_command("ACL", "SETUSER", f"{name}-mahavishnu", rule)
     assert [await allowed(admin, f"{name}-mahavishnu", command) for command in loses] == [False] * len(loses)
     assert [await allowed(admin, f"{name}-mahavishnu", command) for command in keeps] == [True] * len(keeps)
+
+
+async def test_edge_with_presence_writes_under_its_user(real: Broker) -> None:
+    """A logged-in edge beats, writes, reads, prunes and keeps a room, and ``ACL LOG`` has no refusal."""
+    client: Cli
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        for user in users([SHOP], narrowed=True):
+            await client.execute_command(*user.command(hashlib.sha256(b"secret").hexdigest()).split())
+        room, crowd = SHOP.channel("room:a"), SHOP.channel("crowd")
+        url = with_login(real.url, "edgebus-edge-shop", "secret")
+        async with PresenceStore(url, name="edgebus-edge-shop", service="shop") as store:
+            assert (await store.beat("shop-1")).is_alive
+            text = Member("alice", {}, "2026").dump()
+            writes = [Write(room, "shop-1", 1, [("alice", text)]), Write(crowd, "shop-1", 2)]
+            assert await store.write(writes) == [None, None]
+            assert list((await store.read(room, limit=10)).members) == ["alice"]
+            assert (await store.read(crowd, limit=10)).count == 2
+            assert await store.keep([room, crowd]) == [(True, ("shop-1",)), (True, ("shop-1",))]
+            await store.edges()
+            assert await store.bury("shop-1")
+            await store.prune([room, crowd], "shop-1")
+            assert (await store.read(room, limit=10)).count == 0
+        assert await client.execute_command("ACL", "LOG") == []

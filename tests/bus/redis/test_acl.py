@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from bus.channel import Family
@@ -13,6 +15,7 @@ WEATHER = Service(
     families=(Family("station:{station_id}"), Family("alarms"), Family("global", shared_by="weather")),
     events=(),
 )
+PARTS: dict[str, Any] = {"name": "shop", "port": 3, "welcome": "", "events": ()}
 NEWS = Service(name="news", port=2, welcome="", families=(Family("item:{id}", shared_by="news"),), events=())
 
 
@@ -51,6 +54,19 @@ def test_edges_are_given_no_command_that_appends() -> None:
     given = {rule.strip("()") for rule in rules()["edge"]}
     assert not given & {"+xadd", "+evalsha", "+eval", "+script|load", "+client|kill", "+set"}
     assert "(resetchannels +publish &bus:probe:weather-*)" in users([WEATHER], narrowed=True)[1].rules
+
+
+def test_presence_costs_rules_where_a_family_has_it_alone() -> None:
+    """An edge gains a script and the keys of users in rooms, of those families and no others."""
+    names = {"producer", "edge", "operator"}
+    whole = Service(**{**PARTS, "families": (Family("room:{id}", presence="members"), Family("alarms"))})
+    without = Service(**{**PARTS, "families": (Family("room:{id}"), Family("alarms"))})
+    given, before = rules(whole), rules(without)
+    more = {role: [rule for rule in given[role] if rule not in before[role]] for role in names}
+    assert more["producer"] == []
+    assert {rule.strip("()%R~&W") for rule in more["operator"]} >= {"bus:presence:{room:*}", "bus:alive:shop"}
+    assert "(+script|load)" in more["edge"]
+    assert not any("alarms" in rule for rules_ in more.values() for rule in rules_)
 
 
 def test_lines_hold_a_hash() -> None:
