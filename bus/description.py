@@ -40,6 +40,15 @@ def describe(service: Service) -> dict[str, Any]:
             }
             for request in service.requests
         ],
+        "client_events": [
+            {
+                "event": opened.event.event_name,
+                "permission": opened.permission,
+                "sender": opened.sender,
+                "without_tokens": opened.without_tokens,
+            }
+            for opened in service.client_events
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from pydantic import BaseModel
 
 from bus.channel import Channel, Family
+from bus.client_event import ClientEvent
 from bus.errors import ChannelError
 from bus.event import Event, has_field
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
@@ -128,6 +129,7 @@ class Service:
         events: every event model; two models may share a name when they differ in their routing fields.
         requests: the questions that an edge of the service answers.
         dialect: the dialect of a client until the client's first message shows another.
+        client_events: the events that clients may publish, too; all others stay the producers'.
 
     Raises:
         ValueError: a part is wrong, or two parts contradict each other; the message names the part.
@@ -144,6 +146,7 @@ class Service:
     events: tuple[type[Event], ...]
     requests: tuple[Request[Any, Any], ...] = ()
     dialect: Literal["envelope", "session-buddy"] = "envelope"
+    client_events: tuple[ClientEvent, ...] = ()
     _families: dict[tuple[str, bool], Family] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +166,7 @@ class Service:
             self._check_event(event)
         for family in self.families:
             self._check_keyed(family)
+        self._check_client_events()
 
     def _check_parts(self) -> None:
         """Check each part by itself; lists are kept as tuples.
@@ -177,7 +181,7 @@ class Service:
         check_part("welcome", self.welcome, str, "a text")
         if self.dialect not in _DIALECTS:
             raise TypeError(f"dialect is {self.dialect!r}, and is to be one of {', '.join(_DIALECTS)}")
-        for part in ("families", "events", "requests"):
+        for part in ("families", "events", "requests", "client_events"):
             object.__setattr__(self, part, as_tuple(part, getattr(self, part)))
         for index, family in enumerate(self.families):
             check_part(f"families[{index}]", family, Family, "a Family")
@@ -185,6 +189,8 @@ class Service:
             check_part(f"requests[{index}]", request, Request, "a Request")
         for index, event in enumerate(self.events):
             check_class(f"events[{index}]", event, Event, "an event's class")
+        for index, opened in enumerate(self.client_events):
+            check_part(f"client_events[{index}]", opened, ClientEvent, "a ClientEvent")
 
     def _check_event(self, event: type[Event]) -> None:
         name = event.__name__
@@ -213,6 +219,15 @@ class Service:
             self._families.get(_form(it.name)) if isinstance(it, Channel) else it.family for it in event.event_routes
         )
         return family in found
+
+    def _check_client_events(self) -> None:
+        for opened in self.client_events:
+            if opened.event not in self.events:
+                raise ValueError(
+                    f"{self.name}: clients may publish {opened.event.__name__}, which is none of its events"
+                )
+        # By name: a client names an event, and two models of one name could not be told apart.
+        _unique(f"{self.name}: client_events", [opened.event.event_name for opened in self.client_events])
 
     def channel(self, name: str) -> Channel:
         """Return the channel that clients of this service call ``name``.
@@ -250,6 +265,10 @@ class Service:
     def event(self, name: str) -> type[Event] | None:
         """Return the model of the event called ``name``, or None."""
         return next((event for event in self.events if event.event_name == name), None)
+
+    def client_event(self, name: str) -> ClientEvent | None:
+        """Return the event called ``name`` if clients may publish the event, else None."""
+        return next((opened for opened in self.client_events if opened.event.event_name == name), None)
 
     def request(self, name: str) -> Request[Any, Any] | None:
         """Return the request called ``name``, or None."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bus.channel import HISTORY, LIVE, Family, Retention, WhenSlow
+from bus.client_event import ClientEvent
 from bus.errors import ChannelError
 from bus.event import Event
 from bus.service import Request, Service
@@ -25,6 +26,13 @@ class Nameless(Event, channels=(ROOM,)):
 
 class Nowhere(Event, event="made.nowhere"):
     room: str
+
+
+class Drawn(Event, event="shop.drawn", channels=(ROOM,)):
+    room: str
+    user_id: str
+    count: int = 0
+    other: str = Field("", alias="else")
 
 
 class Question(BaseModel):
@@ -97,6 +105,50 @@ def test_wrong_part_of_a_request_is_named(parts: dict[str, Any], sentence: str) 
     """A request that could not be answered is refused when it is made."""
     with pytest.raises(ValueError, match=sentence):
         Request(**{**REQUEST, **parts})
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"event": Drawn(room="r", user_id="u")}, "event is to be an event's class, and is of type Drawn"),
+        ({"event": Question}, "event is to be an event's class, and is the class Question"),
+        ({"permission": ""}, "Drawn: permission is '', and is to be a claim such as 'diagram:write'"),
+        ({"permission": None}, "permission is to be a text, and is of type NoneType"),
+        ({"permission": "two words"}, "Drawn: permission is 'two words'"),
+        ({"sender": "users_id"}, "Drawn: sender is 'users_id', and Drawn has no such field"),
+        ({"sender": "count"}, "Drawn: sender is 'count', a field of another type than str"),
+        ({"sender": "other"}, "Drawn: sender is 'other', a field that clients know by an alias"),
+        ({"sender": 5}, "sender is to be the name of a field"),
+        ({"without_tokens": "yes"}, "without_tokens is to be true or false"),
+    ],
+)
+def test_wrong_part_of_a_clients_event_is_named(parts: dict[str, Any], sentence: str) -> None:
+    """An event that clients could not publish as meant is refused where the catalogue is written."""
+    with pytest.raises(ValueError, match=sentence):
+        ClientEvent(**{"event": Drawn, "permission": "room:write", "sender": "user_id", **parts})
+
+
+@pytest.mark.parametrize(
+    ("opened", "sentence"),
+    [
+        (ClientEvent(Drawn, "room:write"), r"shop: client_events is to be a tuple"),
+        ((Drawn,), r"shop: client_events\[0\] is to be a ClientEvent, and is the class Drawn"),
+        ((ClientEvent(Nameless, "room:write"),), "shop: clients may publish Nameless, which is none of its events"),
+        ((ClientEvent(Drawn, "a"), ClientEvent(Drawn, "b")), "shop: client_events named twice: shop.drawn"),
+    ],
+)
+def test_wrong_list_of_clients_events_is_named(opened: Any, sentence: str) -> None:
+    """Clients publish events of the service, each by one rule."""
+    with pytest.raises(ValueError, match=sentence):
+        service(events=(Made, Drawn), client_events=opened)
+
+
+def test_event_is_open_to_clients_by_its_name_and_by_the_catalogue_alone() -> None:
+    """What a catalogue does not open stays the producers'."""
+    opened = ClientEvent(Drawn, "room:write", sender="user_id")
+    made = service(events=(Made, Drawn), client_events=[opened])
+    assert made.client_event("shop.drawn") is opened
+    assert made.client_event("made.room") is None
 
 
 @pytest.mark.parametrize(
