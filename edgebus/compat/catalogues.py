@@ -7,7 +7,7 @@ from typing import Final
 from bus.service import Service
 from producers.services import NAMES, load
 
-__all__ = ["service_of"]
+__all__ = ["names_of", "service_of"]
 
 _OTHER_NAMES: Final = {"dhara": "dhruva", "excalidraw-mcp": "excalidraw"}
 _SUFFIX: Final = re.compile(r"(WebSocket|WS|Realtime|Server|Broadcaster)+$")
@@ -28,6 +28,11 @@ def service_of(given: Service | str | None, class_name: str, port: int) -> Servi
     if name in NAMES:
         return replace(load(name), port=port, dialect="envelope")
     return Service(name=name, port=port, welcome="", families=(), events=())
+
+
+def names_of(service: str) -> tuple[str, ...]:
+    """Return the names of a service, its catalogue's first."""
+    return (service, *(other for other, name in _OTHER_NAMES.items() if name == service))
 
 
 def _known(name: str) -> str:

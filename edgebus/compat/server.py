@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Self
 from bus.errors import BusUnavailable
 from bus.redis.address import default_url, without_password
 from bus.service import Service
-from edgebus.compat.catalogues import service_of
+from edgebus.compat.catalogues import names_of, service_of
 from edgebus.compat.hooks import Hooks
 from edgebus.compat.metrics import WebSocketMetrics
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
@@ -94,7 +94,7 @@ class WebSocketServer(ABC):
         allowed_origins: Any = None,
     ) -> None:
         catalogue = service_of(self.service, type(self).__name__, port)
-        said = from_environment(catalogue.name)
+        said = from_environment(names_of(catalogue.name))
         self.host, self.port = host, port
         self.max_connections, self.message_rate_limit = max_connections, message_rate_limit
         self.authenticator: Any = authenticator or said.get("authenticator")

@@ -1,7 +1,7 @@
 """What a service of the ecosystem has set already: its variables and its settings file, as arguments of a server."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,44 +35,65 @@ _KEYS: Final = frozenset(
 )
 
 
-def from_environment(service: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+class _Variables:
+    """The variables of a service, by the end of their names."""
+
+    def __init__(self, names: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._prefixes = [name.upper().replace("-", "_") for name in names]
+        self._environment = environment
+
+    def name(self, suffix: str) -> str:
+        """Return the name that is set, else the name under the service's first name."""
+        spelled = [f"{prefix}_{suffix}" for prefix in self._prefixes]
+        return next((name for name in spelled if name in self._environment), spelled[0])
+
+    def get(self, suffix: str) -> str | None:
+        """Return the value of a variable, None where no name of the service has one."""
+        return self._environment.get(self.name(suffix))
+
+    def truth(self, suffix: str) -> bool:
+        """Return the value of a switch, False where it is not set.
+
+        Raises:
+            SettingsError: the value is none of a switch.
+
+        """
+        value = (self.get(suffix) or "").lower()
+        if value not in _TRUE | _FALSE:
+            raise SettingsError(f"{self.name(suffix)}: expected true or false")
+        return value in _TRUE
+
+
+def from_environment(names: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the arguments set by ``{SERVICE}_JWT_SECRET``, ``_AUTH_ENABLED``, ``_WS_TLS_ENABLED`` and the like.
+
+    ``names`` are the service's.
 
     Raises:
         SettingsError: a variable has a wrong value, or authentication is on without a secret.
 
     """
-    prefix = service.upper().replace("-", "_")
+    variables = _Variables(names, environment)
     found: dict[str, Any] = {}
     for name, suffix in _TLS.items():
-        if value := environment.get(f"{prefix}_WS_{suffix}"):
+        if value := variables.get(f"WS_{suffix}"):
             found[name] = value
-    for name, suffix in _FLAGS.items():
-        if (value := environment.get(f"{prefix}_WS_{suffix}")) is not None:
-            found[name] = _truth(f"{prefix}_WS_{suffix}", value)
-    if value := environment.get(f"{prefix}_WS_ALLOWED_ORIGINS"):
+    found |= {name: variables.truth(f"WS_{suffix}") for name, suffix in _FLAGS.items()}
+    if value := variables.get("WS_ALLOWED_ORIGINS"):
         found["allowed_origins"] = value
-    if _truth(f"{prefix}_AUTH_ENABLED", environment.get(f"{prefix}_AUTH_ENABLED", "")):
-        found |= {"authenticator": _authenticator(prefix, environment), "require_auth": True}
+    if variables.truth("AUTH_ENABLED"):
+        found |= {"authenticator": _authenticator(variables), "require_auth": True}
     return found
 
 
-def _authenticator(prefix: str, environment: Mapping[str, str]) -> WebSocketAuthenticator:
-    secret = environment.get(f"{prefix}_JWT_SECRET")
+def _authenticator(variables: _Variables) -> WebSocketAuthenticator:
+    secret, expiry = variables.get("JWT_SECRET"), variables.get("TOKEN_EXPIRY") or "3600"
     if not secret:
-        raise SettingsError(
-            f"{prefix}_AUTH_ENABLED is on and {prefix}_JWT_SECRET is not set; set it, or pass authenticator="
-        )
-    expiry = environment.get(f"{prefix}_TOKEN_EXPIRY", "3600")
+        switch, wanted = variables.name("AUTH_ENABLED"), variables.name("JWT_SECRET")
+        raise SettingsError(f"{switch} is on and {wanted} is not set; set it, or pass authenticator=")
     if not expiry.isdecimal() or int(expiry) < 1:
-        raise SettingsError(f"{prefix}_TOKEN_EXPIRY: expected seconds, such as 3600")
+        raise SettingsError(f"{variables.name('TOKEN_EXPIRY')}: expected seconds, such as 3600")
     return WebSocketAuthenticator(secret, token_expiry=int(expiry))
-
-
-def _truth(variable: str, value: str) -> bool:
-    if value.lower() not in _TRUE | _FALSE:
-        raise SettingsError(f"{variable}: expected true or false")
-    return value.lower() in _TRUE
 
 
 def from_file(file: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class WebSocket:
     def __init__(self, client: OwnedClient) -> None:
         self._client = client
         self.id, self.sent = client.id, 0
+        self._user: dict[str, Any] | None = None
 
     @property
     def remote_address(self) -> tuple[str, int]:
@@ -27,9 +28,16 @@ class WebSocket:
 
     @property
     def user(self) -> dict[str, Any] | None:
-        """The payload of the client's token, None for a client without."""
+        """The payload of the client's token, None for a client without; or the user that a hook has set."""
+        if self._user is not None:
+            return self._user
         caller = self._client.caller
         return dict(caller.claims) if caller.user_id is not None else None
+
+    @user.setter
+    def user(self, user: dict[str, Any] | None) -> None:
+        # For hooks that judge tokens themselves. Only the hooks see this user: the edge knows the token's alone.
+        self._user = user
 
     async def send(self, message: str | bytes) -> None:
         """Send a message made by ``WebSocketProtocol.encode``."""

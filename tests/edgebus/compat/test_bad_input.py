@@ -290,3 +290,29 @@ def test_environment_and_settings_file(tmp_path: Any, monkeypatch: pytest.Monkey
     file.write_text("websocket: {prot: 8700}\n")
     with pytest.raises(SettingsError, match=r"websocket.prot in .*no such key"):
         CrackerjackWebSocketServer.from_settings(file)
+
+
+@pytest.mark.parametrize("prefix", ["DHARA", "DHRUVA"])
+def test_environment_of_a_service_with_two_names(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of either name are read: a name passed over would be a server without authentication."""
+    monkeypatch.setenv(f"{prefix}_AUTH_ENABLED", "true")
+    monkeypatch.setenv(f"{prefix}_JWT_SECRET", SECRET)
+    monkeypatch.setenv(f"{prefix}_WS_CA_FILE", "ca.pem")
+    for name in ("DharaWebSocketServer", "DhruvaWebSocketServer"):
+        server = type(name, (CrackerjackWebSocketServer,), {})()
+        assert (server.require_auth, server.authenticator.secret, server.ca_file) == (True, SECRET, "ca.pem")
+    monkeypatch.setenv(f"{prefix}_AUTH_ENABLED", "yes please")
+    with pytest.raises(SettingsError, match=f"{prefix}_AUTH_ENABLED: expected true or false"):
+        type("DharaWebSocketServer", (CrackerjackWebSocketServer,), {})()
+
+
+async def test_hook_that_sets_the_user(start_server: StartServer, open_client: OpenClient) -> None:
+    """A class that judges tokens itself notes the user on the websocket, as on the old one."""
+
+    class Judging(CrackerjackWebSocketServer):
+        async def on_connect(self, websocket: Any, connection_id: str) -> None:
+            websocket.user = {"user_id": "alice"}
+            await super().on_connect(websocket, connection_id)
+
+    client = await open_client(await start_server(Judging))
+    assert (await client.message())["data"]["authenticated"] is True
