@@ -222,19 +222,19 @@ class Owned:
         if start is not None:
             async with self._rooms.resume(channel, start) as replay:
                 self._pending.pop(channel, None)
-                self._write_answer(answer, _facts(replay))
+                self._write_answer(answer, channel.name, _facts(replay))
                 del replay
             return
         await self._rooms.open(channel)
         self._pending.pop(channel, None)
         joined = self._rooms.join(channel)
-        self._write_answer(answer, {} if joined is None else {"position": joined.position})
+        self._write_answer(answer, channel.name, {} if joined is None else {"position": joined.position})
         for frame in joined.frames if joined is not None else ():
             self._transport.write(frame)
 
-    def _write_answer(self, answer: bytes | None, facts: dict[str, Any]) -> None:
+    def _write_answer(self, answer: bytes | None, room: str, facts: dict[str, Any]) -> None:
         if answer is not None:
-            self._transport.write(text_frame(_with(facts, answer)))
+            self._transport.write(text_frame(_with(facts, room, answer)))
 
 
 def _facts(replay: Replay) -> dict[str, Any]:
@@ -243,8 +243,11 @@ def _facts(replay: Replay) -> dict[str, Any]:
     return {**found, "replayed": len(replay.lines), **gap}
 
 
-def _with(facts: dict[str, Any], answer: bytes) -> bytes:
-    """Return a response with what the edge knows of the room: by these facts a client resumes later."""
+def _with(facts: dict[str, Any], room: str, answer: bytes) -> bytes:
+    """Return a response with what the edge knows of the room: by these facts a client resumes later.
+
+    A channel that was asked for by another spelling than the events' is told by both, as in the edge's own answers.
+    """
     try:
         message = orjson.loads(answer)
     except orjson.JSONDecodeError:
@@ -252,4 +255,6 @@ def _with(facts: dict[str, Any], answer: bytes) -> bytes:
     is_response = isinstance(message, dict) and message.get("type") == "response"
     if not is_response or not isinstance(message.get("data"), dict):
         return answer
-    return orjson.dumps({**message, "data": {**message["data"], **facts}})
+    data = message["data"]
+    named = {} if data.get("channel", room) == room else {"room": room}
+    return orjson.dumps({**message, "data": {**data, **named, **facts}})

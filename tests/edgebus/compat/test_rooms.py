@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,23 @@ async def test_ends_are_told_while_stopping(start_server: StartServer, open_clie
     event = await watching.message()
     assert (event["event"], event["data"]["user_id"]) == ("user.left", connection_id)
     assert one.connections == {}
+
+
+@pytest.mark.parametrize("past", [{}, {"last": 5}], ids=["now", "with the past"])
+async def test_answer_tells_the_name_in_events(
+    past: dict[str, Any], start_server: StartServer, open_client: OpenClient
+) -> None:
+    """Where events come under another spelling than the one asked for, the answer to ``subscribe`` has both."""
+    server = await start_server(CrackerjackWebSocketServer)
+    client = await open_client(server)
+    for asked, named in (("quality:my project", "quality:my%20project"), ("My room", "room:My%20room")):
+        client.request("subscribe", channel=asked, **past)
+        while (answer := await client.message())["event"] != "subscribe":
+            pass
+        assert (answer["data"]["channel"], answer["data"]["room"]) == (asked, named)
+        await server.broadcast_event("code.changed", {"asked": asked}, room=asked)
+        while (event := await client.message())["event"] != "code.changed":
+            pass
+        assert (event["room"], event["data"]["asked"]) == (named, asked)
+    client.request("subscribe", channel="code", **past)
+    assert "room" not in (await client.message())["data"]

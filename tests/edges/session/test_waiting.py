@@ -81,7 +81,7 @@ class Client:
             permissions,
             VERBS,
         )
-        self.connection = Connection(around, cast(Routes, None))
+        self.connection = Connection(around, Routes((), lambda _: None))
         self.connection.connection_made(self.transport)
         self.connection.data_received(upgrade())
         self.connection.data_received(frame(TEXT, b'{"type":"ping"}'))
