@@ -29,11 +29,25 @@ from bus.event import (
     check_event,
     now,
 )
+from bus.keyed import NOWHERE, Place
 from bus.position import FORM
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 
-__all__ = ["Arrived", "Message", "compose", "end_of", "envelope", "foreign", "is_sound", "read_front", "splice"]
+__all__ = [
+    "Arrived",
+    "Message",
+    "compose",
+    "end_of",
+    "envelope",
+    "foreign",
+    "is_sound",
+    "place_of",
+    "read_front",
+    "splice",
+]
 
+_SPLICED_BYTES: Final = 112
+"""The most that two positions add to a line."""
 LINE_LIMIT_BYTES: Final = 256 * 1024
 """The most bytes of a line, unless a setting says otherwise (delivery.md)."""
 
@@ -94,6 +108,8 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
     longest = max(len(line) for _, line in lines)
     if longest > limit_bytes:
         raise EventError(f"{event.event_name} makes a line of {longest} bytes; the limit is {limit_bytes}")
+    for channel, line in lines:
+        place_of(channel, event.event_name, line)  # refused here, where the caller learns of the mistake
     return Message(message_id, event.event_name, lines)
 
 
@@ -106,6 +122,26 @@ def _channels(event: Event) -> tuple[Channel, ...]:
 
 
 _TAIL: Final = b'","error_code":null,"error_message":null}'
+
+
+def place_of(channel: Channel, event: str, line: bytes) -> Place:
+    """Return where a line stands in the state of ``channel``; of a channel without a state at no cost.
+
+    Raises:
+        EventError: the event has too many keys, a key is too long, or the state could not hold the event.
+
+    """
+    if channel.keyed is None or event not in channel.keyed.templates:
+        return NOWHERE
+    # From the line, which all ways of publishing have in common; some microseconds, and of keyed events alone.
+    place = channel.keyed.place(event, orjson.loads(line)["data"])
+    size = sum(len(line) + _SPLICED_BYTES + len(key) for key in place.keys)
+    if size > channel.keyed.max_bytes:
+        limit = channel.keyed.max_bytes
+        raise EventError(
+            f"{event} takes {size} bytes of the state of {channel.name}; the limit of the state is {limit}"
+        )
+    return place
 
 
 def splice(line: bytes, position: str | None, previous: str | None) -> bytes:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bus.errors import ChannelError, EventError
 from bus.parts import check_part
 
-__all__ = ["KEY_BYTES", "KEY_LIMIT", "Keyed", "Place", "Template"]
+__all__ = ["KEY_BYTES", "KEY_LIMIT", "NOWHERE", "Keyed", "Place", "Template"]
 
 KEY_LIMIT: Final = 256
 """The most keys of one event: so many changed properties fit in an update."""
@@ -40,7 +40,8 @@ class Place(NamedTuple):
     is_gone: bool = False
 
 
-_NOWHERE: Final = Place()
+NOWHERE: Final = Place()
+"""Of an event in the log alone."""
 
 
 class Template:
@@ -161,7 +162,7 @@ class Keyed:
         """
         template = self.templates.get(event)
         if template is None or not isinstance(data, dict):
-            return _NOWHERE
+            return NOWHERE
         keys = template.keys(data)
         if len(keys) > KEY_LIMIT:
             raise EventError(f"{event} has {len(keys)} keys of the channel's state; the limit is {KEY_LIMIT}")

@@ -10,12 +10,13 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Final, Self
 
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.event import Event
+from bus.log.kept_state import KeptState
 from bus.log.memory import MemoryLog
 from bus.log.publisher import Publisher
 from producers.background import Background
@@ -41,6 +42,7 @@ class CapturingProducer(Producer):
     Attributes:
         events: the events, in order; a repeated event is there once.
         lines: channel name to the lines for subscribers, oldest first.
+        states: channel name to the state of a channel that keeps one.
 
     """
 
@@ -53,6 +55,7 @@ class CapturingProducer(Producer):
         self._sender.open()
         self.events: list[Event] = []
         self.lines: defaultdict[str, list[bytes]] = self._log.lines
+        self.states: Mapping[str, KeptState] = self._log.states
         renew_after_fork(self, CapturingProducer._after_fork)
 
     async def open(self) -> Self:

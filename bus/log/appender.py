@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
-from bus.log.appending import SCRIPT, Appended, Entry, Replicas, command, outcome
+from bus.log.appending import KEYED_SCRIPT, SCRIPT, Appended, Entry, Replicas, command, outcome
 from bus.redis.clock import now, redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.exchange import exchange
@@ -38,7 +38,7 @@ class Appender(Connection):
 
     def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
         # decisions/0028: edges face strangers, so an edge's user has neither SCRIPT LOAD nor CLIENT KILL.
-        super().__init__(url, name=name, script=SCRIPT if appends else None)
+        super().__init__(url, name=name, scripts=(SCRIPT, KEYED_SCRIPT) if appends else ())
         self._appends = appends
         self.sent_ms: int | None = None
 

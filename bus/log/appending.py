@@ -12,22 +12,67 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from bus.channel import Channel
-from bus.envelope import splice
-from bus.errors import BusError, BusNotReady, BusUnavailable, PublishError, PublishUncertain
+from bus.envelope import place_of, splice
+from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishUncertain
+from bus.keyed import NOWHERE, Keyed, Place
 from bus.position import is_position
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
 
-__all__ = ["LIBRARY", "SCRIPT", "UNSURE", "Appended", "Entry", "Replicas", "command", "outcome"]
+__all__ = [
+    "KEYED_LIBRARY",
+    "KEYED_SCRIPT",
+    "LIBRARY",
+    "SCRIPT",
+    "UNSURE",
+    "Appended",
+    "Entry",
+    "Replicas",
+    "command",
+    "outcome",
+]
 
-SCRIPT: Final = importlib.resources.files("bus.log").joinpath("publish.lua").read_text("utf-8")
-_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-"""Redis' name for the loaded script."""
+_files: Final = importlib.resources.files("bus.log")
+SCRIPT: Final = _files.joinpath("publish.lua").read_text("utf-8")
+"""Of channels without a state."""
+_APPENDS: Final = "if not may('PEXPIRE', key) then"
+_PUBLISHES: Final = "return {position, redis.call('PUBLISH', ARGV[7], spliced)}"
+
+
+def _with_state(publish: str, keyed: str) -> str:
+    """Return the script of channels with a state: ``publish.lua`` with ``keyed.lua`` put in."""
+    # decisions/0100: two texts, so that channels without a state run the same bytes as ever, at the same cost.
+    arguments, writing = keyed.split("-- CUT\n")
+    head, append, tail = publish.partition(_APPENDS)
+    body, publishes, end = tail.rpartition(_PUBLISHES)
+    return f"{arguments}{head}{writing}{append}{body}keep(position, previous, spliced)\n{publishes}{end}"
+
+
+KEYED_SCRIPT: Final = _with_state(SCRIPT, _files.joinpath("keyed.lua").read_text("utf-8"))
+"""Of channels with a state."""
+
+
+def _sha(script: str) -> str:
+    """Return Redis' name for a loaded script."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+_SHA: Final = _sha(SCRIPT)
+_KEYED_SHA: Final = _sha(KEYED_SCRIPT)
 _FUNCTION: Final = f"edgebus_publish_{_SHA[:12]}"
-LIBRARY: Final = (
-    f"#!lua name=edgebus_{_SHA[:12]}\nredis.register_function('{_FUNCTION}', function(KEYS, ARGV)\n{SCRIPT}\nend)\n"
-)
+_KEYED_FUNCTION: Final = f"edgebus_publish_keyed_{_KEYED_SHA[:12]}"
+
+
+def _library(sha: str, function: str, script: str) -> str:
+    return (
+        f"#!lua name=edgebus_{sha[:12]}\nredis.register_function('{function}', function(KEYS, ARGV)\n{script}\nend)\n"
+    )
+
+
+LIBRARY: Final = _library(_SHA, _FUNCTION, SCRIPT)
 """The script as a library of Redis' functions, which an administrator loads once."""
+KEYED_LIBRARY: Final = _library(_KEYED_SHA, _KEYED_FUNCTION, KEYED_SCRIPT)
+"""Likewise for channels with a state: a library of its own, since no two libraries may have a function in common."""
 # decisions/0056: functions are kept with the data and replicated; a script loaded by an administrator is gone after a
 # restart. The script's hash in both names lets two versions of edgebus publish side by side.
 _SALT_LIMIT: Final = 2**32
@@ -91,8 +136,24 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     salt = 1 + secrets.randbelow(_SALT_LIMIT)
     keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
     text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
+    if channel.keyed is not None:
+        called = ("FCALL", _KEYED_FUNCTION) if by_function else ("EVALSHA", _KEYED_SHA)
+        state = _state_arguments(channel.keyed, _place(entry))
+        return (*called, 4, channel.log_key, *channel.state_keys, *text, *_repeated(entry), *state)
     called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
     return (*called, 1, channel.log_key, *text, *_repeated(entry))
+
+
+def _place(entry: Entry) -> Place:
+    try:
+        return place_of(entry.channel, entry.event, entry.line)
+    except EventError:  # composing refuses such events; of another maker's line the log is more than nothing
+        return NOWHERE
+
+
+def _state_arguments(keyed: Keyed, place: Place) -> tuple[Any, ...]:
+    parts, gone = "parts" if keyed.has_parts else "", "gone" if place.is_gone else ""
+    return (keyed.max_keys, keyed.max_bytes, parts, gone, *place.keys, len(place.keys))
 
 
 def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:

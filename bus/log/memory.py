@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from bus.channel import Channel
-from bus.envelope import splice
+from bus.envelope import place_of, splice
 from bus.errors import BusError, PublishUncertain
 from bus.log.appending import UNSURE, Appended, Entry, Replicas
+from bus.log.kept_state import KeptState
 from bus.position import BEGINNING
 
 __all__ = ["MemoryLog"]
@@ -48,12 +49,14 @@ class MemoryLog:
 
     Attributes:
         lines: channel name to the lines for subscribers, oldest first.
+        states: channel name to the channel's state.
         sent_ms: the time before the last ``append``.
 
     """
 
     def __init__(self) -> None:
         self.lines: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.states: defaultdict[str, KeptState] = defaultdict(KeptState)
         self.sent_ms: int | None = None
         self._kept: defaultdict[str, _Kept] = defaultdict(_Kept)
         self._now_ms = _BEGAN_MS - 1
@@ -91,7 +94,11 @@ class MemoryLog:
         kept.last = position
         while len(kept.entries) > channel.retention.max_events:
             kept.entries.popleft()
-        self.lines[channel.name].append(splice(entry.line, position, previous))
+        line = splice(entry.line, position, previous)
+        self.lines[channel.name].append(line)
+        if channel.keyed is not None:
+            place = place_of(channel, entry.event, entry.line)
+            self.states[channel.name].keep(channel.keyed, place, line, previous)
         return position
 
 

@@ -103,7 +103,7 @@ class PresenceStore(Connection):
     _ends_predecessor = False
 
     def __init__(self, url: str, *, name: str, service: str) -> None:
-        super().__init__(url, name=name, script=SCRIPT)
+        super().__init__(url, name=name, scripts=(SCRIPT,))
         self._service, self._alive = service, alive_key(service)
 
     # Edges.

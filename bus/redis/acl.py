@@ -31,6 +31,9 @@ _PRODUCER: Final = (
     "+client|setname +client|info +client|kill +time +wait +publish "
     "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  # what publish.lua calls: Redis checks it call by call
 )
+_KEEPING: Final = (
+    "+hget +hmget +hstrlen +hset +hdel +zcard +zrange +zrangebylex +zadd +zrem +pexpire"  # what keyed.lua calls
+)
 _EDGE: Final = (
     "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
 )
@@ -79,11 +82,12 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     only = services[0].name if narrowed else None
     own = f"{only}-*" if only else "*"
     names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
-    rooms = _Rooms.of(services)
+    keyed = [_pattern(family) for service in services for family in service.families if family.keyed is not None]
+    publishing, rooms = _CALLING if by_function else _SCRIPTED, _Rooms.of(services)
     rules = {
-        "producer": _producer(names, _CALLING if by_function else _SCRIPTED),
-        "edge": " ".join((_edge(names, own), *rooms.edge())),
-        "operator": " ".join((_operator(names, own), *rooms.operator())),
+        "producer": _joined(_producer(names, publishing), keeping(keyed, publishing.split()[-1])),
+        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed)),
+        "operator": _joined(_operator(names, own), *rooms.operator(), _looking(keyed)),
     }
     return [User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role]) for role in ROLES]
 
@@ -168,6 +172,34 @@ class _Rooms:
             return []
         keys = [f"%R~{it}" for it in (*self.rooms, *self.members, *self.beats)]
         return [*keys, f"(resetchannels +subscribe {' '.join(_channels(self.rooms))})"]
+
+
+def keeping(names: Sequence[str], calling: str = "+evalsha") -> str:
+    """Return the rules for whoever publishes on channels with a state, called ``names``; none for no such channel."""
+    if not names:
+        return ""
+    states = " ".join(_states("~", names))
+    # Selectors, since Redis checks the keys of a script together, and each call of the script for itself: what is for
+    # states is for no log.
+    return f"({calling} {' '.join(_logs('~', names))} {states}) ({_KEEPING} {states})"
+
+
+def _reading(names: Sequence[str]) -> str:
+    """Return the rules for an edge, which reads states, and keeps them alive as it does logs."""
+    return f"(+hrandfield +pexpire {' '.join(_states('~', names))})" if names else ""
+
+
+def _looking(names: Sequence[str]) -> str:
+    return f"(+hget +hgetall +hkeys +hlen +zrange +type +ttl {' '.join(_states('%R~', names))})" if names else ""
+
+
+def _joined(*rules: str) -> str:
+    return " ".join(rule for rule in rules if rule)
+
+
+def _states(permission: str, names: Iterable[str]) -> list[str]:
+    """Return the rules for the keys of states, ``Channel.state_keys``."""
+    return [f"{permission}bus:{part}:{{{name}}}" for name in names for part in ("state", "ages", "keys")]
 
 
 def _logs(permission: str, names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ Errors of the client library end here: callers see a ``BusError``.
 import functools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeAlias, cast
 
@@ -37,7 +37,7 @@ class Connection:
     Args:
         url: of database 0, see ``bus.redis.address``.
         name: for ``CLIENT LIST``.
-        script: loaded on each new connection before any other command; None for a connection that only reads, probes
+        scripts: loaded on each new connection before any other command; none for a connection that only reads, probes
             and announces: Redis is asked for fewer permissions (``acl``).
 
     """
@@ -45,10 +45,10 @@ class Connection:
     _ends_predecessor = True
     """Whether a connection with a script ends the connection before at Redis' end."""
 
-    def __init__(self, url: str, *, name: str, script: str | None = None) -> None:
+    def __init__(self, url: str, *, name: str, scripts: Sequence[str] = ()) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url, self._name, self._script = url, name, script
+        self._url, self._name, self._scripts = url, name, scripts
         self._is_known, self._has_told_epoch = True, False
         self._clock = Clock()
         self._predecessor: tuple[str, str] | None = None
@@ -81,7 +81,7 @@ class Connection:
         await address.begin(connection, name=self._name)
         self._clock.forget()
         ask = functools.partial(_ask, connection)
-        if self._script is not None and self._ends_predecessor:
+        if self._scripts and self._ends_predecessor:
             await self._replace(ask)
         # A script found missing half way through a pipeline would cost the order: refused events would come last.
         with suppress(ResponseError):  # the caller's own command will tell of the refusal
@@ -100,18 +100,18 @@ class Connection:
             self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
     async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the script, and set the epoch of this Redis if no process has."""
+        """Ask for the time, load the scripts, and set the epoch of this Redis if no process has."""
         time_ms = redis_ms(*await ask("TIME"))
         self._clock.take(time_ms, now())
-        if self._script is not None:
-            self._calls_function = not await _may_load(ask, self._script)
+        if self._scripts:
+            self._calls_function = not await _may_load(ask, self._scripts)
         # decisions/0051: a Redis that is full, or cannot save, refuses SETNX, and can be read all the same.
         with suppress(ResponseError):
             # decisions/0028: SETNX, and not SET … NX. A user permitted no more than SETNX can never set the epoch anew.
             await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
 
     async def begin_anew(self) -> None:
-        """Ask for the time, load the script and see to the epoch on the open connection, as on a new connection."""
+        """Ask for the time, load the scripts and see to the epoch on the open connection, as on a new connection."""
         await self._begin(self._redis.execute_command)
 
     def began_ms(self, epoch: Reply, now_ms: int) -> int:
@@ -182,11 +182,12 @@ class Connection:
             yield self._redis
 
 
-async def _may_load(ask: Callable[..., Awaitable[Reply]], script: str) -> bool:
-    """Load a script; tell whether this user may: a user who may not calls a function (docs/acl.md)."""
+async def _may_load(ask: Callable[..., Awaitable[Reply]], scripts: Sequence[str]) -> bool:
+    """Load scripts; tell whether this user may: a user who may not calls functions (docs/acl.md)."""
     # decisions/0056: learned from the refusal; a setting for "calls the function" could contradict the user's rules.
     try:
-        await ask("SCRIPT LOAD", script)
+        for script in scripts:
+            await ask("SCRIPT LOAD", script)
     except NoPermissionError:
         return False
     return True

@@ -11,12 +11,31 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bus.channel import Family
 from bus.event import Event, Json, JsonObject
+from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 from producers.called import by_keyword
 
 WORKFLOW: Final = Family("workflow:{workflow_id}", permission="workflow:read")
-POOL: Final = Family("pool:{pool_id}", permission="pool:read")
+# decisions/0101: a key of its own for each event that get_pool_status tells apart, so that the newest of each make the
+# answer that all events would make; what a worker reported goes with the worker.
+POOL: Final = Family(
+    "pool:{pool_id}",
+    permission="pool:read",
+    keyed=Keyed(
+        {
+            "pool.spawned": "spawned",
+            "pool.scaled": "scaled",
+            "pool.closed": "closed",
+            "pool.status_changed": "status",
+            "worker.added": "worker:{worker_id}",
+            "worker.status_changed": "worker:{worker_id}:status",
+            "task.assigned": "worker:{worker_id}:task",
+            "task.completed": "worker:{worker_id}:task",
+        },
+        removed={"worker.removed": "worker:{worker_id}"},
+    ),
+)
 WORKER: Final = Family("worker:{worker_id}", permission="worker:read")
 GOAL_TEAMS: Final = Family("goal-teams", permission="team:read")
 GOAL_TEAMS_OF: Final = Family("goal-teams:{user_id}", permission="team:read")

@@ -1,11 +1,13 @@
 """What the contract suite publishes."""
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from bus.channel import LATEST, LIVE, Family, Retention
 from bus.envelope import compose
-from bus.event import Event
+from bus.event import Event, JsonObject
+from bus.keyed import Keyed
 from bus.log.log import Entry
 
 WORKFLOW: Final = Family("workflow:{workflow_id}")
@@ -13,6 +15,35 @@ SHORT: Final = Family("short:{workflow_id}", Retention("history", max_events=100
 SKILL: Final = Family("skill:{workflow_id}", LATEST)
 TICK: Final = Family("tick:{workflow_id}", LIVE)
 GLOBAL: Final = Family("global", shared_by="mahavishnu")
+
+
+ELEMENTS: Final = Keyed(
+    {"element.added": "element:{element_id}", "element.updated": "element:{element_id}:{changes.*}"},
+    removed={"element.deleted": "element:{element_id}"},
+)
+DIAGRAM: Final = Family("diagram:{diagram_id}", keyed=ELEMENTS)
+SMALL: Final = Family("small:{diagram_id}", Retention(max_events=100), keyed=replace(ELEMENTS, max_keys=3))
+
+
+class ElementAdded(Event, event="element.added", channels=(DIAGRAM,)):
+    diagram_id: str
+    element_id: str | None
+    text: str = ""
+
+
+class ElementUpdated(Event, event="element.updated", channels=(DIAGRAM,)):
+    diagram_id: str
+    element_id: str
+    changes: JsonObject
+
+
+class ElementDeleted(Event, event="element.deleted", channels=(DIAGRAM,)):
+    diagram_id: str
+    element_id: str
+
+
+class DiagramSaved(Event, event="diagram.saved", channels=(DIAGRAM,)):
+    diagram_id: str
 
 
 class Stage(Event, event="workflow.stage", channels=(WORKFLOW,)):

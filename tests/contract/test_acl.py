@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Family
 from bus.errors import PublishError
-from bus.log.appending import LIBRARY, Appended, Entry
+from bus.log.appending import KEYED_LIBRARY, LIBRARY, Appended, Entry
 from bus.log.log import Log
 from bus.presence.entries import Member
 from bus.presence.store import PresenceStore, Write
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HASH = "0123456789abcdef" * 4
 SHA = "0" * 40
 FORKS, OTHERS_FORKS = "bus:forks:{workflow:a}", "bus:forks:{patterns}"
+STATE, AGES, KEYS = "bus:state:{pool:a}", "bus:ages:{pool:a}", "bus:keys:{pool:a}"
+OTHERS_STATE = "bus:state:{workflow:a}"
 LOG, OTHERS_LOG = "bus:log:{workflow:a}", "bus:log:{patterns}"
 GLOBAL_LOG, OTHERS_GLOBAL_LOG = "bus:log:{global:mahavishnu}", "bus:log:{global:dhruva}"
 OWN, OTHERS = "bus:edge:mahavishnu-host-8690-1", "bus:edge:akosha-host-8692-1"
@@ -91,6 +93,23 @@ TABLE = {
     f"ZADD {LOG} 1 1-1": "-",
     f"ZRANGE {LOG} 0 -1": "O",
     f"DEL {FORKS}": "-",
+    # the state of a channel
+    f"EVALSHA {SHA} 4 bus:log:{{pool:a}} {STATE} {AGES} {KEYS}": "P",
+    f"HSET {STATE} a b": "P",
+    f"HDEL {STATE} a": "P",
+    f"ZADD {AGES} 1 a": "P",
+    f"ZREM {KEYS} a": "P",
+    f"HGET {STATE} a": "PO",
+    f"HGETALL {STATE}": "O",
+    f"TTL {STATE}": "O",
+    f"ZRANGE {AGES} 0 -1": "PO",
+    f"HRANDFIELD {STATE} 10 WITHVALUES": "E",
+    f"PEXPIRE {STATE} 1": "PE",
+    f"PEXPIRE {KEYS} 1": "PE",
+    f"DEL {STATE}": "-",
+    f"HSET {OTHERS_STATE} a b": "-",
+    f"HRANDFIELD {OTHERS_STATE} 10 WITHVALUES": "-",
+    f"HGETALL {OTHERS_STATE}": "-",
     # revoked tokens
     "SUBSCRIBE bus:revoked": "EO",
     "ZRANGE bus:revoked 0 -1 WITHSCORES": "EO",
@@ -354,6 +373,38 @@ async def test_function_is_published_by_without_a_script_of_ones_own(root: Cli, 
                 await producer.execute_command(*words)
         with pytest.raises(NoPermissionError):
             await producer.execute_command("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+async def test_state_is_kept_with_the_rights_of_a_producer(root: Cli, users_in: UsersIn, by_function: bool) -> None:
+    """The rights of `edgebus acl` are what the script for states needs: newest, removed, evicted, and no more."""
+    urls = await users_in(by_function=by_function)
+    if by_function:
+        await root.execute_command("FUNCTION", "LOAD", KEYED_LIBRARY)
+    pool = load("mahavishnu").channel("pool:a")
+    assert pool.keyed is not None
+    pool = replace(pool, keyed=replace(pool.keyed, max_keys=2))
+    names = ("worker.added", "worker.status_changed", "worker.removed", "worker.added", "worker.added", "worker.added")
+    some = [
+        Entry(pool, f"id{number}", name, b'{"id":"id%d","data":{"worker_id":"w%d"}}' % (number, max(0, number - 2)))
+        for number, name in enumerate(names)
+    ]
+    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+        assert all(isinstance(it, Appended) for it in await log.append(some))
+    assert {"worker:w2", "worker:w3", "bus:evicted"} < {*await root.hkeys(STATE)}
+
+
+@pytest.mark.parametrize("lost", ["+hset", "+zadd", "+pexpire", "+zrangebylex"])
+async def test_refused_state_is_nowhere(real: Broker, root: Cli, lost: str) -> None:
+    """A user who lacks a right that the state needs stores and publishes nothing, and the call is named."""
+    made = users([load("mahavishnu")], narrowed=True)[0]
+    rules = made.command(DIGEST).rpartition(lost)
+    await root.execute_command(*(rules[0] + rules[2]).split())
+    added = Entry(load("mahavishnu").channel("pool:a"), "id", "worker.added", b'{"id":"id","data":{"worker_id":"w"}}')
+    async with Log(with_login(real.url, made.name, PASSWORD), name="edgebus-producer-test") as log:
+        [outcome] = await log.append([added])
+    assert isinstance(outcome, PublishError)
+    assert await root.keys("bus:*{pool:a}") == []
 
 
 async def test_function_that_is_not_there_is_named(users_in: UsersIn) -> None:

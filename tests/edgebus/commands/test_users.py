@@ -66,12 +66,13 @@ def test_read_hashes_refuses_two_of_one_role() -> None:
 
 
 def test_acl_by_function_loads_it_first() -> None:
-    """One line loads the function, as redis-cli reads it; producers may call it, and load no script of their own."""
+    """A line loads each function, as redis-cli reads it; producers may call them, and load no script of their own."""
     code, lines, beside = run("--function", "--service", "mahavishnu")
-    assert (code, len(lines)) == (0, 4)
+    assert (code, len(lines)) == (0, 5)
     assert lines[0].startswith('FUNCTION LOAD REPLACE "#!lua name=edgebus_')
-    assert "+fcall" in lines[1].split()
-    assert not {"+script|load", "+evalsha"} & set(lines[1].split())
+    assert lines[1].startswith('FUNCTION LOAD REPLACE "#!lua name=edgebus_')
+    assert "+fcall" in lines[2].split()
+    assert not {"+script|load", "+evalsha", "(+evalsha"} & set(lines[2].split())
     code, lines, beside = run("--function", "--file")
     assert [line.split()[0] for line in lines] == ["user"] * 3
     assert "grep ^FUNCTION | redis-cli" in beside
