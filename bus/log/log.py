@@ -17,7 +17,7 @@ from bus.log.marks import Marks
 from bus.log.pages import Pages
 from bus.log.pasts import Pasts
 from bus.log.reading import Reading
-from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS, Tail
+from bus.log.replay import REPLAY_BYTES, REPLAY_EVENTS, State, Tail
 from bus.log.tails import Tails
 from bus.position import BEGINNING, no_log
 from bus.redis.announcer import Announcer
@@ -86,7 +86,10 @@ class Log(Appender, Announcer):
                 self._marks.ask(pipeline, channel)
                 if keeps:
                     self._keep(pipeline, channel)
+            for channel in channels if keeps else ():
+                self._keep_state(pipeline, channel)
             time, *answers = await pipeline.execute(raise_on_error=False)
+            del answers[each * len(channels) :]  # a refusal to keep a state is passed over, too
             none_yet = no_log(int(redis_ms(*checked(time))))
             pages = [self._pages.page(*pair) for pair in zip(channels, answers[::each], strict=True)]
             marks = map(self._marks.read, channels, answers[1::each])
@@ -158,14 +161,27 @@ class Log(Appender, Announcer):
         limit_events: int = REPLAY_EVENTS,
         limit_bytes: int = REPLAY_BYTES,
         reading: Reading | None = None,
+        with_state: bool = False,
     ) -> Tail:
-        """Return the newest part of a channel's log, within the limits; all of a smaller log.
+        """Return the newest part of a channel's log, within the limits; all of a smaller log. And the channel's state.
 
         A ``reading`` has limits of its own, and keeps the lines of a failed attempt for the next attempt.
         """
         if reading is None:
             reading = Reading(limit_events=limit_events, limit_bytes=limit_bytes)
-        return await self._tails.read(channel, reading)
+        return await self._tails.read(channel, reading, with_state=with_state)
+
+    async def past_of_state(self, channel: Channel, known: History | None = None) -> History:
+        """Return the events of a channel's state, oldest first; the ``known`` ones where the log stands where it did.
+
+        Of a truncated state, the events of the log are among them.
+        """
+        if known is not None and known.known is not None and known.known.last == await self._pasts.last(channel):
+            return known
+        tail = await self.tail(channel, limit_events=1, with_state=True)
+        state = tail.state or State(())
+        log = await self._pasts.read(channel, HISTORY_BYTES) if state.truncated else None
+        return await self._pasts.of_state(channel, state, tail.last, log)
 
     async def mark(self, channel: Channel, found: Sequence[Fork]) -> None:
         """Note where the channel's log lost events that an edge had; the newest ``FORKS`` are kept, for some days."""
@@ -182,9 +198,14 @@ class Log(Appender, Announcer):
             for channel in channels:
                 if channel.retention.kind != "live":
                     self._keep(pipeline, channel)
+                    self._keep_state(pipeline, channel)
             all_checked(await pipeline.execute(raise_on_error=False))
 
     def _keep(self, pipeline: Any, channel: Channel) -> None:
         # decisions/0056: PEXPIRE, and not PERSIST, after which an unwatched log would stay for ever.
         pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
         self._marks.keep(pipeline, channel)
+
+    def _keep_state(self, pipeline: Any, channel: Channel) -> None:
+        for key in channel.state_keys if channel.keyed is not None else ():
+            pipeline.pexpire(key, channel.retention.expires_s * 1000)

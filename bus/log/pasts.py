@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from bus.channel import Channel
 from bus.log.entries import ends
-from bus.log.history import History, Weighed, advanced, deleted, made, weighed
+from bus.log.history import History, Known, Weighed, advanced, deleted, made, weighed
 from bus.log.pages import Pages
 from bus.log.reading import PAGE
-from bus.position import BEGINNING
+from bus.log.replay import State
+from bus.position import BEGINNING, order
 from bus.slices import Slices
 
 __all__ = ["Pasts"]
@@ -50,6 +51,27 @@ class Pasts:
             if size > limit_bytes:  # nothing known would be left within the limit: read anew, with whole pages
                 return None
         return advanced(history, ends(info), deleted(info), entries[::-1], last=last, limit_bytes=limit_bytes)
+
+    async def last(self, channel: Channel) -> str:
+        """Return the last id that a log generated."""
+        info, _ = await self._pages.at_end(channel, ("XREVRANGE", channel.log_key, "+", "-", "COUNT", 1))
+        return ends(info).last
+
+    async def of_state(self, channel: Channel, state: State, last: str, log: History | None) -> History:
+        """Return the past of a state read at ``last``, with the events of a ``log`` where the state is truncated."""
+        slices, entries = Slices(), dict[str, Weighed]()
+        for line in state.lines:
+            await slices.give_way()
+            position = line.position or BEGINNING
+            fields = {b"line": line.line, b"previous": (line.previous or BEGINNING).encode()}
+            entries[position] = self._weighed(channel, position, fields)
+        for entry in log.known.entries if log is not None and log.known is not None else ():
+            if order(entry.position) <= order(last):
+                entries[entry.position] = entry
+        found = [entries[position] for position in sorted(entries, key=order)]
+        events = [entry.event for entry in found if entry.event is not None]
+        size = sum(entry.size for entry in found)
+        return History(events, state.truncated, Known(last, BEGINNING, (), size, state.truncated))
 
     def _weighed(self, channel: Channel, position: str, fields: Mapping[bytes, bytes]) -> Weighed:
         entry = weighed(position, fields)

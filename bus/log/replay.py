@@ -22,6 +22,7 @@ __all__ = [
     "Since",
     "SinceTime",
     "Start",
+    "State",
     "Tail",
     "parse_since",
 ]
@@ -107,6 +108,20 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """The newest event of each key of a channel (``bus.keyed``), as of the end of the tail beside.
+
+    Attributes:
+        lines: by position, oldest first; tombstones among them.
+        truncated: whether keys may be missing.
+
+    """
+
+    lines: tuple[Arrived, ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tail:
     """The newest part of a log, at a single moment.
 
@@ -120,6 +135,7 @@ class Tail:
         is_cut: whether the log holds more, before the first of ``lines``.
         life_ms: how long the log lives after its last event; None: for ever.
         forks: where the log lost events that an edge had.
+        state: the channel's state at the same moment; None where the reader asked for none.
 
     """
 
@@ -132,6 +148,7 @@ class Tail:
     is_cut: bool
     life_ms: int | None = None
     forks: tuple[Fork, ...] = ()
+    state: State | None = None
 
     @property
     def position(self) -> str:

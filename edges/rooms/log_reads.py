@@ -46,6 +46,7 @@ class LogReads:
     def __init__(self, log: Log, *, histories: Histories | None = None) -> None:
         self._log = log
         self._histories = Histories() if histories is None else histories
+        self._states = Histories()
         self._heads = SingleFlight[_Batch, dict[Channel, Head]]()
         self._batch, self._head_turn = _Batch(), asyncio.Lock()
         self._tails = SingleFlight[tuple[str, int], Tail]()
@@ -213,16 +214,24 @@ class LogReads:
 
     # Histories, for requests.
 
-    async def history(self, channel: Channel) -> History:
-        """Return the past events of a channel; the same object as before where no event came since.
+    async def history(self, channel: Channel, *, of_state: bool = False) -> History:
+        """Return the past events of a channel, or of its state; the same object as before where no event came since.
 
         Raises:
             BusUnavailable: Redis did not answer.
             BusError: Redis refused.
 
         """
-        name = f"history of {channel.redis}"
-        return await self._pasts.share(channel.redis, lambda: self._read_history(channel), name)
+        if of_state:
+            key, work = f"state of {channel.redis}", self._read_past_of_state
+        else:
+            key, work = f"history of {channel.redis}", self._read_history
+        return await self._pasts.share(key, lambda: work(channel), key)
+
+    async def _read_past_of_state(self, channel: Channel) -> History:
+        history = await self._log.past_of_state(channel, self._states.of(channel))
+        self._states.keep(channel, history)
+        return history
 
     async def _read_history(self, channel: Channel) -> History:
         known = self._histories.of(channel)

@@ -123,7 +123,9 @@ class Answers:
         self, request: Request[Any, Any], question: BaseModel, channels: Sequence[Channel], network: str
     ) -> bytes:
         async with self._slots.slot(network):
-            histories = await asyncio.gather(*map(self._reads.history, channels))
+            keyed = [request.state and channel.keyed is not None for channel in channels]
+            reads = (self._reads.history(it, of_state=of_state) for it, of_state in zip(channels, keyed, strict=True))
+            histories = await asyncio.gather(*reads)
             return await self._answered(request, question, tuple(histories))
 
     async def _answered(self, request: Request[Any, Any], question: BaseModel, histories: tuple[History, ...]) -> bytes:

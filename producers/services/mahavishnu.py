@@ -485,6 +485,7 @@ SERVICE: Final = Service(
             answer=PoolStatus,
             channels=lambda question: (POOL.fill(question.pool_id),),
             fold=fold_pool,
+            state=True,
         ),
     ),
 )
