@@ -14,7 +14,7 @@ from bus.service import Service
 from bus.spelling import canonical_name
 from bus.suggestion import did_you_mean
 from edgebus.mistakes import mistake
-from producers.services import NAMES, load
+from producers.services import ALIASES, NAMES, load
 
 __all__ = [
     "UnknownChannel",
@@ -90,7 +90,7 @@ def find_channel(text: str, services: Sequence[Service]) -> tuple[Service, Chann
     """
     name, slash, rest = text.partition("/")
     # An id may hold a slash (page:/start), so the part before a slash is a service only where a service is so called.
-    named = [service for service in services if slash and service.name == name]
+    named = [service for service in services if slash and service.name == ALIASES.get(name, name)]
     if named:
         return named[0], named[0].channel(rest)
     found = [(service, channel) for service in services if (channel := _channel(service, text)) is not None]
@@ -168,7 +168,7 @@ def find_event(text: str, services: Sequence[Service]) -> tuple[Service, type[Ev
 
     """
     name, slash, rest = text.partition("/")
-    wanted = [service for service in services if service.name == name] if slash else services
+    wanted = [service for service in services if service.name == ALIASES.get(name, name)] if slash else services
     found = [(service, event) for service in wanted if (event := service.event(rest if slash else text)) is not None]
     if len(found) == 1:
         return found[0]

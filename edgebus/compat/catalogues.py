@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Final
 
 from bus.service import Service
-from producers.services import NAMES, load
+from producers.services import ALIASES, NAMES, load
 
 __all__ = ["names_of", "service_of"]
 
-_OTHER_NAMES: Final = {"dhara": "dhruva", "excalidraw-mcp": "excalidraw"}
 _SUFFIX: Final = re.compile(r"(WebSocket|WS|Realtime|Server|Broadcaster)+$")
 
 
@@ -32,11 +31,11 @@ def service_of(given: Service | str | None, class_name: str, port: int) -> Servi
 
 def names_of(service: str) -> tuple[str, ...]:
     """Return the names of a service, its catalogue's first."""
-    return (service, *(other for other, name in _OTHER_NAMES.items() if name == service))
+    return (service, *(other for other, name in ALIASES.items() if name == service))
 
 
 def _known(name: str) -> str:
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
     plain = re.sub(r"[^a-z0-9_-]", "-", plain).strip("-_")[:32] or "service"
-    plain = _OTHER_NAMES.get(plain, plain)
+    plain = ALIASES.get(plain, plain)
     return plain if plain[0].isalpha() else f"s{plain}"[:32]

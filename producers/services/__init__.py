@@ -10,13 +10,15 @@ check_neighbours()
 from bus.errors import ServiceNotFound
 from bus.service import Service
 
-__all__ = ["NAMES", "load"]
+__all__ = ["ALIASES", "NAMES", "load"]
 
 NAMES: Final = ("mahavishnu", "akosha", "crackerjack", "session-buddy", "dhruva", "excalidraw", "fastblocks")
+ALIASES: Final = {"dhara": "dhruva", "excalidraw-mcp": "excalidraw"}
+"""Names of the services' repositories, which mean the services wherever a service is named."""
 
 
 def load(name: str) -> Service:
-    """Return the service called ``name``: a built-in one, or ``package.module:ATTRIBUTE``.
+    """Return the service called ``name``: a built-in one, also by its repository, or ``package.module:ATTRIBUTE``.
 
     Raises:
         ServiceNotFound: ``name`` has neither form; the message lists the built-in names and shows the other form.
@@ -37,6 +39,7 @@ def load(name: str) -> Service:
 
 
 def _locate(name: str) -> tuple[str, str]:
+    name = ALIASES.get(name, name)
     if name in NAMES:
         return f"{__name__}.{name.replace('-', '_')}", "SERVICE"
     module_name, _, attribute = name.partition(":")

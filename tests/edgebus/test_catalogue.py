@@ -170,3 +170,10 @@ def test_services_share_no_log_in_silence(
             continue
         with pytest.raises(ChannelError, match=f"weather: .*{other}.*one log"):
             find(f"{name}:SERVICE")
+
+
+@pytest.mark.parametrize(("repository", "service"), [("dhara", "dhruva"), ("excalidraw-mcp", "excalidraw")])
+def test_service_is_found_by_its_repository(repository: str, service: str) -> None:
+    """A repository's name means the service, alone and in front of a channel."""
+    assert find_service(repository).name == service
+    assert find_channel(f"{repository}/global", all_services())[0].name == service
