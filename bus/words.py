@@ -19,6 +19,7 @@ class Verb(StrEnum):
     AUTH = "auth"
     PING = "ping"
     SERVICES = "services"
+    PRESENCE = "presence"
 
 
 class NoticeName(StrEnum):
@@ -58,8 +59,12 @@ class NoticeName(StrEnum):
     """The token ends soon."""
     ROOM_GAP = "room.gap", "from", "to", "reason"
     """Events are missing between two positions of a room."""
-    ROOM_LEFT = "room.left", "reason"
-    """The new token does not open the room; the client is in it no more."""
+    ROOM_LEFT = "room.left", "reason", "user"
+    """A user has left the room. Without a user: the new token does not open the room, and the client is out of it."""
+    ROOM_JOINED = "room.joined", "user", "info", "since"
+    """A user has come into the room."""
+    ROOM_PRESENCE = "room.presence", "count", "joined", "left", "reason"
+    """So many users came and left that no notice names each, or the family only counts."""
 
     @property
     def is_of_a_room(self) -> bool:

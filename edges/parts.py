@@ -13,6 +13,7 @@ from typing import Any
 from websockets.http11 import Request, Response
 
 from bus.log.log import Log
+from bus.presence.store import PresenceStore
 from bus.redis.link import Batch
 from bus.redis.preflight import inspect
 from bus.redis.probe import Probe
@@ -28,7 +29,7 @@ from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
 from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
-from edges.lifecycle.redis_link import RedisLink
+from edges.lifecycle.redis_link import Droppable, RedisLink
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
@@ -38,6 +39,7 @@ from edges.protocol.messages import GOING_AWAY, RESTARTING
 from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
+from edges.rooms.presence.presence import Presence
 from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
 from edges.session.owner import Owner, Ownership
@@ -107,7 +109,10 @@ class Parts:
         )
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
         self._answers = _answers(self.hub.log_reads, service, settings)
-        beside = (self._probe_log, self._revocations)
+        self._presence = self._presence_of(service, settings)
+        beside: list[Droppable] = [self._probe_log, self._revocations]
+        if self._presence is not None:
+            beside.append(self._presence)
         self._link = RedisLink(
             self.subscriber, self.hub, self._log, beside, self.spawn, self.registry.notify, self.mishaps
         )
@@ -131,6 +136,14 @@ class Parts:
             close_timeout_s=settings.close_timeout_s,
         )
 
+    def _presence_of(self, service: Service, settings: EdgeSettings) -> Presence | None:
+        """Return the users in rooms; None, and no connection, where no family has presence."""
+        if all(family.presence is None for family in service.families):
+            return None
+        store = PresenceStore(settings.redis_url, name=f"{self._name}-presence", service=service.name)
+        limit = settings.max_presence_members
+        return Presence(store, self.subscriber, self._id, self.spawn, self.mishaps, limit=limit)
+
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
         return Context(
@@ -147,6 +160,7 @@ class Parts:
             self._link.outage,
             self.ownership,
             self._link.first,
+            self._presence,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -170,6 +184,8 @@ class Parts:
             "logs": keep_logs(self._log, self.hub, self.service.families, self.mishaps),
             "certificate": watch_certificate(expires),
         }
+        if self._presence is not None:
+            works["users in rooms"] = self._presence.run()
         return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
 
     async def drain(self) -> None:
@@ -193,7 +209,10 @@ class Parts:
         if self.ownership is not None:
             await self.ownership.settle(self.settings.close_timeout_s)
         await self.subscriber.close()  # first: what comes by it may begin new tasks
-        await end([*self._tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
+        await end(self._tasks)
+        if self._presence is not None:
+            await self._presence.close(self.settings.close_timeout_s)
+        await end([*self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)
         await self._log.close()
         await self._probe_log.close()
@@ -211,7 +230,8 @@ class Parts:
 
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
-        unreadable = self._log.unreadable + self._answers.left_out
+        in_rooms = 0 if self._presence is None else self._presence.unreadable
+        unreadable = self._log.unreadable + self._answers.left_out + in_rooms
         return self.registry.statistics(), replace(self.hub.statistics(), unreadable=unreadable)
 
     def _facts(self) -> dict[str, str | int]:
@@ -232,6 +252,8 @@ class Parts:
 
     def _link_came(self) -> None:
         self._link.came()
+        if self._presence is not None:
+            self._presence.link_came()
         if not self._authenticator.is_open:
             self._revocations.read()
         if self._link.generation == 1:

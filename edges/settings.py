@@ -89,6 +89,9 @@ class EdgeSettings(BaseSettings):
         8, ge=1, description="requests of the whole edge that are answered at once; further ones wait their turn"
     )
     max_answer_bytes: int = Field(4_000_000, ge=1024, description="largest answer to a request, bytes")
+    max_presence_members: int = Field(
+        20_000, ge=1, description="most users of a room that are known by name; a larger room is counted"
+    )
     max_connections_per_address: int | None = Field(
         None, ge=1, description="clients at once of one address (IPv6: of one /64); None: any number"
     )

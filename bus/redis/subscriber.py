@@ -126,11 +126,16 @@ class Subscriber:
     def listen(self, channel: str, take: Callable[[bytes], None]) -> None:
         """Hand the messages of a channel of the bus's own (``bus:…``) to ``take``, and not to ``deliver``.
 
-        For as long as the link is kept up; to be called before the link is opened. ``take`` must neither wait nor
-        raise.
+        For as long as the link is kept up, or until ``unlisten``; on a link that is up already, ``subscribe`` is to be
+        called behind. ``take`` must neither wait nor raise.
         """
         self._own[channel.encode()] = take
         self._wanted[channel.encode()] = None
+
+    def unlisten(self, channel: str) -> None:
+        """Hand messages of a channel to ``take`` no more, and unsubscribe without waiting."""
+        self._own.pop(channel.encode(), None)
+        self.forget(channel)
 
     def statistics(self) -> SubscriberStatistics:
         """Return the counters."""

@@ -34,7 +34,7 @@ async def announce(log: Log, edge_id: str, facts: Callable[[], _Facts], mishaps:
 async def announce_once(log: Log, edge_id: str, facts: _Facts, mishaps: Mishaps) -> None:
     """Write the entry now; where Redis is away, the next heartbeat will."""
     # decisions/0051: the one write of an edge that never stops, so refusals of writes are noticed here.
-    with mishaps.spared("presence"):
+    with mishaps.spared("heartbeat"):
         process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
         await _write(log, f"bus:edge:{edge_id}", {**facts, **process})
 

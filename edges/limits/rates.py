@@ -24,6 +24,7 @@ LIMITS: Final = (
     "max_open_rooms",
     "max_replays",
     "max_requests",
+    "max_presence_members",
     "max_answer_bytes",
     "max_connections_per_address",
     "connects_per_second_per_address",

@@ -74,6 +74,14 @@ class Fanout:
             self.tell(error)
             return None
 
+    def hand(self, subscribers: Sequence[RoomSubscriber], frames: bytes, present: Container[RoomSubscriber]) -> None:
+        """Write frames to subscribers that are still ``present``, the later ones after other work was heard."""
+        some, rest = subscribers[:_SLICE_SUBSCRIBERS], subscribers[_SLICE_SUBSCRIBERS:]
+        self._write([subscriber for subscriber in some if subscriber in present], frames, 1)
+        self.uncork()
+        if rest:
+            asyncio.get_running_loop().call_soon(self.hand, rest, frames, present)
+
     def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
         self.deliveries += len(subscribers) * count
         for subscriber in subscribers:

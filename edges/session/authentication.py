@@ -80,6 +80,11 @@ class Admission:
         status = "anonymous" if self.caller.user_id is None else "authenticated"
         return {"status": status, "user_id": self.caller.user_id, "expires_at": iso(self.caller.expires_at)}
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the edge takes tokens; otherwise nobody knows users."""
+        return not self._authenticator.is_open
+
     # What it may do.
 
     def may_read(self, channel: Channel) -> bool:

@@ -11,6 +11,7 @@ from edges.limits.quotas import network_of
 from edges.limits.rates import LimitReached
 from edges.protocol.messages import NOT_NOW, OUR_BUG, Dismissal, Message, Outgoing, Refusal
 from edges.session import replies
+from edges.session.appearances import Appearances
 from edges.session.authentication import Admission
 from edges.session.context import Context
 from edges.session.dialect_choice import DialectChoice
@@ -49,6 +50,7 @@ class Client:
 
     __slots__ = (
         "admission",
+        "appearances",
         "choice",
         "context",
         "first_room",
@@ -71,7 +73,10 @@ class Client:
         self.admission = Admission(
             context.authenticator, context.permissions, settings, now, needs_token=visitor.needs_token
         )
-        self.rooms = Subscriptions(transport, context.hub, waiting_bytes=most_bytes, network=network)
+        self.appearances = Appearances(context.presence, transport, self.admission)
+        self.rooms = Subscriptions(
+            transport, context.hub, waiting_bytes=most_bytes, network=network, appearances=self.appearances
+        )
         self.pacing = Pacing(transport, context.hub.replay_slots, at_once_bytes=most_bytes // 2, network=network)
         self.greeting = Greeting(context, transport, self.admission, now)
         self.first_room = FirstRoom(

@@ -11,6 +11,7 @@ from edges.limits.counters import Counters
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
+from edges.rooms.presence.presence import Presence
 from edges.session.command import Command
 from edges.session.owner import Ownership
 from edges.session.requests import Answers
@@ -30,6 +31,7 @@ class Context:
         verbs: the commands of the envelope, by name.
         outage: the notice for a client on arrival while Redis is away; None while Redis is there.
         ownership: the owner, where the process around the edge answers clients; None: the edge answers.
+        presence: the users in rooms; None where no family has presence.
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
 
     """
@@ -47,3 +49,4 @@ class Context:
     outage: Callable[[], Notice | None] = lambda: None
     ownership: Ownership | None = None
     first_link: Callable[[], Awaitable[None]] = _at_once
+    presence: Presence | None = None

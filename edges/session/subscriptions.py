@@ -12,6 +12,7 @@ from bus.log.replay import Replay, Since, Start
 from edges.protocol.envelope import text_frame
 from edges.rooms.hub import Hub
 from edges.rooms.sequencer import Item
+from edges.session.appearances import Appearances
 from edges.session.replaying import Replaying
 from edges.session.transport import Transport
 
@@ -37,6 +38,7 @@ class Subscriptions:
         waiting_bytes: the most bytes to wait for the client, and to be kept by all rooms for the client; a replay takes
             at most half.
         network: the client's, as slots count networks.
+        appearances: is told of rooms with presence.
 
     Attributes:
         rooms: the channels of the client's rooms, by name.
@@ -45,13 +47,31 @@ class Subscriptions:
 
     """
 
-    __slots__ = ("_hub", "_is_suspended", "_transport", "_waiting_bytes", "has_ended", "network", "replaying", "rooms")
+    __slots__ = (
+        "_appearances",
+        "_hub",
+        "_is_suspended",
+        "_transport",
+        "_waiting_bytes",
+        "has_ended",
+        "network",
+        "replaying",
+        "rooms",
+    )
 
-    def __init__(self, transport: Transport, hub: Hub, *, waiting_bytes: int, network: str = "") -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        hub: Hub,
+        *,
+        waiting_bytes: int,
+        network: str = "",
+        appearances: Appearances | None = None,
+    ) -> None:
         self.rooms: dict[str, Channel] = {}
         self.replaying: Replaying | None = None
         self._transport, self._hub, self.network = transport, hub, network
-        self._waiting_bytes = waiting_bytes
+        self._waiting_bytes, self._appearances = waiting_bytes, appearances
         self.has_ended = self._is_suspended = False
 
     @property
@@ -70,11 +90,21 @@ class Subscriptions:
         if self.replaying is not None and self.replaying.channel == channel:
             self._end_replay()
         self._leave(channel)
+        self._disappear(channel)
 
     def _end_replay(self) -> None:
         if self.replaying is not None:
             self.replaying.is_wanted = False
+            self._disappear(self.replaying.channel)
             self.replaying = None
+
+    def _appear(self, channel: Channel) -> None:
+        if channel.presence is not None and self._appearances is not None:
+            self._appearances.enter(channel)
+
+    def _disappear(self, channel: Channel) -> None:
+        if channel.presence is not None and self._appearances is not None:
+            self._appearances.leave(channel)
 
     def _leave(self, channel: Channel) -> None:
         if self.rooms.pop(channel.name, None) is not None:
@@ -97,6 +127,7 @@ class Subscriptions:
         if room is None:
             return None
         self.rooms[channel.name] = channel
+        self._appear(channel)
         self._suspend_in(channel)
         frame = None if room.latest is None or not is_new else self._transport.dialect.frame(room.latest)
         return Joined(room.position, () if frame is None else (frame,))
@@ -140,17 +171,22 @@ class Subscriptions:
                 replay = await replaying.read(start)
                 self._leave(channel)
                 self.replaying, replaying.is_wanted = replaying, not self.has_ended
+                if not self.has_ended:  # present for as long as the replay takes
+                    self._appear(channel)
                 yield replay
                 await replaying.give(start, replay, slot)
             del replay  # a client that reads slowly holds no lines without a slot
             await replaying.give_rest()
         finally:
             self.replaying = None
+            if channel.name not in self.rooms:
+                self._disappear(channel)
 
     def enter(self, channel: Channel) -> None:
         """Join the room behind the last line of a replay."""
         if self.replaying is not None and self._hub.join_now(channel, self._transport) is not None:
             self.rooms[channel.name] = channel
+            self._appear(channel)
             self._suspend_in(channel)
 
     # Being slow.

@@ -43,7 +43,7 @@ SINCE: Final = (
 LAST: Final = "INVALID_REQUEST: last: expected a number, 0 or more"
 UNKNOWN: Final = (
     "UNKNOWN_REQUEST: event: no such request; "
-    "there are subscribe, unsubscribe, auth, ping, services, get_workflow_status, get_pool_status"
+    "there are subscribe, unsubscribe, auth, ping, services, presence, get_workflow_status, get_pool_status"
 )
 FORMS: Final = (
     "; the forms are: workflow:{workflow_id}, pool:{pool_id}, "
@@ -152,6 +152,50 @@ REQUESTS: Final = (
         "`get_workflow_status` without its field",
         "INVALID_REQUEST: workflow_id: field required",
         request("get_workflow_status"),
+    ),
+)
+NOBODY_NOTES: Final = "nobody notes who is in global: its family has no presence"
+PRESENCE: Final = (
+    (
+        "`presence` of a family without it",
+        f"INVALID_REQUEST: channel: {NOBODY_NOTES}",
+        request("presence", channel="global"),
+    ),
+    (
+        "`subscribe` with `presence`, of a family without it",
+        f"INVALID_REQUEST: presence: {NOBODY_NOTES}",
+        request(channel="global", presence=True),
+    ),
+    (
+        "a text for `presence`",
+        "INVALID_REQUEST: presence: expected true, false, or an object with user, info, notices",
+        request(channel="global", presence="yes"),
+    ),
+    (
+        "a `user` of 129 characters",
+        "INVALID_REQUEST: presence.user: expected a text of 1 to 128 printable characters",
+        request(channel="global", presence={"user": "x" * 129}),
+    ),
+    (
+        "an array for `info`",
+        "INVALID_REQUEST: presence.info: expected an object",
+        request(channel="global", presence={"info": []}),
+    ),
+    (
+        "`info` of 1,025 bytes",
+        "INVALID_REQUEST: presence.info: more than 1024 bytes",
+        request(channel="global", presence={"info": {"x": "y" * 1_017}}),
+    ),
+    ("`info` of 1 MB", TOO_BIG, request(channel="global", presence={"info": {"x": "y" * 1_000_000}})),
+    (
+        "a `limit` of 100,000",
+        "INVALID_REQUEST: limit: expected a number from 1 to 1000",
+        request("presence", channel="global", limit=100_000),
+    ),
+    (
+        "an object for `after`",
+        "INVALID_REQUEST: after: expected the next of the answer before",
+        request("presence", channel="global", after={}),
     ),
 )
 IDS: Final = (
@@ -267,6 +311,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("Text", TEXTS),
     *rows("JSON", JSONS),
     *rows("Requests", REQUESTS),
+    *rows("Presence", PRESENCE),
     *rows("Ids", IDS),
     *rows("Channels", (*CHANNELS, *NO_IDS)),
     *rows("Amounts", AMOUNTS),

@@ -72,7 +72,7 @@ class Authenticate(Command):
         # client learns that the token counts, then the cost.
         for channel in [it for it in client.rooms.channels if not client.admission.may_read(it)]:
             client.rooms.leave(channel)
-            yield Notice.of(NoticeName.ROOM_LEFT, "forbidden", room=channel.name)
+            yield Notice.of(NoticeName.ROOM_LEFT, "forbidden", None, room=channel.name)
 
 
 async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) -> Sequence[Outgoing] | None:
@@ -86,6 +86,7 @@ async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) ->
         return (Refusal(Code.UNAVAILABLE, str(error), Verb.AUTH, reply_to, RETRY_AFTER_MS),)
     # decisions/0024: a revocation looks connections up by name, so a renewal changes the names at once.
     client.transport.be_found(client.admission.caller.revocable_by)
+    client.appearances.renew()
     if client.rooms.has_ended:
         return ()
     dismissal = _counted(client, reply_to) or _placed(client, reply_to)

@@ -11,6 +11,7 @@ from bus.position import Reason
 from bus.spelling import canonical_name
 from bus.words import Verb
 from edges.protocol.messages import Code, Outgoing, Refusal, Refused, Reply, Said
+from edges.session.appearances import Appearance, appearance_of
 from edges.session.client import Client
 from edges.session.command import Command, Outcome
 from edges.session.subscriptions import Joined
@@ -25,6 +26,7 @@ class Subscribe(Command):
     channel: str
     reply_to: str | None = None
     start: Start | None = None
+    appearance: Appearance | None = None
     verb: ClassVar = Verb.SUBSCRIBE
 
     @property
@@ -35,7 +37,7 @@ class Subscribe(Command):
     @classmethod
     def parse(cls, said: Said) -> Self:
         """Read the channel, and where to begin."""
-        return cls(named(said), said.reply_to, start_of(said))
+        return cls(named(said), said.reply_to, start_of(said), appearance_of(said))
 
     def permission(self, client: Client, channel: Channel) -> Refusal | None:
         """Return the refusal for a client without permission, or in too many rooms; None for others."""
@@ -57,6 +59,10 @@ class Subscribe(Command):
         refusal = self.permission(client, channel)
         if refusal is not None:
             return (refusal,)
+        try:
+            client.appearances.check(channel, self.appearance, self.verb, self.reply_to)
+        except Refused as refused:
+            return (refused.refusal,)
         if self.start is not None and channel.retention.kind != "live":
             return self._resume(client, channel, self.start)
         joined = client.rooms.join(channel)

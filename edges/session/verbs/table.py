@@ -8,6 +8,7 @@ from bus.words import Verb
 from edges.session.command import Command
 from edges.session.verbs.auth import Authenticate
 from edges.session.verbs.ping import Ping
+from edges.session.verbs.presence import Presence
 from edges.session.verbs.request import Request
 from edges.session.verbs.services import Services
 from edges.session.verbs.subscribe import Subscribe
@@ -22,6 +23,7 @@ VERBS: Final[Mapping[str, type[Command]]] = {
     Verb.AUTH: Authenticate,
     Verb.PING: Ping,
     Verb.SERVICES: Services,
+    Verb.PRESENCE: Presence,
 }
 """Of every service."""
 

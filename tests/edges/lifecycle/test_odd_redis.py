@@ -85,7 +85,7 @@ async def test_own_entry_in_redis_of_another_type_is_written_anew(
     await redis.delete(key)
     await redis.rpush(key, "by hand")
     assert await eventually(lambda: is_hash(redis, key))
-    assert not [it for it in caplog.records if it.levelname == "WARNING" and vars(it).get("work") == "presence"]
+    assert not [it for it in caplog.records if it.levelname == "WARNING" and vars(it).get("work") == "heartbeat"]
 
 
 async def is_hash(redis: Redis, key: str) -> bool:

@@ -129,7 +129,10 @@ async def test_unknown_verb_is_told_of_new_rows(client: Peer) -> None:
     """A client that asks for no verb learns of the new ones too, and of the requests of the service behind them."""
     client.request("dance")
     sentence = (await client.message())["error_message"]
-    assert "there are subscribe, unsubscribe, auth, ping, services, echo, slow, hear, get_workflow_status" in sentence
+    assert (
+        "there are subscribe, unsubscribe, auth, ping, services, presence, echo, slow, hear, get_workflow_status"
+        in sentence
+    )
 
 
 async def test_verb_of_a_new_row_is_no_type_of_a_message(client: Peer) -> None:
@@ -196,4 +199,4 @@ def test_request_of_a_service_replaces_no_verb() -> None:
 def test_every_verb_of_the_wire_has_a_row() -> None:
     """Wire and tables say the same verbs, in the words' order; flat clients have the old four."""
     assert [*VERBS][: len(Verb)] == [*Verb]
-    assert FLAT_VERBS.keys() == set(Verb) - {Verb.SERVICES}
+    assert FLAT_VERBS.keys() == set(Verb) - {Verb.SERVICES, Verb.PRESENCE}
