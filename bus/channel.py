@@ -171,6 +171,10 @@ class Channel:
         """Key of the stream. The braces are a hash tag: log and channel share a slot in a cluster."""
         return f"bus:log:{{{self.redis}}}"
 
+    def once_key(self, name: str) -> str:
+        """Return the key of the memory of a client's publish; in the log's slot, too."""
+        return f"bus:once:{{{self.redis}}}:{name}"
+
     @property
     def forks_key(self) -> str:
         """Key of the marks of lost events, a sorted set; in the log's slot, too."""

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
-from bus.log.appending import KEYED_SCRIPT, SCRIPT, Appended, Entry, Replicas, command, outcome
+from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Replicas, command, outcome
 from bus.redis.clock import now, redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.exchange import exchange
@@ -30,15 +30,17 @@ class Appender(Connection):
         url: of database 0, see ``bus.redis.address``.
         name: for ``CLIENT LIST``.
         appends: False for readers: such a connection loads no script, and needs fewer permissions.
+        once: whether the connection publishes for clients, too (``Entry.once``).
 
     Attributes:
         sent_ms: a time by Redis' clock, not after the last ``append`` was sent; None when nothing was sent.
 
     """
 
-    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
+    def __init__(self, url: str, *, name: str, appends: bool = True, once: bool = False) -> None:
         # decisions/0028: edges face strangers, so an edge's user has neither SCRIPT LOAD nor CLIENT KILL.
-        super().__init__(url, name=name, scripts=(SCRIPT, KEYED_SCRIPT) if appends else ())
+        scripts = (*SCRIPTS, *ONCE_SCRIPTS) if once else SCRIPTS
+        super().__init__(url, name=name, scripts=scripts if appends else ())
         self._appends = appends
         self.sent_ms: int | None = None
 

@@ -15,6 +15,7 @@ from bus.channel import Channel
 from bus.envelope import place_of, splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishUncertain
 from bus.keyed import NOWHERE, Keyed, Place
+from bus.log.once import ONCE_MS, once
 from bus.position import is_position
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
@@ -23,7 +24,10 @@ __all__ = [
     "KEYED_LIBRARY",
     "KEYED_SCRIPT",
     "LIBRARY",
+    "ONCE_LIBRARY",
+    "ONCE_SCRIPTS",
     "SCRIPT",
+    "SCRIPTS",
     "UNSURE",
     "Appended",
     "Entry",
@@ -61,18 +65,26 @@ _SHA: Final = _sha(SCRIPT)
 _KEYED_SHA: Final = _sha(KEYED_SCRIPT)
 _FUNCTION: Final = f"edgebus_publish_{_SHA[:12]}"
 _KEYED_FUNCTION: Final = f"edgebus_publish_keyed_{_KEYED_SHA[:12]}"
+SCRIPTS: Final = (SCRIPT, KEYED_SCRIPT)
+ONCE_SCRIPTS: Final = (once(SCRIPT), once(KEYED_SCRIPT))
+"""The same two for events that clients publish."""
+_ONCE_SHAS: Final = tuple(map(_sha, ONCE_SCRIPTS))
+_ONCE_FUNCTIONS: Final = tuple(f"edgebus_once_{sha[:12]}" for sha in _ONCE_SHAS)
 
 
-def _library(sha: str, function: str, script: str) -> str:
-    return (
-        f"#!lua name=edgebus_{sha[:12]}\nredis.register_function('{function}', function(KEYS, ARGV)\n{script}\nend)\n"
+def _library(sha: str, *functions: tuple[str, str]) -> str:
+    registered = (
+        f"redis.register_function('{name}', function(KEYS, ARGV)\n{script}\nend)\n" for name, script in functions
     )
+    return f"#!lua name=edgebus_{sha[:12]}\n{''.join(registered)}"
 
 
-LIBRARY: Final = _library(_SHA, _FUNCTION, SCRIPT)
+LIBRARY: Final = _library(_SHA, (_FUNCTION, SCRIPT))
 """The script as a library of Redis' functions, which an administrator loads once."""
-KEYED_LIBRARY: Final = _library(_KEYED_SHA, _KEYED_FUNCTION, KEYED_SCRIPT)
+KEYED_LIBRARY: Final = _library(_KEYED_SHA, (_KEYED_FUNCTION, KEYED_SCRIPT))
 """Likewise for channels with a state: a library of its own, since no two libraries may have a function in common."""
+ONCE_LIBRARY: Final = _library(_ONCE_SHAS[0], *zip(_ONCE_FUNCTIONS, ONCE_SCRIPTS, strict=True))
+"""Likewise for edges where clients publish."""
 # decisions/0056: functions are kept with the data and replicated; a script loaded by an administrator is gone after a
 # restart. The script's hash in both names lets two versions of edgebus publish side by side.
 _SALT_LIMIT: Final = 2**32
@@ -91,6 +103,7 @@ class Entry:
         line: JSON, without a position.
         since_ms: None on a first attempt; on a repeated attempt the time before the first was sent, by Redis' clock.
         after: on a ``latest`` channel the id of the same producer's event before.
+        once: what a client's publish is known by, ``once_name`` of ``bus.log.once``; empty: a producer's publish.
 
     """
 
@@ -100,6 +113,7 @@ class Entry:
     line: bytes
     since_ms: int | None = None
     after: str = ""
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +150,24 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     salt = 1 + secrets.randbelow(_SALT_LIMIT)
     keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
     text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
+    if entry.once:
+        return _once(entry, text, by_function=by_function)
     if channel.keyed is not None:
         called = ("FCALL", _KEYED_FUNCTION) if by_function else ("EVALSHA", _KEYED_SHA)
         state = _state_arguments(channel.keyed, _place(entry))
         return (*called, 4, channel.log_key, *channel.state_keys, *text, *_repeated(entry), *state)
     called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
     return (*called, 1, channel.log_key, *text, *_repeated(entry))
+
+
+def _once(entry: Entry, text: tuple[Any, ...], *, by_function: bool) -> tuple[Any, ...]:
+    """Return the command of a client's publish."""
+    # decisions/0106: no search of the log by the event's id, since two clients may give one id to two events.
+    channel, is_keyed = entry.channel, entry.channel.keyed is not None
+    called = ("FCALL", _ONCE_FUNCTIONS[is_keyed]) if by_function else ("EVALSHA", _ONCE_SHAS[is_keyed])
+    keys = (channel.log_key, *(channel.state_keys if is_keyed else ()), channel.once_key(entry.once))
+    state = () if channel.keyed is None else _state_arguments(channel.keyed, _place(entry))
+    return (*called, len(keys), *keys, *text, *state, ONCE_MS)
 
 
 def _place(entry: Entry) -> Place:

@@ -49,8 +49,8 @@ class Log(Appender, Announcer):
     Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
     """
 
-    def __init__(self, url: str, *, name: str, appends: bool = True) -> None:
-        super().__init__(url, name=name, appends=appends)
+    def __init__(self, url: str, *, name: str, appends: bool = True, once: bool = False) -> None:
+        super().__init__(url, name=name, appends=appends, once=once)
         self._pages = Pages(self)
         self._marks = Marks(self, self._pages)
         self._tails = Tails(self, self._pages, self._marks)

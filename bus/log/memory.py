@@ -33,6 +33,8 @@ class _Kept:
 
     entries: deque[_Stored] = field(default_factory=deque)
     last: str = BEGINNING
+    known: dict[str, str] = field(default_factory=dict)
+    """Clients' publishes, by ``Entry.once``."""
 
     def find(self, event_id: str) -> str | None:
         """Return the position of an event in the log, or None."""
@@ -75,6 +77,8 @@ class MemoryLog:
             self.lines[channel.name].append(splice(entry.line, None, None))
             return Appended(None, 0, confirmed)
         kept = self._kept[channel.redis]
+        if entry.once:
+            return Appended(kept.known.get(entry.once) or self._store(kept, channel, entry), 0, confirmed)
         # As in the script: only a repetition is looked for, and a first attempt stores without a look.
         if entry.since_ms is not None:
             if (position := kept.find(entry.id)) is not None:
@@ -92,6 +96,8 @@ class MemoryLog:
         previous, position = kept.last, f"{self._now_ms}-1"
         kept.entries.append(_Stored(entry.id, position, previous))
         kept.last = position
+        if entry.once:
+            kept.known[entry.once] = position
         while len(kept.entries) > channel.retention.max_events:
             kept.entries.popleft()
         line = splice(entry.line, position, previous)

@@ -55,7 +55,7 @@ class Outgoing:
     async def run(self) -> None:
         """Send until cancelled; every caller has an answer then."""
         try:
-            async with Log(self._url, name=self._name) as log:
+            async with Log(self._url, name=self._name, once=True) as log:
                 while await self._queue.filled():
                     await until_true(lambda: self._publisher.attempt(log))
         finally:
@@ -63,17 +63,18 @@ class Outgoing:
             self._is_ended = True
             self._publisher.give_up(self._queue.clear(), _ENDED)
 
-    async def publish(self, message: Message, attempt: Attempt, *, deadline_s: float) -> Published:
+    async def publish(self, message: Message, attempt: Attempt, *, deadline_s: float, once: str = "") -> Published:
         """Publish ``message`` on every channel named in the message, and return when Redis has all of the lines.
 
         Attempts are repeated until the deadline, and store once; 0 makes a single attempt. A call with the same
-        ``attempt`` and message completes a publish left open by an earlier call.
+        ``attempt`` and message completes a publish left open by an earlier call. With ``once`` (``once_name``) a call
+        of any process completes it, within two minutes: channels that have the event answer with its position.
 
         Raises:
             BusError: as ``producers.Producer.publish`` does; ``OutboxFull``: too much is under way.
 
         """
-        publication = Publication(message, attempt)
+        publication = Publication(message, attempt, once)
         # A bound and a refusal, in place of an outbox's policies (0021): a client's publish has a caller, who can wait.
         if self._bytes + publication.size_bytes > self._max_bytes:
             raise OutboxFull(f"{self._bytes} bytes wait for Redis already; this event has {publication.size_bytes}")

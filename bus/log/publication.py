@@ -48,6 +48,7 @@ class Publication:
     Attributes:
         message: the event's line for each channel.
         attempt: the event's own memory of attempts; outlives a caller, for a repetition by the next.
+        once: what a client's publish is known by in Redis (``Entry.once``); empty: a producer's.
         deadline_s: by the event loop's clock.
         tries: attempts so far, an attempt under way included.
         settled: channel name to the event's place there.
@@ -59,6 +60,7 @@ class Publication:
 
     message: Message
     attempt: Attempt
+    once: str = ""
     done: "asyncio.Future[Published] | None" = None
     deadline_s: float = 0.0
     tries: int = 0
@@ -94,6 +96,7 @@ class Publication:
                 # search goes on all the same: another producer may have set a newer value since.
                 since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
                 one.after.get(channel.name, ""),
+                self.once,
             )
             for channel, line in self.message.lines
             if channel.name not in self.settled and channel.name not in self.failed

@@ -1,0 +1,27 @@
+-- A publish that is stored once, whoever repeats it: put around the script that appends, for events of clients alone.
+--
+-- The last of KEYS  the memory of the publish: the position of the event, for as long as a repetition may come
+-- The last of ARGV  how long that is, ms
+--
+-- Answers what the script inside answers; to a repetition {position of the first, 0}.
+--
+-- decisions/0106: a client repeats on another connection, at another edge, and numbers its requests from 1. So the key
+-- is made of the user, the request's id and the data, and no search of the log by the event's id could take its place.
+
+local function append(KEYS, ARGV)
+-- CUT
+end
+
+local once, life_ms = KEYS[#KEYS], ARGV[#ARGV]
+local known = redis.pcall('GET', once)
+if type(known) == 'string' and string.match(known, '^%d+%-%d+$') then return {known, 0} end
+-- A key of another type, or with another text, was typed by hand and is written over.
+if type(known) == 'table' and known.err and not string.find(known.err, 'WRONGTYPE', 1, true) then return known end
+-- decisions/0060: stored and remembered, or neither. Refused before the log has the event.
+if redis.acl_check_cmd and not redis.acl_check_cmd('SET', once, '', 'PX', life_ms) then
+  redis.pcall('SET', once, '', 'PX', life_ms)          -- refused: a line of ACL LOG for administrators
+  return redis.error_reply('NOPERM the user of Redis has no permission to SET ' .. once)
+end
+local answer = append({unpack(KEYS, 1, #KEYS - 1)}, {unpack(ARGV, 1, #ARGV - 1)})
+if type(answer) == 'table' and not answer.err then redis.call('SET', once, answer[1], 'PX', life_ms) end
+return answer
