@@ -21,6 +21,7 @@ from edges.limits.registry import RegistryStatistics
 from edges.net.addresses import port_of
 from edges.parts import Parts
 from edges.rooms.statistics import HubStatistics
+from edges.session.live import LiveStatistics
 from edges.session.owner import OwnedClient, Owner
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
@@ -197,6 +198,11 @@ class Edge:
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
         return self._parts.statistics()
+
+    def questions(self) -> LiveStatistics | None:
+        """Return the counters of questions to responders; None for a service without live requests."""
+        live = self._parts.live
+        return None if live is None else live.statistics()
 
     @property
     def clients(self) -> Mapping[str, OwnedClient]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from websockets.http11 import Request, Response
 
+from bus.asking.asking import Asking
+from bus.asking.keys import answers_channel
 from bus.log.log import Log
 from bus.presence.store import PresenceStore
 from bus.redis.link import Batch
@@ -42,6 +44,7 @@ from edges.rooms.log_reads import LogReads
 from edges.rooms.presence.presence import Presence
 from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
+from edges.session.live import LiveRequests
 from edges.session.owner import Owner, Ownership
 from edges.session.requests import Answers
 from edges.session.verbs.services import catalogue_of
@@ -111,8 +114,11 @@ class Parts:
         self._answers = _answers(self.hub.log_reads, service, settings)
         self._presence = self._presence_of(service, settings)
         beside: list[Droppable] = [self._probe_log, self._revocations]
+        self.live = self._live_requests() if any(it.live for it in service.requests) else None
         if self._presence is not None:
             beside.append(self._presence)
+        if self.live is not None:
+            beside.append(self.live)
         self._link = RedisLink(
             self.subscriber, self.hub, self._log, beside, self.spawn, self.registry.notify, self.mishaps
         )
@@ -144,6 +150,19 @@ class Parts:
         limit = settings.max_presence_members
         return Presence(store, self.subscriber, self._id, self.spawn, self.mishaps, limit=limit)
 
+    def _live_requests(self) -> LiveRequests:
+        settings, asking_name = self.settings, f"{self._name}-asking"
+        asking = Asking(settings.redis_url, name=asking_name, service=self.service.name, edge=self._id)
+        live = LiveRequests(
+            asking,
+            lambda: self.subscriber.is_up,
+            limit=settings.max_questions,
+            longest_s=settings.max_question_s,
+            limit_bytes=settings.max_answer_bytes,
+        )
+        self.subscriber.listen(answers_channel(self._id), live.take)
+        return live
+
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
         return Context(
@@ -161,6 +180,7 @@ class Parts:
             self.ownership,
             self._link.first,
             self._presence,
+            self.live,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -186,6 +206,8 @@ class Parts:
         }
         if self._presence is not None:
             works["users in rooms"] = self._presence.run()
+        if self.live is not None:
+            works["questions"] = self.live.look_on(self.mishaps)
         return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
 
     async def drain(self) -> None:
@@ -217,6 +239,8 @@ class Parts:
         await self._log.close()
         await self._probe_log.close()
         await self._revocations.close()
+        if self.live is not None:
+            await self.live.close()
 
     async def failed(self) -> None:
         """Wait until a part fails, and raise the failure."""
@@ -254,6 +278,8 @@ class Parts:
         self._link.came()
         if self._presence is not None:
             self._presence.link_came()
+        if self.live is not None:
+            self.live.link_came()
         if not self._authenticator.is_open:
             self._revocations.read()
         if self._link.generation == 1:

@@ -92,6 +92,12 @@ class EdgeSettings(BaseSettings):
     max_presence_members: int = Field(
         20_000, ge=1, description="most users of a room that are known by name; a larger room is counted"
     )
+    max_questions: int = Field(
+        256, ge=1, description="questions to responders at once, of the whole edge; further ones wait their turn"
+    )
+    max_question_s: float = Field(
+        60.0, gt=0, description="longest wait for a responder, seconds; cuts a longer timeout_s of the catalogue"
+    )
     max_connections_per_address: int | None = Field(
         None, ge=1, description="clients at once of one address (IPv6: of one /64); None: any number"
     )

@@ -5,13 +5,14 @@
     async with Producer("redis://127.0.0.1:6390") as producer:
         await producer.publish(WorkflowStarted(workflow_id="wf_123"))
 
-``producers.blocking`` holds the same calls for code without asyncio, ``producers.capturing`` a producer for tests
-without Redis, ``producers.services`` one file per service.
+``Responder`` answers requests of clients. ``producers.blocking`` holds the same calls for code without asyncio,
+``producers.capturing`` a producer for tests without Redis, ``producers.services`` one file per service.
 """
 
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "Asker",
     "Broadcaster",
     "CapturingProducer",
     "DropReason",
@@ -20,15 +21,21 @@ __all__ = [
     "ProducerStatistics",
     "Published",
     "Publisher",
+    "RequestRefused",
+    "Responder",
+    "ResponderStatistics",
     "raw_event",
     "with_metadata",
 ]
+
+_OF_RESPONDERS = ("Asker", "RequestRefused", "Responder", "ResponderStatistics")
 
 if TYPE_CHECKING:
     from producers.broadcaster import Broadcaster, Publisher, with_metadata
     from producers.capturing import CapturingProducer
     from producers.producer import DropReason, OutboxSettings, Producer, ProducerStatistics, Published
     from producers.raw import raw_event
+    from producers.responder import Asker, RequestRefused, Responder, ResponderStatistics
 else:
 
     def __getattr__(name: str) -> object:
@@ -42,4 +49,8 @@ else:
         check_neighbours()
         from producers import broadcaster, capturing, producer, raw
 
+        if name in _OF_RESPONDERS:
+            from producers import responder
+
+            return getattr(responder, name)
         return next(getattr(it, name) for it in (producer, broadcaster, capturing, raw) if name in it.__all__)

@@ -26,6 +26,7 @@ LIMITS: Final = (
     "max_requests",
     "max_presence_members",
     "max_answer_bytes",
+    "max_questions",
     "max_connections_per_address",
     "connects_per_second_per_address",
     "max_connections_per_user",

@@ -13,6 +13,7 @@ from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
 from edges.rooms.presence.presence import Presence
 from edges.session.command import Command
+from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
@@ -29,6 +30,7 @@ class Context:
 
     Attributes:
         verbs: the commands of the envelope, by name.
+        live: asks responders; None for a service without live requests.
         outage: the notice for a client on arrival while Redis is away; None while Redis is there.
         ownership: the owner, where the process around the edge answers clients; None: the edge answers.
         presence: the users in rooms; None where no family has presence.
@@ -50,3 +52,4 @@ class Context:
     ownership: Ownership | None = None
     first_link: Callable[[], Awaitable[None]] = _at_once
     presence: Presence | None = None
+    live: LiveRequests | None = None

@@ -25,7 +25,7 @@ from edges.rooms.log_reads import LogReads
 from edges.rooms.single_flight import SingleFlight
 from edges.session.folding import ModelOf, fold_what_fits
 
-__all__ = ["Answers", "Check"]
+__all__ = ["Answers", "Check", "read_question"]
 
 Check: TypeAlias = Callable[[Sequence[Channel]], None]
 """Raises ``Refused`` for a caller without permission."""
@@ -95,13 +95,7 @@ class Answers:
             BusError: Redis refused.
 
         """
-        try:
-            question = request.question.model_validate_json(orjson.dumps(data))
-            channels = request.channels(question)
-        except ValidationError as error:
-            raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None
-        except ChannelError as error:
-            raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
+        question, channels = read_question(request, orjson.dumps(data), reply_to)
         check(channels)
         answer = await self._shared(request, question, channels, network)
         if len(answer) > self._limit_bytes:
@@ -172,6 +166,22 @@ def _merged(histories: Sequence[History]) -> list[PastEvent]:
     if len(histories) == 1:
         return histories[0].events
     return sorted((event for history in histories for event in history.events), key=lambda event: event.timestamp)
+
+
+def read_question(request: Request[Any, Any], data: bytes, reply_to: str | None) -> tuple[BaseModel, Sequence[Channel]]:
+    """Return the question in a request's data, and the channels that the question reads.
+
+    Raises:
+        Refused: the data are not of the request's model; the sentence names the field.
+
+    """
+    try:
+        question = request.question.model_validate_json(data)
+        return question, request.channels(question)
+    except ValidationError as error:
+        raise Refused(Refusal(Code.INVALID_REQUEST, sentence_of(error), request.name, reply_to)) from None
+    except ChannelError as error:
+        raise Refused(Refusal(Code.INVALID_REQUEST, str(error), request.name, reply_to)) from None
 
 
 def sentence_of(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""A request of the service: a question answered from logs."""
+"""A request of the service: a question answered by a responder, or from logs."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import orjson
 
+from bus.asking.question import Asker
 from edges.protocol.messages import Code, Outgoing, Refused, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command
@@ -46,7 +47,12 @@ class Request(Command):
         try:
             check = self.permission(client, request.permission)
             await context.first_link()
-            data = await context.answers.answer(request, self.data, self.reply_to, check, network)
+            data = None
+            if request.live and context.live is not None:
+                asker = Asker(client.admission.caller.user_id, client.admission.caller.permissions)
+                data = await context.live.answer(request, self.data, self.reply_to, check, asker, network)
+            if data is None:  # nobody is there, or the request is none for a responder
+                data = await context.answers.answer(request, self.data, self.reply_to, check, network)
         except Refused as refused:
             if refused.refusal.code is Code.ANSWER_TOO_LARGE:
                 context.counters.hit("max_answer_bytes")
