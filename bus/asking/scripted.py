@@ -27,7 +27,7 @@ class Scripted(Connection):
     """
 
     def __init__(self, url: str, *, name: str, script: str, sha: str) -> None:
-        super().__init__(url, name=name, script=script)
+        super().__init__(url, name=name, scripts=(script,))
         self._sha = sha
 
     async def _replace(self, ask: Any) -> None:
