@@ -26,14 +26,13 @@ class Scripted(Connection):
 
     """
 
+    # decisions/0104: a call of an older connection does no harm when it comes late: no call is ever repeated, but for an
+    # answer, which counts once. So the user of an edge needs no CLIENT KILL.
+    _ends_predecessor = False
+
     def __init__(self, url: str, *, name: str, script: str, sha: str) -> None:
         super().__init__(url, name=name, scripts=(script,))
         self._sha = sha
-
-    async def _replace(self, ask: Any) -> None:
-        # decisions/0104: a call of an older connection does no harm when it comes late: no call is ever repeated, but
-        # for an answer, which counts once. So the user of an edge needs no CLIENT KILL.
-        pass
 
     async def call(self, calls: Sequence[Call]) -> list[Reply]:
         """Return Redis' reply to each call, in order; an error of Redis' as a value.

@@ -196,7 +196,20 @@ def yields(_: Render) -> Iterator[Rendered]:
         (Other, takes_other, ValueError, "get is answered from logs: give its Request live=True"),
         (Same, lambda it: None, ValueError, "one or two share this question"),
     ],
-    ids="none class nothing three takes returns yields answer text strange folded shared".split(),
+    ids=[
+        "none",
+        "class",
+        "nothing",
+        "three",
+        "takes",
+        "returns",
+        "yields",
+        "answer",
+        "text",
+        "strange",
+        "folded",
+        "shared",
+    ],
 )
 def test_wrong_function_is_refused_at_registration(
     answers: Answers, what: Any, function: Any, kind: type[Exception], sentence: str
