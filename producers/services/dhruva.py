@@ -7,15 +7,52 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bus.channel import Channel, Family
 from bus.event import Event, Json, JsonObject
+from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
-ADAPTER: Final = Family("adapter:{adapter_id}")
+# The newest event of each property: an update tells some properties, and those of before stand.
+ADAPTER: Final = Family(
+    "adapter:{adapter_id}",
+    keyed=Keyed(
+        {
+            "adapter.stored": "stored",
+            "adapter.updated": "updated:{*}",
+            "adapter.distributed": "distributed:{*}",
+            "adapter.activated": "activated:{*}",
+            "adapter.deactivated": "deactivated",
+            "adapter.swapped": "swapped",
+        }
+    ),
+)
 STORAGE: Final = Family("storage:{storage_type}")
 DISTRIBUTION: Final = Family("distribution")
-DISTRIBUTION_OF: Final = Family("distribution:{repo}")
+DISTRIBUTION_OF: Final = Family(
+    "distribution:{repo}",
+    keyed=Keyed(
+        {
+            "adapter.distributed": "adapter:{adapter_id}",
+            "adapter.swapped": "swapped:{old_adapter}:{new_adapter}",
+            "distribution.completed": "completed",
+        }
+    ),
+)
 LIFECYCLE: Final = Family("lifecycle")
-REGISTRY: Final = Family("registry")
+REGISTRY: Final = Family(
+    "registry",
+    keyed=Keyed(
+        {
+            "adapter.stored": "adapter:{adapter_id}:stored",
+            "adapter.updated": "adapter:{adapter_id}:updated:{*}",
+            "adapter.activated": "adapter:{adapter_id}:activated:{*}",
+            "adapter.deactivated": "adapter:{adapter_id}:deactivated",
+            "adapter.swapped": "swapped:{old_adapter}:{new_adapter}",
+            "registry.updated": "registry",
+        },
+        max_keys=50_000,
+        max_bytes=8 * 1024 * 1024,
+    ),
+)
 GLOBAL: Final = Family("global", shared_by="dhruva")
 
 
@@ -266,6 +303,7 @@ SERVICE: Final = Service(
             answer=AdapterStatus,
             channels=lambda question: (ADAPTER.fill(question.adapter_id),),
             fold=fold_adapter,
+            state=True,
         ),
         Request(
             "get_distribution_status",
@@ -273,6 +311,7 @@ SERVICE: Final = Service(
             answer=DistributionStatus,
             channels=lambda question: (DISTRIBUTION_OF.fill(question.repo),),
             fold=fold_distribution,
+            state=True,
         ),
         Request(
             "list_adapters",
@@ -280,6 +319,7 @@ SERVICE: Final = Service(
             answer=Adapters,
             channels=lambda _: (REGISTRY.fill(),),
             fold=fold_adapters,
+            state=True,
         ),
     ),
 )

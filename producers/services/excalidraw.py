@@ -6,19 +6,38 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bus.channel import LIVE, Family, conflate
+from bus.client_event import ClientEvent
 from bus.event import Event, Json, JsonObject
+from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 
-DIAGRAM: Final = Family("diagram:{diagram_id}")
+# A newcomer is given the diagram as it stands: each element with the newest of each changed property, and the lock.
+DIAGRAM: Final = Family(
+    "diagram:{diagram_id}",
+    keyed=Keyed(
+        {
+            "diagram.created": "diagram",
+            "diagram.updated": "diagram:{*}",
+            "diagram.saved": "saved",
+            "diagram.locked": "lock",
+            "element.added": "element:{element.id}",
+            "element.updated": "element:{element_id}:{changes.*}",
+        },
+        removed={"diagram.unlocked": "lock", "element.deleted": "element:{element_id}"},
+    ),
+)
 ELEMENT: Final = Family("element:{element_id}")
 # decisions/0032: only a live channel may conflate. With positions each event names the one before, and every event left
 # out would look like a loss. A client that is slow gets each user's last cursor.
 CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 PRESENCE: Final = Family("presence:{diagram_id}")
-COLLABORATION: Final = Family("collaboration:{diagram_id}")
+COLLABORATION: Final = Family("collaboration:{diagram_id}", presence="members")
 SELECTION: Final = Family("selection:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 GLOBAL: Final = Family("global", shared_by="excalidraw")
+
+WRITE: Final = "diagram:write"
+"""The claim of users who draw; those who only watch need a permission to read."""
 
 
 class DiagramCreated(Event, event="diagram.created", channels=(DIAGRAM, GLOBAL), extra="allow"):
@@ -150,6 +169,37 @@ def fold_diagram(question: DiagramQuestion, past: Sequence[PastEvent]) -> Diagra
     return DiagramStatus(diagram_id=question.diagram_id, status="found", diagram=diagram, locked_by=locked_by)
 
 
+class Elements(BaseModel):
+    """The elements of a diagram, in the order of their last changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    diagram_id: str
+    status: Literal["found", "not_found"]
+    elements: list[dict[str, Any]] = Field(default_factory=list)
+    count: int = 0
+
+
+def fold_elements(question: DiagramQuestion, past: Sequence[PastEvent]) -> Elements:
+    """Answer get_elements: an added element is whole, an update sets the changed properties."""
+    if not past:
+        return Elements(diagram_id=question.diagram_id, status="not_found")
+    elements: dict[str, dict[str, Any]] = {}
+    for it in past:
+        match it.event:
+            case "element.added" if isinstance(element_id := it.data["element"].get("id"), str) and element_id:
+                elements.pop(element_id, None)
+                elements[element_id] = dict(it.data["element"])
+            case "element.updated":
+                element_id = it.data["element_id"]
+                elements[element_id] = elements.pop(element_id, {"id": element_id}) | it.data["changes"]
+            case "element.deleted":
+                elements.pop(it.data["element_id"], None)
+    return Elements(
+        diagram_id=question.diagram_id, status="found", elements=list(elements.values()), count=len(elements)
+    )
+
+
 def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ("diagram_id", "timestamp")}
 
@@ -180,7 +230,25 @@ SERVICE: Final = Service(
             answer=DiagramStatus,
             channels=lambda question: (DIAGRAM.fill(question.diagram_id),),
             fold=fold_diagram,
+            state=True,
         ),
+        Request(
+            "get_elements",
+            question=DiagramQuestion,
+            answer=Elements,
+            channels=lambda question: (DIAGRAM.fill(question.diagram_id),),
+            fold=fold_elements,
+            state=True,
+        ),
+    ),
+    client_events=(
+        ClientEvent(CursorMoved, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(SelectionChanged, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(ElementAdded, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(ElementUpdated, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(ElementDeleted, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(DiagramLocked, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(DiagramUnlocked, permission=WRITE, sender="user_id", without_tokens=True),
     ),
 )
 

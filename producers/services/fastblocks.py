@@ -7,16 +7,36 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bus.channel import Family
 from bus.event import Event, Json, JsonObject
+from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
 from producers.called import also_as
 
 UI: Final = Family("ui:{component_id}")
-COMPONENT: Final = Family("component:{component_id}")
-PAGE: Final = Family("page:{page_id}")
+COMPONENT: Final = Family(
+    "component:{component_id}",
+    keyed=Keyed(
+        {
+            "component.updated": "updated",
+            "component.mounted": "mounted",
+            "component.unmounted": "unmounted",
+            "component.rendered": "rendered",
+            "render.started": "render",
+            "render.completed": "render",
+            "render.failed": "render",
+        }
+    ),
+)
+PAGE: Final = Family(
+    "page:{page_id}",
+    keyed=Keyed(
+        {"page.rendered": "rendered", "component.mounted": "component:{component_id}"},
+        removed={"component.unmounted": "component:{component_id}"},
+    ),
+)
 RENDER: Final = Family("render")
-STATE: Final = Family("state")
-STATE_OF: Final = Family("state:{component_id}")
+STATE: Final = Family("state", keyed=Keyed({"state.changed": "value:{state_path}"}))
+STATE_OF: Final = Family("state:{component_id}", keyed=Keyed({"state.changed": "value:{state_path}"}))
 HOT_RELOAD: Final = Family("hot_reload")
 GLOBAL: Final = Family("global", shared_by="fastblocks")
 
@@ -107,6 +127,43 @@ class ComponentQuestion(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
     component_id: str = Field(min_length=1)
+
+
+class RenderTrigger(BaseModel):
+    """Asks for a render; further keys are for the process that renders."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    component_id: str = Field(min_length=1)
+    render_type: str = "full"
+
+
+class RenderAccepted(BaseModel):
+    """The render is done, failed, or goes on: the events of the render tell of the end."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    component_id: str
+    status: Literal["started", "completed", "failed"]
+
+
+class ComponentRegistration(BaseModel):
+    """Asks for a component's place on a page; further keys are for the process that keeps the components."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    component_id: str = Field(min_length=1)
+    page_id: str = Field(min_length=1)
+
+
+class ComponentRegistered(BaseModel):
+    """The component has its place; ``component.mounted`` tells all others."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    component_id: str
+    page_id: str
+    status: Literal["registered", "known"] = "registered"
 
 
 class ComponentState(BaseModel):
@@ -252,6 +309,7 @@ SERVICE: Final = Service(
             answer=ComponentState,
             channels=lambda question: (COMPONENT.fill(question.component_id), STATE_OF.fill(question.component_id)),
             fold=fold_component_state,
+            state=True,
         ),
         Request(
             "get_component_status",
@@ -259,6 +317,7 @@ SERVICE: Final = Service(
             answer=ComponentStatus,
             channels=lambda question: (COMPONENT.fill(question.component_id),),
             fold=fold_component_status,
+            state=True,
         ),
         Request(
             "get_state",
@@ -266,6 +325,7 @@ SERVICE: Final = Service(
             answer=StateValue,
             channels=lambda _: (STATE.fill(),),
             fold=fold_state,
+            state=True,
         ),
         Request(
             "get_page_status",
@@ -273,7 +333,11 @@ SERVICE: Final = Service(
             answer=PageStatus,
             channels=lambda question: (PAGE.fill(question.page_id),),
             fold=fold_page,
+            state=True,
         ),
+        # Answered by a process of the service (``producers.Responder``): nothing of a render stands in a log before.
+        Request("trigger_render", RenderTrigger, RenderAccepted, permission="component:render", timeout_s=30),
+        Request("register_component", ComponentRegistration, ComponentRegistered, permission="component:write"),
     ),
 )
 

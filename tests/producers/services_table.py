@@ -688,6 +688,16 @@ EXCALIDRAW_ASKS = (
         _E, "get_diagram_status", {"diagram_id": "d_none"}, (("broadcast_diagram_created", ("d2", {})),),
         {"diagram_id": "d_none", "status": "not_found", "diagram": {}, "locked_by": None},
     ),
+    Ask(
+        _E, "get_elements", {"diagram_id": "d2"},
+        (
+            ("broadcast_element_added", ("d2", {"id": "e1", "x": 1, "color": "red"}, "u1")),
+            ("broadcast_element_added", ("d2", {"id": "e2"}, "u1")),
+            ("broadcast_element_updated", ("d2", "e1", {"x": 5}, "u2")),
+            ("broadcast_element_deleted", ("d2", "e2", "u2")),
+        ),
+        {"diagram_id": "d2", "status": "found", "elements": [{"id": "e1", "x": 5, "color": "red"}], "count": 1},
+    ),
 )  # fmt: skip
 
 _COMPONENT = (
