@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from edgebus.lab.judge.checker import Findings, check
 from edgebus.lab.scenarios import Scenario
+from edgebus.lab.stage.servers import EdgeNotStarted
 from edgebus.lab.stage.site import Precondition, PreconditionFailed, Site, Size
 
 __all__ = ["FULL", "SMALL", "Result", "run_scenario"]
@@ -67,11 +68,15 @@ async def run_scenario(scenario: Scenario, size: Size, *, deadline_s: float = _D
     """
     began_s = asyncio.get_running_loop().time()
     async with asyncio.timeout(deadline_s), Site(size) as site:
+        is_void = False
+        # Groups: a scenario that does several things at once raises its errors in one.
         try:
             await scenario.run(site)
-            is_void = False
-        except PreconditionFailed:
+        except* PreconditionFailed:
             is_void = True  # the fault was another one than meant, so neither kept nor broken would be true
+        except* EdgeNotStarted as group:
+            is_void = True
+            site.preconditions += [Precondition(str(error), holds=False) for error in group.exceptions]
     took_s = asyncio.get_running_loop().time() - began_s
     findings = Findings() if is_void else check(site.evidence())
     verdict = "void" if is_void else "broken" if findings.broken else "kept"

@@ -1,14 +1,15 @@
 """``edgebus lab``: running scenarios by name, and showing results as a table or as JSON lines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
-from bus.errors import BusError
+from bus.errors import BusError, BusTimeout
 from edgebus.lab.laboratory import FULL, SMALL, Result, run_scenario
 from edgebus.lab.scenarios import SCENARIOS, Scenario
 from edgebus.lab.scenarios.chaos import draw, run_schedule
@@ -60,7 +61,8 @@ async def run_named(names: Sequence[str], *, size: str, as_json: bool, times: in
     for name, run in ((name, run) for name in names for run in range(times)):
         if not as_json and run == 0:
             note(f"{name}: {SCENARIOS[name].sentence}")
-        result = await run_scenario(SCENARIOS[name], SMALL if size == "small" else FULL)
+        with _in_time(name):
+            result = await run_scenario(SCENARIOS[name], SMALL if size == "small" else FULL)
         results.append(result)
         if as_json:
             show_json(result.as_data())
@@ -79,7 +81,8 @@ async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> E
         if not as_json:
             note(f"seed {seed}: {len(strokes)} faults in {seconds:g} s")
         scenario = Scenario(f"chaos-{seed}", partial(run_schedule, strokes=strokes))
-        result = await run_scenario(scenario, FULL, deadline_s=seconds + _CHAOS_MORE_S)
+        with _in_time(scenario.name):
+            result = await run_scenario(scenario, FULL, deadline_s=seconds + _CHAOS_MORE_S)
         results.append(result)
         if as_json:
             show_json({**result.as_data(), "seed": seed, "schedule": [str(stroke) for stroke in strokes]})
@@ -92,6 +95,15 @@ async def run_chaos(seeds: Sequence[int], *, seconds: float, as_json: bool) -> E
     if not as_json:
         _show_table(results)
     return Exit.FAILED if any(result.verdict != "kept" for result in results) else Exit.OK
+
+
+@contextmanager
+def _in_time(name: str) -> Iterator[None]:
+    """Say in a sentence which run came to no end."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise BusTimeout(f"{name}: the run did not end in time") from error
 
 
 def _show_sums(results: Sequence[Result]) -> None:

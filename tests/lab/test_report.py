@@ -1,7 +1,9 @@
 """What ``edgebus lab run`` prints and ends with, on scenarios that start nothing."""
 
+import asyncio
 import itertools
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from edgebus.cli import app
 from edgebus.lab import laboratory
 from edgebus.lab.laboratory import Result as Outcome
 from edgebus.lab.scenarios import SCENARIOS, Scenario
+from edgebus.lab.stage import servers
 from edgebus.lab.stage.site import Site, Size
 
 
@@ -59,6 +62,43 @@ def test_one_broken_run_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(monkeypatch, Fault(), "nothing", "--times", "3")
     assert done.exit_code == 1
     assert "nothing: 2 of 3 kept every promise, 1 broke one, 0 said nothing" in done.stdout
+
+
+async def test_edge_that_is_not_up_in_time_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is busy: the run says nothing, whichever task of the scenario waits for the edge."""
+    monkeypatch.setattr(servers, "_START_DEADLINE_S", 0.01)
+    monkeypatch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-c", "import signal; signal.pause()"])
+
+    async def start(site: Site) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(site.edge_processes("redis://127.0.0.1:1", 1))
+
+    result = await laboratory.run_scenario(Scenario("late", start), laboratory.SMALL)
+    assert result.verdict == "void"
+    assert [it.text for it in result.preconditions] == ["an edge listens within 0.01 s of its start"]
+
+
+async def test_precondition_is_one_in_any_task() -> None:
+    """A scenario whose faults meet has tasks, and their errors come in a group."""
+
+    async def start(site: Site) -> None:
+        async with asyncio.TaskGroup():
+            site.require("the replica has found its primary", holds=False)
+
+    result = await laboratory.run_scenario(Scenario("meeting", start), laboratory.SMALL)
+    assert (result.verdict, len(result.preconditions)) == ("void", 1)
+
+
+def test_run_without_an_end_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of a run is no traceback."""
+
+    class Endless(Fault):
+        async def run(self, site: Site) -> None:
+            raise TimeoutError
+
+    done = run(monkeypatch, Endless(), "nothing")
+    assert done.exit_code == 4
+    assert "nothing: the run did not end in time" in done.stderr
 
 
 def test_times_is_a_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:

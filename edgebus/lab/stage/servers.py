@@ -23,7 +23,7 @@ from edgebus.lab.judge.records import Sample, Snapshot, Stored
 from edgebus.lab.stage.service import SERVICE
 from edges import Edge, EdgeSettings
 
-__all__ = ["PROBE_INTERVAL_S", "EdgeProcess", "RedisServer", "Sentinel", "edge_here", "get_status"]
+__all__ = ["PROBE_INTERVAL_S", "EdgeNotStarted", "EdgeProcess", "RedisServer", "Sentinel", "edge_here", "get_status"]
 
 PROBE_INTERVAL_S: Final = 0.5
 """Of the laboratory's edges: a tenth of the default, so that a run need not wait for a probe."""
@@ -34,6 +34,10 @@ _END_DEADLINE_S: Final = 30.0
 _ANSWER_DEADLINE_S: Final = 5.0
 _ASK_TRIES: Final = 3
 _STATUS_DEADLINE_S: Final = 2.0
+
+
+class EdgeNotStarted(Exception):
+    """An edge of its own process did not listen: on a busy machine in time, or not at all."""
 
 
 class RedisServer:
@@ -220,7 +224,12 @@ class EdgeProcess:
         return f"ws://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        """Start a process, on the port of the one before if there was one."""
+        """Start a process, on the port of the one before if there was one.
+
+        Raises:
+            EdgeNotStarted: the edge does not listen.
+
+        """
         words = [*EDGE_COMMAND, "edge", "edgebus.lab.stage.service:SERVICE", "--port", str(self.port)]
         words += ["--redis", self._redis_url, "--max-connections", str(_CONNECTIONS), "--log-level", "error"]
         words += [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
@@ -229,10 +238,13 @@ class EdgeProcess:
         if output is None:
             raise OSError("the edge has no standard output")
         # The line comes behind the bind, so the port is that of a listener: no second guess, no race for a free one.
-        async with asyncio.timeout(_START_DEADLINE_S):
-            line = (await asyncio.to_thread(output.readline)).decode()
+        try:
+            async with asyncio.timeout(_START_DEADLINE_S):
+                line = (await asyncio.to_thread(output.readline)).decode()
+        except TimeoutError as error:
+            raise EdgeNotStarted(f"an edge listens within {_START_DEADLINE_S:g} s of its start") from error
         if "ws://" not in line:
-            raise OSError(f"the edge did not start: {line!r}")
+            raise EdgeNotStarted(f"an edge starts; the first line of this one was {line!r}")
         self.port = int(line.partition("ws://127.0.0.1:")[2].partition(",")[0])
 
     async def kill(self) -> None:
