@@ -65,6 +65,8 @@ class NoticeName(StrEnum):
     """A user has come into the room."""
     ROOM_PRESENCE = "room.presence", "count", "joined", "left", "reason"
     """So many users came and left that no notice names each, or the family only counts."""
+    ROOM_STATE = "room.state", "position", "state", "truncated", "anew"
+    """How many lines of the state follow, and its position: in place of all before if ``anew``, else the rest."""
 
     @property
     def is_of_a_room(self) -> bool:

@@ -17,6 +17,7 @@ from bus.position import BEGINNING, Past, Reason, is_position, judge, judge_time
 __all__ = [
     "REPLAY_BYTES",
     "REPLAY_EVENTS",
+    "FromState",
     "Last",
     "Replay",
     "Since",
@@ -62,7 +63,14 @@ class Last:
     count: int
 
 
-Start: TypeAlias = Since | SinceTime | Last
+@dataclass(frozen=True, slots=True)
+class FromState:
+    """From the state of the channel; ``anew``: as of now, and not as another reader is just being given it."""
+
+    anew: bool = False
+
+
+Start: TypeAlias = Since | SinceTime | Last | FromState
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Replay:
         forks_elsewhere: as ``forks``, for a reader that stood where this log never was; None for any other. Only a
             subscriber that stayed is told of them: a reader that comes back is told so, and has all there is replayed.
         began: when this Redis began, as an ISO time, for a reader that asked for an earlier time; else None.
+        is_state: whether the lines are the state of the channel at ``position``, and no part of the log.
+        truncated: whether keys of the state may be missing.
 
     """
 
@@ -88,6 +98,8 @@ class Replay:
     gap_after: str | None = None
     forks_elsewhere: tuple[str, ...] | None = None
     began: str | None = None
+    is_state: bool = False
+    truncated: bool = False
 
     def passing(self, places: Iterable[str]) -> "Replay":
         """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
@@ -159,6 +171,9 @@ class Tail:
         """Return the replay for a reader that begins at ``start``; after a gap, with all lines of the tail."""
         # decisions/0017: all lines, since a reader that is told of a gap usually builds its state anew.
         match start:
+            case FromState():
+                state = self.state or State(())
+                return Replay(state.lines, None, self.position, is_state=True, truncated=state.truncated)
             case Last(count):
                 lines = self.lines[-count:] if count else ()
                 is_short = len(lines) < count and self.is_cut

@@ -11,7 +11,7 @@ from bus.log.forks import Fork
 from bus.log.history import History
 from bus.log.log import Head, Log
 from bus.log.reading import Reading
-from bus.log.replay import REPLAY_EVENTS, Last, Replay, Since, Start, Tail
+from bus.log.replay import REPLAY_EVENTS, FromState, Last, Replay, Since, Start, Tail
 from bus.position import BEGINNING, Reason, no_log, went_back
 from edges.rooms.histories import Histories
 from edges.rooms.single_flight import SingleFlight
@@ -50,6 +50,7 @@ class LogReads:
         self._heads = SingleFlight[_Batch, dict[Channel, Head]]()
         self._batch, self._head_turn = _Batch(), asyncio.Lock()
         self._tails = SingleFlight[tuple[str, int], Tail]()
+        self._newest_states = SingleFlight[str, Tail]()
         self._pasts = SingleFlight[str, History]()
         self._done: dict[str, tuple[float, Tail]] = {}
         self._kept: dict[str, tuple[float, Tail]] = {}
@@ -59,7 +60,7 @@ class LogReads:
     @property
     def tasks(self) -> "list[asyncio.Task[Any]]":
         """The reads under way, for the owner to end."""
-        return [*self._heads.tasks, *self._tails.tasks, *self._pasts.tasks]
+        return [*self._heads.tasks, *self._tails.tasks, *self._newest_states.tasks, *self._pasts.tasks]
 
     # Heads, for rooms.
 
@@ -130,12 +131,22 @@ class LogReads:
             BusError: Redis refused.
 
         """
+        if isinstance(start, FromState):
+            return await self._state(channel, anew=True)
         until = (start.position,) if isinstance(start, Since) else ()
         # At least one line: where a log ends is told by its newest line.
         count = max(1, _count(_wanted(channel, start)))
         key, reading = (channel.redis, count), Reading(limit_events=count, until=until, whole_pages=True)
         name, before = f"tail of {channel.redis}", self._tails.under_way(key)
         return await self._tails.share(key, lambda: self._at_hand_from_now(channel, reading), name, after=before)
+
+    async def _state(self, channel: Channel, *, anew: bool) -> Tail:
+        """Read a channel's state with the log's end; ``anew``: by a read that begins after this call."""
+        before = self._newest_states.under_way(channel.redis) if anew else None
+        reading, name = Reading(limit_events=1), f"state of {channel.redis}"
+        return await self._newest_states.share(
+            channel.redis, lambda: self.read(channel, reading, with_state=True), name, after=before
+        )
 
     async def _at_hand_from_now(self, channel: Channel, reading: Reading | None) -> Tail:
         tail = await self.read(channel, reading)
@@ -152,6 +163,8 @@ class LogReads:
             BusError: Redis refused.
 
         """
+        if isinstance(start, FromState):
+            return (await self._state(channel, anew=start.anew)).replay(start)
         wanted = _wanted(channel, start)
         replay = await self._replay(channel, wanted, stands)
         return replay if wanted is start else _newest_only(replay, start)
@@ -184,7 +197,7 @@ class LogReads:
             return await self.read(channel, Reading(limit_events=count))
         return await self._at_hand_from_now(channel, None)
 
-    async def read(self, channel: Channel, reading: Reading | None = None) -> Tail:
+    async def read(self, channel: Channel, reading: Reading | None = None, *, with_state: bool = False) -> Tail:
         """Read the end of a log for the caller alone; ``reading`` has the lines of an attempt before.
 
         Raises:
@@ -194,6 +207,8 @@ class LogReads:
         """
         self.count += 1
         async with self._turns:
+            if with_state:
+                return await self._log.tail(channel, reading=reading, with_state=True)
             return await self._log.tail(channel) if reading is None else await self._log.tail(channel, reading=reading)
 
     def keep(self, channel: Channel, tail: Tail) -> None:

@@ -66,7 +66,7 @@ class Replays:
             return remembered
         replay = await self._read(channel, start) if tail is None else given(channel, tail, start)
         room = self._find(channel)
-        if room is None:
+        if room is None or replay.is_state:  # a state is that of this log, and lost events are in none of its lines
             return replay
         return replay.passing(room.sequencer.passed_forks(position, replay, has_stayed=has_stayed))
 

@@ -7,18 +7,20 @@ on behind the last line given (decisions/0034).
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
 
 from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusError
-from bus.log.replay import Replay, Since, Start
-from bus.position import Reason
+from bus.log.replay import FromState, Replay, Since, Start
+from bus.position import BEGINNING, Reason, order
+from bus.words import NoticeName
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slot
 from edges.protocol.envelope import text_frame
-from edges.protocol.messages import gap
+from edges.protocol.messages import Notice, gap
 from edges.rooms.given import Given
 from edges.rooms.hub import Hub
 from edges.session.transport import Transport
@@ -56,6 +58,7 @@ class Replaying:
         hub: has the rooms of the edge.
         at_once_bytes: the most to be written at once.
         given: positions given to the subscription before; None: none.
+        with_state: whether the client wants the state of the channel in place of events that it cannot be given.
 
     Attributes:
         channel: the events' channel.
@@ -63,7 +66,19 @@ class Replaying:
 
     """
 
-    __slots__ = ("_at", "_at_once_bytes", "_forks", "_given", "_hub", "_rooms", "_transport", "channel", "is_wanted")
+    __slots__ = (
+        "_at",
+        "_at_once_bytes",
+        "_forks",
+        "_given",
+        "_hub",
+        "_rooms",
+        "_state_at",
+        "_transport",
+        "_with_state",
+        "channel",
+        "is_wanted",
+    )
 
     def __init__(
         self,
@@ -74,8 +89,10 @@ class Replaying:
         *,
         at_once_bytes: int,
         given: Given | None = None,
+        with_state: bool = False,
     ) -> None:
         self._rooms, self.channel, self._transport, self._hub = rooms, channel, transport, hub
+        self._with_state = with_state
         self._at_once_bytes = min(_AT_ONCE_BYTES, at_once_bytes)
         self.is_wanted = True
         self._given = Given(_GIVEN_LINES) if given is None else given
@@ -83,6 +100,8 @@ class Replaying:
         """Positions with a gap told behind."""
         self._at: str | None = None
         """The position of a client on giving way to others; None while the client holds a slot, and at the end."""
+        self._state_at: str | None = None
+        """Where the state stands that the client has read a part of; None while it has read a whole one, or none."""
 
     async def read(self, start: Start) -> Replay:
         """Return the replay for the client from ``start`` on; a subscriber that stayed is given no event twice.
@@ -93,6 +112,9 @@ class Replaying:
         """
         replay = await self._hub.replay(self.channel, start)
         if not isinstance(start, Since) or not start.has_stayed:
+            if self._with_state and replay.reason is not None:
+                state = await self._hub.replay(self.channel, FromState(anew=True))
+                return replace(state, reason=replay.reason)
             self._forks.update(replay.forks_elsewhere or ())  # the reply tells that reader of all
             return replay
         self._given.add(start.position)
@@ -120,21 +142,25 @@ class Replaying:
         """Go on where the client gave way, with the log as of now."""
         with contextlib.suppress(LimitReached):  # the time in the queue is over; the client queues up again
             async with self._hub.replay_slots.slot(self._rooms.network) as slot:
-                await self._give(await self._read_on(at), slot)
+                state_at = self._state_at
+                replay = self._read_on(at) if state_at is None else self._rest_of_state(at, state_at)
+                await self._give(await replay, slot)
 
     async def _give(self, replay: Replay, slot: Slot) -> None:
         """Give a replay at the client's pace, then the lines published meanwhile, and join behind the last line.
 
         Note the client's position on giving way to others.
         """
-        self._at = None
+        self._at = self._state_at = None
         while self.is_wanted:
             count = await self._give_lines(replay, slot)
             if not self.is_wanted:
                 return
             self._given.extend(line.position for line in replay.lines[:count])
             if count is not None:
-                self._at = replay.position if count == len(replay.lines) else replay.lines[count - 1].position
+                is_all = count == len(replay.lines)
+                self._at = replay.position if is_all else replay.lines[count - 1].position
+                self._state_at = replay.position if replay.is_state and not is_all else None
                 return
             # From here to the room no step waits: a line published in between would be given to nobody.
             found = self._hub.missing(self.channel, replay.position, is_told=replay.reason is not None)
@@ -162,10 +188,48 @@ class Replaying:
         except BusError:
             await asyncio.sleep(_RETRY_S)
             return Replay((), None, at)
-        if replay.reason is not None and replay.gap_after is None and at not in self._forks:
-            end = replay.lines[0].position if replay.lines else replay.position
+        if replay.reason is None:
+            return replay
+        state = await self._patiently(FromState(anew=True)) if self._with_state else None
+        if replay.gap_after is None and at not in self._forks:
+            shown = replay if state is None else state
+            end = shown.lines[0].position if shown.lines and state is None else shown.position
             self._transport.write(self._gap(at, end, replay.reason))
-        return replay
+        if state is not None:
+            self._tell_state(state, anew=True)
+        return replay if state is None else state
+
+    async def _rest_of_state(self, at: str, state_at: str) -> Replay:
+        """Return what is left of the state that stands at ``state_at``, behind the line at ``at``; or a whole state.
+
+        Lines are left out that a newer one has taken the place of: the newer one stands in the log behind the state.
+        """
+        # decisions/0102: no client slow to read holds a state, so it is read anew. The lines of the first state are
+        # those of the second up to the same position, where the log goes on from there.
+        goes_on = (await self._patiently(Since(state_at, has_stayed=True))).reason is None
+        state = await self._patiently(FromState(anew=True))
+        if not goes_on:
+            self._tell_state(state, anew=True)
+            return state
+        span = order(at), order(state_at)
+        left = [it for it in state.lines if span[0] < order(it.position or BEGINNING) <= span[1]]
+        rest = replace(state, lines=tuple(left), position=state_at)
+        self._tell_state(rest, anew=False)
+        return rest
+
+    async def _patiently(self, start: Start) -> Replay:
+        """Return the replay from ``start``, whenever Redis can be reached; an empty one for a client that left."""
+        while self.is_wanted:
+            try:
+                return await self._hub.replay(self.channel, start)
+            except BusError:  # a part of a state is no state: there is no place in the log to go on from
+                await asyncio.sleep(_RETRY_S)
+        return Replay((), None, BEGINNING)
+
+    def _tell_state(self, state: Replay, *, anew: bool) -> None:
+        values = (state.position, len(state.lines), state.truncated, anew)
+        notice = Notice.of(NoticeName.ROOM_STATE, *values, room=self.channel.name)
+        self._transport.write(text_frame(self._transport.dialect.write(notice)))
 
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
         return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))

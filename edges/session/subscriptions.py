@@ -151,12 +151,12 @@ class Subscriptions:
         return self.join(channel)
 
     @asynccontextmanager
-    async def resume(self, channel: Channel, start: Start) -> AsyncIterator[Replay]:
+    async def resume(self, channel: Channel, start: Start, *, with_state: bool = False) -> AsyncIterator[Replay]:
         """Join anew where the client left off: the body answers, and at the body's end the client is given the replay.
 
         Answer, missed events and live events come in order, without a hole. From the answer on, leaving the room ends
         the replay. A subscriber that stayed (``Since``) is given only the events after the takeover of a log that
-        diverged.
+        diverged. With ``with_state`` a reader that may have missed events is given the channel's state in their place.
 
         Raises:
             LimitReached: too many other clients resume; the client is in no other rooms than before.
@@ -165,7 +165,8 @@ class Subscriptions:
         """
         given = self._hub.given(channel, start.position) if isinstance(start, Since) and start.has_stayed else None
         at_once_bytes = self._waiting_bytes // 2
-        replaying = Replaying(self, channel, self._transport, self._hub, at_once_bytes=at_once_bytes, given=given)
+        hub, bounds = self._hub, {"at_once_bytes": at_once_bytes}
+        replaying = Replaying(self, channel, self._transport, hub, **bounds, given=given, with_state=with_state)
         try:
             async with self._hub.replay_slots.slot(self.network) as slot:
                 replay = await replaying.read(start)

@@ -35,6 +35,7 @@ NOTICES = {
     "room.left": ("reason", "user"),
     "room.joined": ("user", "info", "since"),
     "room.presence": ("count", "joined", "left", "reason"),
+    "room.state": ("position", "state", "truncated", "anew"),
 }
 CODES = {
     "DECODE_ERROR",
@@ -98,6 +99,7 @@ def test_notices_of_rooms_are_told_from_the_others() -> None:
     assert {name for name in NoticeName if name.is_of_a_room} == {
         "room.gap",
         "room.left",
+        "room.state",
         "room.joined",
         "room.presence",
     }

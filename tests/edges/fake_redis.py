@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
+import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from bus.channel import Channel
 from bus.envelope import splice
 from bus.log.appending import Entry
+from bus.log.kept_state import KeptState
 from bus.position import BEGINNING
 
 __all__ = ["Command", "FakeRedis", "Stream", "Subscribed", "Way", "away"]
@@ -106,8 +108,21 @@ class FakeRedis:
             excess -= excess % _NODE_ENTRIES
         self.data[channel.log_key] = Stream(stored.entries[excess:], stored.last, stored.deleted)
         self.lives[channel.log_key] = self.clock_ms + channel.retention.expires_s * 1000
-        self.publish(channel.redis, splice(line, at, stream.newest.decode()))
+        whole_line = splice(line, at, stream.newest.decode())
+        if channel.keyed is not None:
+            self._keep(channel, whole_line, stream.newest.decode())
+        self.publish(channel.redis, whole_line)
         return at.encode()
+
+    def _keep(self, channel: Channel, line: bytes, previous: str) -> None:
+        """Keep a line in the state, as ``keyed.lua`` does."""
+        kept = self._value(channel.state_key)
+        state = kept.copy() if isinstance(kept, KeptState) else KeptState()
+        assert channel.keyed is not None
+        value = orjson.loads(line)
+        state.keep(channel.keyed, channel.keyed.place(value["event"], value["data"]), line, previous)
+        self.data[channel.state_key] = state
+        self.lives[channel.state_key] = self.lives[channel.log_key]
 
     def publish(self, channel: str, line: bytes) -> int:
         """Send a line to those that subscribed; return how many there were."""
@@ -264,6 +279,18 @@ class FakeRedis:
         if value is not None and not isinstance(value, dict):
             raise ResponseError(WRONG_TYPE)
         return value or {}
+
+    def do_hrandfield(self, key: str, count: int, *, withvalues: bool) -> list[bytes]:
+        assert withvalues
+        value = self._value(key)
+        if value is not None and not isinstance(value, KeptState):
+            raise ResponseError(WRONG_TYPE)
+        if value is None:
+            return []
+        own = {"bus:bytes": b"%d" % value.size, "bus:writes": b"%d" % value.writes}
+        if value.evicted is not None:
+            own["bus:evicted"] = value.evicted.encode()
+        return [it for key, line in [*own.items(), *value.lines.items()][:count] for it in (key.encode(), line)]
 
     def do_zadd(self, key: str, marks: dict[str | bytes, float]) -> int:
         added = {_bytes(name): float(score) for name, score in marks.items()}

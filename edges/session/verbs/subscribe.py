@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from bus.channel import Channel
 from bus.errors import ChannelError
-from bus.log.replay import Last, Replay, Start, parse_since
+from bus.log.replay import FromState, Last, Replay, Since, Start, parse_since
 from bus.position import Reason
 from bus.spelling import canonical_name
 from bus.words import Verb
@@ -21,12 +21,16 @@ __all__ = ["Subscribe", "asked", "channel_of", "named", "start_of"]
 
 @dataclass(frozen=True, slots=True)
 class Subscribe(Command):
-    """Join the room of a channel; ``channel`` is the name that the client asked by."""
+    """Join the room of a channel; ``channel`` is the name that the client asked by.
+
+    ``with_state``: the client wants the channel's state, where it is not given all events since ``start``.
+    """
 
     channel: str
     reply_to: str | None = None
     start: Start | None = None
     appearance: Appearance | None = None
+    with_state: bool = False
     verb: ClassVar = Verb.SUBSCRIBE
 
     @property
@@ -37,7 +41,8 @@ class Subscribe(Command):
     @classmethod
     def parse(cls, said: Said) -> Self:
         """Read the channel, and where to begin."""
-        return cls(named(said), said.reply_to, start_of(said), appearance_of(said))
+        start = start_of(said)
+        return cls(named(said), said.reply_to, start, appearance_of(said), _wants_state(said, start))
 
     def permission(self, client: Client, channel: Channel) -> Refusal | None:
         """Return the refusal for a client without permission, or in too many rooms; None for others."""
@@ -63,8 +68,12 @@ class Subscribe(Command):
             client.appearances.check(channel, self.appearance, self.verb, self.reply_to)
         except Refused as refused:
             return (refused.refusal,)
-        if self.start is not None and channel.retention.kind != "live":
-            return self._resume(client, channel, self.start)
+        if self.with_state and channel.keyed is None:
+            sentence = f"state: {channel.name} keeps no state; leave the key out"
+            return (Refusal(Code.INVALID_REQUEST, sentence, self.verb, self.reply_to),)
+        start = FromState() if self.with_state and self.start is None else self.start
+        if start is not None and channel.retention.kind != "live":
+            return self._resume(client, channel, start)
         joined = client.rooms.join(channel)
         return self._open(client, channel) if joined is None else self._joined(channel, joined)
 
@@ -78,7 +87,7 @@ class Subscribe(Command):
 
     async def _resume(self, client: Client, channel: Channel, start: Start) -> AsyncGenerator[Outgoing, None]:
         await client.context.first_link()
-        async with client.rooms.resume(channel, start) as replay:
+        async with client.rooms.resume(channel, start, with_state=self.with_state) as replay:
             self._check(client, channel)
             yield self._resumed(channel, replay)
             del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
@@ -97,14 +106,15 @@ class Subscribe(Command):
         return (Reply(self.verb, data, self.reply_to), *joined.frames)
 
     def _resumed(self, channel: Channel, replay: Replay) -> Reply:
-        data: dict[str, Any] = {
-            "status": "subscribed",
-            **asked(self.channel, channel),
-            "position": replay.position,
-            "recovered": replay.reason is None,
-            "reason": replay.reason,
-            "replayed": len(replay.lines),
-        }
+        count = len(replay.lines)
+        data: dict[str, Any] = {"status": "subscribed", **asked(self.channel, channel), "position": replay.position}
+        if self.start is not None:
+            replayed = 0 if replay.is_state else count
+            data |= {"recovered": replay.reason is None, "reason": replay.reason, "replayed": replayed}
+        if self.with_state:
+            data["state"] = count if replay.is_state else 0
+        if replay.truncated:
+            data["truncated"] = True
         if replay.gap_after is not None:
             data["gap_after"] = replay.gap_after
         if replay.began is not None:
@@ -131,6 +141,21 @@ def asked(name: str, channel: Channel) -> dict[str, Any]:
     The lines of a room are the same bytes for all its clients, so they have the one name of decisions/0088.
     """
     return {"channel": name} if name == channel.name else {"channel": name, "room": channel.name}
+
+
+def _wants_state(said: Said, start: Start | None) -> bool:
+    """Tell whether a request asks for the state of the channel.
+
+    Raises:
+        Refused: the word is none, or goes with no such beginning.
+
+    """
+    wanted = said.data.get("state", False)
+    if not isinstance(wanted, bool):
+        raise said.refused("state: expected true or false")
+    if wanted and start is not None and not isinstance(start, Since):
+        raise said.refused("state: goes with a position in 'since', or alone: a state is of all time")
+    return wanted
 
 
 def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal:

@@ -86,8 +86,8 @@ MUTANTS: Final = {
         ),
         Mutant(
             "forks that a replay passes are not told",
-            "        if room is None:\n            return replay\n        return replay.passing(",
-            "        if room is None or True:\n            return replay\n        return replay.passing(",
+            "            return replay\n        return replay.passing(",
+            "            return replay\n        return replay or replay.passing(",
         ),
         Mutant(
             "the end of a replay is not checked",

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
+from bus.keyed import Keyed
 from bus.log.appending import Entry
 from bus.log.log import Log
-from bus.log.replay import Last, Replay, Since, Start
+from bus.log.replay import FromState, Last, Replay, Since, Start
 from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
 from edgebus.lab.stage.proxy import Proxy
@@ -107,6 +108,23 @@ async def test_resume_in_a_closed_room(path: Path, figure: Callable[[str], None]
     figure(f"resume behind {missed} of {stored} events: {round_trips} round trips, {took_s * 1_000:.0f} ms")
     assert [line.position for line in replays[0].lines] == positions[stored - missed :]
     assert replays[0].reason is None
+    assert round_trips <= _LIMIT
+
+
+@pytest.mark.parametrize("count", [0, 20])
+async def test_cold_subscribe_with_state(path: Path, figure: Callable[[str], None], count: int) -> None:
+    """The first client of a room, who wants the state, too: the read that opens the room brings it."""
+    x = replace(channel("x"), keyed=Keyed({"e": "only"}))
+    positions = await path.publish(x, count)
+    replays: list[Replay] = []
+
+    async def subscribe() -> None:
+        replays.append(await path.hub.replay(x, FromState()))
+
+    round_trips, took_s = await path.takes(subscribe)
+    figure(f"cold subscribe with state, {count} events: {round_trips} round trips, {took_s * 1_000:.0f} ms")
+    assert [line.position for line in replays[0].lines] == positions[-1:]
+    assert replays[0].is_state
     assert round_trips <= _LIMIT
 
 

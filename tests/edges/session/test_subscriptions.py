@@ -9,7 +9,7 @@ import pytest
 
 from bus.channel import Channel
 from bus.envelope import Arrived
-from bus.log.replay import Replay, Since, Start
+from bus.log.replay import FromState, Replay, Since, Start
 from bus.position import Reason
 from edges.protocol.envelope import ENVELOPE
 from edges.session.subscriptions import Subscriptions
@@ -68,8 +68,8 @@ class Listener:
     def write(self, frames: bytes) -> None:
         for frame in frames.split(b"\x81")[1:]:
             message = orjson.loads(frame[frame.index(b"{") :])
-            gap = message.get("event") == "room.gap"
-            self.said.append(tuple(message["data"].values()) if gap else message["n"])
+            is_notice = message.get("event") in ("room.gap", "room.state")
+            self.said.append(tuple(message["data"].values()) if is_notice else message["n"])
 
     async def drained(self) -> None: ...
 
@@ -116,6 +116,46 @@ async def test_fork_that_became_known_during_a_replay_is_told_at_its_end(
     async with rooms.resume(X, Since("2-2")):
         pass
     assert listener.said == [3, 4, 5, ("5-5", "6-6", "diverged"), 6, *told]
+
+
+def state(*numbers: int, at: int, truncated: bool = False) -> Replay:
+    return Replay(tuple(event(n) for n in numbers), None, f"{at}-{at}", is_state=True, truncated=truncated)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_state_goes_on_behind_a_client_that_gave_way(goes_on: bool) -> None:
+    """The rest of the state where the log goes on from it, without what is newer now; else the state anew."""
+    answers = [state(2, 4, 6, at=9), Replay((), None if goes_on else Reason.TRIMMED, "12-12")]
+    answers += [state(2, 6, 8, 11, at=12), Replay((), None, "12-12"), state(8, 11, at=12)]
+    hub, listener = ScriptedHub(answers, lines_per_slot=2), Listener()
+    rooms = Subscriptions(listener, hub, waiting_bytes=2)  # type: ignore[arg-type]
+    async with rooms.resume(X, FromState(), with_state=True) as replay:
+        assert (replay.is_state, replay.position) == (True, "9-9")
+    rest = [("9-9", 2, False, False), 6, 8] if goes_on else [("12-12", 4, False, True), 2, 6]
+    rest += [] if goes_on else [("12-12", 2, False, False), 8, 11]
+    assert listener.said == [2, 4, *rest]
+    assert hub.asked[:3] == [FromState(), Since("9-9", has_stayed=True), FromState(anew=True)]
+
+
+async def test_state_takes_the_place_of_a_partial_tail() -> None:
+    """A client that may have missed events is given the state, read after it came, and the reason."""
+    hub = ScriptedHub([Replay((event(8, 3),), Reason.TRIMMED, "8-8"), state(2, 8, at=9)], lines_per_slot=9)
+    rooms = Subscriptions(Listener(), hub, waiting_bytes=9)  # type: ignore[arg-type]
+    async with rooms.resume(X, Since("2-2"), with_state=True) as replay:
+        assert (replay.reason, replay.is_state, replay.position) == (Reason.TRIMMED, True, "9-9")
+    assert hub.asked == [Since("2-2"), FromState(anew=True)]
+
+
+async def test_events_missed_behind_the_state_bring_another() -> None:
+    """What the log lost while a client read its state is told, and the state comes anew."""
+    answers = [state(2, 4, at=4), Replay((event(8, 7),), Reason.TRIMMED, "8-8"), state(4, 8, at=8)]
+    hub, listener = ScriptedHub(answers, lines_per_slot=9), Listener()
+    found = iter([None, ()])
+    hub.missing = lambda *_, **__: next(found)  # type: ignore[method-assign, assignment]
+    rooms = Subscriptions(listener, hub, waiting_bytes=9_000)  # type: ignore[arg-type]
+    async with rooms.resume(X, FromState(), with_state=True):
+        pass
+    assert listener.said == [2, 4, ("4-4", "8-8", "trimmed"), ("8-8", 2, False, True), 4, 8]
 
 
 async def test_client_that_stood_elsewhere_is_not_told_of_places_when_it_comes_back() -> None:
