@@ -12,6 +12,7 @@ import typer
 
 from edgebus import __version__
 from edgebus.commands.acl import acl
+from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
 from edgebus.commands.cert import cert
 from edgebus.commands.edge import edge
@@ -74,7 +75,7 @@ def demo(
 
 
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
-for _command in (edge, broker, cert, publish, listen, history, acl, replay, services):
+for _command in (edge, broker, cert, publish, listen, ask, history, acl, replay, services):
     app.command()(_command)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)

@@ -1,4 +1,4 @@
-"""A thread with an event loop, in which one producer is open until a call ends the thread or the interpreter exits."""
+"""A thread with an event loop, in which a producer or responder is open, until a call or the interpreter's exit."""
 
 import asyncio
 import atexit
@@ -6,12 +6,11 @@ import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from producers.guard import renew_after_fork
-from producers.producer import Producer
 
-__all__ = ["Background"]
+__all__ = ["Background", "Opened"]
 
 ResultT = TypeVar("ResultT")
 
@@ -19,10 +18,20 @@ _GRACE_S: Final = 2.0
 """Beyond ``close_s``, for a thread to end when the interpreter exits."""
 
 
+class Opened(Protocol):
+    """A producer, or a responder."""
+
+    async def open(self) -> object:
+        """Begin."""
+
+    async def close(self) -> None:
+        """End."""
+
+
 class Background:
     """Runs ``producer`` from ``start`` on. Every method may be called from any thread."""
 
-    def __init__(self, producer: Producer, *, close_s: float) -> None:
+    def __init__(self, producer: Opened, *, close_s: float) -> None:
         self._producer, self._close_s = producer, close_s
         self._loop = asyncio.new_event_loop()
         self._loop.set_debug(False)  # PYTHONASYNCIODEBUG is meant for the loops of the program
@@ -36,7 +45,7 @@ class Background:
         """Start the thread, and open the producer in it."""
         _threads.open.add(self)
         self._thread.start()
-        self.run(self._producer.__aenter__()).result()
+        self.run(self._producer.open()).result()
 
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
         """Run ``coroutine`` in the event loop. Not to be called after ``end_soon``."""

@@ -22,6 +22,7 @@ from bus.event import Event
 from bus.service import Service
 from producers.background import Background
 from producers.batch import Batch as AsyncBatch
+from producers.blocking_responder import Responder
 from producers.drops import OnDrop
 from producers.emitting import Emitting
 from producers.guard import renew_after_fork
@@ -31,7 +32,7 @@ from producers.producer import Producer as AsyncProducer
 from producers.raw import raw_event
 from producers.sender import LOGGER
 
-__all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
+__all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published", "Responder"]
 
 ResultT = TypeVar("ResultT")
 

@@ -129,8 +129,8 @@ class Responder:
 
         def register(function: FunctionT) -> FunctionT:
             self._answers.add(what, function)
-            if self._tasks:
-                self._wake.set()
+            if self._tasks:  # from any thread, as the blocking twin does
+                self._loop.call_soon_threadsafe(self._wake.set)
             return function
 
         return register
@@ -151,6 +151,7 @@ class Responder:
         self._answering = Answering(self._url, name=name, service=service, responder=self.id)
         self._taking = Taking(self._url, name=f"{name}-questions", service=service, responder=self.id)
         self._pool = ThreadPoolExecutor(self._max_at_once, thread_name_prefix="edgebus-responder")
+        self._loop = asyncio.get_running_loop()
         self._wake, self._freed, self._is_leaving = asyncio.Event(), asyncio.Event(), False
         self._tasks = [
             asyncio.create_task(self._beat_on(), name=f"beats of {self.id}"),

@@ -16,7 +16,7 @@ from bus.service import Service
 
 __all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
 
-Role: TypeAlias = Literal["producer", "edge", "operator"]
+Role: TypeAlias = Literal["producer", "edge", "operator", "responder"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -46,6 +46,14 @@ _OPERATOR: Final = (
 )
 
 
+# What ask.lua and answer.lua call, and what is sent beside.
+_ASKING: Final = "+evalsha +xadd +xlen +xack +xdel +xpending +xrange +zcount +get +exists +unlink"
+_RESPONDER: Final = (
+    "+client|setname +time +script|load +evalsha +publish +xreadgroup +xgroup|create +xgroup|delconsumer +xinfo|groups "
+    "+xrange +xack +xdel +xpending +hset +del +pexpire +zadd +zrem +zremrangebyscore +exists +set"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A user of Redis.
@@ -71,7 +79,7 @@ class User:
 
 
 def users(services: Sequence[Service], *, narrowed: bool = False, by_function: bool = False) -> list[User]:
-    """Return a producer, an edge and an operator for ``services``.
+    """Return a producer, an edge and an operator for ``services``; and a responder, where a request is live.
 
     Args:
         services: whose channels and logs the users reach; all others stay closed.
@@ -84,12 +92,19 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
     keyed = [_pattern(family) for service in services for family in service.families if family.keyed is not None]
     publishing, rooms = _CALLING if by_function else _SCRIPTED, _Rooms.of(services)
-    rules = {
+    asked = _Asked.of(services)
+    rules: dict[Role, str] = {
         "producer": _joined(_producer(names, publishing), keeping(keyed, publishing.split()[-1])),
-        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed)),
-        "operator": _joined(_operator(names, own), *rooms.operator(), _looking(keyed)),
+        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own)),
+        "operator": _joined(_operator(names, own), *rooms.operator(), _looking(keyed), *asked.operator(own)),
     }
-    return [User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role]) for role in ROLES]
+    if asked.questions:
+        rules["responder"] = asked.responder(own)
+    return [
+        User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role])
+        for role in ROLES
+        if role in rules
+    ]
 
 
 def parse_hash(text: str) -> tuple[Role, str]:
@@ -172,6 +187,44 @@ class _Rooms:
             return []
         keys = [f"%R~{it}" for it in (*self.rooms, *self.members, *self.beats)]
         return [*keys, f"(resetchannels +subscribe {' '.join(_channels(self.rooms))})"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The keys of questions, as globs; none without a live request, and then no rule (decisions/0103)."""
+
+    questions: Sequence[str]
+    responders: Sequence[str]
+    hashes: Sequence[str]
+    answers: Sequence[str]
+
+    @classmethod
+    def of(cls, services: Sequence[Service]) -> Self:
+        """Return the keys of the services with live requests."""
+        names = [f"{{{it.name}}}" for it in services if any(request.live for request in it.requests)]
+        kinds = ("questions", "responders", "responder", "answer")
+        return cls(*([f"bus:{kind}:{name}:*" for name in names] for kind in kinds))
+
+    def edge(self, own: str) -> list[str]:
+        """Return the further rules of an edge, which asks by a script of its own, and is told the answers."""
+        if not self.questions:
+            return []
+        whole = " ".join(f"~{it}" for it in (*self.questions, *self.responders, *self.answers))
+        lives = " ".join(f"%R~{it}" for it in self.hashes)
+        return [f"&bus:answers:{own}", f"({_ASKING} {whole} {lives})", "(+script|load)"]
+
+    def responder(self, own: str) -> str:
+        """Return the rules of a responder, which publishes no event, and answers on edges' channels alone."""
+        keys = (f"~{it}" for it in (*self.questions, *self.responders, *self.hashes, *self.answers))
+        return " ".join(("resetchannels", _RESPONDER, *keys, f"&bus:answers:{own}", _EPOCH))
+
+    def operator(self, own: str) -> list[str]:
+        """Return the further rules of an operator, who reads, and listens to answers."""
+        if not self.questions:
+            return []
+        keys = [f"%R~{it}" for it in (*self.questions, *self.responders, *self.hashes, *self.answers)]
+        looks = f"(+xpending +xinfo|groups +xinfo|consumers {' '.join(keys)})"
+        return [*keys, looks, f"(resetchannels +subscribe &bus:answers:{own})"]
 
 
 def keeping(names: Sequence[str], calling: str = "+evalsha") -> str:

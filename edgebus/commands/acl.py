@@ -24,7 +24,7 @@ def acl(
     ] = False,
     redis: RedisOption = None,
 ) -> None:
-    """Print Redis users with the least that a producer, an edge and an operator need; nothing is changed by it."""
+    """Print Redis users with the least that each part of the bus needs; nothing is changed by it."""
     from edgebus.catalogue import all_services, find_service
     from edgebus.commands.users import read_hashes, show_users
 

@@ -193,12 +193,12 @@ class LiveRequests:
         """Take the message of an answer; neither waits nor raises. The first answer to a question counts."""
         name = message[:64].partition(b" ")[0].decode("latin-1")
         pending = self._pending.pop(name, None)
+        if name.startswith(self._nonce) and len(self._had) < _KEPT:  # too late or not, it is kept for no one else
+            self._had.append(name)
         if pending is None or pending.future.done():
             self._counts.late += 1
             return
         self._settle(name, pending, self._read(name, message))
-        if len(self._had) < _KEPT:
-            self._had.append(name)
 
     def _read(self, name: str, message: bytes) -> Answered:
         if len(message) > self._limit_bytes + _BESIDE_BYTES:  # before a look inside
