@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Final
 
 from bus.event import Event
+from bus.held import Held
 from bus.parts import check_class, check_part
 
 __all__ = ["ClientEvent"]
@@ -25,6 +26,7 @@ class ClientEvent:
         without_tokens: whether a client without a token may publish, too, if the edge gives the permission to such
             clients (``anonymous_permissions``). The client then fills the sender's field, and nobody vouches for the
             value.
+        unless: the event is refused while another user holds a key of the state, such as a lock. Needs a sender.
 
     Raises:
         ValueError: a part is wrong; the message names the part.
@@ -35,6 +37,7 @@ class ClientEvent:
     permission: str
     sender: str | None = None
     without_tokens: bool = False
+    unless: Held | None = None
 
     def __post_init__(self) -> None:
         """Check the parts once, where a catalogue is written (decisions/0066)."""
@@ -43,12 +46,17 @@ class ClientEvent:
             check_part("sender", self.sender, (str, NoneType), "the name of a field")
             check_part("without_tokens", self.without_tokens, bool, "true or false")
             check_part("permission", self.permission, str, "a text")
+            check_part("unless", self.unless, (Held, NoneType), "a Held")
         except TypeError as error:
             raise ValueError(f"a client's event: {error}") from None
         name = self.event.__name__
         if _PERMISSION.fullmatch(self.permission) is None:
             raise ValueError(f"{name}: permission is {self.permission!r}, and is to be a claim such as 'diagram:write'")
         self._check_sender(name)
+        if self.unless is not None:
+            if self.sender is None:
+                raise ValueError(f"{name}: unless: without a sender nobody can be told from the holder")
+            self.unless.check(self.event)
 
     def _check_sender(self, name: str) -> None:
         if self.sender is None:

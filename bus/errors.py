@@ -18,6 +18,7 @@
     │   └── LoginRefused         Redis refuses the log-in; repeating does not help
     └── PublishError         Redis was reached and did not take the event
         ├── PublishIncomplete    some of the event's channels have the event, others do not
+        ├── PublishHeld          another user holds a key of the channel's state, such as a lock
         ├── PublishUncertain     whether a channel has the event cannot be told any more, or a newer value stands there
         └── PublishUnreplicated  all channels have the event, and fewer replicas than asked for
 """
@@ -39,6 +40,7 @@ __all__ = [
     "OutboxFull",
     "Portable",
     "PublishError",
+    "PublishHeld",
     "PublishIncomplete",
     "PublishUncertain",
     "PublishUnreplicated",
@@ -157,6 +159,19 @@ class PublishIncomplete(PublishError):
         self.missing = dict(missing)
         failed = "; ".join(f"{channel}: {error}" for channel, error in missing.items())
         super().__init__(f"{len(positions)} channel(s) have the event, {len(missing)} do not: {failed}")
+
+
+class PublishHeld(PublishError):
+    """An event of a client was refused, because another user holds a key of the channel's state.
+
+    Attributes:
+        holder: the user.
+
+    """
+
+    def __init__(self, channel: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(f"{channel} is held by {holder}")
 
 
 class PublishUncertain(PublishError):

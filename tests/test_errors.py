@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from bus.broker.embedded import PortTakenError
-from bus.errors import BusTimeout, PublishIncomplete, PublishUnreplicated, ShapeError
+from bus.errors import BusTimeout, PublishHeld, PublishIncomplete, PublishUnreplicated, ShapeError
 from clients.errors import AuthenticationFailed, Dismissed, Refused
 from edges.limits.rates import LimitReached
 from edges.protocol import messages as protocol
 
 PACKAGES = ("bus", "producers", "clients", "edges", "edgebus")
 ARGUMENTS: dict[type[BaseException], tuple[tuple[Any, ...], dict[str, Any]]] = {
+    PublishHeld: (("diagram:d", "bob"), {}),
     PublishIncomplete: (({"a:1": "1-1"}, {"b:1": BusTimeout("later")}), {}),
     PublishUnreplicated: (({"a:1": None},), {"replicas": 1, "wanted": 2}),
     ShapeError: (("is too deep", "depth"), {}),

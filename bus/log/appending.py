@@ -13,7 +13,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from bus.channel import Channel
 from bus.envelope import place_of, splice
-from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishUncertain
+from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishHeld, PublishUncertain
+from bus.held import Hold
 from bus.keyed import NOWHERE, Keyed, Place
 from bus.log.once import ONCE_MS, once
 from bus.position import is_position
@@ -104,6 +105,7 @@ class Entry:
         since_ms: None on a first attempt; on a repeated attempt the time before the first was sent, by Redis' clock.
         after: on a ``latest`` channel the id of the same producer's event before.
         once: what a client's publish is known by, ``once_name`` of ``bus.log.once``; empty: a producer's publish.
+        hold: with ``once``: the entry is refused while another user holds a key of a state.
 
     """
 
@@ -114,6 +116,7 @@ class Entry:
     since_ms: int | None = None
     after: str = ""
     once: str = ""
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +168,12 @@ def _once(entry: Entry, text: tuple[Any, ...], *, by_function: bool) -> tuple[An
     # decisions/0106: no search of the log by the event's id, since two clients may give one id to two events.
     channel, is_keyed = entry.channel, entry.channel.keyed is not None
     called = ("FCALL", _ONCE_FUNCTIONS[is_keyed]) if by_function else ("EVALSHA", _ONCE_SHAS[is_keyed])
-    keys = (channel.log_key, *(channel.state_keys if is_keyed else ()), channel.once_key(entry.once))
+    hold = entry.hold
+    held = () if hold is None else (hold.event, hold.key, hold.holder, hold.user, "unless")
+    asked = () if hold is None else (hold.state_key,)
+    keys = (channel.log_key, *(channel.state_keys if is_keyed else ()), *asked, channel.once_key(entry.once))
     state = () if channel.keyed is None else _state_arguments(channel.keyed, _place(entry))
-    return (*called, len(keys), *keys, *text, *state, ONCE_MS)
+    return (*called, len(keys), *keys, *text, *state, *held, ONCE_MS)
 
 
 def _place(entry: Entry) -> Place:
@@ -209,6 +215,8 @@ def _placed(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
             return Appended(None, receivers, replicas)
         case [bytes(word), _] if word in UNSURE:
             return PublishUncertain(UNSURE[word].format(entry.channel.name))
+        case [b"held", bytes(holder)] if entry.hold is not None:
+            return PublishHeld(entry.hold.channel, holder.decode(errors="replace"))
         case [bytes(word), int(receivers)] if is_position(position := word.decode("latin-1")):
             return Appended(position, receivers, replicas)
     return PublishError(f"what answers for {entry.channel.name} is no Redis: its answer to a publish has another form")

@@ -4,6 +4,7 @@ Chains, retention by number and repetitions follow ``publish.lua``. No clock is 
 after the event before, so positions are the same in every run, and no log ever expires.
 """
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Final, NamedTuple
 
 from bus.channel import Channel
 from bus.envelope import place_of, splice
-from bus.errors import BusError, PublishUncertain
+from bus.errors import BusError, PublishHeld, PublishUncertain
+from bus.held import Hold
 from bus.log.appending import UNSURE, Appended, Entry, Replicas
 from bus.log.kept_state import KeptState
 from bus.position import BEGINNING
@@ -78,6 +80,8 @@ class MemoryLog:
             return Appended(None, 0, confirmed)
         kept = self._kept[channel.redis]
         if entry.once:
+            if entry.once not in kept.known and (holder := self._holder(entry.hold)) is not None:
+                return PublishHeld(entry.hold.channel if entry.hold else channel.name, holder)
             return Appended(kept.known.get(entry.once) or self._store(kept, channel, entry), 0, confirmed)
         # As in the script: only a repetition is looked for, and a first attempt stores without a look.
         if entry.since_ms is not None:
@@ -86,6 +90,15 @@ class MemoryLog:
             if (word := _unsure(kept, entry, entry.since_ms)) is not None:
                 return PublishUncertain(UNSURE[word].format(channel.name))
         return Appended(self._store(kept, channel, entry), 0, confirmed)
+
+    def _holder(self, hold: Hold | None) -> str | None:
+        """Return the other user who holds the key, as ``once.lua`` does."""
+        line = None if hold is None else self.states[hold.channel].lines.get(hold.key)
+        if hold is None or line is None:
+            return None
+        message = json.loads(line)
+        holder = message["data"].get(hold.holder) if message["event"] == hold.event else None
+        return holder if isinstance(holder, str) and holder != hold.user else None
 
     def _tick(self, event_id: str) -> None:
         # Lines of one event share a millisecond, and a repetition moves no clock: positions are the same in every run.

@@ -3,7 +3,10 @@
 -- The last of KEYS  the memory of the publish: the position of the event, for as long as a repetition may come
 -- The last of ARGV  how long that is, ms
 --
--- Answers what the script inside answers; to a repetition {position of the first, 0}.
+-- An event that is refused while another user holds a key of a state (decisions/0112) has one key more in front of that
+-- one, the state's hash; and five arguments more: the event that holds, the key, the holder's field, the user, 'unless'.
+--
+-- Answers what the script inside answers; to a repetition {position of the first, 0}; {'held', user} for a held key.
 --
 -- decisions/0106: a client repeats on another connection, at another edge, and numbers its requests from 1. So the key
 -- is made of the user, the request's id and the data, and no search of the log by the event's id could take its place.
@@ -12,7 +15,23 @@ local function append(KEYS, ARGV)
 -- CUT
 end
 
-local once, life_ms = KEYS[#KEYS], ARGV[#ARGV]
+local once, life_ms = table.remove(KEYS), table.remove(ARGV)
+local state, user, field, name, event
+if ARGV[#ARGV] == 'unless' then
+  table.remove(ARGV)
+  state, user, field = table.remove(KEYS), table.remove(ARGV), table.remove(ARGV)
+  name, event = table.remove(ARGV), table.remove(ARGV)
+end
+
+-- The other user who holds the key; nil for nobody, and for whatever was typed there.
+local function held()
+  local line = redis.pcall('HGET', state, name)
+  local is_json, message = pcall(cjson.decode, type(line) == 'string' and line or '')
+  if not is_json or type(message) ~= 'table' or message.event ~= event or type(message.data) ~= 'table' then return nil end
+  local holder = message.data[field]
+  return type(holder) == 'string' and holder ~= user and holder or nil
+end
+
 local known = redis.pcall('GET', once)
 if type(known) == 'string' and string.match(known, '^%d+%-%d+$') then return {known, 0} end
 -- A key of another type, or with another text, was typed by hand and is written over.
@@ -22,6 +41,8 @@ if redis.acl_check_cmd and not redis.acl_check_cmd('SET', once, '', 'PX', life_m
   redis.pcall('SET', once, '', 'PX', life_ms)          -- refused: a line of ACL LOG for administrators
   return redis.error_reply('NOPERM the user of Redis has no permission to SET ' .. once)
 end
-local answer = append({unpack(KEYS, 1, #KEYS - 1)}, {unpack(ARGV, 1, #ARGV - 1)})
+local holder = state and held()
+if holder then return {'held', holder} end
+local answer = append(KEYS, ARGV)
 if type(answer) == 'table' and not answer.err then redis.call('SET', once, answer[1], 'PX', life_ms) end
 return answer

@@ -13,6 +13,7 @@ from typing import Final
 from bus.envelope import Message
 from bus.errors import BusError, OutboxFull
 from bus.event import Attempt
+from bus.held import Hold
 from bus.log.log import Log
 from bus.log.publication import Publication, Published
 from bus.log.publisher import Counts, Publisher, outcomes_of
@@ -63,7 +64,9 @@ class Outgoing:
             self._is_ended = True
             self._publisher.give_up(self._queue.clear(), _ENDED)
 
-    async def publish(self, message: Message, attempt: Attempt, *, deadline_s: float, once: str = "") -> Published:
+    async def publish(
+        self, message: Message, attempt: Attempt, *, deadline_s: float, once: str = "", hold: Hold | None = None
+    ) -> Published:
         """Publish ``message`` on every channel named in the message, and return when Redis has all of the lines.
 
         Attempts are repeated until the deadline, and store once; 0 makes a single attempt. A call with the same
@@ -71,10 +74,11 @@ class Outgoing:
         of any process completes it, within two minutes: channels that have the event answer with its position.
 
         Raises:
+            PublishHeld: another user holds the key of ``hold``.
             BusError: as ``producers.Producer.publish`` does; ``OutboxFull``: too much is under way.
 
         """
-        publication = Publication(message, attempt, once)
+        publication = Publication(message, attempt, once, hold)
         # A bound and a refusal, in place of an outbox's policies (0021): a client's publish has a caller, who can wait.
         if self._bytes + publication.size_bytes > self._max_bytes:
             raise OutboxFull(f"{self._bytes} bytes wait for Redis already; this event has {publication.size_bytes}")

@@ -17,6 +17,7 @@ from bus.errors import (
     PublishUnreplicated,
 )
 from bus.event import Attempt
+from bus.held import Hold
 from bus.log.appending import Appended, Entry
 
 __all__ = ["Publication", "Published", "copied", "is_answer"]
@@ -49,6 +50,7 @@ class Publication:
         message: the event's line for each channel.
         attempt: the event's own memory of attempts; outlives a caller, for a repetition by the next.
         once: what a client's publish is known by in Redis (``Entry.once``); empty: a producer's.
+        hold: with ``once``: refuse the event while another user holds a key of a state.
         deadline_s: by the event loop's clock.
         tries: attempts so far, an attempt under way included.
         settled: channel name to the event's place there.
@@ -61,6 +63,7 @@ class Publication:
     message: Message
     attempt: Attempt
     once: str = ""
+    hold: Hold | None = None
     done: "asyncio.Future[Published] | None" = None
     deadline_s: float = 0.0
     tries: int = 0
@@ -97,6 +100,7 @@ class Publication:
                 since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
                 one.after.get(channel.name, ""),
                 self.once,
+                self.hold,
             )
             for channel, line in self.message.lines
             if channel.name not in self.settled and channel.name not in self.failed

@@ -1,6 +1,7 @@
 """The catalogue of excalidraw, drawing together: diagrams, elements, and the users at a diagram."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bus.channel import LIVE, Family, conflate
 from bus.client_event import ClientEvent
 from bus.event import Event, Json, JsonObject
+from bus.held import Held
 from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
 from producers.broadcaster import Broadcaster, EndlessT, ManyT, OneT
@@ -204,6 +206,9 @@ def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ("diagram_id", "timestamp")}
 
 
+LOCKED: Final = Held(DIAGRAM, by=DiagramLocked)
+"""While another user holds the diagram's lock, clients change no element. The service's own producers are not bound."""
+
 SERVICE: Final = Service(
     name="excalidraw",
     port=3042,
@@ -244,11 +249,17 @@ SERVICE: Final = Service(
     client_events=(
         ClientEvent(CursorMoved, permission=WRITE, sender="user_id", without_tokens=True),
         ClientEvent(SelectionChanged, permission=WRITE, sender="user_id", without_tokens=True),
-        ClientEvent(ElementAdded, permission=WRITE, sender="user_id", without_tokens=True),
-        ClientEvent(ElementUpdated, permission=WRITE, sender="user_id", without_tokens=True),
-        ClientEvent(ElementDeleted, permission=WRITE, sender="user_id", without_tokens=True),
-        ClientEvent(DiagramLocked, permission=WRITE, sender="user_id", without_tokens=True),
-        ClientEvent(DiagramUnlocked, permission=WRITE, sender="user_id", without_tokens=True),
+        ClientEvent(ElementAdded, permission=WRITE, sender="user_id", without_tokens=True, unless=LOCKED),
+        ClientEvent(ElementUpdated, permission=WRITE, sender="user_id", without_tokens=True, unless=LOCKED),
+        ClientEvent(ElementDeleted, permission=WRITE, sender="user_id", without_tokens=True, unless=LOCKED),
+        ClientEvent(DiagramLocked, permission=WRITE, sender="user_id", without_tokens=True, unless=LOCKED),
+        ClientEvent(
+            DiagramUnlocked,
+            permission=WRITE,
+            sender="user_id",
+            without_tokens=True,
+            unless=replace(LOCKED, admins=True),
+        ),
     ),
 )
 

@@ -1,5 +1,6 @@
 """A catalogue that could not be served is refused where it is written, with the part named."""
 
+import re
 import types
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from bus.channel import HISTORY, LIVE, Family, Retention, WhenSlow
 from bus.client_event import ClientEvent
 from bus.errors import ChannelError
 from bus.event import Event
+from bus.held import Held
+from bus.keyed import Keyed
 from bus.service import Request, Service
 
 ROOM = Family("room:{room}")
@@ -187,3 +190,31 @@ def test_wrong_argument_of_an_events_class_is_named(arguments: dict[str, Any], s
     """Class arguments are checked when the class is made."""
     with pytest.raises(TypeError, match=sentence):
         types.new_class("Wrong", (Event,), arguments)
+
+
+LOCKABLE = Family("lockable:{room}", keyed=Keyed({"shop.locked": "lock"}))
+
+
+class Locked(Event, event="shop.locked", channels=(LOCKABLE,)):
+    room: str
+    user_id: str
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Held(ROOM, by=Locked), "held: Locked is no state of room:{room}"),
+        (lambda: Held(LOCKABLE, by=Drawn), "held: Drawn is no state of lockable:{room}"),
+        (lambda: Held(LOCKABLE, by=Locked, holder="owner"), "held: holder is 'owner', and Locked has no such field"),
+        (lambda: Held("lockable", by=Locked), "held: family is to be a Family"),  # type: ignore[arg-type]
+        (lambda: ClientEvent(Locked, "x", unless=Held(LOCKABLE, by=Locked)), "Locked: unless: without a sender"),
+        (
+            lambda: ClientEvent(Drawn, "x", sender="user_id", unless=Held(LOCKABLE, by=Locked)),
+            "Drawn: unless: goes on no channel of lockable:{room}",
+        ),
+    ],
+)
+def test_lock_that_could_not_be_asked_after_is_refused(make: Callable[[], object], sentence: str) -> None:
+    """A rule about a held key names an event of the state, its holder's field, and an event of the same family."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        make()

@@ -18,8 +18,12 @@ GLOBAL: Final = Family("global", shared_by="mahavishnu")
 
 
 ELEMENTS: Final = Keyed(
-    {"element.added": "element:{element_id}", "element.updated": "element:{element_id}:{changes.*}"},
-    removed={"element.deleted": "element:{element_id}"},
+    {
+        "element.added": "element:{element_id}",
+        "element.updated": "element:{element_id}:{changes.*}",
+        "diagram.locked": "lock",
+    },
+    removed={"element.deleted": "element:{element_id}", "diagram.unlocked": "lock"},
 )
 DIAGRAM: Final = Family("diagram:{diagram_id}", keyed=ELEMENTS)
 SMALL: Final = Family("small:{diagram_id}", Retention(max_events=100), keyed=replace(ELEMENTS, max_keys=3))
@@ -40,6 +44,16 @@ class ElementUpdated(Event, event="element.updated", channels=(DIAGRAM,)):
 class ElementDeleted(Event, event="element.deleted", channels=(DIAGRAM,)):
     diagram_id: str
     element_id: str
+
+
+class DiagramLocked(Event, event="diagram.locked", channels=(DIAGRAM,)):
+    diagram_id: str
+    user_id: str
+
+
+class DiagramUnlocked(Event, event="diagram.unlocked", channels=(DIAGRAM,)):
+    diagram_id: str
+    user_id: str
 
 
 class DiagramSaved(Event, event="diagram.saved", channels=(DIAGRAM,)):
