@@ -20,6 +20,8 @@ class Verb(StrEnum):
     PING = "ping"
     SERVICES = "services"
     PRESENCE = "presence"
+    PUBLISH = "publish"
+    """Where the catalogue opens events to clients."""
 
 
 class NoticeName(StrEnum):
@@ -47,6 +49,7 @@ class NoticeName(StrEnum):
         "authenticated",
         "secure",
         "rate_limit",
+        "publish_rate_limit",
     )
     """The welcome."""
     EDGE_DRAINING = "edge.draining", "reconnect_after_ms"

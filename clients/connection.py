@@ -106,7 +106,7 @@ class Connection:
             case Refusal():
                 self._note_refusal(message)
             case Notice(event=NoticeName.SESSION_CREATED, data=data):
-                *_, rate = NoticeName.SESSION_CREATED.values(data)
+                *_, rate, _ = NoticeName.SESSION_CREATED.values(data)
                 if known_rate := whole(rate):
                     self.requests.welcomed(known_rate)
         return message

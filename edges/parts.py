@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 from bus.asking.asking import Asking
 from bus.asking.keys import answers_channel
 from bus.log.log import Log
+from bus.log.outgoing import Outgoing
 from bus.presence.store import PresenceStore
 from bus.redis.link import Batch
 from bus.redis.preflight import inspect
@@ -46,6 +47,7 @@ from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
 from edges.session.live import LiveRequests
 from edges.session.owner import Owner, Ownership
+from edges.session.publishing import Publishing
 from edges.session.requests import Answers
 from edges.session.verbs.services import catalogue_of
 from edges.session.verbs.table import verbs_of
@@ -77,7 +79,7 @@ class Parts:
 
     """
 
-    def __init__(  # noqa: PLR0913 (what an edge is made of)
+    def __init__(  # noqa: PLR0913, PLR0915 (what an edge is made of)
         self,
         service: Service,
         settings: EdgeSettings,
@@ -113,6 +115,8 @@ class Parts:
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
         self._answers = _answers(self.hub.log_reads, service, settings)
         self._presence = self._presence_of(service, settings)
+        self._permissions = Permissions(service)
+        self._publishing = self._publishing_of(service, settings)
         beside: list[Droppable] = [self._probe_log, self._revocations]
         self.live = self._live_requests() if any(it.live for it in service.requests) else None
         if self._presence is not None:
@@ -163,6 +167,13 @@ class Parts:
         self.subscriber.listen(answers_channel(self._id), live.take)
         return live
 
+    def _publishing_of(self, service: Service, settings: EdgeSettings) -> Publishing | None:
+        """Return the way of clients' events to Redis; None, and no connection, where no event is open to clients."""
+        if not service.client_events or self.ownership is not None:  # an owner answers clients in place of the edge
+            return None
+        outgoing = Outgoing(settings.redis_url, name=f"{self._name}-publisher", logger=_logger)
+        return Publishing(service, self._permissions, outgoing, settings, self.counters)
+
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
         return Context(
@@ -174,13 +185,14 @@ class Parts:
             self.counters,
             self.spawn,
             self._authenticator,
-            Permissions(self.service),
+            self._permissions,
             verbs_of(self.service),
             self._link.outage,
             self.ownership,
             self._link.first,
             self._presence,
             self.live,
+            self._publishing,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -208,6 +220,8 @@ class Parts:
             works["users in rooms"] = self._presence.run()
         if self.live is not None:
             works["questions"] = self.live.look_on(self.mishaps)
+        if self._publishing is not None:
+            works["publisher"] = self._publishing.run()
         return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
 
     async def drain(self) -> None:

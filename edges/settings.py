@@ -110,6 +110,19 @@ class EdgeSettings(BaseSettings):
     connects_per_second_per_user: int | None = Field(
         None, ge=1, description="new clients per second of one user; the bucket holds twice; None: any number"
     )
+    publish_rate_limit: int = Field(
+        50, ge=1, description="events per second that one client may publish; the bucket holds twice"
+    )
+    publish_bytes_per_second: int = Field(
+        256 * 1024, ge=1024, description="bytes of such events per second; the bucket holds twice"
+    )
+    publish_rate_limit_per_user: int = Field(
+        200, ge=1, description="events per second of one user over all connections; without a token, of one address"
+    )
+    publish_bytes_per_second_per_user: int = Field(
+        1024 * 1024, ge=1024, description="bytes of such events per second, likewise"
+    )
+    max_publish_bytes: int = Field(32 * 1024, ge=128, description="largest data of an event that a client publishes")
     send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="SO_SNDBUF of a client's socket, bytes")
     max_line_bytes: int = Field(LINE_LIMIT_BYTES, ge=1024, description="largest event as a line, bytes")
     probe_interval_s: float = Field(5.0, gt=0, description="between two probes of the link to Redis, seconds")

@@ -34,7 +34,10 @@ __all__ = ["ENVELOPE", "Dialect", "decode", "heard", "parse", "text_frame"]
 NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
 TYPE_VERBS: Final = (Verb.SUBSCRIBE, Verb.UNSUBSCRIBE, Verb.PING)
-"""Verbs that may also be a message's type, or an event's name in a message of type ``event``: a later verb may not."""
+"""Verbs that may also be a message's type, or an event's name in a message of type ``event``: a later verb may not.
+
+Any other name in such a message is of an event for ``publish``, where clients may publish.
+"""
 CLIENT_TYPES: Final = ("request", *TYPE_VERBS, "event")
 
 
@@ -100,6 +103,8 @@ def parse(value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> Co
     message_type, said = heard(value)
     verb = said.verb
     row = verbs.get(verb) if message_type == "request" or verb in TYPE_VERBS else None
+    if message_type == "event" and row is None and (publish := verbs.get(Verb.PUBLISH)) is not None:
+        return publish.parse(Said(Verb.PUBLISH, {"event": verb, "data": said.data}, said.reply_to))
     if row is None:
         known = verbs if message_type == "request" else TYPE_VERBS
         sentence = f"event: no such request; there are {', '.join(known)}"
@@ -196,6 +201,7 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
         welcome.authenticated,
         welcome.secure,
         welcome.rate_limit,
+        welcome.publish_rate_limit,
     )
 
 

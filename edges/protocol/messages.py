@@ -128,6 +128,7 @@ class Welcome:
     rate_limit: int
     authenticated: bool = False
     secure: bool = False
+    publish_rate_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from edges.session.greeting import Greeting
 from edges.session.inbox import Inbox, Item
 from edges.session.owned import Owned
 from edges.session.pacing import Pacing
+from edges.session.publishes import Publishes
 from edges.session.subscriptions import Subscriptions
 from edges.session.transport import Transport
 
@@ -42,6 +43,7 @@ class Client:
         carry: writes the results of a generator.
 
     Attributes:
+        publishes: those under way; None where no event is open to clients.
         missed: rooms to catch up with, each with the position to begin at.
         owned: the client, for the owner of the edge; None without an owner.
         has_place: whether the client counts among the clients of the edge.
@@ -51,6 +53,7 @@ class Client:
     __slots__ = (
         "admission",
         "appearances",
+        "carry",
         "choice",
         "context",
         "first_room",
@@ -60,6 +63,7 @@ class Client:
         "missed",
         "owned",
         "pacing",
+        "publishes",
         "rooms",
         "transport",
     )
@@ -69,6 +73,9 @@ class Client:
     ) -> None:
         self.transport, self.context, settings, visitor = transport, context, context.settings, transport.visitor
         network, most_bytes = network_of(visitor.address), settings.max_waiting_bytes
+        self.carry = carry
+        publishing = context.publishing
+        self.publishes = None if publishing is None else Publishes(publishing.limits.connection(now))
         self.choice = DialectChoice(context.service)
         self.admission = Admission(
             context.authenticator, context.permissions, settings, now, needs_token=visitor.needs_token

@@ -15,6 +15,7 @@ from edges.rooms.presence.presence import Presence
 from edges.session.command import Command
 from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
+from edges.session.publishing import Publishing
 from edges.session.requests import Answers
 from edges.settings import EdgeSettings
 
@@ -34,6 +35,7 @@ class Context:
         outage: the notice for a client on arrival while Redis is away; None while Redis is there.
         ownership: the owner, where the process around the edge answers clients; None: the edge answers.
         presence: the users in rooms; None where no family has presence.
+        publishing: takes events of clients; None where no event is open to clients.
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
 
     """
@@ -53,3 +55,4 @@ class Context:
     first_link: Callable[[], Awaitable[None]] = _at_once
     presence: Presence | None = None
     live: LiveRequests | None = None
+    publishing: Publishing | None = None

@@ -72,7 +72,8 @@ class Greeting:
     def _welcome(self) -> Welcome:
         service, rate = self._context.service, self._context.settings.message_rate_limit
         is_known, is_secure = self._admission.caller.user_id is not None, self._transport.visitor.is_secure
-        return Welcome(self._transport.name, service.name, service.welcome, rate, is_known, is_secure)
+        publishes = None if self._context.publishing is None else self._context.settings.publish_rate_limit
+        return Welcome(self._transport.name, service.name, service.welcome, rate, is_known, is_secure, publishes)
 
     def may_tell(self, notice: Notice) -> bool:
         """Tell whether a notice is said, and take note of an outage: no notice comes before the welcome.

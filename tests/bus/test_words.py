@@ -24,9 +24,17 @@ NOUNS: Final = {
 }
 """A verb that is also the name of a family's part, and of that part in messages; and where that name is typed."""
 
-VERBS = {"subscribe", "unsubscribe", "auth", "ping", "services", "presence"}
+VERBS = {"subscribe", "unsubscribe", "auth", "ping", "services", "presence", "publish"}
 NOTICES = {
-    "session.created": ("connection_id", "server", "message", "authenticated", "secure", "rate_limit"),
+    "session.created": (
+        "connection_id",
+        "server",
+        "message",
+        "authenticated",
+        "secure",
+        "rate_limit",
+        "publish_rate_limit",
+    ),
     "edge.draining": ("reconnect_after_ms",),
     "bus.degraded": ("reason",),
     "bus.restored": ("generation",),

@@ -9,6 +9,7 @@ from edges.session.command import Command
 from edges.session.verbs.auth import Authenticate
 from edges.session.verbs.ping import Ping
 from edges.session.verbs.presence import Presence
+from edges.session.verbs.publish import Publish
 from edges.session.verbs.request import Request
 from edges.session.verbs.services import Services
 from edges.session.verbs.subscribe import Subscribe
@@ -24,8 +25,9 @@ VERBS: Final[Mapping[str, type[Command]]] = {
     Verb.PING: Ping,
     Verb.SERVICES: Services,
     Verb.PRESENCE: Presence,
+    Verb.PUBLISH: Publish,
 }
-"""Of every service."""
+"""Of every service; ``publish`` where an event is open to clients."""
 
 FLAT_VERBS: Final[Mapping[str, type[Command]]] = {
     Verb.SUBSCRIBE: Switch,
@@ -38,4 +40,6 @@ FLAT_VERBS: Final[Mapping[str, type[Command]]] = {
 
 def verbs_of(service: Service, verbs: Mapping[str, type[Command]] = VERBS) -> dict[str, type[Command]]:
     """Return the verbs of an edge: ``verbs``, and the requests of the service; no request replaces a verb."""
+    if not service.client_events:
+        verbs = {name: row for name, row in verbs.items() if name != Verb.PUBLISH}
     return {**verbs, **{request.name: Request for request in service.requests if request.name not in verbs}}

@@ -72,6 +72,7 @@ def test_envelope_welcome() -> None:
         "message": "Connected to Mahavishnu orchestration",
         "authenticated": False,
         "secure": False,
+        "publish_rate_limit": None,
         "rate_limit": 100,
     }
 
