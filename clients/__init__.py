@@ -33,9 +33,10 @@ from clients.errors import (
     WrongAddress,
     WrongAnswer,
 )
+from clients.presence import Member, Room
 from clients.subscription import Subscription
 from clients.token import Token
-from clients.values import Gap, Interrupted, Received, Recovered, Value
+from clients.values import Gap, Interrupted, Joined, Left, Present, Received, Recovered, Value
 
 __all__ = [
     "AlreadyFollowed",
@@ -47,11 +48,16 @@ __all__ = [
     "Dismissed",
     "Gap",
     "Interrupted",
+    "Joined",
+    "Left",
+    "Member",
+    "Present",
     "Received",
     "Recovered",
     "Redirected",
     "Refused",
     "RequestTimeout",
+    "Room",
     "Subscription",
     "Token",
     "Unreachable",

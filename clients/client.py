@@ -6,8 +6,8 @@ The connections are in ``connections.py``, the subscriptions in ``subscriptions.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
@@ -26,6 +26,7 @@ from clients.errors import (
     Unsendable,
     WrongAddress,
 )
+from clients.presence import Room
 from clients.proxies import without_secrets
 from clients.settings import ClientSettings
 from clients.subscription import Subscription
@@ -35,6 +36,10 @@ from clients.typed import Catalogue
 from clients.wire import Answer, Refusal
 
 __all__ = ["Client", "ClientStatistics", "connect"]
+
+_PAGE: Final = 1_000
+_PAGES: Final = 100
+"""The most pages of members; an edge names fewer."""
 
 _logger = logging.getLogger("edgebus.clients")
 
@@ -164,7 +169,14 @@ class Client:
         held = self._subscriptions
         return ClientStatistics(self._connections.count, len(held), held.waiting, held.duplicates)
 
-    def subscribe(self, channel: str, *, since: str | None = None, last: int | None = None) -> Subscription:
+    def subscribe(
+        self,
+        channel: str,
+        *,
+        since: str | None = None,
+        last: int | None = None,
+        presence: bool | Mapping[str, Any] | None = None,
+    ) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
 
         Iterate over the subscription that is returned. Events of the channel come in the order of the channel's log;
@@ -173,6 +185,9 @@ class Client:
         have ``channel`` as spelled here. ``since`` is a position, an ISO time with its offset, or a span such as
         ``"-15m"``; the edge judges the text. A span is a window for a first look: ``Recovered.began`` tells that this
         Redis is younger. A position is for coming back. ``async with`` waits until the edge has confirmed.
+
+        ``presence`` is for channels with presence (docs/wire.md): True to be told who comes and leaves, by further
+        values; or ``user``, ``info`` and ``notices``, as whom others see this client.
 
         Raises:
             AlreadyFollowed: this client has a subscription of the channel, by this name or another spelling.
@@ -183,7 +198,7 @@ class Client:
         """
         if self._over is not None:
             raise self._over
-        return self._subscriptions.subscribe(channel, since=since, last=last)
+        return self._subscriptions.subscribe(channel, since=since, last=last, presence=presence)
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel`` at once; without a subscription, do nothing."""
@@ -227,6 +242,18 @@ class Client:
         For programs without the service's code. Raises as ``request``.
         """
         return await self.request(Verb.SERVICES)
+
+    async def presence(self, channel: str) -> Room:
+        """Return who is in the room of ``channel``, over all edges. Raises as ``request``."""
+        data = await self.request(Verb.PRESENCE, channel=channel, limit=_PAGE)
+        room = Room.of(channel, data)
+        for _ in range(_PAGES):
+            after = data.get("next")
+            if not isinstance(after, str):
+                return room
+            data = await self.request(Verb.PRESENCE, channel=channel, limit=_PAGE, after=after)
+            room = replace(room, members=room.members + Room.of(channel, data).members)
+        return replace(room, is_complete=False)
 
     def _connected(self) -> Connection:
         if self._over is not None:

@@ -21,6 +21,7 @@ from bus.position import Step, is_position
 from bus.spelling import canonical_name
 from bus.words import NoticeName, Verb
 from clients.lost_replay import LostReplay
+from clients.presence import presence_value
 from clients.queue import Entry, Queue
 from clients.sequencer import Sequencer
 from clients.values import Cause, Gap, Received, Recovered, Value
@@ -60,6 +61,7 @@ class SubscriptionState:
         last: a number of events.
         kind: the channel's retention, None when it is not known.
         limit: how many values may wait.
+        presence: for the edge: as whom the client is seen, and whether it is told of others; None for neither.
         now_ms: the time of the call. A span that is asked for later still begins there.
 
     """
@@ -72,6 +74,7 @@ class SubscriptionState:
         last: int | None = None,
         kind: Literal["live", "latest", "history"] | None = None,
         limit: int = 2_000,
+        presence: bool | Mapping[str, Any] | None = None,
         now_ms: int = 0,
     ) -> None:
         at = since if since is not None and is_position(since) else None
@@ -81,6 +84,7 @@ class SubscriptionState:
         self.queue = Queue(channel, limit=limit, position=at)
         self.sequencer = Sequencer(at=at, is_latest=kind == "latest")
         self._since, self._last, self._now_ms = since, last, now_ms
+        self._presence = {} if presence is None else {"presence": presence}
         self._is_live = self._wants_replay = False
         self._gap: _PendingGap | None = None
         self._lost = LostReplay()
@@ -119,7 +123,7 @@ class SubscriptionState:
                 self.phase = Phase.ASKED
                 start = self._start(now_ms)
                 self._wants_replay = bool(start)
-                return Verb.SUBSCRIBE, {"channel": self.room, **start}
+                return Verb.SUBSCRIBE, {"channel": self.room, **start, **self._presence}
             case Phase.FULL:
                 self.phase = Phase.LEFT
                 return Verb.UNSUBSCRIBE, {"channel": self.room}
@@ -249,6 +253,12 @@ class SubscriptionState:
         if self.sequencer.gap_told(after, until, reason):
             self._gap = None  # the reply may have told of the same gap
         self._go_on(Gap(self.channel, after, until, str(reason or "unknown")))
+
+    def told_of_users(self, event: str, data: Mapping[str, Any]) -> None:
+        """Take a notice of who came into the room or left."""
+        value = presence_value(self.channel, event, data)
+        if value is not None and self.phase is Phase.JOINED:
+            self._put(Entry(value))
 
     def interrupted(self, cause: Cause, detail: str) -> None:
         """Take note that no event comes for now; with ``link``, that there is no connection any more."""

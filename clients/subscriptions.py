@@ -6,14 +6,16 @@ which request goes out. All requests go at the edge's pace (``pace.py``), since 
 
 import asyncio
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from bus.spelling import canonical_name
 from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
 from clients.connection import Connection
 from clients.errors import AlreadyFollowed, Refused, Unsendable
+from clients.presence import PRESENCE_NOTICES
 from clients.requests import Heard
 from clients.settings import ClientSettings
 from clients.state import SubscriptionState
@@ -58,13 +60,15 @@ class Subscriptions:
 
     # The caller's side.
 
-    def subscribe(self, channel: str, *, since: str | None, last: int | None) -> Subscription:
+    def subscribe(
+        self, channel: str, *, since: str | None, last: int | None, presence: bool | Mapping[str, Any] | None = None
+    ) -> Subscription:
         """Begin a subscription; see ``Client.subscribe``. Nothing has changed after an error."""
         if since is not None and last is not None:
             raise ValueError("since, last: give one of them")
         # The request goes out later, in the connection's task. An argument that JSON cannot carry fails here instead,
         # where the caller learns of the mistake.
-        encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last}, "")
+        encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last, "presence": presence}, "")
         if canonical_name(channel) in self._states:
             raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
         state = SubscriptionState(
@@ -73,6 +77,7 @@ class Subscriptions:
             last=last,
             kind=self._catalogue.kind(channel),
             limit=self._settings.queue_limit,
+            presence=presence,
             now_ms=self._now_ms(),
         )
         subscription = Subscription(state, self, asyncio.get_running_loop())
@@ -153,6 +158,9 @@ class Subscriptions:
             return
         if notice.event == NoticeName.ROOM_GAP:
             state.told_gap(notice.data)
+            self._changed(state)
+        elif notice.event in PRESENCE_NOTICES and notice.data.get("user", True) is not None:
+            state.told_of_users(notice.event, notice.data)
             self._changed(state)
         elif notice.event == NoticeName.ROOM_LEFT and state.is_known:
             self._end(state, Refused(Code.FORBIDDEN, "the new token does not open this channel"))

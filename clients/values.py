@@ -9,6 +9,8 @@ There are four kinds; a caller that matches all four has seen everything::
             case Recovered():   the stream goes on, and no event was missed
             case Gap():         the stream goes on, and events may be missing
 
+A subscription with ``presence`` has three more, of users that come and leave: ``Joined``, ``Left`` and ``Present``.
+
 After an ``Interrupted`` comes no event before a ``Recovered`` or a ``Gap``, except that events may still come when
 ``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found events missing that no log has.
 """
@@ -19,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 from bus.event import Event
 
-__all__ = ["Cause", "Gap", "Interrupted", "Received", "Recovered", "Value"]
+__all__ = ["Cause", "Gap", "Interrupted", "Joined", "Left", "Present", "Received", "Recovered", "Value"]
 
 Cause: TypeAlias = Literal["link", "bus", "slow"]
 
@@ -106,4 +108,60 @@ class Interrupted:
     detail: str
 
 
-Value: TypeAlias = Received | Gap | Recovered | Interrupted
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A user has come into the room; a user's second tab is told to nobody.
+
+    What was told while the connection was away is not told again: after a ``Recovered`` or a ``Gap``,
+    ``client.presence`` says who is there.
+
+    Attributes:
+        channel: the room.
+        user: the id.
+        info: as the user's client gave.
+        since: ISO 8601, UTC.
+
+    """
+
+    channel: str
+    user: str
+    info: Mapping[str, Any]
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A user has left the room, with the last tab.
+
+    Attributes:
+        channel: the room.
+        user: the id.
+
+    """
+
+    channel: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """So many came and left that the edge names nobody, or the room only counts.
+
+    Attributes:
+        channel: the room.
+        count: the users there now; connections, in a room that counts.
+        joined: how many came.
+        left: how many left.
+        reason: ``churn``, names that were told before are old, and ``client.presence`` has the new ones; ``count``,
+            nobody is ever named here.
+
+    """
+
+    channel: str
+    count: int
+    joined: int
+    left: int
+    reason: str
+
+
+Value: TypeAlias = Received | Gap | Recovered | Interrupted | Joined | Left | Present

@@ -19,6 +19,7 @@ from edgebus.commands.edge import edge
 from edgebus.commands.history import history
 from edgebus.commands.listen import listen
 from edgebus.commands.options import JsonOption
+from edgebus.commands.presence import presence
 from edgebus.commands.publish import publish
 from edgebus.commands.replay import replay
 from edgebus.commands.services import services
@@ -75,7 +76,7 @@ def demo(
 
 
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
-for _command in (edge, broker, cert, publish, listen, ask, history, acl, replay, services):
+for _command in (edge, broker, cert, publish, listen, ask, presence, history, acl, replay, services):
     app.command()(_command)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)

@@ -19,6 +19,7 @@ from clients import (
     Client,
     Dismissed,
     Gap,
+    Interrupted,
     Received,
     Recovered,
     Refused,
@@ -197,6 +198,8 @@ def _sentence(value: Value) -> str:
             return f"this Redis began at {began}; {replayed} event(s) replayed from there"
         case Recovered(replayed=replayed):
             return f"goes on, nothing was missed; {replayed} event(s) replayed"
+        case Interrupted(cause=cause, detail=detail):
+            return f"interrupted ({cause}): {detail}"
         case Received():
             return value.event
-    return f"interrupted ({value.cause}): {value.detail}"
+    return type(value).__name__.lower()  # of users in a room, and only for a caller that asked
