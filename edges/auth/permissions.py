@@ -79,14 +79,17 @@ class Permissions:
             return self.may_read(caller, channels[0])
         return bool((self._admins | {self._whole}) & caller.permissions)
 
+    def is_admin(self, caller: Caller) -> bool:
+        """Tell whether ``caller`` may do everything in the service."""
+        return bool(self._admins & caller.permissions)
+
     def may_publish(self, caller: Caller, opened: ClientEvent) -> bool:
         """Tell whether ``caller`` has the permission for an event that is open to clients."""
         return bool((self._admins | {opened.permission}) & caller.permissions)
 
     def is_theirs(self, caller: Caller, channel: Channel) -> bool:
         """Tell whether ``channel`` is of no user, or of the caller's; admins reach all."""
-        is_admin = bool(self._admins & caller.permissions)
-        return is_admin or _is_theirs(self._service.family(channel), channel, caller)
+        return self.is_admin(caller) or _is_theirs(self._service.family(channel), channel, caller)
 
     def sentence(self, caller: Caller, channel: Channel | None, permission: str | None = None) -> str:
         """Return why ``caller`` may not read ``channel``, with the remedy; None stands for the whole service.

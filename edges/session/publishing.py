@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from bus.channel import Channel
 from bus.client_event import ClientEvent
 from bus.envelope import Message, compose
-from bus.errors import BusUnavailable, EventError, OutboxFull
+from bus.errors import BusUnavailable, EventError, OutboxFull, PublishHeld
 from bus.event import Attempt, Event, now
+from bus.held import Hold
 from bus.log.once import once_name
 from bus.log.outgoing import Outgoing
 from bus.log.publication import Published
@@ -58,6 +59,8 @@ class Prepared:
     message: Message
     attempt: Attempt
     once: str
+    wish: Wish
+    hold: Hold | None = None
 
 
 class Publishing:
@@ -103,19 +106,22 @@ class Publishing:
         self._count(wish, caller, network, own, size, now_s)
         event = self._event(wish, opened, caller)
         self._check_channels(wish, event.channels(), caller)
-        return self._composed(wish, event, caller)
+        return self._composed(wish, event, caller, self._hold(opened, event, caller))
 
     async def publish(self, prepared: Prepared) -> Published:
         """Publish, and return when Redis has the event on all channels.
 
         Raises:
+            Refused: another user holds what the event would change.
             BusError: Redis does not take the event at the moment; the same wish completes the publish later.
 
         """
         try:
             return await self._outgoing.publish(
-                prepared.message, prepared.attempt, deadline_s=_DEADLINE_S, once=prepared.once
+                prepared.message, prepared.attempt, deadline_s=_DEADLINE_S, once=prepared.once, hold=prepared.hold
             )
+        except PublishHeld as error:
+            raise _refused(prepared.wish, Code.FORBIDDEN, f"{error}; {error.holder} or an admin can free it") from None
         except OutboxFull as error:  # the edge's own bound, while Redis is slow: no error of Redis to be logged
             raise BusUnavailable(str(error)) from None
 
@@ -172,7 +178,14 @@ class Publishing:
                 pattern = self._service.family(channel).pattern
                 raise _refused(wish, Code.FORBIDDEN, f"{pattern} is for that user alone")
 
-    def _composed(self, wish: Wish, event: Event, caller: Caller) -> Prepared:
+    def _hold(self, opened: ClientEvent, event: Event, caller: Caller) -> Hold | None:
+        """Return the question whether another user holds what the event would change."""
+        unless = opened.unless
+        if unless is None or opened.sender is None or (unless.admins and self._permissions.is_admin(caller)):
+            return None
+        return unless.hold(event, getattr(event, opened.sender))
+
+    def _composed(self, wish: Wish, event: Event, caller: Caller, hold: Hold | None) -> Prepared:
         made = Attempt(wish.id or str(uuid.uuid4()), now())
         if not _is_plain(made.id):
             raise _refused(wish, Code.INVALID_REQUEST, "id: an event's id has neither '\"' nor '\\'")
@@ -180,8 +193,10 @@ class Publishing:
             message = compose(event, limit_bytes=self._settings.max_line_bytes, made=made)
         except EventError as error:
             raise _refused(wish, Code.INVALID_REQUEST, str(error)) from None
-        once = "" if wish.id is None else once_name(caller.user_id, wish.id, wish.event, wish.data)
-        return Prepared(message, made, once)
+        # With a question about a key, too: the script that knows repetitions is the one that asks.
+        is_known = wish.id is not None or hold is not None
+        once = once_name(caller.user_id, made.id, wish.event, wish.data) if is_known else ""
+        return Prepared(message, made, once, wish, hold)
 
 
 def _is_plain(message_id: str) -> bool:
