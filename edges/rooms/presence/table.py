@@ -87,7 +87,9 @@ class Table:
                 self._take_count(change.count)
             return
         if self._users is None:
-            self._take_count(max(0, self._count + len(change.joined) - len(change.left)))
+            self._count = max(0, self._count + len(change.joined) - len(change.left))
+            self._more_joined += len(change.joined)
+            self._more_left += len(change.left)
             return
         for member in change.joined:
             self._join(member)

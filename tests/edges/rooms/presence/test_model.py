@@ -319,6 +319,46 @@ def test_without_grace_a_blink_is_a_leave(monkeypatch: pytest.MonkeyPatch) -> No
     assert run(blink()) == [("room.joined", "a"), ("room.left", "a"), ("room.joined", "a")]
 
 
+def test_killed_edges_users_are_gone_within_five_seconds() -> None:
+    """By a clock that no machine slows: told at most 5 s after the kill, whenever in the beat that happens."""
+
+    async def took_s(delay_s: float) -> float:
+        world, gone = World(), asyncio.get_running_loop().create_future()
+        watcher = cast(Any, Watcher(lambda event, data: gone.set_result(None) if event == "room.left" else None))
+        try:
+            world.edges[0].presence.enter(ROOM, watcher, Who("second"), is_told=True)
+            await world.enter(1, "a")
+            await asyncio.sleep(2.0 + delay_s)
+            began_s = world.now()
+            await world.kill(1, "a")
+            await gone
+            return world.now() - began_s
+        finally:
+            await world.end()
+
+    assert all(2.0 < run(took_s(tenth / 10)) < 5.0 for tenth in range(10))
+
+
+def test_leaving_is_told_within_a_second() -> None:
+    """The grace of a blink and all that is waited for on the way, together."""
+
+    async def took_s() -> float:
+        world, gone = World(), asyncio.get_running_loop().create_future()
+        watcher = cast(Any, Watcher(lambda event, data: gone.set_result(None) if event == "room.left" else None))
+        try:
+            world.edges[0].presence.enter(ROOM, watcher, Who("second"), is_told=True)
+            await world.enter(1, "a")
+            await asyncio.sleep(2.0)
+            began_s = world.now()
+            await world.leave(1, "a")
+            await gone
+            return world.now() - began_s
+        finally:
+            await world.end()
+
+    assert GRACE_S <= run(took_s()) < 1.0
+
+
 def test_channel_of_the_model_has_presence() -> None:
     """The model is of a room that names members."""
     assert isinstance(ROOM, Channel)
