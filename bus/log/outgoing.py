@@ -25,6 +25,12 @@ OUTGOING_BYTES: Final = 16 * 1024 * 1024
 _ENDED: Final = "the publisher ended before Redis answered; whether the event is there is not known"
 
 
+class _Log(Log):
+    # decisions/0028: an edge may not end connections. A publish that a cut connection still carries is known by its
+    # repetition (0106).
+    _ends_predecessor = False
+
+
 class Outgoing:
     """Publishes over a connection opened by ``run``; the owner runs ``run`` in a task, and ends the task.
 
@@ -56,7 +62,7 @@ class Outgoing:
     async def run(self) -> None:
         """Send until cancelled; every caller has an answer then."""
         try:
-            async with Log(self._url, name=self._name, once=True) as log:
+            async with _Log(self._url, name=self._name, once=True) as log:
                 while await self._queue.filled():
                     await until_true(lambda: self._publisher.attempt(log))
         finally:

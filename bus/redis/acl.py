@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, Self, TypeAlias, get_args
 
-from bus.channel import Family
+from bus.channel import Channel, Family
 from bus.errors import AclError
 from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED, alive_key
 from bus.service import Service
@@ -34,6 +34,7 @@ _PRODUCER: Final = (
 _KEEPING: Final = (
     "+hget +hmget +hstrlen +hset +hdel +zcard +zrange +zrangebylex +zadd +zrem +pexpire"  # what keyed.lua calls
 )
+_APPENDING: Final = "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  # what publish.lua calls on the log
 _EDGE: Final = (
     "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
 )
@@ -92,11 +93,13 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     names = list(dict.fromkeys(_pattern(family) for service in services for family in service.families))
     keyed = [_pattern(family) for service in services for family in service.families if family.keyed is not None]
     publishing, rooms = _CALLING if by_function else _SCRIPTED, _Rooms.of(services)
-    asked = _Asked.of(services)
+    asked, opened = _Asked.of(services), _opened(services, publishing)
     rules: dict[Role, str] = {
         "producer": _joined(_producer(names, publishing), keeping(keyed, publishing.split()[-1])),
-        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own)),
-        "operator": _joined(_operator(names, own), *rooms.operator(), _looking(keyed), *asked.operator(own)),
+        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own), *opened),
+        "operator": _joined(
+            _operator(names, own), *rooms.operator(), _looking(keyed), *asked.operator(own), *_remembered(services)
+        ),
     }
     if asked.questions:
         rules["responder"] = asked.responder(own)
@@ -235,6 +238,43 @@ def keeping(names: Sequence[str], calling: str = "+evalsha") -> str:
     # Selectors, since Redis checks the keys of a script together, and each call of the script for itself: what is for
     # states is for no log.
     return f"({calling} {' '.join(_logs('~', names))} {states}) ({_KEEPING} {states})"
+
+
+def _open_families(services: Sequence[Service]) -> list[Family]:
+    """Return the families of events that clients may publish."""
+    return list(
+        dict.fromkeys(
+            service.family(route) if isinstance(route, Channel) else route.family
+            for service in services
+            for opened in service.client_events
+            for route in opened.event.event_routes
+        )
+    )
+
+
+def _opened(services: Sequence[Service], calling: str) -> list[str]:
+    """Return the further rules of an edge where clients publish: of the families of these events alone."""
+    families = _open_families(services)
+    logged = [_pattern(it) for it in families if it.retention.kind != "live"]
+    keyed = [_pattern(it) for it in families if it.keyed is not None]
+    published = " ".join(_channels(dict.fromkeys(map(_pattern, families))))
+    if not logged:
+        return [f"(resetchannels +publish {published})"] if families else []
+    logs, onces = " ".join(_logs("~", logged)), " ".join(f"~bus:once:{{{name}}}:*" for name in logged)
+    states = _states("~", keyed)
+    # Selectors: keys of a script are checked together, and each call of the script for itself, as with `keeping`.
+    return [
+        " ".join((f"({calling} {logs} {onces}", *states)) + ")",
+        f"({_APPENDING} {logs})",
+        f"(+get +set {onces})",
+        *([f"({_KEEPING} {' '.join(states)})"] if keyed else []),
+        f"(resetchannels +publish {published})",
+    ]
+
+
+def _remembered(services: Sequence[Service]) -> list[str]:
+    """Return the rules for an operator, who reads which publishes of clients are known."""
+    return [f"%R~bus:once:{{{name}}}:*" for name in map(_pattern, _open_families(services))]
 
 
 def _reading(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bus.errors import AclError
-from bus.log.appending import KEYED_LIBRARY, LIBRARY
+from bus.log.appending import KEYED_LIBRARY, LIBRARY, ONCE_LIBRARY
 from bus.redis.acl import Role, parse_hash, users
 from bus.redis.address import with_login, without_password
 from bus.service import Service
@@ -68,6 +68,8 @@ def show_users(
         show(f"FUNCTION LOAD REPLACE {_quoted(LIBRARY)}")
         if any(family.keyed is not None for service in services for family in service.families):
             show(f"FUNCTION LOAD REPLACE {_quoted(KEYED_LIBRARY)}")
+        if any(service.client_events for service in services):
+            show(f"FUNCTION LOAD REPLACE {_quoted(ONCE_LIBRARY)}")
     for user in users(services, narrowed=narrowed, by_function=by_function):
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         digest = hashes.get(user.role) or hashlib.sha256(password.encode()).hexdigest()

@@ -1,6 +1,8 @@
 """The users of ``bus.redis.acl`` on real servers: what each may do, and what not, against a table typed by hand."""
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +12,21 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from bus.broker.embedded import EmbeddedBroker
-from bus.channel import Family
+from bus.channel import LIVE, Family
+from bus.client_event import ClientEvent
+from bus.envelope import compose
 from bus.errors import PublishError
-from bus.log.appending import KEYED_LIBRARY, LIBRARY, Appended, Entry
+from bus.event import Attempt, Event
+from bus.keyed import Keyed
+from bus.log.appending import KEYED_LIBRARY, LIBRARY, ONCE_LIBRARY, Appended, Entry
 from bus.log.log import Log
+from bus.log.outgoing import Outgoing
 from bus.presence.entries import Member
 from bus.presence.store import PresenceStore, Write
 from bus.redis.acl import users
 from bus.redis.address import with_login
 from bus.service import Service
+from bus.tasks import end
 from producers.services import NAMES, load
 from tests.contract.brokers import Broker, Cli
 
@@ -486,6 +494,88 @@ async def test_what_the_page_takes_away_is_gone(admin: Cli, change: str, loses: 
     await admin.execute_command("ACL", "SETUSER", f"{name}-mahavishnu", rule)
     assert [await allowed(admin, f"{name}-mahavishnu", command) for command in loses] == [False] * len(loses)
     assert [await allowed(admin, f"{name}-mahavishnu", command) for command in keeps] == [True] * len(keeps)
+
+
+PAINTED = Family("painted:{id}", keyed=Keyed({"paint.done": "part:{part}"}))
+STROKE = Family("stroke:{id}", LIVE)
+QUIET = Family("quiet:{id}")
+
+
+class Painted(Event, event="paint.done", channels=(PAINTED, STROKE)):
+    id: str
+    part: str
+
+
+class Hushed(Event, event="quiet.done", channels=(QUIET,)):
+    id: str
+
+
+STUDIO = Service(
+    name="studio",
+    port=1,
+    welcome="",
+    families=(PAINTED, STROKE, QUIET),
+    events=(Painted, Hushed),
+    client_events=(ClientEvent(Painted, "paint:write"),),
+)
+PAINTED_LOG, ONCE, PAINTED_STATE = "bus:log:{painted:a}", "bus:once:{painted:a}:1:x", "bus:state:{painted:a}"
+CLIENTS = {
+    "SCRIPT LOAD return": "PE",
+    f"EVALSHA {SHA} 2 {PAINTED_LOG} {ONCE}": "E",
+    f"XADD {PAINTED_LOG} * a b": "PE",
+    f"XRANGE {PAINTED_LOG} - +": "PEO",
+    f"GET {ONCE}": "EO",
+    f"SET {ONCE} a PX 1": "E",
+    f"HSET {PAINTED_STATE} a b": "PE",
+    "PUBLISH painted:a {}": "PEO",
+    "PUBLISH stroke:a {}": "PEO",
+    "PUBLISH quiet:a {}": "PO",
+    "XADD bus:log:{quiet:a} * a b": "P",
+    "XADD bus:log:{stroke:a} * a b": "P",
+    "SET bus:once:{quiet:a}:1:x a": "-",
+    f"EVALSHA {SHA} 1 bus:log:{{quiet:a}}": "P",
+    f"SET {PAINTED_LOG} a": "-",
+    f"DEL {ONCE}": "-",
+    f"DEL {PAINTED_LOG}": "-",
+    "CLIENT INFO": "P",
+    "CLIENT KILL ID 1 ADDR 127.0.0.1:1": "P",
+}
+
+
+async def test_users_of_a_service_whose_clients_publish_may_what_the_table_says(real: Broker) -> None:
+    """An edge of such a service may publish what is open to clients, and nothing else; others gain nothing."""
+    client: Cli
+    wrong = []
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        for user in users([STUDIO], narrowed=True):
+            await client.execute_command(*user.command(HASH).split())
+        for command, who in CLIENTS.items():
+            for letter, role in (("P", "producer"), ("E", "edge"), ("O", "operator")):
+                if await allowed(client, f"edgebus-{role}-studio", command) != (letter in who):
+                    wrong.append(f"{role}: {command}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+async def test_edge_publishes_for_clients_under_its_user(real: Broker, by_function: bool) -> None:
+    """A logged-in edge stores once, and ``ACL LOG`` has no refusal but the script of an edge that calls a function."""
+    client: Cli
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        await client.execute_command("FUNCTION", "LOAD", "REPLACE", ONCE_LIBRARY)
+        for user in users([STUDIO], narrowed=True, by_function=by_function):
+            await client.execute_command(*user.command(hashlib.sha256(b"secret").hexdigest()).split())
+        url = with_login(real.url, "edgebus-edge-studio", "secret")
+        outgoing = Outgoing(url, name="edgebus-edge-studio", logger=logging.getLogger("edgebus.edges"))
+        task = asyncio.create_task(outgoing.run())
+        event = Painted(id="a", part="p")
+        made = Attempt("1", "2026")
+        answers = [await outgoing.publish(compose(event, made=made), made, deadline_s=10, once="1:x") for _ in range(2)]
+        await end([task])
+        assert answers[0].positions == answers[1].positions
+        assert await client.xlen(PAINTED_LOG) == 1
+        assert await client.hlen(PAINTED_STATE) > 0
+        refused = [entry["object"] for entry in await client.acl_log()]
+        assert refused == (["script|load"] if by_function else [])
 
 
 async def test_edge_with_presence_writes_under_its_user(real: Broker) -> None:
