@@ -25,6 +25,7 @@ NONE: Final = "none"
 UNITS: Final = (
     *(f"tests/edges/rooms/test_{name}.py" for name in ("hub", "room", "recovery", "recovery_order", "forks")),
     *(f"tests/edges/rooms/test_{name}.py" for name in ("compare", "resume")),
+    "tests/edges/session/test_replaying.py",
     "tests/edges/lifecycle/test_leaving.py",
 )
 SOURCES: Final = ("edges/rooms", "edges/session")
