@@ -63,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Else pydantic reads the entry points of every package in .venv, in each process that a test starts.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     search = config.stash[SEARCH] = Search()
     logging.getLogger().addHandler(search)
 

@@ -87,7 +87,7 @@ def test_file_empty(file: Path, text: str) -> None:
         ("websocket: 5", "websocket"),
         ("5", "websocket"),
         ("[", "YAML"),
-        ("[" * 5_000, "YAML"),
+        ("[\n" * 5_000, "YAML"),
         ("websocket: {port: 2001-99-99}", "YAML"),
     ],
 )

@@ -362,7 +362,7 @@ YAML: Final = st.text(alphabet="websockt: []{}&*!|>-?#%'\"\n\t0123456789abx_.<~\
     [
         "websocket: {port: 2001-99-99}",
         "websocket: {port: 0x_}",
-        "[" * 1_500,
+        "[\n" * 1_500,  # by lines: PyYAML looks through all brackets of one line at each of them
         "websocket: {? [a] : 1}",
         "websocket: {port: " + "9" * 5_000 + "}",
         "websocket: {port: .nan}",
