@@ -5,17 +5,13 @@ A server that was there before is never adopted, and port 6379 never touched.
 
 import asyncio
 import errno
-import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +20,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from bus.broker.child import Child, spawn_bound
+from bus.broker.folder import locked, temporary_directory
 from bus.broker.server import find_server
 from bus.errors import BrokerError
 from bus.parts import PORT_LIMIT
@@ -274,69 +271,6 @@ def check_silence(port: int) -> None:
     """Refuse a port that answers: outside of Linux, a bind does not collide with a listener on all addresses."""
     with suppress(OSError), socket.create_connection((HOST, port), ANSWER_DEADLINE_S):
         raise PortTakenError(port)
-
-
-class Folder:
-    """A new folder that only this user can enter, removed with this object, at the latest when the interpreter exits.
-
-    A forked child would remove ``tempfile.TemporaryDirectory``, too, at its own exit.
-    """
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="edgebus-broker-"))
-        self.remove = weakref.finalize(self, remove_own, self.path, os.getpid())
-
-
-def remove_own(path: Path, owner_pid: int) -> None:
-    """Remove a folder with all its files, in the process that made the folder."""
-    if os.getpid() == owner_pid:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def temporary_directory() -> Iterator[Path]:
-    """Make a folder that only this user can enter, and remove the folder with all its files."""
-    folder = Folder()
-    try:
-        yield folder.path
-    finally:
-        folder.remove()
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[int]:
-    """Make ``directory`` if needed and claim the folder; yield the descriptor that carries the claim.
-
-    The claim lasts as long as any process has the descriptor. The server inherits the descriptor, so no stale claim
-    can be left, and a server that outlives this process for a moment keeps its own.
-
-    Raises:
-        BrokerError: another server has the folder.
-
-    """
-    # Neither Redis nor Valkey locks its folder, and two servers would ruin each other's files.
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    claim = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        lock(claim, directory)
-        yield claim
-    finally:
-        os.close(claim)
-
-
-def lock(claim: int, directory: Path) -> None:
-    """Lock the open ``directory``, without waiting for another owner.
-
-    Raises:
-        BrokerError: another server has the folder.
-
-    """
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BrokerError(
-            f"the folder {directory} is in use by another broker: stop that one, or choose another folder: --dir FOLDER"
-        ) from error
 
 
 @contextmanager
