@@ -175,6 +175,7 @@ class Client:
         *,
         since: str | None = None,
         last: int | None = None,
+        state: bool = False,
         presence: bool | Mapping[str, Any] | None = None,
     ) -> Subscription:
         """Follow ``channel``: from now on, after ``since``, or from the ``last`` so many events on.
@@ -189,16 +190,20 @@ class Client:
         ``presence`` is for channels with presence (docs/wire.md): True to be told who comes and leaves, by further
         values; or ``user``, ``info`` and ``notices``, as whom others see this client.
 
+        With ``state`` the first value is a ``State``, the newest event of each of the channel's keys, and events follow
+        without a hole. Whenever events are missing there is another ``State``, in place of all that came before it. The
+        channel must keep a state; ``since`` is a position then, for a caller that has a state from before.
+
         Raises:
             AlreadyFollowed: this client has a subscription of the channel, by this name or another spelling.
-            ValueError: both ``since`` and ``last`` are given.
+            ValueError: both ``since`` and ``last`` are given, or ``state`` with a time or a number.
             Unsendable: JSON cannot carry an argument.
             ClientError: the client is closed, or ended by an error.
 
         """
         if self._over is not None:
             raise self._over
-        return self._subscriptions.subscribe(channel, since=since, last=last, presence=presence)
+        return self._subscriptions.subscribe(channel, since=since, last=last, state=state, presence=presence)
 
     def unsubscribe(self, channel: str) -> None:
         """End the subscription of ``channel`` at once; without a subscription, do nothing."""

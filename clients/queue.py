@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from typing import Final, NamedTuple
 
-from clients.values import Cause, Gap, Interrupted, Recovered, Value
+from clients.values import Cause, Gap, Interrupted, Recovered, State, Value
 
 __all__ = ["LEAST_LIMIT", "Entry", "Queue"]
 
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 class Queue:
     """Shared by the client, on whose side values come in, and the subscription, on whose side values go out.
 
-    After an ``Interrupted`` comes exactly one ``Recovered`` or ``Gap``.
+    After an ``Interrupted`` comes exactly one ``Recovered``, ``Gap`` or ``State``.
 
     Args:
         channel: the channel's name.
@@ -76,7 +76,7 @@ class Queue:
         self._waiting.extend(entries)
         return True
 
-    def go_on(self, value: Recovered | Gap, position: str | None = None) -> bool:
+    def go_on(self, value: Recovered | Gap | State, position: str | None = None) -> bool:
         """End an interruption, if there is one, with ``value``. False as ``put`` returns False."""
         if not self.put(Entry(value, position)):
             return False

@@ -79,6 +79,11 @@ class Sequencer:
         if not self.is_latest:
             self.at = position
 
+    def begin_anew(self, position: str) -> None:
+        """Go on behind a state that stands at ``position``: no event of before is known any more."""
+        self.at, self._recent = position, {position: None}
+        self._trusts_next, self._back_at = False, None  # the next event names the state's position, or is a gap
+
     def remember(self, position: str | None) -> None:
         """Know an event again; the oldest of 4,096 is forgotten."""
         if position is not None:

@@ -8,6 +8,7 @@ The rules:
   other interruption: nothing grows, no other room and no answer has to wait, and no event is lost unless the log is
   too short. The caller is told of such a loss.
 - A gap is told once the first event behind the gap is known.
+- A state is one value, and counts once all of it has come; until then the subscription stands where it stood before.
 """
 
 import math
@@ -24,7 +25,8 @@ from clients.lost_replay import LostReplay
 from clients.presence import presence_value
 from clients.queue import Entry, Queue
 from clients.sequencer import Sequencer
-from clients.values import Cause, Gap, Received, Recovered, Value
+from clients.snapshot import Snapshot
+from clients.values import Cause, Gap, Received, Recovered, State, Value
 from clients.wire import milliseconds
 
 __all__ = ["Phase", "SubscriptionState"]
@@ -63,6 +65,7 @@ class SubscriptionState:
         limit: how many values may wait.
         presence: for the edge: as whom the client is seen, and whether it is told of others; None for neither.
         now_ms: the time of the call. A span that is asked for later still begins there.
+        with_state: whether the channel's state is wanted first, and in place of events that are missing.
 
     """
 
@@ -76,6 +79,7 @@ class SubscriptionState:
         limit: int = 2_000,
         presence: bool | Mapping[str, Any] | None = None,
         now_ms: int = 0,
+        with_state: bool = False,
     ) -> None:
         at = since if since is not None and is_position(since) else None
         self.channel, self.room = channel, canonical_name(channel)
@@ -86,6 +90,9 @@ class SubscriptionState:
         self._since, self._last, self._now_ms = since, last, now_ms
         self._presence = {} if presence is None else {"presence": presence}
         self._is_live = self._wants_replay = False
+        self._with_state, self._is_stale = with_state, False
+        self._snapshot: Snapshot | None = None
+        """The state that is coming."""
         self._gap: _PendingGap | None = None
         self._lost = LostReplay()
         self._replaying = 0
@@ -123,14 +130,15 @@ class SubscriptionState:
                 self.phase = Phase.ASKED
                 start = self._start(now_ms)
                 self._wants_replay = bool(start)
-                return Verb.SUBSCRIBE, {"channel": self.room, **start, **self._presence}
+                state = {"state": True} if self._with_state else {}
+                return Verb.SUBSCRIBE, {"channel": self.room, **start, **self._presence, **state}
             case Phase.FULL:
                 self.phase = Phase.LEFT
                 return Verb.UNSUBSCRIBE, {"channel": self.room}
         return None
 
     def _start(self, now_ms: int) -> dict[str, Any]:
-        if self.has_joined and (self._is_live or self.sequencer.is_latest):
+        if self._is_stale or (self.has_joined and (self._is_live or self.sequencer.is_latest)):
             return {}  # no log to resume from, or the edge shows what it holds to every newcomer
         if self.sequencer.at is not None:
             return {"since": self.sequencer.at}
@@ -153,10 +161,42 @@ class SubscriptionState:
         self.phase, self._is_live = Phase.JOINED, position is None
         self._replaying, self._gap = replayed, None
         self.sequencer.confirmed()
-        if position is None:
+        if self._with_state and position is not None and not (self._wants_replay and data.get("recovered") is True):
+            self._begin_state(data, position)
+        elif position is None:
             self._joined_live(was_in=was_in)
         else:
             self._joined_log(data, replayed, position, was_in=was_in)
+
+    # The state.
+
+    def _begin_state(self, data: Mapping[str, Any], position: str) -> None:
+        reason = data.get("reason")
+        self._replaying = 0
+        self._snapshot = Snapshot(
+            self.channel, data, position=position, reason=reason if isinstance(reason, str) else None
+        )
+        self._end_state()
+
+    def _end_state(self) -> None:
+        """Hand the state over once it is whole; without a place for it, it is asked for again later."""
+        if self._snapshot is None or not self._snapshot.is_whole:
+            return
+        snapshot, self._snapshot = self._snapshot, None
+        if self._go_on(snapshot.value(), snapshot.position):
+            self._is_stale = False
+            self.sequencer.begin_anew(snapshot.position)
+
+    def told_state(self, data: Mapping[str, Any]) -> None:
+        """Take a ``room.state``: how the state goes on, or that another one begins."""
+        position, *_, is_anew = NoticeName.ROOM_STATE.values(data)
+        if self.phase is not Phase.JOINED or not self._with_state or not isinstance(position, str):
+            return
+        if is_anew is not False:
+            self._begin_state({"reason": "unknown", **data}, position)
+        elif self._snapshot is not None:
+            self._snapshot.go_on(data, position)
+            self._end_state()
 
     def _joined_live(self, *, was_in: bool) -> None:
         if was_in or self._wants_replay:
@@ -210,6 +250,10 @@ class SubscriptionState:
             return
         if received.channel != self.channel:  # the caller tells values of several subscriptions apart by it
             received = replace(received, channel=self.channel)
+        if self._snapshot is not None and received.position is not None:
+            self._snapshot.take(received)
+            self._end_state()
+            return
         if received.position is None:  # a line typed into Redis by hand, or of a live channel
             self._put(Entry(received))
             return
@@ -253,6 +297,8 @@ class SubscriptionState:
         if self.sequencer.gap_told(after, until, reason):
             self._gap = None  # the reply may have told of the same gap
         self._go_on(Gap(self.channel, after, until, str(reason or "unknown")))
+        if self._with_state and self.phase is Phase.JOINED:  # the caller's state lacks events, so another is fetched
+            self._snapshot, self._is_stale, self.phase = None, True, Phase.AWAY
 
     def told_of_users(self, event: str, data: Mapping[str, Any]) -> None:
         """Take a notice of who came into the room or left."""
@@ -263,6 +309,7 @@ class SubscriptionState:
     def interrupted(self, cause: Cause, detail: str) -> None:
         """Take note that no event comes for now; with ``link``, that there is no connection any more."""
         if cause == "link":
+            self._snapshot = None  # the subscription resumes where it stood before
             # A caller that is behind has the new connection wait: a resume would fill the queue at once again.
             self.phase = Phase.LEFT if self.queue.is_behind else Phase.AWAY
         if cause == "bus" or self.has_joined:
@@ -294,9 +341,11 @@ class SubscriptionState:
         self.phase = Phase.FULL
         return False
 
-    def _go_on(self, value: Recovered | Gap, position: str | None = None) -> None:
-        if not self.queue.go_on(value, position):
-            self.phase = Phase.FULL
+    def _go_on(self, value: Recovered | Gap | State, position: str | None = None) -> bool:
+        if self.queue.go_on(value, position):
+            return True
+        self.phase = Phase.FULL
+        return False
 
 
 def _has_gap_inside(data: Mapping[str, Any]) -> bool:

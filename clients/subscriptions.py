@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from bus.position import is_position
 from bus.spelling import canonical_name
 from bus.words import Code, NoticeName, Verb
 from clients.comeback import advised_s
@@ -61,28 +62,37 @@ class Subscriptions:
     # The caller's side.
 
     def subscribe(
-        self, channel: str, *, since: str | None, last: int | None, presence: bool | Mapping[str, Any] | None = None
+        self,
+        channel: str,
+        *,
+        since: str | None,
+        last: int | None,
+        state: bool = False,
+        presence: bool | Mapping[str, Any] | None = None,
     ) -> Subscription:
         """Begin a subscription; see ``Client.subscribe``. Nothing has changed after an error."""
         if since is not None and last is not None:
             raise ValueError("since, last: give one of them")
+        if state and (last is not None or (since is not None and not is_position(since))):
+            raise ValueError("state: goes with a position in since, or alone: a state is of all time")
         # The request goes out later, in the connection's task. An argument that JSON cannot carry fails here instead,
         # where the caller learns of the mistake.
         encode(Verb.SUBSCRIBE, {"channel": channel, "since": since, "last": last, "presence": presence}, "")
         if canonical_name(channel) in self._states:
             raise AlreadyFollowed(f"{channel} is followed by this client already; unsubscribe first")
-        state = SubscriptionState(
+        made = SubscriptionState(
             channel,
             since=since,
             last=last,
+            with_state=state,
             kind=self._catalogue.kind(channel),
             limit=self._settings.queue_limit,
             presence=presence,
             now_ms=self._now_ms(),
         )
-        subscription = Subscription(state, self, asyncio.get_running_loop())
-        self._states[state.room] = state
-        self._serve(state)
+        subscription = Subscription(made, self, asyncio.get_running_loop())
+        self._states[made.room] = made
+        self._serve(made)
         return subscription
 
     def unsubscribe(self, channel: str) -> None:
@@ -161,6 +171,9 @@ class Subscriptions:
             self._changed(state)
         elif notice.event in PRESENCE_NOTICES and notice.data.get("user", True) is not None:
             state.told_of_users(notice.event, notice.data)
+            self._changed(state)
+        elif notice.event == NoticeName.ROOM_STATE:
+            state.told_state(notice.data)
             self._changed(state)
         elif notice.event == NoticeName.ROOM_LEFT and state.is_known:
             self._end(state, Refused(Code.FORBIDDEN, "the new token does not open this channel"))

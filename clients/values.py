@@ -1,6 +1,6 @@
 """The values of a subscription, in order: events, and the state of the stream between events.
 
-There are four kinds; a caller that matches all four has seen everything::
+There are four kinds, and a fifth where the state was asked for; a caller that matches all has seen everything::
 
     async for value in client.subscribe("workflow:42"):
         match value:
@@ -8,11 +8,12 @@ There are four kinds; a caller that matches all four has seen everything::
             case Interrupted(): no event arrives for now; the client sees to it
             case Recovered():   the stream goes on, and no event was missed
             case Gap():         the stream goes on, and events may be missing
+            case State():       with ``state=True``: replaces all before
 
 A subscription with ``presence`` has three more, of users that come and leave: ``Joined``, ``Left`` and ``Present``.
 
-After an ``Interrupted`` comes no event before a ``Recovered`` or a ``Gap``, except that events may still come when
-``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found events missing that no log has.
+After an ``Interrupted`` comes no event before a ``Recovered``, a ``Gap`` or a ``State``, except that events may still
+come when ``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found events missing that no log has.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 
 from bus.event import Event
 
-__all__ = ["Cause", "Gap", "Interrupted", "Joined", "Left", "Present", "Received", "Recovered", "Value"]
+__all__ = ["Cause", "Gap", "Interrupted", "Joined", "Left", "Present", "Received", "Recovered", "State", "Value"]
 
 Cause: TypeAlias = Literal["link", "bus", "slow"]
 
@@ -89,6 +90,27 @@ class Recovered:
     channel: str
     replayed: int
     began: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The newest event of each key of the channel, in place of all that came before; the tail follows without a hole.
+
+    Attributes:
+        channel: where.
+        position: where the state stands in the channel's log.
+        events: by position, oldest first; those that removed a key are among them. A fold over them in this order is
+            the state.
+        truncated: whether keys may be missing, since a bound of the channel was reached.
+        reason: why events were missed before, as of a ``Gap``; None for the first state of a subscription.
+
+    """
+
+    channel: str
+    position: str
+    events: tuple[Received, ...]
+    truncated: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +186,4 @@ class Present:
     reason: str
 
 
-Value: TypeAlias = Received | Gap | Recovered | Interrupted | Joined | Left | Present
+Value: TypeAlias = Received | Gap | Recovered | Interrupted | State | Joined | Left | Present

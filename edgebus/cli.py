@@ -23,6 +23,7 @@ from edgebus.commands.presence import presence
 from edgebus.commands.publish import publish
 from edgebus.commands.replay import replay
 from edgebus.commands.services import services
+from edgebus.commands.state import state
 from edgebus.commands.token import check, make, revoke
 from edgebus.terminal import Exit, exit_with, exits, show
 
@@ -76,7 +77,7 @@ def demo(
 
 
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
-for _command in (edge, broker, cert, publish, listen, ask, presence, history, acl, replay, services):
+for _command in (edge, broker, cert, publish, listen, ask, presence, history, state, acl, replay, services):
     app.command()(_command)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)

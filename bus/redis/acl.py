@@ -283,7 +283,11 @@ def _reading(names: Sequence[str]) -> str:
 
 
 def _looking(names: Sequence[str]) -> str:
-    return f"(+hget +hgetall +hkeys +hlen +zrange +type +ttl {' '.join(_states('%R~', names))})" if names else ""
+    return (
+        f"(+hget +hgetall +hrandfield +hkeys +hlen +zrange +type +ttl {' '.join(_states('%R~', names))})"
+        if names
+        else ""
+    )
 
 
 def _joined(*rules: str) -> str:

@@ -1,6 +1,7 @@
-"""``edgebus publish`` and ``edgebus history``: one event in, past events out."""
+"""``edgebus publish``, ``edgebus history`` and ``edgebus state``: one event in, past events out."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,11 +10,13 @@ from bus.channel import Channel
 from bus.encoding import decode
 from bus.errors import ChannelError, EventError
 from bus.event import Event
+from bus.keyed import Keyed
 from bus.log.log import Log
+from bus.log.replay import State
 from edgebus.terminal import note, show, show_json
 from producers import Producer
 
-__all__ = ["publish", "read_data", "read_line", "show_history", "show_line", "tell_unreadable"]
+__all__ = ["publish", "read_data", "read_line", "show_history", "show_line", "show_state", "tell_unreadable"]
 
 _STDIN_LIMIT_BYTES = 1024 * 1024
 
@@ -64,6 +67,30 @@ async def show_history(
         raise stranger
     if not lines:
         note(f"{channel.name} has no log: nothing was published in its life time")
+    for message in messages:
+        show_line(message, as_json=as_json)
+
+
+async def show_state(url: str, channel: Channel, *, as_json: bool, stranger: ChannelError | None = None) -> None:
+    """Print the newest event of each key of a channel, oldest first.
+
+    Raises:
+        ChannelError: ``stranger``, of a channel that no service at hand has, where Redis has no state of it either.
+
+    """
+    # A channel of no service at hand may have a state: how much of one is read then, a family's bounds say.
+    asked = channel if channel.keyed is not None else replace(channel, keyed=Keyed({}))
+    async with Log(url, name="edgebus-cli", appends=False) as log:
+        tail = await log.tail(asked, limit_events=1, with_state=True)
+    state = tail.state or State(())
+    messages = [message for line in state.lines if (message := read_line(line.line)) is not None]
+    tell_unreadable(len(state.lines) - len(messages) + log.unreadable)
+    if not state.lines and stranger is not None:
+        raise stranger
+    if not state.lines:
+        note(f"{channel.name} has no state" + ("" if channel.keyed is not None else ": its family keeps none"))
+    elif state.truncated:
+        note(f"the state of {channel.name} is truncated: keys may be missing")
     for message in messages:
         show_line(message, as_json=as_json)
 

@@ -23,6 +23,7 @@ from clients import (
     Received,
     Recovered,
     Refused,
+    State,
     Unreachable,
     Untrusted,
     Value,
@@ -202,4 +203,6 @@ def _sentence(value: Value) -> str:
             return f"interrupted ({cause}): {detail}"
         case Received():
             return value.event
+        case State(events=events):
+            return f"state of {len(events)} event(s)"
     return type(value).__name__.lower()  # of users in a room, and only for a caller that asked

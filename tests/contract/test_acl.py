@@ -111,7 +111,7 @@ TABLE = {
     f"HGETALL {STATE}": "O",
     f"TTL {STATE}": "O",
     f"ZRANGE {AGES} 0 -1": "PO",
-    f"HRANDFIELD {STATE} 10 WITHVALUES": "E",
+    f"HRANDFIELD {STATE} 10 WITHVALUES": "EO",
     f"PEXPIRE {STATE} 1": "PE",
     f"PEXPIRE {KEYS} 1": "PE",
     f"DEL {STATE}": "-",

@@ -143,6 +143,18 @@ def test_log_in_that_is_refused_says_so(redis_url: str) -> None:
         assert "hunter2" not in error
 
 
+def test_published_event_is_the_state(redis_url: str) -> None:
+    """What ``publish`` kept, ``state`` shows, as text and as JSON lines; a channel without a state says so."""
+    for worker in ("w1", "w2", "w1"):
+        data = f'{{"pool_id":"cli-state","worker_id":"{worker}"}}'
+        assert run("publish", "worker.added", data, "--redis", redis_url).returncode == 0
+    lines = run("state", "pool:cli-state", "--json", "--redis", redis_url).stdout.splitlines()
+    assert [orjson.loads(line)["data"]["worker_id"] for line in lines] == ["w2", "w1"]
+    assert b"pool:cli-state  worker.added" in run("state", "pool:cli-state", EDGEBUS_REDIS_URL=redis_url).stdout
+    assert b"its family keeps none" in run("state", "workflow:cli-1", "--redis", redis_url).stderr
+    assert run("state", "nope:a", "--redis", redis_url).returncode == 2
+
+
 def test_published_event_is_in_the_history(redis_url: str) -> None:
     """What ``publish`` stored, ``history`` shows, as text and as JSON lines."""
     data = b'{"workflow_id":"cli-1","note":"\\u001b[2J \\u202e"}'
