@@ -69,7 +69,7 @@ class SubscriptionState:
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a word of the caller's)
         self,
         channel: str,
         *,

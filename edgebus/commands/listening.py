@@ -203,6 +203,5 @@ def _sentence(value: Value) -> str:
             return f"interrupted ({cause}): {detail}"
         case Received():
             return value.event
-        case State(events=events):
-            return f"state of {len(events)} event(s)"
-    return type(value).__name__.lower()  # of users in a room, and only for a caller that asked
+    # Users in a room, or its state: only for a caller that asked.
+    return type(value).__name__.lower() + (f" of {len(value.events)} event(s)" if isinstance(value, State) else "")
