@@ -169,7 +169,7 @@ class Subscriptions:
         if notice.event == NoticeName.ROOM_GAP:
             state.told_gap(notice.data)
             self._changed(state)
-        elif notice.event in PRESENCE_NOTICES and notice.data.get("user", True) is not None:
+        elif notice.event in PRESENCE_NOTICES and not _is_of_the_token(notice):
             state.told_of_users(notice.event, notice.data)
             self._changed(state)
         elif notice.event == NoticeName.ROOM_STATE:
@@ -254,6 +254,11 @@ class Subscriptions:
 
     def _now_ms(self) -> int:
         return math.floor(self._timing.clock() * 1000)
+
+
+def _is_of_the_token(notice: Notice) -> bool:
+    """Tell whether the client itself is out of the room; edges of older versions name no user in the notice at all."""
+    return notice.event == NoticeName.ROOM_LEFT and notice.data.get("user") is None
 
 
 def refused(refusal: Refusal) -> Refused:
