@@ -135,7 +135,10 @@ class Parts:
             knows_revoked=lambda: self._authenticator.is_open or self._revocations.is_read,
             max_connections=settings.max_connections,
         )
-        context, routes = self._context(), routes_of(self.health, self._own_name, process_request)
+        context, routes = (
+            self._context(),
+            routes_of(self.health, self._own_name, process_request, publishes=self._publishing is not None),
+        )
         self.listener = Listener(
             lambda: connection(context, routes),
             sockets,

@@ -30,7 +30,7 @@ from edges.session.context import Context
 from edges.session.session import Session
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
-from edges.transport.handshake import Asking, Entry, Farewell, Handshake
+from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.routes import Routes
@@ -221,8 +221,10 @@ class Connection(Writer):
         match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
             case Asking() as asking:
                 self._transport.pause_reading()
-                self._deadline = self._loop.time() + 2 * self._context.settings.open_timeout_s  # the hook has half
-                self._context.spawn(self._ask(asking), "process_request")
+                self._deadline = self._loop.time() + 2 * self._context.settings.open_timeout_s  # a hook has half
+                self._context.spawn(self._ask(asking), "request")
+            case Word(answer):
+                self._transport.write(answer)
             case Entry() | Farewell() as outcome:
                 self._conclude(outcome)
 

@@ -13,14 +13,16 @@ from websockets.http11 import Request, Response
 from edges.limits.registry import Timed
 from edges.net.visitor import Visitor
 from edges.session.context import Context
+from edges.session.publishing import Publishing
 from edges.transport import http
 from edges.transport.bearer import shown_tokens
 from edges.transport.framing import WebSocket
 from edges.transport.origin_policy import admit
+from edges.transport.posting import CONTINUE, Posting, is_post, read_head
 from edges.transport.routes import Routes
 from edges.transport.screen import Applicant, ProcessRequest, screened
 
-__all__ = ["Asking", "Entry", "Farewell", "Handshake"]
+__all__ = ["Asking", "Entry", "Farewell", "Handshake", "Word"]
 
 _SHOWN: Final = 200
 """So many characters of a stranger's header are logged."""
@@ -53,7 +55,16 @@ class Farewell:
     answer: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The client is to go on; ``answer`` is to be written, and bytes will come."""
+
+    answer: bytes
+
+
 _Outcome: TypeAlias = Entry | Farewell
+_PASSED: Final = Farewell(b"")
+"""The hook has no objection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,7 @@ class Handshake:
 
     """
 
-    __slots__ = ("_connection", "_context", "_head", "_peer", "_rest", "_routes", "_websocket")
+    __slots__ = ("_connection", "_context", "_head", "_peer", "_posting", "_rest", "_routes", "_websocket")
 
     def __init__(
         self, context: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor
@@ -89,9 +100,12 @@ class Handshake:
         self._websocket, self._connection, self._peer = websocket, connection, peer
         self._head = bytearray()
         self._rest: bytearray | None = None
+        self._posting: Posting | None = None
 
-    def take(self, data: bytes, now: float) -> _Outcome | Asking | None:
+    def take(self, data: bytes, now: float) -> _Outcome | Asking | Word | None:
         """Take bytes, gather the head of the request, and read no byte behind; return None until the head is there."""
+        if self._posting is not None:
+            return self._post(self._posting, data)
         if self._rest is not None:  # the hook thinks, and bytes come that the socket had before it was paused
             self._rest += data
             return None
@@ -101,6 +115,8 @@ class Handshake:
             return None
         end = end if end > 0 else len(self._head)
         head, self._rest = bytes(self._head[:end]), self._head[end:]
+        if self._context.publishing is not None and is_post(head):
+            return self._begin_post(head, self._context.publishing)
         self._websocket.receive_data(head)
         requests = self._websocket.events_received()
         if requests:
@@ -148,6 +164,45 @@ class Handshake:
         if (refused := route.guard(request)) is not None:
             return self._turn_away(request, refused)
         return self._screen(request, self._peer, lambda: Farewell(route.handler(request).serialize()))
+
+    # A publish.
+
+    def _begin_post(self, head: bytes, publishing: Publishing) -> _Outcome | Asking | Word | None:
+        """Judge the head of a publish as a handshake's; then read the body."""
+        self._context.registry.give_back(self._connection)
+        request, rest = read_head(head), bytes(self._rest or b"")
+        if request is None:
+            return Farewell(http.no_request().serialize())
+        context, peer = self._context, self._peer
+        takes_tokens = not context.authenticator.is_open
+        visitor = admit(request, peer.address, context.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
+        if isinstance(visitor, Response):
+            return self._turn_away(request, visitor)
+        posting = Posting(request, visitor, context, publishing)
+        if (refusal := posting.refusal()) is not None:
+            return Farewell(refusal.serialize())
+        self._posting = posting
+        if posting.is_empty:
+            return Asking(lambda: self._posted(posting))
+        outcome = self._post(posting, rest)
+        return Word(CONTINUE) if outcome is None and posting.wants_word else outcome
+
+    def _post(self, posting: Posting, data: bytes) -> Asking | None:
+        return Asking(lambda: self._posted(posting)) if posting.take(data) else None
+
+    async def _posted(self, posting: Posting) -> _Outcome:
+        hook = self._routes.hook
+        if hook is not None:
+            applicant = Applicant(self._websocket, posting.request, posting.visitor)
+            outcome = await self._ask(hook, applicant, lambda: _PASSED)
+            if outcome is not _PASSED:
+                return outcome
+        try:
+            answer = await posting.answer()
+        except Exception:
+            _logger.exception("a publish failed")
+            answer = http.failed("the edge failed; the fault is in its log")
+        return Farewell(answer.serialize())
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._context.counters.strangers += 1

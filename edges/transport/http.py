@@ -10,6 +10,8 @@ import orjson
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from bus.words import Code
+
 __all__ = [
     "HEAD_LIMIT_BYTES",
     "answered",
@@ -22,6 +24,7 @@ __all__ = [
     "not_allowed",
     "not_found",
     "readiness",
+    "refused",
     "too_long",
     "too_many",
 ]
@@ -89,6 +92,11 @@ def not_allowed(methods: Sequence[str]) -> Response:
 def no_request() -> Response:
     """Return the answer to bytes without a request in them, or to a request with a body."""
     return _json(400, {"error": "not an HTTP/1.1 request without a body"})
+
+
+def refused(status: int, sentence: str, code: str = Code.INVALID_REQUEST, *headers: tuple[str, str]) -> Response:
+    """Return the refusal of a publish, with the code of the wire and the reason."""
+    return _json(status, {"code": code, "error": sentence}, *headers)
 
 
 def too_long() -> Response:

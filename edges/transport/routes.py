@@ -93,11 +93,18 @@ class Routes:
         path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
         if is_request and method.decode() not in (allowed := self._methods(path)):
             return http.not_allowed(allowed)
+        if is_request and method == b"POST" and (path, "POST") not in self._rows:
+            return http.not_found(self._named())
         return http.no_request()
 
 
-def routes_of(standing: Standing, guard: Guard, hook: ProcessRequest | None = None) -> Routes:
-    """Return the table of an edge; ``guard`` stands before the paths of health, and before the ``hook``."""
+def routes_of(
+    standing: Standing, guard: Guard, hook: ProcessRequest | None = None, *, publishes: bool = False
+) -> Routes:
+    """Return the table of an edge; ``guard`` stands before the paths of health, and before the ``hook``.
+
+    ``publishes``: there is ``POST /publish``, which the handshake answers: the table has no place for a body.
+    """
 
     def health(_: Request) -> Response:
         return http.answered(standing.body())
@@ -105,11 +112,13 @@ def routes_of(standing: Standing, guard: Guard, hook: ProcessRequest | None = No
     def readiness(_: Request) -> Response:
         return http.readiness(standing.not_ready(), standing.warning)
 
-    rows = (
+    rows: tuple[Route, ...] = (
         Route("GET", "/healthz", health, guard),
         Route("GET", "/health", health, guard),  # the ecosystem's charts ask for this one
         Route("GET", "/readyz", readiness, guard),
     )
+    if publishes:
+        rows = (*rows, Route("POST", "/publish", lambda _: http.no_request(), guard))
     return Routes(rows, guard, hook)
 
 
