@@ -256,3 +256,26 @@ async def test_life_of_a_responder_ends_by_itself(broker: Broker, asking: Asking
         await eventually(is_gone)
         await asyncio.sleep(0)
         assert await quick.ask("render", "q1", b"{}", ALICE, timeout_ms=1_000) is Standing.NOBODY
+
+
+async def test_questions_of_a_moment_share_a_round_trip(asking: Asking, first: Responder, redis: Redis) -> None:
+    """Many callers at once cost few round trips; a caller that gave up before its turn asks nothing."""
+    await first.beat()
+    await ask(asking, "q0")
+    tasks = [asyncio.create_task(ask(asking, f"q{number}")) for number in range(1, 51)]
+    await asyncio.sleep(0)  # the first is on its way, the others wait
+    tasks[-1].cancel()
+    await asyncio.wait(tasks)
+    assert len({task.result().entry for task in tasks[:-1]}) == 49
+    assert await redis.xlen("bus:questions:{shop}:render") == 50
+
+
+async def test_callers_hear_of_a_cut_each(asking: Asking, first: Responder, redis: Redis) -> None:
+    """Whoever waits when the line is cut has an error; the next call goes well on a new line."""
+    await first.beat()
+    await ask(asking, "q0")
+    tasks = [asyncio.create_task(ask(asking, f"q{number}")) for number in range(1, 4)]
+    await asyncio.sleep(0)
+    await asking.close()
+    assert all(isinstance(it, BusError) for it in await asyncio.gather(*tasks, return_exceptions=True))
+    await ask(asking, "q9")

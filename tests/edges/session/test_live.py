@@ -295,6 +295,58 @@ async def test_answer_missed_by_the_link_is_found(
     assert await ask(client) == {"html": "found"}
 
 
+async def test_question_that_redis_has_lost_is_told(
+    hasty_looks: None, edge: Edge, client: Client, responder: Responder, redis: Redis
+) -> None:
+    """A Redis that comes back empty holds no question: the client hears that it may have been carried out."""
+    begun, may_answer = asyncio.Event(), asyncio.Event()
+
+    @responder.answers(RENDER)
+    async def render(_: Render) -> Rendered:
+        begun.set()
+        await may_answer.wait()
+        return Rendered(html="late")
+
+    await answering(responder, redis)
+    client.request("render", component="nav")
+    await begun.wait()
+    await redis.delete(KEY)
+    message = await client.message()
+    may_answer.set()
+    assert message["error_code"] == "UNAVAILABLE"
+    assert "may have been carried out" in message["error_message"]
+
+
+async def test_link_that_is_down_asks_nothing(
+    edge: Edge, client: Client, responder: Responder, broker: EmbeddedBroker, redis: Redis
+) -> None:
+    """While Redis is away a question is UNAVAILABLE at once, and is not asked."""
+    responder.answers(RENDER)(lambda question: {"html": "x"})
+    await answering(responder, redis)
+    await redis.aclose()
+    await broker.stop()
+    await until(lambda: edge.not_ready() is not None)
+    assert await ask(client) == "UNAVAILABLE"
+    assert edge.questions().asked == 0  # type: ignore[union-attr]
+
+
+async def test_redis_that_does_not_answer_an_ask_is_told_as_unsure(
+    edge: Edge, client: Client, responder: Responder, redis: Redis
+) -> None:
+    """An ask without an answer of Redis' is never repeated: the sentence says that the question may be there."""
+    responder.answers(RENDER)(lambda question: {"html": "x"})
+    await answering(responder, redis)
+    assert await ask(client) == {"html": "x"}
+    await redis.execute_command("CLIENT", "PAUSE", 200, "WRITE")  # type: ignore[no-untyped-call]
+    client.request("render", component="nav")
+    (asking,) = [one for one in await redis.client_list() if one["name"].endswith("-asking")]
+    await redis.client_kill_filter(_id=asking["id"])
+    while (message := await client.message())["type"] == "event":
+        pass
+    assert message["error_code"] == "UNAVAILABLE"
+    assert "may have been asked" in message["error_message"]
+
+
 async def test_answers_that_were_had_are_deleted(
     hasty_looks: None, edge: Edge, client: Client, responder: Responder, redis: Redis
 ) -> None:
