@@ -127,10 +127,20 @@ class Presence:
 
     Attributes:
         kind: ``members`` names the users, and counts connections; ``count`` counts connections alone.
+        by_request: a user comes and leaves by a request of the service (``bus.effects``); subscribing only watches.
+        joined: name of the event to publish when a user has come, None for none: once for all connections and replicas.
+        left: likewise when a user has left, however.
+        user: the field of these events, and of such requests, with the user's id.
+        info: likewise with what the user's client told of the user.
 
     """
 
     kind: Literal["members", "count"] = "members"
+    by_request: bool = False
+    joined: str | None = None
+    left: str | None = None
+    user: str = "user_id"
+    info: str = "user_info"
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind.
@@ -141,6 +151,13 @@ class Presence:
         """
         if self.kind not in ("members", "count"):
             raise ChannelError(f"{self.kind!r} is no kind of presence: members or count")
+        if self.kind == "count" and (self.by_request or self.events):
+            raise ChannelError("a presence that counts names no user: no by_request, joined or left")
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The names of the events to publish."""
+        return tuple(it for it in (self.joined, self.left) if it is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from bus.channel import Channel, Family
+from bus.channel import Channel, Family, Presence
 from bus.client_event import ClientEvent
+from bus.effects import Effect, Joins, Leaves, Lists, Publishes
 from bus.errors import ChannelError
 from bus.event import Event, has_field
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
@@ -60,6 +61,7 @@ class Request(Generic[QuestionT, AnswerT]):
         state: whether the fold is given the state of channels that keep one (``Keyed``), in place of the log: the
             newest event of each key, tombstones among them, oldest first. Such an answer forgets nothing.
         live: whether a responder answers, while there is one; a fold then answers in the responder's absence.
+        effect: what the edge does for the request, in place of an answer from logs; needs no process of the service.
         permission: the claim that alone opens the request, beside those of admins; None: the first channel's.
         timeout_s: how long a responder may take, from the question to the answer.
 
@@ -75,6 +77,7 @@ class Request(Generic[QuestionT, AnswerT]):
     fold: Callable[[QuestionT, Sequence[PastEvent]], AnswerT] = _no_fold
     state: bool = field(default=False, kw_only=True)
     live: bool = field(default=False, kw_only=True)
+    effect: Effect | None = field(default=None, kw_only=True)
     permission: str | None = field(default=None, kw_only=True)
     timeout_s: float = field(default=10.0, kw_only=True)
 
@@ -96,7 +99,7 @@ class Request(Generic[QuestionT, AnswerT]):
             self._check_live()
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}") from None
-        object.__setattr__(self, "live", self.live or not self.has_fold)
+        object.__setattr__(self, "live", self.live or not (self.has_fold or self.effect))
 
     def _check_live(self) -> None:
         check_part("live", self.live, bool, "true or false")
@@ -108,13 +111,30 @@ class Request(Generic[QuestionT, AnswerT]):
             raise TypeError(f"timeout_s is {self.timeout_s!r}, and is to be more than 0 and at most {TIMEOUT_LIMIT_S}")
         if self.channels is _no_channels and self.has_fold:
             raise TypeError("a fold needs channels=, the logs to read")
-        if self.channels is _no_channels and self.permission is None:
+        if self.effect is not None:
+            self._check_effect(self.effect)
+        elif self.channels is _no_channels and self.permission is None:
             raise TypeError("whom may the service answer? Give permission='service:ask', or channels= with their own")
+
+    def _check_effect(self, effect: Effect) -> None:
+        check_part("effect", effect, (Publishes, Joins, Leaves, Lists), "Publishes, Joins, Leaves or Lists")
+        if self.has_fold or self.live:
+            raise TypeError("an effect has neither a fold nor a responder")
+        if isinstance(effect, Publishes):
+            return
+        if effect.family.field not in (*self.question.model_fields, None):
+            raise TypeError(f"the question has no field {effect.family.field}, which names the room")
+        if self.channels is _no_channels:
+            object.__setattr__(self, "channels", lambda question: (_channel_of(effect.family, question),))
 
     @property
     def has_fold(self) -> bool:
         """Whether an edge can answer from logs."""
         return self.fold is not _no_fold
+
+
+def _channel_of(family: Family, question: BaseModel) -> Channel:
+    return family.fill(None if family.field is None else str(getattr(question, family.field)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +186,10 @@ class Service:
             self._check_event(event)
         for family in self.families:
             self._check_keyed(family)
+            self._check_presence(family)
         self._check_client_events()
+        for request in self.requests:
+            self._check_effect(request)
 
     def _check_parts(self) -> None:
         """Check each part by itself; lists are kept as tuples.
@@ -213,6 +236,27 @@ class Service:
             for model in models:
                 if missing := [root for root in template.roots if not has_field(model, root)]:
                     raise ValueError(f"{where}: {model.__name__} has no field {missing[0]} that is sent")
+
+    def _check_presence(self, family: Family) -> None:
+        """Check that the events of users who come and leave are of this service, and have the fields."""
+        presence = family.presence
+        if not isinstance(presence, Presence):
+            return
+        for name in presence.events:
+            event = self.event(name)
+            if event is None:
+                raise ValueError(f"{self.name}: {family.pattern}: presence: there is no event {name!r}")
+            needed = {presence.user, *([family.field] if family.field else [])}
+            needed |= {presence.info} if name == presence.joined else set()
+            if missing := sorted(needed - event.model_fields.keys()):
+                raise ValueError(f"{self.name}: {family.pattern}: presence: {event.__name__} has no field {missing[0]}")
+
+    def _check_effect(self, request: Request[Any, Any]) -> None:
+        match request.effect:
+            case Publishes(event) if all(opened.event is not event for opened in self.client_events):
+                raise ValueError(f"{self.name}: {request.name}: {event.__name__} is not open to clients")
+            case Joins(family) | Leaves(family) | Lists(family) if family not in self.families:
+                raise ValueError(f"{self.name}: {request.name}: {family.pattern} is none of its families")
 
     def _goes_on(self, event: type[Event], family: Family) -> bool:
         found = (

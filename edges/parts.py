@@ -14,6 +14,9 @@ from websockets.http11 import Request, Response
 
 from bus.asking.asking import Asking
 from bus.asking.keys import answers_channel
+from bus.channel import Presence as PresenceOf
+from bus.envelope import Message
+from bus.event import Attempt
 from bus.log.log import Log
 from bus.log.outgoing import Outgoing
 from bus.presence.store import PresenceStore
@@ -42,6 +45,7 @@ from edges.protocol.messages import GOING_AWAY, RESTARTING
 from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
+from edges.rooms.presence.announcer import Announcer
 from edges.rooms.presence.presence import Presence
 from edges.rooms.statistics import HubStatistics
 from edges.session.context import Context
@@ -59,6 +63,9 @@ from edges.transport.screen import ProcessRequest
 from edges.transport.tls_listener import Listener
 
 __all__ = ["Parts"]
+
+_ANNOUNCED_S = 10.0
+"""How long attempts are repeated to publish that a user came or left."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -94,6 +101,7 @@ class Parts:
     ) -> None:
         self.service, self.settings, self._name, self._id = service, settings, name, edge_id
         self._tasks: list[asyncio.Task[None]] = []
+        self._last_tasks: list[asyncio.Task[None]] = []
         self._commands = Tasks()
         self.spawn = self._commands.spawn
         self.ownership = None if owner is None else Ownership(owner, self.spawn)
@@ -114,8 +122,11 @@ class Parts:
         )
         self.hub = Hub(self._log, self.subscriber, self.spawn, limits=_room_limits(settings))
         self._answers = _answers(self.hub.log_reads, service, settings)
-        self._presence = self._presence_of(service, settings)
         self._permissions = Permissions(service)
+        self._outgoing = Outgoing(url, name=f"{name}-publisher", logger=_logger) if self._publishes(service) else None
+        lines = settings.max_line_bytes
+        self._announcer = Announcer(service, self._announce, self.spawn, self.mishaps, line_bytes=lines)
+        self._presence = self._presence_of(service, settings)
         self._publishing = self._publishing_of(service, settings)
         beside: list[Droppable] = [self._probe_log, self._revocations]
         self.live = self._live_requests() if any(it.live for it in service.requests) else None
@@ -153,7 +164,9 @@ class Parts:
         """Return the users in rooms; None, and no connection, where no family has presence."""
         if all(family.presence is None for family in service.families):
             return None
-        store = PresenceStore(settings.redis_url, name=f"{self._name}-presence", service=service.name)
+        store = PresenceStore(
+            settings.redis_url, name=f"{self._name}-presence", service=service.name, told=self._announcer.told
+        )
         limit = settings.max_presence_members
         return Presence(store, self.subscriber, self._id, self.spawn, self.mishaps, limit=limit)
 
@@ -170,12 +183,21 @@ class Parts:
         self.subscriber.listen(answers_channel(self._id), live.take)
         return live
 
+    def _publishes(self, service: Service) -> bool:
+        """Tell whether anything is published by the edge: events of clients, or of users who come and leave."""
+        told = (it.presence for it in service.families if isinstance(it.presence, PresenceOf))
+        return bool(service.client_events and self.ownership is None) or any(it.events for it in told)
+
     def _publishing_of(self, service: Service, settings: EdgeSettings) -> Publishing | None:
         """Return the way of clients' events to Redis; None, and no connection, where no event is open to clients."""
         if not service.client_events or self.ownership is not None:  # an owner answers clients in place of the edge
             return None
-        outgoing = Outgoing(settings.redis_url, name=f"{self._name}-publisher", logger=_logger)
-        return Publishing(service, self._permissions, outgoing, settings, self.counters)
+        outgoing = self._outgoing
+        return Publishing(service, self._permissions, outgoing, settings, self.counters) if outgoing else None
+
+    async def _announce(self, message: Message, attempt: Attempt) -> None:
+        if self._outgoing is not None:
+            await self._outgoing.publish(message, attempt, deadline_s=_ANNOUNCED_S)
 
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
@@ -210,6 +232,8 @@ class Parts:
         await self.subscriber.__aenter__()
         works = self._housekeeping(self._authenticator.jwks, expires)
         self._tasks = [asyncio.create_task(work, name=f"edge {name}") for name, work in works.items()]
+        if self._outgoing is not None:
+            self._last_tasks = [asyncio.create_task(self._outgoing.run(), name="edge publisher")]
 
     def _housekeeping(self, jwks: Jwks | None, expires: datetime | None) -> dict[str, Coroutine[Any, Any, None]]:
         works = {
@@ -223,8 +247,6 @@ class Parts:
             works["users in rooms"] = self._presence.run()
         if self.live is not None:
             works["questions"] = self.live.look_on(self.mishaps)
-        if self._publishing is not None:
-            works["publisher"] = self._publishing.run()
         return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
 
     async def drain(self) -> None:
@@ -251,7 +273,8 @@ class Parts:
         await end(self._tasks)
         if self._presence is not None:
             await self._presence.close(self.settings.close_timeout_s)
-        await end([*self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
+            await self._announcer.settle(self.settings.close_timeout_s)
+        await end([*self._last_tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)
         await self._log.close()
         await self._probe_log.close()
@@ -263,7 +286,7 @@ class Parts:
         """Wait until a part fails, and raise the failure."""
         link = asyncio.create_task(self.subscriber.closed(), name="edge link")
         try:
-            done, _ = await asyncio.wait([link, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([link, *self._tasks, *self._last_tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             link.cancel()
         for task in done:

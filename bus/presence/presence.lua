@@ -56,10 +56,11 @@ local function note_edge(connections, life_ms)
   redis.call('PEXPIRE', KEYS[1], life_ms)
 end
 
--- members EDGE CONNECTIONS LIFE_MS CHANNEL [USER VALUE]...: an empty value takes the user out.
+-- members EDGE CONNECTIONS LIFE_MS CHANNEL TOLD [USER VALUE]...: an empty value takes the user out. With TOLD, returns
+-- {values of users that came, users that left} for the edge to publish.
 if word == 'members' then
-  local joined, left, edges = {}, {}, others()
-  for index = 6, #ARGV, 2 do
+  local joined, left, gone, edges = {}, {}, {}, others()
+  for index = 7, #ARGV, 2 do
     local user, value = ARGV[index], ARGV[index + 1]
     local field = edge .. '|' .. user
     if value ~= '' then
@@ -68,12 +69,16 @@ if word == 'members' then
       end
     elseif redis.call('HDEL', KEYS[2], field) == 1 and not is_elsewhere(user, edges) then
       left[#left + 1] = cjson.encode(user)
+      gone[#gone + 1] = user
     end
   end
   note_edge(ARGV[3], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
   publish_users(ARGV[5], joined, left)
-  return #joined + #left
+  if ARGV[6] == '' then
+    return #joined + #left
+  end
+  return {joined, gone}
 end
 
 -- count EDGE CONNECTIONS LIFE_MS CHANNEL
@@ -83,13 +88,14 @@ if word == 'count' then
   return 0
 end
 
--- prune EDGE CURSOR CHANNEL: takes out some of an edge's users; returns the cursor to go on with, '0' at the end.
+-- prune EDGE CURSOR CHANNEL: takes out some of an edge's users; returns {cursor to go on with, users that left}; the
+-- cursor is '0' at the end.
 -- In parts, as a pass through a room of 100,000 users would hold up all clients of this Redis.
 if word == 'prune' then
   if redis.call('HEXISTS', KEYS[1], edge) == 0 then
-    return '0'
+    return {'0', {}}
   end
-  local cursor = '0'
+  local cursor, gone = '0', {}
   if KEYS[2] then
     local left, edges, front = {}, others(), edge .. '|'
     local page = redis.call('HSCAN', KEYS[2], ARGV[3], 'COUNT', 1000)
@@ -100,6 +106,7 @@ if word == 'prune' then
         local user = string.sub(field, #front + 1)
         if not is_elsewhere(user, edges) then
           left[#left + 1] = cjson.encode(user)
+          gone[#gone + 1] = user
         end
       end
     end
@@ -111,7 +118,7 @@ if word == 'prune' then
       publish_count(ARGV[4])
     end
   end
-  return cursor
+  return {cursor, gone}
 end
 
 -- beat EDGE FORGET_MS: returns {1, or 0 for a buried edge, the time, edge, beat, edge, beat, ...}.

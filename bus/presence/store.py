@@ -5,15 +5,15 @@ Several edges write one room; ``presence.lua`` decides who has come and who has 
 
 import hashlib
 import importlib.resources
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from bus.channel import Channel
 from bus.errors import BusError
-from bus.presence.entries import Member, split_field
+from bus.presence.entries import Change, Member, split_field
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.keys import alive_key
@@ -86,6 +86,10 @@ class Snapshot:
     unreadable: int = 0
 
 
+Told: TypeAlias = Callable[[Channel, Change], None]
+"""Is told of users that came and left by this connection's writes, on channels with events for that."""
+
+
 class PresenceStore(Connection):
     """A connection of an edge for the users in rooms.
 
@@ -95,6 +99,7 @@ class PresenceStore(Connection):
         url: of database 0, see ``bus.redis.address``.
         name: for ``CLIENT LIST``.
         service: whose edges share the rooms.
+        told: is told of changes, in their order; must not wait.
 
     """
 
@@ -102,9 +107,9 @@ class PresenceStore(Connection):
     # name, which is buried (decisions/0109).
     _ends_predecessor = False
 
-    def __init__(self, url: str, *, name: str, service: str) -> None:
+    def __init__(self, url: str, *, name: str, service: str, told: Told = lambda _channel, _change: None) -> None:
         super().__init__(url, name=name, scripts=(SCRIPT,))
-        self._service, self._alive = service, alive_key(service)
+        self._service, self._alive, self._told = service, alive_key(service), told
 
     # Edges.
 
@@ -125,6 +130,9 @@ class PresenceStore(Connection):
     async def write(self, writes: Sequence[Write]) -> list[BusError | None]:
         """Write changes in one pipeline, in order; return an error for each that Redis refused."""
         answers = await self._run([_command(write) for write in writes])
+        for write, answer in zip(writes, answers, strict=True):
+            if isinstance(answer, list) and len(answer) == 2:
+                self._told(write.channel, _change(*answer))
         return [_error(it, write.channel) for it, write in zip(answers, writes, strict=True)]
 
     async def prune(self, channels: Iterable[Channel], edge: str) -> None:
@@ -132,9 +140,15 @@ class PresenceStore(Connection):
         left = dict.fromkeys(channels, b"0")
         while left:
             commands = [(*_keys(it), "prune", edge, cursor, it.presence_key) for it, cursor in left.items()]
-            cursors = await self._run(commands)
-            went_on = zip(left, cursors, strict=True)
-            left = {it: cursor for it, cursor in went_on if isinstance(cursor, bytes) and cursor != b"0"}
+            answers = await self._run(commands)
+            went_on = {}
+            for channel, answer in zip(left, answers, strict=True):
+                cursor, gone = answer if isinstance(answer, list) else (b"0", [])
+                if gone and channel.presence is not None and channel.presence.events:
+                    self._told(channel, _change([], gone))
+                if cursor != b"0":
+                    went_on[channel] = cursor
+            left = went_on
 
     async def keep(self, channels: Sequence[Channel]) -> list[tuple[bool, tuple[str, ...]]]:
         """Begin the lives of rooms anew; return for each room whether the room is there, and the edges in the room."""
@@ -233,8 +247,14 @@ def _command(write: Write) -> tuple[Any, ...]:
     about = (write.edge, write.connections, LIFE_MS, channel.presence_key)
     if _counts(channel):
         return (*_keys(channel), "count", *about)
+    told = "1" if channel.presence is not None and channel.presence.events else ""
     users = (part for user, text in write.users for part in (user, text or b""))
-    return (*_keys(channel), "members", *about, *users)
+    return (*_keys(channel), "members", *about, told, *users)
+
+
+def _change(joined: Sequence[bytes], left: Sequence[bytes]) -> Change:
+    members = (Member.load(text) for text in joined)
+    return Change(tuple(it for it in members if it is not None), tuple(user.decode(errors="replace") for user in left))
 
 
 def _error(answer: Reply, channel: Channel) -> BusError | None:

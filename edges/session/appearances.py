@@ -1,7 +1,7 @@
 """The client in rooms with presence: as which user, and whether the client is told of others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -74,14 +74,18 @@ class Appearances:
         transport: the connection.
         admission: knows the user.
 
+    Attributes:
+        joined: the rooms that the client came into by a request, by name.
+
     """
 
-    __slots__ = ("_admission", "_presence", "_seen", "_transport", "_wishes")
+    __slots__ = ("_admission", "_presence", "_seen", "_transport", "_wishes", "joined")
 
     def __init__(self, presence: Presence | None, transport: Transport, admission: Admission) -> None:
         self._presence, self._transport, self._admission = presence, transport, admission
         self._wishes: dict[str, Appearance] = {}
         self._seen: dict[str, tuple[Channel, Who]] = {}
+        self.joined: dict[str, tuple[Channel, Who]] = {}
 
     def check(self, channel: Channel, wishes: Appearance | None, verb: str, reply_to: str | None) -> None:
         """Take the wishes for a room; the client is seen so from the room on.
@@ -106,6 +110,9 @@ class Appearances:
         if self._presence is None:
             return
         wishes = self._wishes.get(channel.name, _PLAIN)
+        if channel.presence is not None and channel.presence.by_request:
+            self._presence.watch(channel, self._transport, is_told=wishes.is_told)
+            return
         who = Who(self._admission.caller.user_id or wishes.user or self._transport.name, wishes.info)
         known = self._seen.get(channel.name)
         if known is not None and known[1].user != who.user:
@@ -117,7 +124,9 @@ class Appearances:
         """Be seen no more; a room without the client is ignored."""
         self._wishes.pop(channel.name, None)
         known = self._seen.pop(channel.name, None)
-        if self._presence is not None and known is not None:
+        if self._presence is not None and channel.presence is not None and channel.presence.by_request:
+            self._presence.watch(channel, self._transport, is_told=False)
+        elif self._presence is not None and known is not None:
             self._presence.leave(channel, self._transport, known[1])
 
     def renew(self) -> None:
@@ -125,3 +134,38 @@ class Appearances:
         for channel, who in list(self._seen.values()):
             if who.user != self._admission.caller.user_id:
                 self.enter(channel)
+        for channel, who in list(self.joined.values()):
+            self.join(channel, replace(who, user=self._admission.caller.user_id or who.user))
+
+    # By request.
+
+    def join(self, channel: Channel, who: Who) -> None:
+        """Come into a room; again, as another user or with other info, anew."""
+        if self._presence is None:
+            return
+        known = self.joined.get(channel.name)
+        if known is not None and known[1].user != who.user:
+            self._presence.part(channel, self._transport, known[1])
+        self.joined[channel.name] = channel, who
+        self._presence.join(channel, self._transport, who)
+
+    def part(self, channel: Channel, *, at_once: bool = False) -> None:
+        """Leave a room; a room that the client did not come into is ignored."""
+        known = self.joined.pop(channel.name, None)
+        if self._presence is not None and known is not None:
+            self._presence.part(channel, self._transport, known[1], at_once=at_once)
+
+    def part_all(self) -> None:
+        """Leave every room that the client came into by a request."""
+        for channel, _ in list(self.joined.values()):
+            self.part(channel)
+
+    async def written(self, channel: Channel) -> None:
+        """Wait until Redis has the changes of a room.
+
+        Raises:
+            BusUnavailable: Redis does not answer.
+
+        """
+        if self._presence is not None:
+            await self._presence.written(channel)

@@ -82,10 +82,6 @@ class Publishing:
         self._settings, self._counters = settings, counters
         self.limits = PublishLimits(settings)
 
-    async def run(self) -> None:
-        """Send until cancelled."""
-        await self._outgoing.run()
-
     def prepare(self, wish: Wish, caller: Caller, network: str, own: Account | None, now_s: float) -> Prepared:
         """Return the event, checked.
 

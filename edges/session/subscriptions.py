@@ -84,6 +84,8 @@ class Subscriptions:
         self.has_ended = True
         self._end_replay()
         self.leave_all()
+        if self._appearances is not None:
+            self._appearances.part_all()
 
     def leave(self, channel: Channel) -> None:
         """Leave a room, or end the replay before the room; a room without the client is ignored."""

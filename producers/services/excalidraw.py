@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bus.channel import LIVE, Family, conflate
+from bus.channel import LIVE, Family, Presence, conflate
 from bus.client_event import ClientEvent
+from bus.effects import Joins, Leaves, Lists, Publishes
 from bus.event import Event, Json, JsonObject
 from bus.held import Held
 from bus.keyed import Keyed
@@ -34,7 +35,10 @@ ELEMENT: Final = Family("element:{element_id}")
 # out would look like a loss. A client that is slow gets each user's last cursor.
 CURSOR: Final = Family("cursor:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 PRESENCE: Final = Family("presence:{diagram_id}")
-COLLABORATION: Final = Family("collaboration:{diagram_id}", presence="members")
+# A user is at a diagram by joining, not by watching: a subscription to the events makes nobody present.
+COLLABORATION: Final = Family(
+    "collaboration:{diagram_id}", presence=Presence(by_request=True, joined="user.joined", left="user.left")
+)
 SELECTION: Final = Family("selection:{diagram_id}", retention=LIVE, when_slow=conflate("user_id"))
 GLOBAL: Final = Family("global", shared_by="excalidraw")
 
@@ -206,6 +210,69 @@ def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in ("diagram_id", "timestamp")}
 
 
+class UsersQuestion(BaseModel):
+    """Asks for the users at a diagram; ``room_id`` is another word for ``diagram_id``."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    diagram_id: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_either_word(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "diagram_id" not in data and "room_id" in data:
+            return {**data, "diagram_id": data["room_id"]}
+        return data
+
+
+class UserQuestion(UsersQuestion):
+    """Asks about a user at a diagram. With a token, the user is the token's."""
+
+    user_id: str | None = None
+
+
+class JoinQuestion(UserQuestion):
+    """Asks to be at a diagram, seen by others as ``user_info`` says."""
+
+    user_info: dict[str, Any] = Field(default_factory=dict)
+
+
+class CursorQuestion(UserQuestion):
+    """Asks to show a cursor."""
+
+    position: JsonObject
+
+
+class Collaboration(BaseModel):
+    """A user has joined or left."""
+
+    model_config = ConfigDict(frozen=True)
+
+    diagram_id: str
+    user_id: str
+    status: Literal["joined", "left"]
+
+
+class CursorShown(BaseModel):
+    """A cursor was shown to all who watch; no log keeps cursors."""
+
+    model_config = ConfigDict(frozen=True)
+
+    diagram_id: str
+    status: Literal["published"]
+    id: str
+
+
+class ActiveUsers(BaseModel):
+    """The users at a diagram, each once, over all replicas; at most a thousand by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    diagram_id: str
+    users: list[dict[str, Any]]
+    count: int
+
+
 LOCKED: Final = Held(DIAGRAM, by=DiagramLocked)
 """While another user holds the diagram's lock, clients change no element. The service's own producers are not bound."""
 
@@ -245,6 +312,10 @@ SERVICE: Final = Service(
             fold=fold_elements,
             state=True,
         ),
+        Request("join_collaboration", JoinQuestion, Collaboration, effect=Joins(COLLABORATION)),
+        Request("leave_collaboration", UserQuestion, Collaboration, effect=Leaves(COLLABORATION)),
+        Request("get_active_users", UsersQuestion, ActiveUsers, effect=Lists(COLLABORATION)),
+        Request("broadcast_cursor", CursorQuestion, CursorShown, effect=Publishes(CursorMoved)),
     ),
     client_events=(
         ClientEvent(CursorMoved, permission=WRITE, sender="user_id", without_tokens=True),

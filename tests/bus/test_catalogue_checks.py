@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from bus.channel import HISTORY, LIVE, Family, Retention, WhenSlow
+from bus.channel import HISTORY, LIVE, Family, Presence, Retention, WhenSlow
 from bus.client_event import ClientEvent
+from bus.effects import Joins, Lists, Publishes
 from bus.errors import ChannelError
 from bus.event import Event
 from bus.held import Held
@@ -216,5 +217,36 @@ class Locked(Event, event="shop.locked", channels=(LOCKABLE,)):
 )
 def test_lock_that_could_not_be_asked_after_is_refused(make: Callable[[], object], sentence: str) -> None:
     """A rule about a held key names an event of the state, its holder's field, and an event of the same family."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        make()
+
+
+MEETING = Family("meeting:{room}", presence=Presence(by_request=True, joined="shop.came"))
+
+
+class Came(Event, event="shop.came", channels=(ROOM,)):
+    room: str
+    user_id: str
+
+
+def asking(effect: Any, **parts: Any) -> Request[Any, Any]:
+    return Request("do_so", Question, Question, effect=effect, **parts)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Presence("count", by_request=True), "a presence that counts names no user"),
+        (lambda: Joins(ROOM), "room:{room}: users join by request with presence=Presence(by_request=True)"),
+        (lambda: service(families=(ROOM, MEETING)), "meeting:{room}: presence: there is no event 'shop.came'"),
+        (lambda: service(families=(ROOM, MEETING), events=(Came,)), "presence: Came has no field user_info"),
+        (lambda: service(requests=(asking(Lists(MEETING)),)), "do_so: meeting:{room} is none of its families"),
+        (lambda: service(requests=(asking(Publishes(Made)),)), "do_so: Made is not open to clients"),
+        (lambda: asking(Lists(MEETING), live=True), "do_so: an effect has neither a fold nor a responder"),
+        (lambda: asking("join"), "do_so: effect is to be Publishes, Joins, Leaves or Lists"),
+    ],
+)
+def test_effect_that_no_edge_could_carry_out_is_refused(make: Callable[[], object], sentence: str) -> None:
+    """Families, events and fields of effects are checked where a catalogue is written."""
     with pytest.raises(ValueError, match=re.escape(sentence)):
         make()

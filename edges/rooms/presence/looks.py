@@ -68,6 +68,10 @@ class Looks:
         """The reads under way, for the owner to end."""
         return self._under_way.tasks
 
+    def forget(self, channel: Channel) -> None:
+        """Read a room anew for whoever asks next."""
+        self._forget(channel.redis)
+
     async def page(self, channel: Channel, *, limit: int, after: str | None, network: str) -> tuple[Snapshot, Page]:
         """Return a room's numbers, at most half a second old, and the members with ids behind ``after``.
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bus.channel import Channel
-from bus.errors import BusError
+from bus.errors import BusError, BusUnavailable
 from bus.presence.store import PresenceStore, Snapshot
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn, end
@@ -20,6 +20,7 @@ from edges.rooms.room import RoomSubscriber
 
 __all__ = ["GRACE_S", "Presence"]
 
+_WRITTEN_S: Final = 3.0
 GRACE_S: Final = 0.8
 """A user whose last connection left stays for so long: a tab that blinks, or goes to another edge, has not left."""
 
@@ -63,9 +64,17 @@ class Presence:
 
     def enter(self, channel: Channel, connection: RoomSubscriber, who: Who, *, is_told: bool) -> None:
         """Let a connection be in a room as ``who``; with ``is_told`` the connection is told who comes and leaves."""
+        self.join(channel, connection, who)
+        self.watch(channel, connection, is_told=is_told)
+
+    def join(self, channel: Channel, connection: RoomSubscriber, who: Who) -> None:
+        """Let a connection be in a room as ``who``."""
         room = self._writer.room(channel)
         room.enter(who, connection, datetime.now(UTC).isoformat())
         self._writer.owe(room)
+
+    def watch(self, channel: Channel, connection: RoomSubscriber, *, is_told: bool) -> None:
+        """Tell a connection who comes and leaves, or no more."""
         if is_told:
             self._watch.add(channel, connection)
         else:
@@ -74,10 +83,17 @@ class Presence:
     def leave(self, channel: Channel, connection: RoomSubscriber, who: Who) -> None:
         """Let a connection out of a room; the user stays for ``GRACE_S``."""
         self._watch.remove(channel, connection)
+        self.part(channel, connection, who)
+
+    def part(self, channel: Channel, connection: RoomSubscriber, who: Who, *, at_once: bool = False) -> None:
+        """Let a connection out of a room and watch on; ``at_once`` the user is gone without ``GRACE_S``."""
         room = self._writer.rooms.get(channel.redis)
         if room is None:
             return
-        if room.leave(who, connection):
+        was_last = room.leave(who, connection)
+        if was_last and at_once:
+            room.let_go(who.user)
+        elif was_last:
             self._staying.append((asyncio.get_running_loop().time() + GRACE_S, room, who.user))
             self._wait()
         self._writer.owe(room)
@@ -94,6 +110,22 @@ class Presence:
             room.let_go(user)
             self._writer.owe(room)
         self._wait()
+
+    async def written(self, channel: Channel) -> None:
+        """Wait until Redis has the changes of a room; whoever asks then is told of them.
+
+        Raises:
+            BusUnavailable: Redis does not answer; the changes are written when Redis is back.
+
+        """
+        room = self._writer.rooms.get(channel.redis)
+        try:
+            async with asyncio.timeout(_WRITTEN_S):
+                if room is not None:
+                    await self._writer.written(room)
+        except TimeoutError:
+            raise BusUnavailable("Redis does not answer; the room is told when Redis is back") from None
+        self._looks.forget(channel)
 
     async def look(
         self, channel: Channel, *, limit: int, after: str | None = None, network: str = ""

@@ -48,6 +48,7 @@ class Writer:
         self._former: list[str] = []
         self._has_beaten = self._is_doubtful = False
         self._owing: dict[str, Here] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._strange: set[str] = set()
         self._unchecked: set[str] = set()
         self._beats = Beats()
@@ -67,6 +68,13 @@ class Writer:
         """Have the changes of a room written soon."""
         self._owing[room.channel.redis] = room
         self._woken.set()
+
+    async def written(self, room: Here) -> None:
+        """Wait until Redis has all changes of a room."""
+        if room.channel.redis in self._owing:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(room.channel.redis, []).append(waiting)
+            await waiting
 
     def doubt(self) -> None:
         """Take note that another Redis may answer now, or an older state: all users are written anew."""
@@ -210,6 +218,9 @@ class Writer:
 
     def _settled(self, room: Here) -> None:
         self._owing.pop(room.channel.redis, None)
+        for waiting in self._waiting.pop(room.channel.redis, ()):
+            if not waiting.done():
+                waiting.set_result(None)
         if room.is_empty:
             self.rooms.pop(room.channel.redis, None)
 

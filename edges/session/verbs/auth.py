@@ -73,6 +73,8 @@ class Authenticate(Command):
         for channel in [it for it in client.rooms.channels if not client.admission.may_read(it)]:
             client.rooms.leave(channel)
             yield Notice.of(NoticeName.ROOM_LEFT, "forbidden", None, room=channel.name)
+        for channel in [it for it, _ in client.appearances.joined.values() if not client.admission.may_read(it)]:
+            client.appearances.part(channel)
 
 
 async def let_in(client: Client, tokens: Sequence[str], reply_to: str | None) -> Sequence[Outgoing] | None:

@@ -11,6 +11,7 @@ from edges.protocol.messages import Code, Outgoing, Refused, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command
 from edges.session.requests import Check
+from edges.session.verbs.effects import carry_out
 
 __all__ = ["Request"]
 
@@ -48,7 +49,9 @@ class Request(Command):
             check = self.permission(client, request.permission)
             await context.first_link()
             data = None
-            if request.live and context.live is not None:
+            if request.effect is not None:
+                data = await carry_out(client, request, self.data, self.reply_to, check)
+            elif request.live and context.live is not None:
                 asker = Asker(client.admission.caller.user_id, client.admission.caller.permissions)
                 data = await context.live.answer(request, self.data, self.reply_to, check, asker, network)
             if data is None:  # nobody is there, or the request is none for a responder
