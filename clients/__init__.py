@@ -36,7 +36,7 @@ from clients.errors import (
 from clients.presence import Member, Room
 from clients.subscription import Subscription
 from clients.token import Token
-from clients.values import Gap, Interrupted, Joined, Left, Present, Received, Recovered, State, Value
+from clients.values import Gap, Interrupted, Joined, Left, Present, Published, Received, Recovered, State, Value
 
 __all__ = [
     "AlreadyFollowed",
@@ -52,6 +52,7 @@ __all__ = [
     "Left",
     "Member",
     "Present",
+    "Published",
     "Received",
     "Recovered",
     "Redirected",

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from bus.event import Event
 from bus.service import Service
 from bus.tasks import end
 from bus.words import Verb
@@ -28,11 +29,13 @@ from clients.errors import (
 )
 from clients.presence import Room
 from clients.proxies import without_secrets
+from clients.publishes import Publishes
 from clients.settings import ClientSettings
 from clients.subscription import Subscription
 from clients.subscriptions import Subscriptions, refused
 from clients.token import Token, TokenSource
 from clients.typed import Catalogue
+from clients.values import Published
 from clients.wire import Answer, Refusal
 
 __all__ = ["Client", "ClientStatistics", "connect"]
@@ -109,7 +112,8 @@ class Client:
         self._settings = settings if settings is not None else ClientSettings()
         self._catalogue, self._retry_first = Catalogue(service), retry_first
         self._subscriptions = Subscriptions(self._settings, self._catalogue)
-        self._connections = Connections(url, TokenSource(token), self._settings, self._subscriptions)
+        self._publishes = Publishes(self._settings.timing)
+        self._connections = Connections(url, TokenSource(token), self._settings, self._subscriptions, self._publishes)
         self._task: asyncio.Task[None] | None = None
         self._over: Exception | None = ClientClosed("the client is not open: use `async with`")
 
@@ -156,6 +160,7 @@ class Client:
         if self._over is None:
             self._over = error
         self._subscriptions.end(None if isinstance(error, ClientClosed) else error)
+        self._publishes.end(error)
 
     # Calls.
 
@@ -240,6 +245,37 @@ class Client:
             case Unsendable():
                 raise answer
         raise Disconnected("the connection ended before the answer came")
+
+    async def publish(
+        self,
+        event: Event | str,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        event_id: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Any,
+    ) -> Published:
+        """Publish an event that the edge's service opens to clients; return the event's id and positions.
+
+        Give a model, or a name with ``data`` and ``fields``. The edge fills the field that names the user, from the
+        token, where another value is refused. Publishes keep their order and the edge's pace. An unanswered one is
+        repeated on the next connection, with its id, and stored once; the caller may do so too, by ``event_id``, within
+        two minutes. May be cancelled; whether the event was published is not known then.
+
+        Raises:
+            Refused: the edge does not take the event; a refusal that passes is repeated instead, until the time is up.
+            RequestTimeout: no good answer came in ``timeout_s``, else the settings' ``request_timeout_s``.
+            Unsendable: the data hold a value that JSON cannot carry, or more than the edge takes.
+            ClientError: the client is closed, or ended by an error.
+
+        """
+        if self._over is not None:
+            raise self._over
+        limit_s = self._settings.request_timeout_s if timeout_s is None else timeout_s
+        if isinstance(event, Event):
+            data, event = event.model_dump(mode="json", by_alias=True), event.event_name
+        return await self._publishes.publish(event, {**(data or {}), **fields}, event_id, limit_s)
 
     async def services(self) -> Any:
         """Return what the edge serves: the service's name, forms of channels, events and requests (docs/wire.md).

@@ -37,6 +37,8 @@ class Connection:
         self._refusal: Refusal | None = None
         terms = terms if terms is not None else Terms(settings.max_request_bytes)
         self.requests = Requests(terms, settings.timing, self.spawn)
+        self.publish_rate: int | None = None
+        """Events per second that the edge takes, as the welcome says; None without a word."""
         self.come_back_at: float | None = None
         """When the edge advised to come back, on the client's clock; None without advice."""
 
@@ -106,7 +108,8 @@ class Connection:
             case Refusal():
                 self._note_refusal(message)
             case Notice(event=NoticeName.SESSION_CREATED, data=data):
-                *_, rate, _ = NoticeName.SESSION_CREATED.values(data)
+                *_, rate, publish_rate = NoticeName.SESSION_CREATED.values(data)
+                self.publish_rate = whole(publish_rate)
                 if known_rate := whole(rate):
                     self.requests.welcomed(known_rate)
         return message

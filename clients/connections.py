@@ -7,6 +7,7 @@ from clients.comeback import advised_s
 from clients.connection import Connection
 from clients.errors import AuthenticationFailed, Disconnected, Dismissed, Unreachable, Unsendable
 from clients.pace import Terms
+from clients.publishes import Publishes
 from clients.renewal import Renewal
 from clients.retries import Retries
 from clients.settings import ClientSettings
@@ -27,10 +28,19 @@ class Connections:
     Args:
         token: shown as the first message of every connection.
         subscriptions: hear the edge's events and notices.
+        publishes: are repeated on each connection.
 
     """
 
-    def __init__(self, url: str, token: TokenSource, settings: ClientSettings, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: TokenSource,
+        settings: ClientSettings,
+        subscriptions: Subscriptions,
+        publishes: Publishes,
+    ) -> None:
+        self._publishes = publishes
         self._url, self._token, self._settings, self._subscriptions = url, token, settings, subscriptions
         self._timing = settings.timing
         # decisions/0054: outlives connections, for a message that was too long once is too long for the next one.
@@ -114,6 +124,7 @@ class Connections:
         renewal = Renewal(connection, self._token, self._timing)
         connection.start()
         self._subscriptions.connection_came(connection)
+        self._publishes.connection_came(connection)
         reason = "the client is closed"
         try:
             while True:

@@ -59,14 +59,14 @@ class Requests:
 
     # Requests that a caller waits for: sent at once, and counted.
 
-    def compose(self, verb: str, data: Mapping[str, Any]) -> tuple[str, str]:
-        """Return id and text of a request that is sent now.
+    def compose(self, verb: str, data: Mapping[str, Any], request_id: str | None = None) -> tuple[str, str]:
+        """Return id and text of a request that is sent now; without an id of the caller's the id is a number.
 
         Raises:
             Unsendable: ``data`` holds a value that JSON cannot carry, or more than the edge takes. Nothing has changed.
 
         """
-        asked = str(next(self._numbers))
+        asked = request_id or str(next(self._numbers))
         text = encode(verb, data, asked)
         size, limit = len(text.encode()), self._terms.request_bytes
         if size > limit:
@@ -74,14 +74,16 @@ class Requests:
         self._pace.spend(self._timing.clock())
         return asked, text
 
-    def ask(self, verb: str, data: Mapping[str, Any], hear: Hear | None = None) -> str:
+    def ask(
+        self, verb: str, data: Mapping[str, Any], hear: Hear | None = None, *, request_id: str | None = None
+    ) -> str:
         """Send a request in its turn, and return its id; ``hear`` is called with the answer.
 
         Raises:
             Unsendable: as ``compose`` does.
 
         """
-        asked, text = self.compose(verb, data)
+        asked, text = self.compose(verb, data, request_id)
         self.outgoing.put_nowait(text)
         self._asked[asked] = _Asked(len(text), hear)
         return asked

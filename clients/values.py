@@ -18,11 +18,23 @@ come when ``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from bus.event import Event
 
-__all__ = ["Cause", "Gap", "Interrupted", "Joined", "Left", "Present", "Received", "Recovered", "State", "Value"]
+__all__ = [
+    "Cause",
+    "Gap",
+    "Interrupted",
+    "Joined",
+    "Left",
+    "Present",
+    "Published",
+    "Received",
+    "Recovered",
+    "State",
+    "Value",
+]
 
 Cause: TypeAlias = Literal["link", "bus", "slow"]
 
@@ -51,6 +63,33 @@ class Received:
     position: str | None = None
     previous: str | None = None
     model: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The edge's answer to a publish.
+
+    Attributes:
+        id: of the event.
+        positions: channel name to the event's position there; None on a ``live`` channel.
+        position: the first of them.
+
+    """
+
+    id: str
+    positions: Mapping[str, str | None]
+    position: str | None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Return the answer as an edge gives it; what an edge of another make leaves out is empty."""
+        given, position = data.get("positions"), data.get("position")
+        positions = given if isinstance(given, dict) else {}
+        return cls(
+            str(data.get("id") or ""),
+            {str(name): at if isinstance(at, str) else None for name, at in positions.items()},
+            position if isinstance(position, str) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
