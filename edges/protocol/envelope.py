@@ -38,6 +38,10 @@ TYPE_VERBS: Final = (Verb.SUBSCRIBE, Verb.UNSUBSCRIBE, Verb.PING)
 
 Any other name in such a message is of an event for ``publish``, where clients may publish.
 """
+_RIGHT_FORM: Final = (
+    '; write {"type": "request", "event": "subscribe", "data": {"channel": "component:home"}, "id": "1"}'
+)
+"""For forms of old guides and runbooks: ``{"action": "subscribe"}``, ``{"component_id": …}``."""
 CLIENT_TYPES: Final = ("request", *TYPE_VERBS, "event")
 
 
@@ -122,7 +126,9 @@ def heard(value: dict[str, Any]) -> tuple[str, Said]:
     reply_to = _reply_to(value)
     message_type = value.get("type")
     if message_type not in CLIENT_TYPES:
-        raise Refused(Refusal(Code.DECODE_ERROR, f"type: expected one of {', '.join(CLIENT_TYPES)}", reply_to=reply_to))
+        right = _RIGHT_FORM if "action" in value or "component_id" in value else ""
+        sentence = f"type: expected one of {', '.join(CLIENT_TYPES)}{right}"
+        raise Refused(Refusal(Code.DECODE_ERROR, sentence, reply_to=reply_to))
     verb = message_type if message_type in TYPE_VERBS else value.get("event")
     if not isinstance(verb, str) or not verb:
         raise Refused(Refusal(Code.INVALID_REQUEST, "event: expected the name of a request", reply_to=reply_to))

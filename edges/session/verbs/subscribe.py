@@ -1,6 +1,6 @@
 """``subscribe``: into a room, at the end of the log or where the client left off."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -8,7 +8,7 @@ from bus.channel import Channel
 from bus.errors import ChannelError
 from bus.log.replay import FromState, Last, Replay, Since, Start, parse_since
 from bus.position import Reason
-from bus.spelling import canonical_name
+from bus.spelling import ID_LIMIT, canonical_name
 from bus.words import Verb
 from edges.protocol.messages import Code, Outgoing, Refusal, Refused, Reply, Said
 from edges.session.appearances import Appearance, appearance_of
@@ -131,8 +131,20 @@ def named(said: Said) -> str:
     """
     name = said.data.get("channel", said.data.get("room"))
     if not isinstance(name, str):
-        raise said.refused("channel: expected a text such as 'global'")
+        raise said.refused(f"channel: expected a text such as 'global'{_meant(said.data)}")
     return name
+
+
+def _meant(data: Mapping[str, Any]) -> str:
+    """Return the right form where data name a subject in place of a channel (``component_id``), as a guide does."""
+    subject = next(((key, value) for key, value in data.items() if key.endswith("_id") and _is_id(value)), None)
+    if subject is None:
+        return ""
+    return f'; write "data": {{"channel": "{subject[0].removesuffix("_id")}:{subject[1]}"}}'
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= ID_LIMIT and value.isprintable()
 
 
 def asked(name: str, channel: Channel) -> dict[str, Any]:
