@@ -5,7 +5,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bus.channel import Channel, Family
+from bus.channel import Channel, Family, Presence
+from bus.client_event import ClientEvent
+from bus.effects import Joins, Leaves, Lists
 from bus.event import Event, Json, JsonObject
 from bus.keyed import Keyed
 from bus.service import PastEvent, Request, Service
@@ -34,8 +36,10 @@ DISTRIBUTION_OF: Final = Family(
             "adapter.distributed": "adapter:{adapter_id}",
             "adapter.swapped": "swapped:{old_adapter}:{new_adapter}",
             "distribution.completed": "completed",
+            "adapter.acknowledged": "acknowledged:{adapter_id}:{agent_id}",
         }
     ),
+    presence=Presence(by_request=True, user="agent_id", info="agent_info"),
 )
 LIFECYCLE: Final = Family("lifecycle")
 REGISTRY: Final = Family(
@@ -128,6 +132,23 @@ class DistributionCompleted(Event, event="distribution.completed", channels=(DIS
     repo: str
     adapters: list[Json]
     adapters_count: int
+    duration: float
+
+
+class AdapterAcknowledged(Event, event="adapter.acknowledged", channels=(DISTRIBUTION_OF,)):
+    """Published by an agent of a repository that has an adapter."""
+
+    adapter_id: str
+    repo: str
+    agent_id: str
+
+
+class DistributionOverdue(Event, event="distribution.overdue", channels=(DISTRIBUTION_OF, DISTRIBUTION)):
+    """Published where agents of a repository had not all adapters in time."""
+
+    repo: str
+    adapters: list[Json]
+    missing: list[Json]
     duration: float
 
 
@@ -279,6 +300,41 @@ def fold_distribution(question: DistributionQuestion, past: Sequence[PastEvent])
     return DistributionStatus(repo=question.repo, status=status, adapters=adapters, last_completed_at=completed_at)
 
 
+class AgentsQuestion(BaseModel):
+    """Asks for the agents of a repository."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    repo: str = Field(min_length=1)
+
+
+class AgentQuestion(AgentsQuestion):
+    """Asks about an agent of a repository. With a token, the agent is the token's user."""
+
+    agent_id: str | None = None
+    agent_info: dict[str, Any] = Field(default_factory=dict)
+
+
+class AgentStanding(BaseModel):
+    """An agent has joined a repository, or left."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repo: str
+    agent_id: str
+    status: Literal["joined", "left"]
+
+
+class Agents(BaseModel):
+    """The agents of a repository, each once, over all replicas."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repo: str
+    users: list[dict[str, Any]]
+    count: int
+
+
 SERVICE: Final = Service(
     name="dhruva",
     port=8693,
@@ -293,6 +349,8 @@ SERVICE: Final = Service(
         AdapterDeactivated,
         AdapterSwapped,
         DistributionCompleted,
+        AdapterAcknowledged,
+        DistributionOverdue,
         RegistryUpdated,
         LifecycleChanged,
     ),
@@ -321,7 +379,11 @@ SERVICE: Final = Service(
             fold=fold_adapters,
             state=True,
         ),
+        Request("join_repository", AgentQuestion, AgentStanding, effect=Joins(DISTRIBUTION_OF)),
+        Request("leave_repository", AgentQuestion, AgentStanding, effect=Leaves(DISTRIBUTION_OF)),
+        Request("get_agents", AgentsQuestion, Agents, effect=Lists(DISTRIBUTION_OF)),
     ),
+    client_events=(ClientEvent(AdapterAcknowledged, "adapter:acknowledge", sender="agent_id", without_tokens=True),),
 )
 
 
