@@ -1,11 +1,12 @@
 """Negative controls: with one protection of the product taken out, the checker finds what it kept from happening."""
 
-import asyncio
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from inspect import signature
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from edges.rooms.hub import Hub
 from edges.rooms.room import Room
 from edges.transport.connection import Connection
 from tests.lab.runs import run_all, told
-from tests.lab.unprotected import no_replay
+from tests.lab.unprotected import REPLACED, no_replay, no_watch
 
 pytestmark = pytest.mark.timeout(300)
 Patch = pytest.MonkeyPatch
@@ -49,11 +50,7 @@ def without_comparison(patch: Patch) -> None:
 
 def without_probe(patch: Patch) -> None:
     """An open connection is taken for one that hears."""
-
-    async def watch(_: Probe, __: Callable[[], None]) -> None:
-        await asyncio.Event().wait()
-
-    patch.setattr(Probe, "watch", watch)
+    patch.setattr(Probe, "watch", no_watch)
     patch.setattr(Probe, "is_heard", property(lambda _: True))
 
 
@@ -219,3 +216,14 @@ def test_checker_finds_what_the_protection_prevents(
     if name in CONTROLS[without_drain]:
         assert result.findings.retries > 0, "the balancer sent clients to edges that were gone"
         assert result.findings.returned_per_s > 30, "its clients came back together"
+
+
+@pytest.mark.parametrize(("owner", "name", "without"), [one for some in REPLACED.values() for one in some])
+def test_what_stands_for_a_protection_is_called_like_it(owner: type, name: str, without: Any) -> None:
+    """Else an edge without it dies of the call, and the checker finds a dead edge, whatever the protection is for."""
+    with_it = getattr(owner, name)
+    assert isinstance(with_it, property) is isinstance(without, property)
+    if not isinstance(without, property):
+        assert [(it.name, it.kind) for it in signature(without).parameters.values()] == [
+            (it.name, it.kind) for it in signature(with_it).parameters.values()
+        ]

@@ -5,8 +5,9 @@ The first argument says which; the others are those of ``edgebus``.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Final
 
 from bus.channel import Channel
 from bus.log.replay import Replay, Start
@@ -38,31 +39,33 @@ def no_rooms(self: Hub) -> list[Room]:
     return []
 
 
-async def no_watch(_: Probe, __: Callable[[], None]) -> None:
+async def no_watch(self: Probe, give_up: Callable[[], None], *, progress: Callable[[], object] | None = None) -> None:
     """Never look whether the link hears."""
+    del self, give_up, progress
     await asyncio.Event().wait()
 
 
 @contextmanager
-def no_sparing(_: Mishaps, __: str) -> Iterator[None]:
+def no_sparing(self: Mishaps, work: str) -> Iterator[None]:
     """Let any fault of what an edge does by itself be the end of it."""
+    del self, work
     yield
 
 
+REPLACED: Final[Mapping[str, Sequence[tuple[type, str, Any]]]] = {
+    "replay": [(Hub, "replay", no_replay)],
+    "drain": [(Edge, "drain", no_drain)],
+    "comparison": [(Hub, "_logged_rooms", no_rooms)],  # the comparison itself is waited for
+    "probe": [(Probe, "watch", no_watch), (Probe, "is_heard", property(lambda _: True))],
+    "sparing": [(Mishaps, "spared", no_sparing)],
+}
+"""By the name of a protection: the methods that stand for it, and what stands there without it."""
+
+
 if __name__ == "__main__":
-    match sys.argv.pop(1):
-        case "replay":
-            Hub.replay = no_replay  # type: ignore[method-assign]
-        case "drain":
-            Edge.drain = no_drain  # type: ignore[method-assign]
-        case "comparison":
-            Hub._logged_rooms = no_rooms  # type: ignore[method-assign] # noqa: SLF001 (the comparison itself is waited for)
-        case "probe":
-            Probe.watch = no_watch  # type: ignore[assignment, method-assign]
-            Probe.is_heard = property(lambda _: True)  # type: ignore[assignment, method-assign]
-        case "sparing":
-            Mishaps.spared = no_sparing  # type: ignore[assignment, method-assign]
-            heartbeat._version = heartbeat._version.__wrapped__  # type: ignore[assignment] # noqa: SLF001 (reads a file)
-        case other:
-            sys.exit(f"no protection is called {other}")
+    protection = sys.argv.pop(1)
+    for owner, name, without in REPLACED[protection]:
+        setattr(owner, name, without)
+    if protection == "sparing":
+        heartbeat._version = heartbeat._version.__wrapped__  # type: ignore[assignment] # noqa: SLF001 (reads a file)
     main()
