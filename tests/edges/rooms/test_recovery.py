@@ -513,3 +513,16 @@ def test_replay_of_a_room_that_is_whole_changes_nothing() -> None:
     room = opened(head(5))
     assert room.recover(Replay((event(6),), None, "6-6"))
     assert (room.take(), room.position) == ([], "5-5")
+
+
+def test_room_astray_is_asked_about_again_though_a_line_followed() -> None:
+    """A line that no log has was given up on, and the one behind it came after the read: the log may end before both."""
+    room = opened(head(5))
+    room.accept(event(8))
+    start = Since(room.begin_recovery() or "")
+    room.accept(event(9))
+    assert not room.recover(tail(*chain(1, 5)).replay(start))
+    assert told(room) == [("5-5", "8-8", "unknown"), 8, 9]
+    assert not room.is_in_sync
+    assert mend(room, tail(*chain(1, 5), other(100, 5)))
+    assert told(room) == [("9-9", "100-9", "diverged"), 100]
