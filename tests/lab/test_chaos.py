@@ -15,7 +15,8 @@ from edgebus.lab.stage import servers
 from edgebus.lab.stage.site import Size
 from tests.lab.runs import told
 
-SEEDS = range(1, 6)
+SEEDS = (322, *range(1, 6))
+"""The first one ends with an edge whose link is deaf: who does not probe it hears nothing more of a quiet room."""
 SECONDS = 20.0
 SIZE = Size("small", settle_s=5.0)
 

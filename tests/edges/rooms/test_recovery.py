@@ -516,7 +516,7 @@ def test_replay_of_a_room_that_is_whole_changes_nothing() -> None:
 
 
 def test_room_astray_is_asked_about_again_though_a_line_followed() -> None:
-    """A line that no log has was given up on, and the one behind it came after the read: the log may end before both."""
+    """A line that no log has was given up on, and one came behind it after the read: the log may end before both."""
     room = opened(head(5))
     room.accept(event(8))
     start = Since(room.begin_recovery() or "")
