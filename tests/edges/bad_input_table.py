@@ -40,6 +40,9 @@ SINCE: Final = (
     "INVALID_REQUEST: since: expected a position, an ISO time with its offset, "
     "or a span such as '-15m' (ms, s, m, h, d)"
 )
+STATE: Final = "INVALID_REQUEST: state: expected true or false"
+NO_STATE: Final = "INVALID_REQUEST: state: workflow:a keeps no state; leave the key out"
+OF_ALL_TIME: Final = "INVALID_REQUEST: state: goes with a position in 'since', or alone: a state is of all time"
 LAST: Final = "INVALID_REQUEST: last: expected a number, 0 or more"
 UNKNOWN: Final = (
     "UNKNOWN_REQUEST: event: no such request; "
@@ -145,6 +148,10 @@ REQUESTS: Final = (
         "response: not recovered, unknown",
         request(channel="workflow:future", since="9999999999999-1"),
     ),
+    ("`state` of a channel that keeps none", NO_STATE, request(channel="workflow:a", state=True)),
+    ("`state` of 1", STATE, request(channel="pool:a", state=1)),
+    ("`state` with `last`", OF_ALL_TIME, request(channel="pool:a", state=True, last=5)),
+    ("`state` with a span", OF_ALL_TIME, request(channel="pool:a", state=True, since="-15m")),
     ("`last` of -1", LAST, request(channel="global", last=-1)),
     ("`last` of 1e30", LAST, request(channel="global", last=1e30)),
     ("a token that is no text", "INVALID_REQUEST: token: expected a text", request("auth", token=["x"])),
