@@ -217,6 +217,11 @@ class Channel:
         """Key of the users in the channel's rooms, a hash; in the slot of ``presence_key``, too."""
         return f"bus:members:{{{self.redis}}}"
 
+    @property
+    def owed_key(self) -> str:
+        """Key of users that came or left, with an event still to be published; a hash in the same slot."""
+        return f"bus:owed:{{{self.redis}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:

@@ -124,8 +124,7 @@ class Parts:
         self._answers = _answers(self.hub.log_reads, service, settings)
         self._permissions = Permissions(service)
         self._outgoing = Outgoing(url, name=f"{name}-publisher", logger=_logger) if self._publishes(service) else None
-        lines = settings.max_line_bytes
-        self._announcer = Announcer(service, self._announce, self.spawn, self.mishaps, line_bytes=lines)
+        self._announcer: Announcer | None = None
         self._presence = self._presence_of(service, settings)
         self._publishing = self._publishing_of(service, settings)
         beside: list[Droppable] = [self._probe_log, self._revocations]
@@ -164,11 +163,12 @@ class Parts:
         """Return the users in rooms; None, and no connection, where no family has presence."""
         if all(family.presence is None for family in service.families):
             return None
-        store = PresenceStore(
-            settings.redis_url, name=f"{self._name}-presence", service=service.name, told=self._announcer.told
-        )
-        limit = settings.max_presence_members
-        return Presence(store, self.subscriber, self._id, self.spawn, self.mishaps, limit=limit)
+        store = PresenceStore(settings.redis_url, name=f"{self._name}-presence", service=service.name)
+        limit, parts = settings.max_presence_members, (store, self.subscriber, self._id, self.spawn, self.mishaps)
+        if not self._tells(service):
+            return Presence(*parts, limit=limit)
+        self._announcer = Announcer(service, store, self._announce, line_bytes=settings.max_line_bytes)
+        return Presence(*parts, limit=limit, announcer=self._announcer)
 
     def _live_requests(self) -> LiveRequests:
         settings, asking_name = self.settings, f"{self._name}-asking"
@@ -185,8 +185,10 @@ class Parts:
 
     def _publishes(self, service: Service) -> bool:
         """Tell whether anything is published by the edge: events of clients, or of users who come and leave."""
-        told = (it.presence for it in service.families if isinstance(it.presence, PresenceOf))
-        return bool(service.client_events and self.ownership is None) or any(it.events for it in told)
+        return bool(service.client_events and self.ownership is None) or self._tells(service)
+
+    def _tells(self, service: Service) -> bool:
+        return any(it.presence.events for it in service.families if isinstance(it.presence, PresenceOf))
 
     def _publishing_of(self, service: Service, settings: EdgeSettings) -> Publishing | None:
         """Return the way of clients' events to Redis; None, and no connection, where no event is open to clients."""
@@ -195,9 +197,9 @@ class Parts:
         outgoing = self._outgoing
         return Publishing(service, self._permissions, outgoing, settings, self.counters) if outgoing else None
 
-    async def _announce(self, message: Message, attempt: Attempt) -> None:
+    async def _announce(self, message: Message, attempt: Attempt, once: str) -> None:
         if self._outgoing is not None:
-            await self._outgoing.publish(message, attempt, deadline_s=_ANNOUNCED_S)
+            await self._outgoing.publish(message, attempt, deadline_s=_ANNOUNCED_S, once=once)
 
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
@@ -245,6 +247,8 @@ class Parts:
         }
         if self._presence is not None:
             works["users in rooms"] = self._presence.run()
+        if self._announcer is not None:
+            works["events of users"] = self._announcer.run()
         if self.live is not None:
             works["questions"] = self.live.look_on(self.mishaps)
         return works if jwks is None else {**works, "keys": keep_keys(jwks, self.mishaps)}
@@ -273,7 +277,6 @@ class Parts:
         await end(self._tasks)
         if self._presence is not None:
             await self._presence.close(self.settings.close_timeout_s)
-            await self._announcer.settle(self.settings.close_timeout_s)
         await end([*self._last_tasks, *self._commands.running, *self._answers.tasks, *self.hub.log_reads.tasks])
         await withdraw(self._log, self._id)
         await self._log.close()

@@ -2,7 +2,8 @@
 --
 -- Of a room: KEYS[1] is a hash, edge -> connections there; KEYS[2] is a hash, `edge|user` -> JSON of the user, only in
 -- rooms that name members. Both share a slot. A user has come when no other edge of the room has the user, and has left
--- when no other edge has the user any more: decided here, so told once, by whichever edge.
+-- when no other edge has the user any more: decided here, so told once, by whichever edge. KEYS[3], where the service
+-- has events for that, is a hash of those still to be published: number-time -> JSON, and the last number under '#'.
 -- Of a service: KEYS[1] is a sorted set, edge -> time of the last beat; below 0 the edge is buried, and never comes back.
 
 local word, edge = ARGV[1], ARGV[2]
@@ -31,8 +32,19 @@ local function is_elsewhere(user, edges)
   return false
 end
 
+local function owe(kind, texts)
+  for _, text in ipairs(KEYS[3] and texts or {}) do
+    local number = redis.call('HINCRBY', KEYS[3], '#', 1)
+    local field = string.format('%.0f-%.0f', number, now_ms())
+    redis.call('HSET', KEYS[3], field, '{"' .. kind .. '":' .. text .. '}')
+    redis.call('PEXPIRE', KEYS[3], 3600000)
+  end
+end
+
 local function publish_users(channel, joined, left)
   if #joined + #left > 0 then
+    owe('joined', joined)
+    owe('left', left)
     local text = '{"joined":[' .. table.concat(joined, ',') .. '],"left":[' .. table.concat(left, ',') .. ']}'
     redis.call('PUBLISH', channel, text)
   end
@@ -56,11 +68,10 @@ local function note_edge(connections, life_ms)
   redis.call('PEXPIRE', KEYS[1], life_ms)
 end
 
--- members EDGE CONNECTIONS LIFE_MS CHANNEL TOLD [USER VALUE]...: an empty value takes the user out. With TOLD, returns
--- {values of users that came, users that left} for the edge to publish.
+-- members EDGE CONNECTIONS LIFE_MS CHANNEL [USER VALUE]...: an empty value takes the user out.
 if word == 'members' then
-  local joined, left, gone, edges = {}, {}, {}, others()
-  for index = 7, #ARGV, 2 do
+  local joined, left, edges = {}, {}, others()
+  for index = 6, #ARGV, 2 do
     local user, value = ARGV[index], ARGV[index + 1]
     local field = edge .. '|' .. user
     if value ~= '' then
@@ -69,16 +80,12 @@ if word == 'members' then
       end
     elseif redis.call('HDEL', KEYS[2], field) == 1 and not is_elsewhere(user, edges) then
       left[#left + 1] = cjson.encode(user)
-      gone[#gone + 1] = user
     end
   end
   note_edge(ARGV[3], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
   publish_users(ARGV[5], joined, left)
-  if ARGV[6] == '' then
-    return #joined + #left
-  end
-  return {joined, gone}
+  return #joined + #left
 end
 
 -- count EDGE CONNECTIONS LIFE_MS CHANNEL
@@ -88,14 +95,13 @@ if word == 'count' then
   return 0
 end
 
--- prune EDGE CURSOR CHANNEL: takes out some of an edge's users; returns {cursor to go on with, users that left}; the
--- cursor is '0' at the end.
+-- prune EDGE CURSOR CHANNEL: takes out some of an edge's users; returns the cursor to go on with, '0' at the end.
 -- In parts, as a pass through a room of 100,000 users would hold up all clients of this Redis.
 if word == 'prune' then
   if redis.call('HEXISTS', KEYS[1], edge) == 0 then
-    return {'0', {}}
+    return '0'
   end
-  local cursor, gone = '0', {}
+  local cursor = '0'
   if KEYS[2] then
     local left, edges, front = {}, others(), edge .. '|'
     local page = redis.call('HSCAN', KEYS[2], ARGV[3], 'COUNT', 1000)
@@ -106,7 +112,6 @@ if word == 'prune' then
         local user = string.sub(field, #front + 1)
         if not is_elsewhere(user, edges) then
           left[#left + 1] = cjson.encode(user)
-          gone[#gone + 1] = user
         end
       end
     end
@@ -118,7 +123,7 @@ if word == 'prune' then
       publish_count(ARGV[4])
     end
   end
-  return {cursor, gone}
+  return cursor
 end
 
 -- beat EDGE FORGET_MS: returns {1, or 0 for a buried edge, the time, edge, beat, edge, beat, ...}.

@@ -5,21 +5,23 @@ Several edges write one room; ``presence.lua`` decides who has come and who has 
 
 import hashlib
 import importlib.resources
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, cast
 
+import orjson
 from redis.exceptions import NoScriptError, ResponseError
 
 from bus.channel import Channel
 from bus.errors import BusError
-from bus.presence.entries import Change, Member, split_field
+from bus.presence.entries import Member, is_user, split_field
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.keys import alive_key
 from bus.redis.refusals import checked, meaning, said
 
-__all__ = ["DEAD_S", "Beat", "PresenceStore", "Snapshot", "Write"]
+__all__ = ["DEAD_S", "Beat", "Owed", "PresenceStore", "Snapshot", "Write"]
 
 SCRIPT: Final = importlib.resources.files("bus.presence").joinpath("presence.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -34,6 +36,7 @@ DEAD_S: Final = 3.0
 _HIDDEN_MS: Final = 4_000
 """Without a beat for so long an edge's users are not shown, buried or not."""
 _PAGE: Final = 1_000
+_TOKEN: Final = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,13 @@ class Snapshot:
     unreadable: int = 0
 
 
-Told: TypeAlias = Callable[[Channel, Change], None]
-"""Is told of users that came and left by this connection's writes, on channels with events for that."""
+class Owed(NamedTuple):
+    """A user that came or left, with an event still to be published; ``token`` is of this coming or leaving alone."""
+
+    token: str
+    user: str
+    info: Mapping[str, Any]
+    has_left: bool
 
 
 class PresenceStore(Connection):
@@ -99,7 +107,6 @@ class PresenceStore(Connection):
         url: of database 0, see ``bus.redis.address``.
         name: for ``CLIENT LIST``.
         service: whose edges share the rooms.
-        told: is told of changes, in their order; must not wait.
 
     """
 
@@ -107,9 +114,9 @@ class PresenceStore(Connection):
     # name, which is buried (decisions/0109).
     _ends_predecessor = False
 
-    def __init__(self, url: str, *, name: str, service: str, told: Told = lambda _channel, _change: None) -> None:
+    def __init__(self, url: str, *, name: str, service: str) -> None:
         super().__init__(url, name=name, scripts=(SCRIPT,))
-        self._service, self._alive, self._told = service, alive_key(service), told
+        self._service, self._alive = service, alive_key(service)
 
     # Edges.
 
@@ -130,9 +137,6 @@ class PresenceStore(Connection):
     async def write(self, writes: Sequence[Write]) -> list[BusError | None]:
         """Write changes in one pipeline, in order; return an error for each that Redis refused."""
         answers = await self._run([_command(write) for write in writes])
-        for write, answer in zip(writes, answers, strict=True):
-            if isinstance(answer, list) and len(answer) == 2:
-                self._told(write.channel, _change(*answer))
         return [_error(it, write.channel) for it, write in zip(answers, writes, strict=True)]
 
     async def prune(self, channels: Iterable[Channel], edge: str) -> None:
@@ -140,15 +144,9 @@ class PresenceStore(Connection):
         left = dict.fromkeys(channels, b"0")
         while left:
             commands = [(*_keys(it), "prune", edge, cursor, it.presence_key) for it, cursor in left.items()]
-            answers = await self._run(commands)
-            went_on = {}
-            for channel, answer in zip(left, answers, strict=True):
-                cursor, gone = answer if isinstance(answer, list) else (b"0", [])
-                if gone and channel.presence is not None and channel.presence.events:
-                    self._told(channel, _change([], gone))
-                if cursor != b"0":
-                    went_on[channel] = cursor
-            left = went_on
+            cursors = await self._run(commands)
+            went_on = zip(left, cursors, strict=True)
+            left = {it: cursor for it, cursor in went_on if isinstance(cursor, bytes) and cursor != b"0"}
 
     async def keep(self, channels: Sequence[Channel]) -> list[tuple[bool, tuple[str, ...]]]:
         """Begin the lives of rooms anew; return for each room whether the room is there, and the edges in the room."""
@@ -210,6 +208,21 @@ class PresenceStore(Connection):
             count = max(count, len(found))
         return None, count
 
+    # Events.
+
+    async def owed(self, channel: Channel) -> tuple[Sequence[Owed], Sequence[str]]:
+        """Return the users with an event still to be published, in order, and fields that stand for none."""
+        async with self.connected() as redis:
+            found: Any = await redis.hgetall(channel.owed_key)  # type: ignore[misc, unused-ignore]
+        read = {field.decode(errors="replace"): _owed(field, text) for field, text in found.items() if field != b"#"}
+        owed = sorted((it for it in read.values() if it is not None), key=lambda it: int(it.token.partition("-")[0]))
+        return owed, [field for field, it in read.items() if it is None]
+
+    async def settle(self, channel: Channel, tokens: Iterable[str]) -> None:
+        """Take note that the events are published."""
+        async with self.connected() as redis:
+            await redis.hdel(channel.owed_key, *tokens)  # type: ignore[misc, unused-ignore]
+
     # The script.
 
     async def _run(self, calls: Sequence[tuple[Any, ...]]) -> list[Reply]:
@@ -239,6 +252,8 @@ def _keys(channel: Channel) -> tuple[Any, ...]:
     """Return the keys of a room as arguments of the script, their number first."""
     if _counts(channel):
         return 1, channel.presence_key
+    if channel.presence is not None and channel.presence.events:
+        return 3, channel.presence_key, channel.members_key, channel.owed_key
     return 2, channel.presence_key, channel.members_key
 
 
@@ -247,14 +262,23 @@ def _command(write: Write) -> tuple[Any, ...]:
     about = (write.edge, write.connections, LIFE_MS, channel.presence_key)
     if _counts(channel):
         return (*_keys(channel), "count", *about)
-    told = "1" if channel.presence is not None and channel.presence.events else ""
     users = (part for user, text in write.users for part in (user, text or b""))
-    return (*_keys(channel), "members", *about, told, *users)
+    return (*_keys(channel), "members", *about, *users)
 
 
-def _change(joined: Sequence[bytes], left: Sequence[bytes]) -> Change:
-    members = (Member.load(text) for text in joined)
-    return Change(tuple(it for it in members if it is not None), tuple(user.decode(errors="replace") for user in left))
+def _owed(field: bytes, text: bytes) -> Owed | None:
+    """Return the user in an owed event; None for whatever was typed there."""
+    token = field.decode(errors="replace")
+    try:
+        value = orjson.loads(text) if _TOKEN.fullmatch(token) else None
+    except orjson.JSONDecodeError:
+        return None
+    match value:
+        case {"left": user} if is_user(user):
+            return Owed(token, user, {}, has_left=True)
+        case {"joined": entry} if (member := Member.of(entry)) is not None:
+            return Owed(token, member.user, member.info, has_left=False)
+    return None
 
 
 def _error(answer: Reply, channel: Channel) -> BusError | None:

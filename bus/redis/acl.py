@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, Literal, Self, TypeAlias, get_args
+from typing import Final, Literal, Self, TypeAlias, cast, get_args
 
-from bus.channel import Channel, Family
+from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
+from bus.event import Event
 from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED, alive_key
 from bus.service import Service
 
@@ -38,7 +39,7 @@ _APPENDING: Final = "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  #
 _EDGE: Final = (
     "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
 )
-_IN_ROOMS: Final = "+evalsha +hset +hdel +hexists +hkeys +hvals +hlen +hscan +hgetall +pexpire"
+_IN_ROOMS: Final = "+evalsha +hset +hdel +hexists +hkeys +hvals +hlen +hscan +hgetall +hincrby +pexpire"
 _BEATS: Final = "+evalsha +zadd +zscore +zrange +zremrangebyscore +pexpire"
 _OPERATOR: Final = (
     "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
@@ -168,7 +169,9 @@ class _Rooms:
         pairs = [(it.name, family) for it in services for family in it.families if family.presence is not None]
         names = list(dict.fromkeys(_pattern(family) for _, family in pairs))
         beats = list(dict.fromkeys(alive_key(service) for service, _ in pairs))
-        return cls([f"bus:presence:{{{it}}}" for it in names], [f"bus:members:{{{it}}}" for it in names], beats)
+        told = [_pattern(family) for it in services for family in _telling(it)]
+        members = [*(f"bus:members:{{{it}}}" for it in names), *(f"bus:owed:{{{it}}}" for it in told)]
+        return cls([f"bus:presence:{{{it}}}" for it in names], members, beats)
 
     def edge(self) -> list[str]:
         """Return the further rules of an edge, which brings a script of its own."""
@@ -241,15 +244,27 @@ def keeping(names: Sequence[str], calling: str = "+evalsha") -> str:
 
 
 def _open_families(services: Sequence[Service]) -> list[Family]:
-    """Return the families of events that clients may publish."""
+    """Return the families of events that edges publish."""
     return list(
         dict.fromkeys(
             service.family(route) if isinstance(route, Channel) else route.family
             for service in services
-            for opened in service.client_events
-            for route in opened.event.event_routes
+            for event in _of_edges(service)
+            for route in event.event_routes
         )
     )
+
+
+def _of_edges(service: Service) -> list[type[Event]]:
+    """Return the events that edges publish: of clients, and of users in rooms."""
+    names = [name for family in _telling(service) for name in cast(Presence, family.presence).events]
+    told = [event for event in map(service.event, names) if event is not None]
+    return [*(opened.event for opened in service.client_events), *told]
+
+
+def _telling(service: Service) -> list[Family]:
+    """Return the families with events of users who come and leave."""
+    return [it for it in service.families if isinstance(it.presence, Presence) and it.presence.events]
 
 
 def _opened(services: Sequence[Service], calling: str) -> list[str]:

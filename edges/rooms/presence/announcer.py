@@ -1,81 +1,112 @@
-"""The events of users who come and leave, where a service has such events: made of changes, and published in order."""
+"""The service's own events of users that come into rooms and leave, published from what Redis says is owed.
+
+The script that finds a user gone notes the event as owed, in the same step. Whichever edge hears of the room publishes
+all that is owed there, in order; by a name known to Redis each is stored once, though several edges try
+(decisions/0111).
+"""
 
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
 
 from bus.channel import Channel
 from bus.envelope import Message, compose
+from bus.errors import BusError, EventError
 from bus.event import Attempt, Event, now
-from bus.presence.entries import Change
+from bus.log.once import once_name
+from bus.presence.store import Owed, PresenceStore
 from bus.service import Service
-from bus.tasks import Spawn
-from edges.limits.mishaps import Mishaps
 
 __all__ = ["Announcer", "Send"]
 
-Send: TypeAlias = Callable[[Message, Attempt], Awaitable[Any]]
-"""Publishes, or raises ``BusError``."""
+Send: TypeAlias = Callable[[Message, Attempt, str], Awaitable[Any]]
+"""Publishes once by a name, or raises ``BusError``."""
 
-_logger: Final = logging.getLogger("edgebus.edges")
+_RETRY_S: Final = 1.0
+_NAMES: Final = uuid.UUID("3f6b2a52-6f0f-4c3c-9c0d-2d5a3b1c7e10")
+
+_logger = logging.getLogger("edgebus.edges")
 
 
 class Announcer:
-    """Publishes the events of changes.
+    """Publishes owed events.
 
     Args:
         service: has the families and the events.
+        store: says what is owed.
         send: publishes.
-        spawn: runs and owns a task.
-        mishaps: is told of events that were not published.
         line_bytes: the longest line.
 
     """
 
-    # decisions/0113: by the edge whose write was the change, behind the script. An edge that dies in between publishes
-    # nothing; the room itself is right all the same.
+    def __init__(self, service: Service, store: PresenceStore, send: Send, *, line_bytes: int) -> None:
+        self._service, self._store, self._send, self._line_bytes = service, store, send, line_bytes
+        self._due: dict[str, Channel] = {}
+        self._woken = asyncio.Event()
+        self._turn = asyncio.Lock()
 
-    def __init__(self, service: Service, send: Send, spawn: Spawn, mishaps: Mishaps, *, line_bytes: int) -> None:
-        self._service, self._send, self._spawn = service, send, spawn
-        self._mishaps, self._line_bytes = mishaps, line_bytes
-        self._under_way: set[asyncio.Task[None]] = set()
+    def note(self, channel: Channel) -> None:
+        """Take note that events may be owed in the room of ``channel``."""
+        if channel.presence is not None and channel.presence.events:
+            self._due[channel.redis] = channel
+            self._woken.set()
 
-    def told(self, channel: Channel, change: Change) -> None:
-        """Publish the events of a change; tasks begin in the order of the calls, and the queue to Redis keeps it."""
-        for model, data in self._facts(channel, change):
-            made = Attempt(str(uuid.uuid4()), now())
-            try:
-                message = compose(model(**data), limit_bytes=self._line_bytes, made=made)
-            except ValueError:  # of the model, or of the line: a user's id need not fill a channel's name
-                _logger.warning("a user's coming or leaving makes no event", extra={"channel": channel.name})
-            else:
-                task = self._spawn(self._publish(message, made), f"announce on {channel.redis}")
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            if not await self.publish_due():
+                await asyncio.sleep(_RETRY_S)
+                self._woken.set()
 
-    async def settle(self, within_s: float) -> None:
-        """Wait for the events under way."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=within_s)
+    async def publish_due(self) -> bool:
+        """Publish all that is owed in the rooms noted; tell whether nothing is left."""
+        async with self._turn:
+            for name, channel in list(self._due.items()):
+                del self._due[name]
+                try:
+                    await self._publish(channel)
+                except BusError as error:
+                    _logger.debug("owed events wait", extra={"channel": name, "reason": str(error)})
+                    self._due.setdefault(name, channel)
+        return not self._due
 
-    async def _publish(self, message: Message, made: Attempt) -> None:
-        with self._mishaps.spared("users' events"):
-            await self._send(message, made)
+    async def _publish(self, channel: Channel) -> None:
+        owed, strange = await self._store.owed(channel)
+        if strange:
+            await self._store.settle(channel, strange)
+        for one in owed:  # one by one: a later event must not overtake an event that fails
+            await self._publish_one(channel, one)
+            await self._store.settle(channel, [one.token])
 
-    def _facts(self, channel: Channel, change: Change) -> Iterator[tuple[type[Event], dict[str, Any]]]:
-        """Give each event's model and data."""
-        presence, family = channel.presence, self._service.family(channel)
-        if presence is None:
+    async def _publish_one(self, channel: Channel, owed: Owed) -> None:
+        event = self._event(channel, owed)
+        if event is None:
             return
-        joined, left = (
-            None if name is None else self._service.event(name) for name in (presence.joined, presence.left)
-        )
+        made = Attempt(str(uuid.uuid5(_NAMES, f"{channel.redis} {owed.token}")), now())
+        try:
+            message = compose(event, limit_bytes=self._line_bytes, made=made)
+        except EventError as error:
+            _logger.warning("a user's coming or leaving makes no event", extra={"reason": str(error)})
+            return
+        await self._send(message, made, once_name(None, made.id, event.event_name, {}))
+
+    def _event(self, channel: Channel, owed: Owed) -> Event | None:
+        """Return the event of a user that came or left; None for no event, or where the model wants another value."""
+        presence, family = channel.presence, self._service.family(channel)
+        name = None if presence is None else presence.left if owed.has_left else presence.joined
+        model = None if name is None else self._service.event(name)
+        if presence is None or model is None:
+            return None
         room = {} if family.field is None else {family.field: family.value(channel)}
-        if joined is not None:
-            for member in change.joined:
-                yield joined, {**room, presence.user: member.user, presence.info: dict(member.info)}
-        if left is not None:
-            for user in change.left:
-                yield left, {**room, presence.user: user}
+        info = {} if owed.has_left else {presence.info: dict(owed.info)}
+        try:
+            return model(**room, **{presence.user: owed.user}, **info)
+        except ValidationError:  # a user's id need not fill a channel's name
+            _logger.warning("a user's coming or leaving makes no event", extra={"channel": channel.name})
+            return None

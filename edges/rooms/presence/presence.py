@@ -12,6 +12,7 @@ from bus.presence.store import PresenceStore, Snapshot
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn, end
 from edges.limits.mishaps import Mishaps
+from edges.rooms.presence.announcer import Announcer
 from edges.rooms.presence.here import Here, Who
 from edges.rooms.presence.looks import Looks, Page
 from edges.rooms.presence.watch import Watch
@@ -25,6 +26,9 @@ GRACE_S: Final = 0.8
 """A user whose last connection left stays for so long: a tab that blinks, or goes to another edge, has not left."""
 
 
+def _nobody(_: Channel) -> None: ...
+
+
 class Presence:
     """The users in the rooms of an edge with families of presence.
 
@@ -35,14 +39,23 @@ class Presence:
         spawn: runs and owns a task.
         mishaps: is told while Redis refuses.
         limit: the most users of a room to name.
+        announcer: publishes the service's events of users; None where the service has none.
 
     """
 
     def __init__(
-        self, store: PresenceStore, link: Subscriber, edge: str, spawn: Spawn, mishaps: Mishaps, *, limit: int
+        self,
+        store: PresenceStore,
+        link: Subscriber,
+        edge: str,
+        spawn: Spawn,
+        mishaps: Mishaps,
+        *,
+        limit: int,
+        announcer: Announcer | None = None,
     ) -> None:
-        self._store = store
-        self._writer = Writer(store, edge, mishaps)
+        self._store, self._announcer = store, announcer
+        self._writer = Writer(store, edge, mishaps, _nobody if announcer is None else announcer.note)
         strange = self._writer.found_strange
         self._watch = Watch(store, link, spawn, found_strange=strange, limit=limit)
         self._looks = Looks(store, found_strange=strange, limit=limit)
@@ -161,6 +174,8 @@ class Presence:
             with contextlib.suppress(BusError, TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._writer.end()
+                    if self._announcer is not None:  # other edges of the room publish what is left
+                        await self._announcer.publish_due()
         finally:
             if self._timer is not None:
                 self._timer.cancel()

@@ -5,7 +5,7 @@ A single task writes, beats, and prunes the users of dead edges, so that no two 
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from bus.channel import Channel
@@ -33,6 +33,7 @@ class Writer:
         store: the connection.
         edge: the edge's name in Redis. After an outage the edge goes on as ``<edge>~2``, and so on (decisions/0109).
         mishaps: is told while Redis refuses.
+        changed: is told of rooms whose users may have changed.
 
     Attributes:
         rooms: with users of this edge, by the name in Redis.
@@ -40,7 +41,10 @@ class Writer:
 
     """
 
-    def __init__(self, store: PresenceStore, edge: str, mishaps: Mishaps) -> None:
+    def __init__(
+        self, store: PresenceStore, edge: str, mishaps: Mishaps, changed: Callable[[Channel], None] = lambda _: None
+    ) -> None:
+        self._changed = changed
         self._store, self._edge, self._mishaps = store, edge, mishaps
         self.rooms: dict[str, Here] = {}
         self.pipelines = 0
@@ -163,8 +167,14 @@ class Writer:
     async def _prune(self, edges: Iterable[str]) -> None:
         for edge in edges:
             if edge not in (self._name, *self._former):
-                await self._store.prune([room.channel for room in self.rooms.values()], edge)
+                await self._prune_rooms(edge)
                 self._pruned.add(edge)
+
+    async def _prune_rooms(self, edge: str) -> None:
+        rooms = [room.channel for room in self.rooms.values()]
+        await self._store.prune(rooms, edge)
+        for channel in rooms:
+            self._changed(channel)
 
     async def _retire(self) -> None:
         """Bury the edge's former names, as all users stand under the present one."""
@@ -172,7 +182,7 @@ class Writer:
             name = self._former[0]
             await self._store.bury(name)
             self._pruned.add(name)
-            await self._store.prune([room.channel for room in self.rooms.values()], name)
+            await self._prune_rooms(name)
             self._former.pop(0)
 
     async def _keep(self, now_s: float) -> None:
@@ -209,6 +219,7 @@ class Writer:
             raise
         refused = {}
         for room, write, error in zip(rooms, writes, errors, strict=True):
+            self._changed(room.channel)
             if error is not None:
                 room.give_back(write)
                 refused[room.channel.redis] = error
@@ -242,3 +253,5 @@ class Writer:
         for name in (*self._former, self._name):
             await self._store.bury(name)
             await self._store.prune(rooms, name)
+            for channel in rooms:
+                self._changed(channel)
