@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bus.service import Service
+from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import TEXT, frame
 
 __all__ = ["DEFAULTS", "Row", "Setup", "request", "rows", "text"]
@@ -19,6 +21,7 @@ class Setup:
         settings: those that are not the defaults.
         files: settings that name a file, and what is in it.
         headers: with which a good client, such as the neighbour, shakes hands.
+        service: of the edge.
 
     """
 
@@ -26,6 +29,7 @@ class Setup:
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
+    service: Service = MAHAVISHNU
 
 
 DEFAULTS: Final = Setup()

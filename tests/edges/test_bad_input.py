@@ -1,7 +1,7 @@
 """The table of bad input, row by row, with a neighbour that notices nothing of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from bus.event import Event
 from edges import Edge, EdgeSettings
 from edges.protocol import messages as codes
 from producers import Producer
-from producers.services.mahavishnu import SERVICE, WorkflowStarted
+from producers.services.excalidraw import DiagramUpdated
+from producers.services.mahavishnu import WorkflowStarted
 from tests.edges.bad_caller_rows import CONTROLS, CROWDED, PUBLISHED, elsewhere
 from tests.edges.bad_input_row import Row, Setup
 from tests.edges.bad_input_table import PAGE, ROWS, page_with_table
@@ -60,7 +62,7 @@ async def edge_of(setup: Setup, broker_url: str, folder: Path) -> AsyncIterator[
         "open_timeout_s": OPEN_TIMEOUT_S,
         "welcome_delay_ms": LATER_MS,
     }
-    async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker_url, **settings)) as edge:
+    async with Edge(setup.service, EdgeSettings(port=0, redis_url=broker_url, **settings)) as edge:
         await eventually(lambda: edge.not_ready() is None)
         yield edge
 
@@ -68,23 +70,30 @@ async def edge_of(setup: Setup, broker_url: str, folder: Path) -> AsyncIterator[
 class Neighbour:
     """Somebody else in a room of the same edge, and who publishes there."""
 
-    def __init__(self, client: Client, producer: Producer) -> None:
-        self._client, self._producer, self._count = client, producer, 0
+    def __init__(self, client: Client, producer: Producer, service: str) -> None:
+        self._client, self._producer, self._service, self._count = client, producer, service, 0
 
     async def is_undisturbed(self) -> bool:
         """Publish an event, and tell whether it comes next."""
         self._count += 1
-        published = await self._producer.publish(WorkflowStarted(workflow_id="neighbour", n=self._count))
+        published = await self._producer.publish(_TALK[self._service](self._count))
         return bool((await self._client.message())["id"] == published.id)
+
+
+_ROOMS: Final = {"mahavishnu": "workflow:neighbour", "excalidraw": "diagram:neighbour"}
+_TALK: Final[dict[str, Callable[[int], Event]]] = {
+    "mahavishnu": lambda count: WorkflowStarted(workflow_id="neighbour", n=count),
+    "excalidraw": lambda count: DiagramUpdated(diagram_id="neighbour", n=count),
+}
 
 
 @pytest.fixture
 async def neighbour(edge: Edge, setup: Setup, broker_url: str) -> AsyncIterator[Neighbour]:
     """Lend a neighbour that is in its room, with whatever lets it in."""
     client = await shaken_hands(edge, *setup.headers)
-    await client.subscribe("workflow:neighbour")
+    await client.subscribe(_ROOMS[setup.service.name])
     async with Producer(broker_url) as producer:
-        yield Neighbour(client, producer)
+        yield Neighbour(client, producer, setup.service.name)
     await client.close()
 
 
