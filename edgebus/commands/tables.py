@@ -34,7 +34,10 @@ def show_service(service: Service) -> None:
     requests = _table("request", "data", "answer")
     for request in service.requests:
         _row(requests, request.name, ", ".join(request.question.model_fields), ", ".join(request.answer.model_fields))
-    for table in (channels, events, requests):
+    clients = _table("clients publish", "permission", "sender")
+    for opened in service.client_events:
+        _row(clients, opened.event.event_name, opened.permission, opened.sender or "")
+    for table in (channels, events, requests, *([clients] if service.client_events else [])):
         show_table(table)
 
 
