@@ -245,6 +245,37 @@ async def test_edge_that_stops_takes_its_users_out(
     assert told[-1] == ("room.left", {"reason": "left", "user": "bob"})
 
 
+async def test_what_is_typed_in_redis_is_one_rooms_trouble(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, redis: Redis
+) -> None:
+    """Odd fields and messages are passed over and counted; a key of another type closes that room's list alone."""
+    edge = await start_edge(broker, SHOP)
+    await redis.set("bus:members:{room:2}", "typed")
+    client, other = await open_client(edge), await open_client(edge)
+    await reply(client, "subscribe", channel="room:1", presence={"user": "watcher"})
+    await enter(other, "room:2", user="alice")
+    await sees(client, "watcher")
+    before = edge.statistics()[1].unreadable
+    await redis.hset("bus:members:{room:1}", mapping={"x": "y", f"{edge.id}|eve": "{}", "a|b": "[" * 5_000})
+    for message in (
+        "",
+        "x",
+        "[]",
+        '{"joined":[{}],"left":[]}',
+        '{"joined":[],"left":[5]}',
+        '{"count":-1}',
+        "[" * 9_000,
+    ):
+        assert await redis.publish("bus:presence:{room:1}", message) == 1
+    answer = await reply(client, "presence", channel="room:2")
+    assert answer["error_code"] == "UNAVAILABLE"
+    await enter(other, user="bob")
+    assert await notice(client) == ("room.joined", {"user": "bob", "info": {}, "since": MatchesAny()})
+    await sees(client, "watcher", "bob")
+    assert edge.statistics()[1].unreadable >= before + 7 + 3
+    assert edge.not_ready() is None
+
+
 class MatchesAny:
     """Equal to any text."""
 

@@ -359,6 +359,24 @@ def test_leaving_is_told_within_a_second() -> None:
     assert GRACE_S <= run(took_s()) < 1.0
 
 
+def test_room_that_was_deleted_by_hand_is_written_anew() -> None:
+    """``DEL`` of a room's keys is noticed when the room is next kept from expiring."""
+
+    async def shown() -> set[str]:
+        world = World()
+        try:
+            await world.enter(1, "a")
+            await asyncio.sleep(2.0)
+            world.redis.restore((world.redis.beats, {}, {}))
+            assert await world.shown(world.edges[2]) == set()
+            await asyncio.sleep(16.0)
+            return await world.shown(world.edges[2])
+        finally:
+            await world.end()
+
+    assert run(shown()) == {"a", "watcher"}
+
+
 def test_channel_of_the_model_has_presence() -> None:
     """The model is of a room that names members."""
     assert isinstance(ROOM, Channel)
