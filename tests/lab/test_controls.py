@@ -1,6 +1,7 @@
 """Negative controls: with one protection of the product taken out, the checker finds what it kept from happening."""
 
 import hashlib
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,8 @@ import pytest
 
 import bus.log.appending
 from bus.log.log import Log
+from bus.log.replay import State
+from bus.log.states import States
 from bus.redis.probe import Probe
 from bus.redis.sentinel import Sentinels
 from edgebus.lab.laboratory import Result
@@ -124,6 +127,30 @@ def without_kernel(patch: Patch) -> None:
     patch.setattr("edges.transport.outgoing.unacknowledged_bytes", lambda _: 0)
 
 
+def without_looks(patch: Patch) -> None:
+    """Nobody looks after a question whose responder may have died."""
+    patch.setattr("edges.session.live._OVERDUE_S", 1e9)
+
+
+def without_burials(patch: Patch) -> None:
+    """An edge that fell silent is taken to be alive."""
+    patch.setattr("edges.rooms.presence.beats.DEAD_S", 1e9)
+
+
+def without_memory_of_publishes(patch: Patch) -> None:
+    """A client's publish is known by nothing that another connection could give, too."""
+    patch.setattr("edges.session.publishing.once_name", lambda *_: secrets.token_hex(8))
+
+
+def without_state(patch: Patch) -> None:
+    """Whoever comes back too late is given what the log has left."""
+
+    async def read(*_: object) -> State:
+        return State((), truncated=False)
+
+    patch.setattr(States, "read", read)
+
+
 CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_replay: ("edge-kill", "edge-restart-all", "client-flap", "slow-redis"),
     without_drain: ("rolling-restart",),
@@ -145,6 +172,10 @@ CONTROLS: dict[Callable[[Patch], None], tuple[str, ...]] = {
     without_sparing: ("descriptors",),
     without_pacing: ("large-repair",),
     without_kernel: ("slow-reader",),
+    without_looks: ("responder-kill",),
+    without_burials: ("presence-edge-kill",),
+    without_memory_of_publishes: ("client-publish-retry",),
+    without_state: ("keyed-resume",),
 }
 EXPECTED = {
     "edge-kill": "P3",
@@ -169,6 +200,10 @@ EXPECTED = {
     "descriptors": "P3",
     "large-repair": "staying",
     "slow-reader": "staying",
+    "responder-kill": "its own",
+    "presence-edge-kill": "its own",
+    "client-publish-retry": "its own",
+    "keyed-resume": "its own",
 }
 
 

@@ -108,6 +108,9 @@ class _Checker:
         self._check_comings()
         self._check_promptness(transcripts)
         self._check_demands()
+        for text, holds in self._evidence.promises:
+            if not holds:
+                self._break("its own", text)
         self._found.broken = [Broken(it, times, self._examples[it]) for it, times in sorted(self._times.items())]
         return self._found
 

@@ -145,6 +145,7 @@ class Evidence:
 
     Attributes:
         retries: how often a balancer was refused by an edge taken for ready.
+        promises: the scenario's own, and whether each was kept.
         takeovers: when another server became the primary. A publish under way at such a time may have been stored by
             both servers, one after the other, because a producer repeats a publish without an answer; the event comes
             twice with one id.
@@ -161,3 +162,4 @@ class Evidence:
     retries: int = 0
     takeovers: tuple[float, ...] = ()
     ends: tuple[EdgeEnd, ...] = ()
+    promises: tuple[tuple[str, bool], ...] = ()

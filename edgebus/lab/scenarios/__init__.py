@@ -19,6 +19,12 @@ from edgebus.lab.scenarios.hardships import descriptors, odd_redis
 from edgebus.lab.scenarios.links import big_message, black_hole, link_cut
 from edgebus.lab.scenarios.producing import producer_partition, reply_lost
 from edgebus.lab.scenarios.restarts import rolling_restart
+from edgebus.lab.scenarios.together import (
+    client_publish_retry,
+    keyed_resume,
+    presence_edge_kill,
+    responder_kill,
+)
 from edgebus.lab.stage.site import Site
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -60,6 +66,10 @@ _ALL: Final = (
     descriptors,
     large_repair,
     slow_reader,
+    responder_kill,
+    presence_edge_kill,
+    client_publish_retry,
+    keyed_resume,
 )
 
 SCENARIOS: Final = {name: Scenario(name, run) for run in _ALL if (name := run.__name__.replace("_", "-"))}

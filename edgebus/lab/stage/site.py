@@ -73,6 +73,7 @@ class Site:
         self.retries = 0
         self.takeovers: list[float] = []
         self.ends: list[EdgeEnd] = []
+        self._promises: list[tuple[str, bool]] = []
         self._numbers: dict[str, int] = {}
         self._snapshots: list[Snapshot] = []
         self._samples: list[Sample] = []
@@ -119,6 +120,15 @@ class Site:
     async def start(self, thing: AbstractAsyncContextManager[T]) -> T:
         """Start another part of the run."""
         return await self._stack.enter_async_context(thing)
+
+    def at_end(self, stop: Callable[[], object], gone: Callable[[], Awaitable[object]]) -> None:
+        """Have a process ended with the run."""
+
+        async def end_process() -> None:
+            stop()
+            await gone()
+
+        self._stack.push_async_callback(end_process)
 
     async def proxy(self, port: int) -> Proxy:
         """Start a proxy to a port."""
@@ -197,6 +207,10 @@ class Site:
             self.preconditions.append(Precondition(text, holds))
         if not holds:
             raise PreconditionFailed(text)
+
+    def promise(self, text: str, holds: bool) -> None:
+        """Record a promise of this scenario's own, and whether it was kept."""
+        self._promises.append((text, holds))
 
     async def until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Wait for a fact; False when the deadline was first."""
@@ -302,6 +316,7 @@ class Site:
             self.retries,
             tuple(self.takeovers),
             tuple(self.ends),
+            tuple(self._promises),
         )
 
 
