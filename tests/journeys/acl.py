@@ -20,6 +20,7 @@ class Users:
     edge: str
     operator: str
     admin: str
+    responder: str = ""
 
 
 def redis_cli(url: str, *words: str, lines: str = "") -> str:
