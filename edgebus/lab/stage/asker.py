@@ -44,6 +44,11 @@ class Asker:
         """Drop the connection."""
         self.abort()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection has ended."""
+        return self._wire is None or self._wire.closed.done()
+
     def abort(self) -> None:
         """Drop the connection, as a network does."""
         if self._wire is not None:
