@@ -65,7 +65,7 @@ class Here:
         self._is_owed = True
         if self._counts:
             return
-        user = self._users.setdefault(who.user, _User(since))
+        user = self._users.setdefault(who.user, _User(since))  # a user who blinked is there since before
         user.connections.add(connection)
         user.info = who.info
         self._owed[who.user] = None

@@ -103,7 +103,7 @@ class Table:
         if users is None or member.user in users:
             return
         users.add(member.user)
-        if member.user in self._left:
+        if member.user in self._left:  # back before the leaving was told
             del self._left[member.user]
         else:
             self._joined[member.user] = member

@@ -99,7 +99,7 @@ class Watch:
 
     def _read(self, room: _Room) -> None:
         room.is_owed = True
-        if room.held is None:
+        if room.held is None:  # else a read is under way, and begins again behind
             room.held = []
             self._spawn(self._read_owed(room), f"read who is in {room.channel.redis}")
 
@@ -109,7 +109,7 @@ class Watch:
                 room.is_owed = False
                 room.held = []
                 await self._read_once(room)
-        except BusError:
+        except BusError:  # the table stays as it is: a user is not gone because Redis is away
             self._later(_RETRY_S, room)
         finally:
             held, room.held = room.held or [], None
@@ -156,6 +156,7 @@ class Watch:
         room.timer = None
         notices = room.table.news(asyncio.get_running_loop().time(), len(room.watchers))
         if notices:
+            # Encoded once for all: only clients of the envelope can ask to be told.
             frames = b"".join(text_frame(ENVELOPE.write(notice)) for notice in notices)
             self._fanout.hand(list(room.watchers), frames, room.watchers)
         self._schedule(room)

@@ -138,6 +138,7 @@ class Writer:
     async def _beat(self, now_s: float) -> None:
         if self._is_doubtful:
             self._rename()
+        # Before the first entry under a name: users of an edge without a beat are not shown, and are pruned.
         beat = await self._store.beat(self._name)
         if not beat.is_alive:  # buried by other edges, while Redis or this edge was away for long
             self._has_beaten = True
@@ -160,6 +161,7 @@ class Writer:
             self._former.append(self._name)
             self._names += 1
             self._name, self._has_beaten = f"{self._edge}~{self._names}", False
+        # What was taken out under the old name may be back in another Redis; with that name, it is pruned.
         for room in self.rooms.values():
             room.owe_all()
         self._owing.update(self.rooms)
@@ -245,7 +247,7 @@ class Writer:
         if not self._has_beaten:
             return
         for room in self.rooms.values():
-            room.let_all_go()
+            room.let_all_go()  # users are told as gone now, and not when other edges miss the beats
             self._owing[room.channel.redis] = room
         rooms = [room.channel for room in self.rooms.values()]
         with contextlib.suppress(BusError):
