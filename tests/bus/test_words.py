@@ -20,7 +20,13 @@ OWN: Final = {
 """Where words of the wire may be typed, and why."""
 
 NOUNS: Final = {
-    "presence": {"bus/channel.py", "bus/description.py", "edges/session/appearances.py"},
+    "presence": {
+        "bus/channel.py",
+        "bus/description.py",
+        "clients/state.py",
+        "clients/subscriptions.py",
+        "edges/session/appearances.py",
+    },
 }
 """A verb that is also the name of a family's part, and of that part in messages; and where that name is typed."""
 

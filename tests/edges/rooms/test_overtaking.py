@@ -147,7 +147,7 @@ async def test_token_that_opens_less_ends_a_replay(client: Client) -> None:
     client.request("subscribe", "join", channel="pool:1")
     messages = await until(client, lambda it: it["correlation_id"] == "join")
     left = next(it for it in messages if it["event"] == "room.left")
-    assert (left["room"], left["data"]) == ("workflow:x", {"reason": "forbidden"})
+    assert (left["room"], left["data"]) == ("workflow:x", {"reason": "forbidden", "user": None})
     assert stages(messages[messages.index(left) :]) == []
     assert len(stages(messages)) < EVENTS
 
