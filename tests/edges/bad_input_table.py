@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from tests.edges import bad_caller_rows, bad_publish_rows
+from tests.edges import bad_caller_rows, bad_effect_rows, bad_publish_rows
 from tests.edges.bad_input_row import Row, Setup, request, rows, text
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, frame, get, upgrade
 
@@ -325,6 +325,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("Amounts, where the rate allows them", ROOMS, setup=FAST),
     *rows("HTTP", HTTP, is_handshake=True),
     *bad_publish_rows.ROWS,
+    *bad_effect_rows.ROWS,
     *bad_caller_rows.ROWS,
 )
 
