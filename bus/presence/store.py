@@ -169,12 +169,12 @@ class PresenceStore(Connection):
         """Return the users of a room, at most about ``limit`` of them by name."""
         async with self.connected() as redis:
             found, count = await self._entries(redis, channel, limit)
-            # Behind the entries: the edge of an entry has a beat before its first entry.
+            # Beats behind the entries and the room: an edge has a beat before its first entry.
             pipeline = redis.pipeline(transaction=False)
-            pipeline.zrange(self._alive, 0, _PAGE - 1, withscores=True)
             pipeline.hgetall(channel.presence_key)
+            pipeline.zrange(self._alive, 0, _PAGE - 1, withscores=True)
             pipeline.time()
-            beats, rooms, time = await pipeline.execute(raise_on_error=False)
+            rooms, beats, time = await pipeline.execute(raise_on_error=False)
         now_ms = int(redis_ms(*checked(time)))
         beating = _edges(checked(beats))
         shown = {it for it, beat_ms in beating.items() if beat_ms > now_ms - _HIDDEN_MS}

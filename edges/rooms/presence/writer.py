@@ -146,6 +146,8 @@ class Writer:
             beat = await self._store.beat(self._name)
         self._has_beaten = True
         seen = self._beats.see(beat.edges, now_s)
+        # An edge beats before its first entry: with a beat by now, the edge came in between two reads.
+        self._strange -= {edge for edge, beat_ms in beat.edges.items() if beat_ms >= 0}
         buried = set(seen.buried) | self._strange
         for edge, beat_ms in seen.silent.items():
             if edge != self._name and await self._store.bury(edge, beat_ms):
@@ -196,8 +198,9 @@ class Writer:
         self._unchecked.clear()
         if not rooms:
             return
-        edges = await self._store.edges()
-        for room, (is_there, found) in zip(rooms, await self._store.keep([it.channel for it in rooms]), strict=True):
+        kept = await self._store.keep([it.channel for it in rooms])
+        edges = await self._store.edges()  # behind the rooms, as in `_beat`
+        for room, (is_there, found) in zip(rooms, kept, strict=True):
             self._strange.update(set(self._store.strange(found, edges)) - {self._name, *self._former})
             if not is_there and not room.is_empty:  # deleted by hand
                 room.owe_all()

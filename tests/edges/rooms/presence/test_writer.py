@@ -1,0 +1,62 @@
+"""The writer of one edge beside another edge that comes between two of its reads."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from bus.channel import Family
+from bus.presence.entries import Member
+from bus.presence.store import Write
+from edges.limits.mishaps import Mishaps
+from edges.rooms.presence.here import Who
+from edges.rooms.presence.writer import Writer
+from tests.edges.rooms.presence.model_redis import Redis, Store
+
+pytestmark = pytest.mark.virtual_time
+
+CHANNEL: Final = Family("room:{room_id}", presence="members").fill("1")
+
+
+class Between(Store):
+    """A connection on which another edge beats and enters the room right behind a read of the edges."""
+
+    is_due = True
+
+    async def edges(self) -> Mapping[str, int]:
+        found = await super().edges()
+        if self.is_due:
+            self.is_due = False
+            other = Store(self.redis)
+            await other.beat("other")
+            await other.write([Write(CHANNEL, "other", 1, [("bob", Member("bob", {}, 1, "now").dump())])])
+        return found
+
+
+async def test_edge_that_enters_between_two_reads_is_not_pruned() -> None:
+    """An edge beats before its first user enters, so beats read before the room's edges prove nothing of that edge."""
+    redis = Redis()
+    store: Any = Between(redis)
+    writer = Writer(store, "one", Mishaps())
+    room = writer.room(CHANNEL)
+    room.enter(Who("alice"), "connection", "now")
+    writer.owe(room)
+    await writer.round()
+    writer.doubt()  # a beat, and with it whatever is to be pruned
+    await writer.round()
+    assert {user for _, user in redis.members[CHANNEL.redis]} == {"alice", "bob"}
+
+
+async def test_edge_without_a_beat_is_pruned() -> None:
+    """The users of an edge that nobody has heard of go with the next beat."""
+    redis = Redis()
+    redis.write(Write(CHANNEL, "ghost", 1, [("bob", Member("bob", {}, 1, "now").dump())]))
+    store: Any = Store(redis)
+    writer = Writer(store, "one", Mishaps())
+    room = writer.room(CHANNEL)
+    room.enter(Who("alice"), "connection", "now")
+    writer.owe(room)
+    await writer.round()
+    writer.doubt()
+    await writer.round()
+    assert {user for _, user in redis.members[CHANNEL.redis]} == {"alice"}
