@@ -7,7 +7,7 @@ closed to all others.
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["CALLERS", "TABLE", "Opens"]
+__all__ = ["CALLERS", "NAMED", "TABLE", "Opens"]
 
 CALLERS: Final[dict[str, tuple[str, ...]]] = {
     "stranger": (),
@@ -33,6 +33,11 @@ class Opens:
 
 
 _READERS = "admin owner reader"
+_DEEDS = "admin owner"
+"""With permissions of their own, which no reader has."""
+
+NAMED: Final = {"join_collaboration", "leave_collaboration", "join_repository", "leave_repository"}
+"""Requests about the client's own user; where there are tokens, a client without one has none."""
 
 TABLE: Final[dict[str, Opens]] = {
     "mahavishnu": Opens(
@@ -84,6 +89,9 @@ TABLE: Final[dict[str, Opens]] = {
             "get_adapter_status": ({"adapter_id": "1"}, _READERS),
             "get_distribution_status": ({"repo": "1"}, _READERS),
             "list_adapters": ({}, _READERS),
+            "join_repository": ({"repo": "1", "agent_id": "alice"}, _READERS),
+            "get_agents": ({"repo": "1"}, _READERS),
+            "leave_repository": ({"repo": "1", "agent_id": "alice"}, _READERS),
         },
     ),
     "excalidraw": Opens(
@@ -96,7 +104,14 @@ TABLE: Final[dict[str, Opens]] = {
             "selection:1": _READERS,
             "global": _READERS,
         },
-        {"get_diagram_status": ({"diagram_id": "1"}, _READERS)},
+        {
+            "get_diagram_status": ({"diagram_id": "1"}, _READERS),
+            "get_elements": ({"diagram_id": "1"}, _READERS),
+            "join_collaboration": ({"diagram_id": "1", "user_id": "alice"}, _READERS),
+            "get_active_users": ({"diagram_id": "1"}, _READERS),
+            "broadcast_cursor": ({"diagram_id": "1", "user_id": "alice", "position": {"x": 1}}, _DEEDS),
+            "leave_collaboration": ({"diagram_id": "1", "user_id": "alice"}, _READERS),
+        },
     ),
     "fastblocks": Opens(
         {
@@ -114,6 +129,8 @@ TABLE: Final[dict[str, Opens]] = {
             "get_component_status": ({"component_id": "1"}, _READERS),
             "get_state": ({"state_path": "1"}, _READERS),
             "get_page_status": ({"page_id": "1"}, _READERS),
+            "trigger_render": ({"component_id": "1"}, _DEEDS),
+            "register_component": ({"component_id": "1", "page_id": "1"}, _DEEDS),
         },
     ),
 }
