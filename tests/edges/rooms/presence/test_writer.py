@@ -29,7 +29,7 @@ class Between(Store):
             self.is_due = False
             other = Store(self.redis)
             await other.beat("other")
-            await other.write([Write(CHANNEL, "other", 1, [("bob", Member("bob", {}, 1, "now").dump())])])
+            await other.write([Write(CHANNEL, "other", 1, [("bob", Member("bob", {}, "now").dump())])])
         return found
 
 
@@ -50,7 +50,7 @@ async def test_edge_that_enters_between_two_reads_is_not_pruned() -> None:
 async def test_edge_without_a_beat_is_pruned() -> None:
     """The users of an edge that nobody has heard of go with the next beat."""
     redis = Redis()
-    redis.write(Write(CHANNEL, "ghost", 1, [("bob", Member("bob", {}, 1, "now").dump())]))
+    redis.write(Write(CHANNEL, "ghost", 1, [("bob", Member("bob", {}, "now").dump())]))
     store: Any = Store(redis)
     writer = Writer(store, "one", Mishaps())
     room = writer.room(CHANNEL)
