@@ -8,7 +8,8 @@ import asyncio
 import selectors
 from typing import Final
 
-_GRACE_S: Final = 0.001
+_LEAST_GRACE_S: Final = 0.001
+_MOST_GRACE_S: Final = 0.03
 """For bytes that the kernel of this machine has still in its hands."""
 
 
@@ -38,7 +39,9 @@ class _Jumping(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if not timeout:
             return super().select(timeout)
-        if events := super().select(_GRACE_S):
+        # A busy kernel takes milliseconds now and then. A long timer is a deadline, whose early end costs an answer;
+        # short timers fire by the thousand.
+        if events := super().select(max(_LEAST_GRACE_S, min(timeout / 100, _MOST_GRACE_S))):
             return events
         self._loop.pass_over(timeout)
         return []
