@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from bus import slices
 from bus.channel import Channel, Family
 from bus.errors import BusError
 from bus.event import Event
@@ -310,6 +311,7 @@ class States(RuleBasedStateMachine):
 @pytest.fixture
 def _model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lend the machine a loop, and let what is tried again after a while be tried at once."""
+    monkeypatch.setattr(slices, "_SLICE_S", float("inf"))  # a pause as long as the work: a busy machine's would be seen
     monkeypatch.setattr(mending, "_RETRY_S", 0)
     monkeypatch.setattr(mending, "_RETRY_FAILED_S", 0)
     monkeypatch.setattr(recover, "_RETRY_S", 0)
