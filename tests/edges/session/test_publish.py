@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any, Final
 
 import pytest
@@ -14,7 +15,7 @@ from bus.event import Event
 from bus.service import Service
 from edges import Edge
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import TEXT, Client, frame
+from tests.edges.peers import TEXT, Client, Closed, frame
 from tests.edges.signing import SECRET, token
 
 DIAGRAM: Final = Family("diagram:{diagram_id}")
@@ -331,3 +332,21 @@ async def test_a_message_of_a_megabyte_ends_the_connection_alone(edge: Edge, ope
     alice.client.write(frame(TEXT, big))
     assert await alice.client.close_code() == 1009
     assert (await bob.ask(publish()))["type"] == "response"
+
+
+async def test_publish_after_the_end_of_the_token(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, redis: Redis
+) -> None:
+    """At its end a token's client is told, and sent away; what it publishes behind that is stored nowhere."""
+    edge = await start_edge(broker, BOARD, auth_secret=SECRET, auth_required=True)
+    said = Said(await open_client(edge))
+    shown = {"token": token("alice", WRITER, exp=time.time() + 1)}
+    await said.ask({"type": "request", "event": "auth", "data": shown, "id": "auth"})
+    while (message := await said.client.message())["type"] != "error":
+        pass
+    assert message["error_code"] == "AUTH_REQUIRED"
+    said.client.send(publish())
+    with pytest.raises(Closed) as closed:
+        await said.answer("p1")
+    assert closed.value.code == 1008
+    assert await stored(redis) == []

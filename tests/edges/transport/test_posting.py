@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -174,3 +175,11 @@ async def test_pipelined_bytes_behind_the_body_are_no_second_request(edge: Edge,
     second = post({**EVENT, "id": "p2"}, bearer())
     assert (await answer(edge, post(EVENT, bearer()) + second))[0] == 200
     assert [it["id"] for it in await stored(redis)] == ["p1"]
+
+
+async def test_token_that_has_ended_is_refused(edge: Edge, redis: Redis) -> None:
+    """A token past its end publishes nothing, also where no token is required."""
+    ended = token("alice", WRITER, exp=time.time() - 60)
+    status, _, body = await answer(edge, post(EVENT, f"Authorization: Bearer {ended}"))
+    assert (status, "expired" in str(body)) == (401, True)
+    assert await stored(redis) == []
