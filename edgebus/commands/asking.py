@@ -86,6 +86,7 @@ async def ask(request: str, question: Mapping[str, Any], *, edge: str, token: st
 
 
 def _kind(code: str) -> type[BusError]:
+    # The kinds are exit codes: a script may repeat after one that passes, and not after a mistake of its own.
     match code:
         case Code.TIMEOUT:
             return BusTimeout

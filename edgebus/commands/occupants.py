@@ -63,6 +63,7 @@ def _show(room: Room, *, as_json: bool) -> None:
     if as_json:
         show_json(dataclasses.asdict(room))
         return
+    # A room of many thousand users is counted in full, and named in part (decisions/0110).
     rest = "" if room.is_complete or not room.members else ", some not named"
     show(f"{room.channel}  {room.count} present, {room.connections} connection(s){rest}")
     for member in room.members:

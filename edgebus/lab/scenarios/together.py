@@ -1,4 +1,4 @@
-"""Faults where clients do more than watch: they ask, publish, meet, and come back to a state."""
+"""Faults where clients do more than watch: clients ask, publish, meet, and come back to a state."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ __all__ = ["client_publish_retry", "keyed_resume", "presence_edge_kill", "respon
 _ROOM: Final = "lab:one"
 _CODES: Final = frozenset({"INTERNAL_ERROR", "NO_RESPONDER", "TIMEOUT", "UNAVAILABLE"})
 _HEARD_S: Final = 5.0
-"""delivery.md: what an edge or a responder that dies leaves behind is told within so long."""
+"""Users and questions of a dead edge or responder are accounted for within so long (decisions/0104, 0109)."""
 
 
 async def responder_kill(site: Site) -> None:
@@ -33,6 +33,7 @@ async def responder_kill(site: Site) -> None:
         async def ask(n: int) -> float:
             async with at_once:
                 began_s = site.now_s
+                # Half way, so that questions of all kinds are under way: waiting, taken, and answered.
                 if n == count // 2:
                     doomed.send_signal(signal.SIGKILL)
                 await asker.ask("work", str(n), n=n, takes_s=0.02)
@@ -42,6 +43,7 @@ async def responder_kill(site: Site) -> None:
         site.heal()
         marker = await asker.ask("work", "marker", n=-1)  # behind all answers: a second one would have come before
         answers = dict(asker.answers)
+    # By files and not by answers: work that was done twice may have been answered once.
     carried = [int(line) for log in logs for line in log.read_text().split()]
     data = [it["data"]["n"] for (it, *_) in answers.values() if it["type"] == "response"]
     codes = {it["error_code"] for (it, *_) in answers.values() if it["type"] == "error"}
@@ -74,7 +76,7 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 async def presence_edge_kill(site: Site) -> None:
-    """Kill an edge with users in a meeting: they are out within five seconds, told once each; the others never left."""
+    """Kill an edge with users in a meeting: its users are out within five seconds, told once, and no others."""
     redis = await site.redis()
     staying = await site.edge(redis.url)
     (doomed,) = await site.edge_processes(redis.url, 1)
@@ -88,7 +90,7 @@ async def presence_edge_kill(site: Site) -> None:
     for name, asker in users.items():
         await asker.ask("join", "j", room="m", user_id=name)
     site.require("all are in the meeting", await _are(site, watcher, sorted(users), 5.0))
-    await doomed.kill()
+    await doomed.kill()  # no farewell: the other edge has only the missing beats to go by
     site.heal()
     gone_s, stays = site.now_s, sorted(names[staying])
     site.promise("who was there is out soon", await _are(site, watcher, stays, _HEARD_S * site.size.patience))
@@ -115,7 +117,7 @@ def _left(watcher: Asker) -> list[str]:
 
 
 async def client_publish_retry(site: Site) -> None:
-    """Cut a client's connection behind each publish, and have it repeated at another edge: stored once, all of them."""
+    """Cut a client's connection behind each publish, and repeat the publish at another edge: each is stored once."""
     redis = await site.redis()
     first, second = [await site.edge(redis.url) for _ in range(2)]
     await (await site.publisher(redis.url)).publish(_ROOM)
@@ -127,10 +129,12 @@ async def client_publish_retry(site: Site) -> None:
         async with Asker(first) as asker:
             asker.send("publish", "1", **said)  # every client numbers from 1
             site.require("it was stored", await site.until(partial(_has, watcher, n), 5.0), is_worth_telling=False)
+        # The same id from a connection that the edge has never seen: only Redis can know the repetition.
         again = await other.ask("publish", "1", **said)
         other.answers.clear()
         site.promise("a repetition is answered as published", again["data"].get("status") == "published")
     site.heal()
+    # Behind all others in the log: with the marker there, no second copy is still to come.
     await other.ask("publish", "2", event="client.said", data={"room": "said", "n": -1})
     site.require("the marker came", await site.until(lambda: _has(watcher, -1), 5.0), is_worth_telling=False)
     numbers = [it["data"]["n"] for it in watcher.events if it["event"] == "client.said"]
@@ -155,6 +159,7 @@ async def keyed_resume(site: Site) -> None:
         position = (await asker.ask("subscribe", "s", channel="parts:r", state=True))["data"]["position"]
     for number in range(rounds):
         await _flow(producer, truth, 1 + number * 1_000, 300)
+        # Events flow while the state is read: the seam between state and tail is where an event could be lost.
         flow = asyncio.create_task(_flow(producer, truth, 500 + number * 1_000, 100))
         async with Asker(url) as asker:
             answer = await asker.ask("subscribe", "s", channel="parts:r", state=True, since=position)
