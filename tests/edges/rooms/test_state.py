@@ -14,7 +14,7 @@ from bus.service import Service
 from edges import Edge
 from producers import Producer
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client
+from tests.edges.peers import Client, eventually
 
 KEYED = Keyed({"thing.set": "thing:{thing}"}, removed={"thing.gone": "thing:{thing}"}, max_keys=1_000)
 ROOM = Family("room:{room}", Retention("history", max_events=100), keyed=KEYED)
@@ -119,6 +119,34 @@ async def test_resume_that_is_too_old_has_the_state(
     [live] = await publish(producer, Set(thing="c"))
     message = await client.message()
     assert (message["position"], message["previous"]) == (live, said[-1])
+
+
+async def test_resume_behind_a_failover_has_the_state_of_the_new_primary(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """The replica lacks the newest events: the client is told, and given the state and the tail of what there is."""
+    await redis.config_set("repl-diskless-sync-delay", 0)
+    with EmbeddedBroker(port=0, extra=("--replicaof", "127.0.0.1", str(broker.port))) as other:
+        async with Redis.from_url(other.url) as new, Producer(other.url) as later:
+            await eventually(lambda: is_replica(new))
+            kept = await publish(producer, Set(thing="a"), Set(thing="b"), Gone(thing="b"), Set(thing="c"))
+            assert await redis.wait(1, 10_000) == 1
+            await new.replicaof("NO", "ONE")
+            [lost] = await publish(producer, Set(thing="a", text="lost with the primary"))
+            edge = await start_edge(other, SERVICE, welcome_delay_ms=60_000)
+            client = await open_client(edge)
+            await client.welcomed()
+            reply = await ask(client, since=lost)
+            assert (reply["recovered"], reply["reason"], reply["position"]) == (False, "diverged", kept[-1])
+            assert reply["state"] == 3
+            assert await lines(client, 3) == [("thing.set", kept[0]), ("thing.gone", kept[2]), ("thing.set", kept[3])]
+            [tail] = await publish(later, Set(thing="a"))
+            message = await client.message()
+            assert (message["position"], message["previous"]) == (tail, kept[-1])
+
+
+async def is_replica(new: Redis) -> bool:
+    return bool((await new.info("replication")).get("master_link_status") == "up")
 
 
 async def test_events_during_the_state_come_behind_it(edge: Edge, client: Client, producer: Producer) -> None:
