@@ -8,9 +8,8 @@ import asyncio
 import selectors
 from typing import Final
 
-_LEAST_GRACE_S: Final = 0.001
-_MOST_GRACE_S: Final = 0.03
-"""For bytes that the kernel of this machine has still in its hands."""
+_GRACE_S: Final = 0.001, 0.03
+"""At least and at most, for bytes that the kernel of this machine has still in its hands."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -41,7 +40,8 @@ class _Jumping(selectors.DefaultSelector):
             return super().select(timeout)
         # A busy kernel takes milliseconds now and then. A long timer is a deadline, whose early end costs an answer;
         # short timers fire by the thousand.
-        if events := super().select(max(_LEAST_GRACE_S, min(timeout / 100, _MOST_GRACE_S))):
+        least_s, most_s = _GRACE_S
+        if events := super().select(max(least_s, min(timeout / 100, most_s))):
             return events
         self._loop.pass_over(timeout)
         return []

@@ -221,7 +221,7 @@ def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Return the result of work in a loop whose time jumps; no bytes of a socket are waited for, as there is none."""
     loop = VirtualTimeLoop()
     try:
-        with mock.patch("tests.virtual_time._GRACE_S", 0):
+        with mock.patch("tests.virtual_time._GRACE_S", (0, 0)):
             return loop.run_until_complete(work)
     finally:
         loop.close()
