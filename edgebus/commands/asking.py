@@ -74,7 +74,7 @@ async def ask(request: str, question: Mapping[str, Any], *, edge: str, token: st
         async with connect(edge, token=token) as client:
             show_json(await client.request(request, dict(question), timeout_s=timeout_s))
     except Refused as error:
-        raise _kind(error.code)(f"{error.code}: {error}") from None
+        raise _kind(error.code)(str(error)) from None
     except RequestTimeout as error:
         raise BusTimeout(str(error)) from None
     except AuthenticationFailed as error:
