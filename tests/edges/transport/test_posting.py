@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, get, http, upgrade
 from tests.edges.session.test_publish import BOARD, DRAWN, WRITER, publish, stored, talk, watch
 from tests.edges.signing import SECRET, token
+from tests.edges.transport.test_tls import Files
 
 EVENT: dict[str, Any] = {"event": "element.drawn", "data": DRAWN, "id": "p1"}
 JSON = "Content-Type: application/json"
@@ -183,3 +185,22 @@ async def test_token_that_has_ended_is_refused(edge: Edge, redis: Redis) -> None
     status, _, body = await answer(edge, post(EVENT, f"Authorization: Bearer {ended}"))
     assert (status, "expired" in str(body)) == (401, True)
     assert await stored(redis) == []
+
+
+async def test_event_is_published_over_tls(
+    broker: EmbeddedBroker, start_edge: StartEdge, redis: Redis, tmp_path: Path
+) -> None:
+    """The same port speaks HTTPS, and takes a body in two records."""
+    files = Files(tmp_path)
+    edge = await start_edge(broker, BOARD, auth_secret=SECRET, **files.settings)
+    reader, writer = await asyncio.open_connection("localhost", edge.port, ssl=files.client())
+    request = post(EVENT, bearer())
+    writer.write(request[:-10])
+    await writer.drain()
+    writer.write(request[-10:])
+    async with asyncio.timeout(10):
+        found = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert len(await stored(redis)) == 1
