@@ -116,7 +116,8 @@ SERVICE: Final = Service(
     families=(_ROOM, _BRIEF, _PARTS, _MEETING),
     events=(LabEvent, BriefEvent, PartSet, PartGone, ClientSaid, MeetingJoined, MeetingLeft),
     requests=(
-        Request("work", Work, Carried, permission="lab:work"),
+        # The deadline lies behind the times that runs allow: without a look, a death is heard of too late.
+        Request("work", Work, Carried, permission="lab:work", timeout_s=30.0),
         Request("join", Meeting, Met, effect=Joins(_MEETING)),
         Request("users", Meeting, Met, effect=Lists(_MEETING)),
     ),
