@@ -5,9 +5,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from redis.exceptions import NoScriptError
-
 from bus.errors import BusError, BusUnavailable
+from bus.redis.calls import call_script
 from bus.redis.connection import Connection, Reply
 from bus.tasks import end
 
@@ -18,7 +17,6 @@ Call: TypeAlias = tuple[Sequence[str], Sequence[Any]]
 
 _Waiting: TypeAlias = "tuple[Sequence[Call], asyncio.Future[list[Reply]]]"
 
-_TRIES: Final = 2
 _LOT: Final = 100
 """The most callers whose calls are sent together."""
 
@@ -94,19 +92,4 @@ class Scripted(Connection):
                 replies.set_exception(copy.copy(error))  # each caller raises an error of its own
 
     async def _round(self, calls: Sequence[Call]) -> list[Reply]:
-        replies: list[Reply] = [NoScriptError()] * len(calls)
-        async with self.connected() as redis:
-            for _ in range(_TRIES):
-                missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-                if not missing:
-                    break
-                if any(replies[index].args for index in missing):  # as after SCRIPT FLUSH: nothing was carried out
-                    await self.begin_anew()
-                pipeline = redis.pipeline(transaction=False)
-                for index in missing:
-                    keys, arguments = calls[index]
-                    pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
-                found = await pipeline.execute(raise_on_error=False)
-                for index, reply in zip(missing, found, strict=True):
-                    replies[index] = reply
-        return replies
+        return await call_script(self, self._sha, [(len(keys), *keys, *arguments) for keys, arguments in calls])

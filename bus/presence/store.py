@@ -8,14 +8,15 @@ import importlib.resources
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import orjson
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.presence.entries import Member, is_user, split_field
+from bus.redis.calls import call_script
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.keys import alive_key
@@ -227,21 +228,7 @@ class PresenceStore(Connection):
 
     async def _run(self, calls: Sequence[tuple[Any, ...]]) -> list[Reply]:
         """Call the script, once for each; a refusal is an answer."""
-        async with self.connected() as redis:
-            answers = await _evaluated(redis, calls)
-            if any(isinstance(it, NoScriptError) for it in answers):  # SCRIPT FLUSH: none of these was carried out
-                await self.begin_anew()
-                again = [index for index, it in enumerate(answers) if isinstance(it, NoScriptError)]
-                for index, answer in zip(again, await _evaluated(redis, [calls[i] for i in again]), strict=True):
-                    answers[index] = answer
-        return answers
-
-
-async def _evaluated(redis: Any, calls: Sequence[tuple[Any, ...]]) -> list[Reply]:
-    pipeline = redis.pipeline(transaction=False)
-    for count, *arguments in calls:
-        pipeline.execute_command("EVALSHA", _SHA, count, *arguments)
-    return cast(list[Reply], await pipeline.execute(raise_on_error=False))
+        return await call_script(self, _SHA, calls)
 
 
 def _counts(channel: Channel) -> bool:
