@@ -12,7 +12,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
-from bus.redis.keys import EPOCH_KEY, FORMER_KEY, REVOKED, alive_key
+from bus.redis.keys import EPOCH_KEY, FORMER_KEY, LOOP, REVOKED, alive_key
 from bus.service import Service
 
 __all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
@@ -44,7 +44,9 @@ _BEATS: Final = "+evalsha +zadd +zscore +zrange +zremrangebyscore +pexpire"
 _OPERATOR: Final = (
     "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
-    "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream"
+    "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream "
+    # decisions/0125: looks of `edgebus doctor`. CONFIG GET is in no list, since passwords are among its answers.
+    "+acl|users +acl|dryrun +slowlog|get +latency|latest"
 )
 
 
@@ -152,7 +154,7 @@ def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator: reads all, publishes by hand, and revokes tokens (of any service)."""
     keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", f"%R~{EPOCH_KEY}", f"%R~{REVOKED}")
     revokes = f"(+zadd +zremrangebyscore +expire ~{REVOKED})"
-    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{REVOKED}", _EPOCH, revokes))
+    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{REVOKED}", f"&{LOOP}*", _EPOCH, revokes))
 
 
 @dataclass(frozen=True, slots=True)

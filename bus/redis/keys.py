@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["EPOCH_KEY", "FORMER_KEY", "REVOKED", "alive_key"]
+__all__ = ["EPOCH_KEY", "FORMER_KEY", "LOOP", "REVOKED", "alive_key"]
 
 EPOCH_KEY: Final = "bus:epoch"
 FORMER_KEY: Final = "bus:birth"
@@ -10,6 +10,8 @@ FORMER_KEY: Final = "bus:birth"
 # come back over the upgrade are answered as before.
 REVOKED: Final = "bus:revoked"
 """Key of the set of revocations, and name of their channel."""
+LOOP: Final = "bus:doctor:"
+"""Beginning of the channel on which a command publishes to itself, to see whether Redis hands events on."""
 
 
 def alive_key(service: str) -> str:

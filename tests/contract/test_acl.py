@@ -83,6 +83,15 @@ TABLE = {
     "INFO": "EO",
     "ROLE": "E",
     "PING": "O",
+    # looking for what is wrong
+    "SLOWLOG GET 128": "O",
+    "LATENCY LATEST": "O",
+    "ACL USERS": "O",
+    "ACL DRYRUN me PING": "O",
+    "SUBSCRIBE bus:doctor:a": "O",
+    "PUBLISH bus:doctor:a a": "O",
+    "LATENCY RESET": "-",
+    "ACL GETUSER me": "-",
     # an edge's own
     f"HSET {OWN} a b": "E",
     f"PEXPIRE {OWN} 10000": "E",
