@@ -21,6 +21,7 @@ from edges.limits.registry import RegistryStatistics
 from edges.net.addresses import port_of
 from edges.parts import Parts
 from edges.rooms.statistics import HubStatistics
+from edges.running import Running
 from edges.session.live import LiveStatistics
 from edges.session.owner import OwnedClient, Owner
 from edges.settings import EdgeSettings
@@ -77,6 +78,7 @@ class Edge:
         self._tls, self._owner, self._process_request = tls, owner, process_request
         self._nonce = secrets.token_hex(4)
         self._built: Parts | None = None
+        self._running: Running | None = None
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -129,7 +131,8 @@ class Edge:
             for one in bound:  # those that were given are still their owner's
                 one.close()
             raise
-        await self._built.begin(expires)
+        self._running = Running(self._built)
+        await self._running.begin(expires)
         _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
 
     async def ready(self) -> None:
@@ -170,12 +173,12 @@ class Edge:
         at the end of the window, or after the last client, with rooms in agreement with the logs: another Redis may
         just have taken over, without events that only this edge had. May be cancelled: ``stop`` does the rest.
         """
-        await self._parts.drain()
+        await self._life.drain()
 
     async def stop(self) -> None:
         """Close in order; twice is harmless."""
-        if self._built is not None and self._built.listener.is_serving():
-            await self._built.close()
+        if self.is_running:
+            await self._life.close()
             _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
@@ -185,7 +188,7 @@ class Edge:
             Exception: the failure of the part.
 
         """
-        await self._parts.failed()
+        await self._life.failed()
 
     def health(self) -> dict[str, object]:
         """Return the body of ``/healthz``."""
@@ -201,7 +204,7 @@ class Edge:
 
     def questions(self) -> LiveStatistics | None:
         """Return the counters of questions to responders; None for a service without live requests."""
-        live = self._parts.live
+        live = self._parts.features.live
         return None if live is None else live.statistics()
 
     @property
@@ -223,3 +226,9 @@ class Edge:
         if self._built is None:
             raise RuntimeError("the edge has not started")
         return self._built
+
+    @property
+    def _life(self) -> Running:
+        if self._running is None:
+            raise RuntimeError("the edge has not started")
+        return self._running

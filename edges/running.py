@@ -1,0 +1,103 @@
+"""The life of an edge: begins, sends clients away, and closes every part in order."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+
+from bus.redis.revocation import REVOKED
+from bus.tasks import end
+from edges.lifecycle.drain import say_goodbye, send_away
+from edges.lifecycle.heartbeat import announce, announce_once, withdraw
+from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.parts import Parts
+from edges.protocol.messages import GOING_AWAY, RESTARTING
+
+__all__ = ["Running"]
+
+_logger = logging.getLogger("edgebus.edges")
+
+
+class Running:
+    """The repeated works of an edge, and its end.
+
+    Args:
+        parts: of the edge.
+
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._farewell = parts, GOING_AWAY
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self, expires: datetime | None) -> None:
+        """Accept, and begin to connect to Redis; ``expires`` is the end of the certificate, None for unknown."""
+        parts = self._parts
+        parts.listener.accept()
+        parts.link.begin()
+        if not parts.authenticator.is_open:
+            parts.subscriber.listen(REVOKED, parts.revocations.take)
+        await parts.subscriber.__aenter__()
+        self._tasks = _started({**self._housekeeping(expires), **parts.features.works()})
+        self._last_tasks = _started(parts.features.last_works())
+
+    def _housekeeping(self, expires: datetime | None) -> dict[str, Coroutine[Any, Any, None]]:
+        parts, mishaps = self._parts, self._parts.mishaps
+        works = {
+            "deadlines": watch_deadlines(parts.registry, mishaps),
+            "rooms": close_rooms(parts.hub, mishaps),
+            "heartbeat": announce(parts.log, parts.id, parts.facts, mishaps),
+            "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
+            "certificate": watch_certificate(expires),
+        }
+        jwks = parts.authenticator.jwks
+        return works if jwks is None else {**works, "keys": keep_keys(jwks, mishaps)}
+
+    async def drain(self) -> None:
+        """Be not ready, and send every client away in time."""
+        parts, settings = self._parts, self._parts.settings
+        parts.health.leave()
+        self._farewell = RESTARTING
+        _logger.info("edge drains", extra={"service": parts.service.name, "connections": len(parts.registry)})
+        parts.spawn(announce_once(parts.log, parts.id, parts.facts(), parts.mishaps), "edge heartbeat")
+        await asyncio.sleep(settings.drain_notice_s)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + settings.drain_window_s
+        await send_away(parts.registry, settings.drain_window_s)
+        await parts.link.settle(ends_at - loop.time())
+
+    async def close(self) -> None:
+        """Close every part, in order."""
+        parts, close_timeout_s = self._parts, self._parts.settings.close_timeout_s
+        parts.health.leave()
+        parts.listener.close()
+        await asyncio.gather(
+            say_goodbye(parts.registry, self._farewell, close_timeout_s), parts.link.leave(close_timeout_s)
+        )
+        if parts.ownership is not None:
+            await parts.ownership.settle(close_timeout_s)
+        await parts.subscriber.close()  # first: what comes by it may begin new tasks
+        await end(self._tasks)
+        await parts.features.end_works(close_timeout_s)
+        await end([*self._last_tasks, *parts.commands.running, *parts.answers.tasks, *parts.hub.log_reads.tasks])
+        await withdraw(parts.log, parts.id)
+        await parts.log.close()
+        await parts.probe_log.close()
+        await parts.revocations.close()
+        await parts.features.close()
+
+    async def failed(self) -> None:
+        """Wait until a part fails, and raise the failure."""
+        link = asyncio.create_task(self._parts.subscriber.closed(), name="edge link")
+        try:
+            done, _ = await asyncio.wait([link, *self._tasks, *self._last_tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            link.cancel()
+        for task in done:
+            task.result()
+
+
+def _started(works: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(work, name=f"edge {name}") for name, work in works.items()]
