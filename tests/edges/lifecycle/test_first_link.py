@@ -177,7 +177,7 @@ async def test_ready_of_an_edge_that_failed(monkeypatch: pytest.MonkeyPatch) -> 
     async def fail(*_: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr("edges.parts.watch_deadlines", fail)
+    monkeypatch.setattr("edges.running.watch_deadlines", fail)
     async with Edge(SERVICE, EdgeSettings(port=0, redis_url=NO_REDIS)) as edge:
         with pytest.raises(LookupError, match="a bug"):
             await edge.ready()
