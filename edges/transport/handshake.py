@@ -143,7 +143,7 @@ class Handshake:
         return passed() if answer is None else Farewell(answer.serialize())
 
     def _answer(self, request: Request, now: float) -> _Outcome | Asking:
-        if not http.is_upgrade(request):
+        if not http.is_upgrade(request) or http.lost_on_the_way(request):
             return self._answer_plain(request)
         if http.lists_too_much(request):
             return Farewell(http.too_long().serialize())

@@ -20,6 +20,7 @@ __all__ = [
     "head_end",
     "is_upgrade",
     "lists_too_much",
+    "lost_on_the_way",
     "no_request",
     "not_allowed",
     "not_found",
@@ -27,6 +28,7 @@ __all__ = [
     "refused",
     "too_long",
     "too_many",
+    "upgrade_required",
 ]
 
 HEAD_LIMIT_BYTES = 64 * 1024
@@ -46,6 +48,22 @@ def is_upgrade(request: Request) -> bool:
     """Tell whether a request asks for WebSocket; ``accept`` judges the form."""
     offers = ",".join(request.headers.get_all("Upgrade")).lower()  # `curl --http2` offers h2c, and means a plain GET
     return "websocket" in offers and request.method == "GET"
+
+
+def lost_on_the_way(request: Request) -> list[str]:
+    """Return the lines of a handshake that a proxy took; none are missing of any other request.
+
+    ``Upgrade`` and ``Connection`` end at each hop (RFC 9110, section 7.6.1), and ``Sec-WebSocket-Key`` does not.
+    """
+    # decisions/0132
+    if request.method != "GET" or "Sec-WebSocket-Key" not in request.headers:
+        return []
+    has = {
+        "HTTP/1.1": request.protocol == "HTTP/1.1",
+        "'Upgrade: websocket'": is_upgrade(request),
+        "'Connection: Upgrade'": "upgrade" in ",".join(request.headers.get_all("Connection")).lower(),
+    }
+    return [line for line, is_there in has.items() if not is_there]
 
 
 def lists_too_much(request: Request) -> bool:
@@ -69,8 +87,15 @@ def readiness(not_ready: str | None, warning: Callable[[], str | None]) -> Respo
 
 def not_found(paths: Sequence[str]) -> Response:
     """Return the answer to a request for an unknown path, with the known ``paths``."""
-    listed = " and ".join([", ".join(paths[:-1]), paths[-1]] if len(paths) > 1 else paths)
-    return _json(404, {"error": f"not found; there are {listed}, and WebSocket on any path"})
+    return _json(404, {"error": f"not found; there are {_listed(paths)}, and WebSocket on any path"})
+
+
+def upgrade_required(lost: Sequence[str]) -> Response:
+    """Return the answer to a handshake with ``lost`` lines, with those that a proxy needs (RFC 9110, 15.5.22)."""
+    needs = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    told = f"a handshake without {_listed(lost)}, as a proxy leaves it; nginx needs {needs}"
+    status = 505 if lost == ["HTTP/1.1"] else 426
+    return _json(status, {"error": told}, ("Upgrade", "websocket"), ("Connection", "Upgrade"))
 
 
 def forbidden(sentence: str) -> Response:
@@ -108,6 +133,10 @@ def too_many(name: str, limit: int, retry_s: float) -> Response:
     """Return the answer to a handshake over a quota (RFC 6585, section 4), naming the setting."""
     wait = ("Retry-After", str(max(1, math.ceil(retry_s))))
     return _json(429, {"error": f"{name}: the limit is {limit}; try again later"}, wait)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Response:

@@ -61,7 +61,9 @@ class Routes:
         self._guard = guard
 
     def find(self, request: Request) -> Route:
-        """Return the row of a request; without a row, a row that answers so."""
+        """Return the row of a request; without a row, and for what is left of a handshake, a row that answers so."""
+        if lost := http.lost_on_the_way(request):
+            return Route("GET", request.path, lambda _: http.upgrade_required(lost), self._guard)
         is_head = request.method == "HEAD"
         route = self._find(request.path.partition("?")[0], "GET" if is_head else request.method)
         return route._replace(handler=_without_body(route.handler)) if is_head else route

@@ -60,6 +60,19 @@ CONTROL: Final = f"a control character stands in it; such an id{SPELLED}"
 PATTERN: Final = f"rooms have no patterns; an id with '*' at its end{SPELLED}"
 ESCAPE: Final = f"'%' begins an escape of two hex digits; an id with '%'{SPELLED}"
 ROOMS_LIMIT: Final = "SUBSCRIPTION_LIMIT: max_rooms: already in 100 rooms, the limit of one connection; leave one"
+ALL_TAKEN: Final = "HTTP/1.1, 'Upgrade: websocket' and 'Connection: Upgrade'"
+NGINX_DEFAULT: Final = (
+    upgrade("/healthz").replace(b"/1.1", b"/1.0").replace(b"Upgrade: w", b"X: w").replace(b"n: U", b"n: X")
+)
+
+
+def taken(status: int, names: str) -> str:
+    return (
+        f"HTTP {status}: a handshake without {names}, as a proxy leaves it; nginx needs "
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    )
+
+
 NOT_JSON: Final = "DECODE_ERROR: the message is not JSON: …"
 
 FRAMING: Final = (
@@ -304,7 +317,10 @@ HTTP: Final = (
         get("/../etc/passwd"),
     ),
     ("the beginning of TLS", NO_REQUEST, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-    ("a handshake in HTTP/1.0", "HTTP 505", upgrade().replace(b"HTTP/1.1", b"HTTP/1.0")),
+    ("a handshake in HTTP/1.0", taken(505, "HTTP/1.1"), upgrade().replace(b"HTTP/1.1", b"HTTP/1.0")),
+    ("one whose `Upgrade` a proxy took", taken(426, "'Upgrade: websocket'"), upgrade().replace(b"Upgrade: w", b"X: w")),
+    ("one whose `Connection` says `close`", taken(426, "'Connection: Upgrade'"), upgrade().replace(b"n: U", b"n: X")),
+    ("one as nginx sends it by itself", taken(426, ALL_TAKEN), NGINX_DEFAULT),
     ("a handshake by `POST`", NO_METHOD, upgrade().replace(b"GET", b"POST")),
     ("a handshake without a key", "HTTP 400", upgrade().replace(b"Sec-WebSocket-Key", b"X")),
     ("a handshake of version 8", "HTTP 400", upgrade().replace(b"Version: 13", b"Version: 8")),
