@@ -16,7 +16,9 @@ from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
 from edgebus.commands.cert import cert
 from edgebus.commands.edge import edge
+from edgebus.commands.get import get
 from edgebus.commands.history import history
+from edgebus.commands.lag import lag
 from edgebus.commands.listen import listen
 from edgebus.commands.options import JsonOption
 from edgebus.commands.presence import presence
@@ -77,7 +79,7 @@ def demo(
 
 
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
-for _command in (edge, broker, cert, publish, listen, ask, presence, history, state, acl, replay, services):
+for _command in (edge, broker, cert, publish, listen, ask, presence, history, get, state, acl, replay, services, lag):
     app.command()(_command)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)

@@ -23,6 +23,7 @@ __all__ = ["Exit", "escape", "exit_with", "exits", "note", "show", "show_json", 
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co"})
 """Unicode categories that can move a cursor, hide text or turn its direction."""
+_WIDE: Final = 10_000
 
 
 class Exit(IntEnum):
@@ -39,7 +40,10 @@ class Exit(IntEnum):
 def _console(*, is_error: bool = False) -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, emoji=False, soft_wrap=True, stderr=is_error)
+    console = Console(highlight=False, emoji=False, soft_wrap=True, stderr=is_error)
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
 
 
 def escape(text: str) -> str:
@@ -65,7 +69,7 @@ def show(text: str, *, style: str | None = None, end: str = "\n") -> None:
 
 
 def show_table(table: "Table") -> None:
-    """Print a table; the caller has escaped the cells."""
+    """Print a table; the caller has escaped the cells. In a file or a pipe a row is a line, however long."""
     _console().print(table)
 
 

@@ -154,6 +154,19 @@ class Log(Appender, Announcer):
                 break
         return lines[::-1]
 
+    async def line_at(self, channel: Channel, position: str) -> bytes | None:
+        """Return the line at ``position`` as published; None where the log has no event there."""
+        page = await self._pages.newest(channel, position, 1, after=position)
+        return next((published(at.encode(), fields) for at, fields in self._pages.own(channel, page)), None)
+
+    async def line_of(self, channel: Channel, event_id: str) -> bytes | None:
+        """Return the newest line of the event called ``event_id``, as published; reads back to that line."""
+        wanted = event_id.encode(errors="replace")
+        async for position, fields in self._pages.backwards(channel):
+            if fields.get(b"id") == wanted:
+                return published(position.encode(), fields)
+        return None
+
     async def tail(
         self,
         channel: Channel,
