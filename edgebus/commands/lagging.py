@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bus.errors import BusUnavailable
@@ -34,7 +34,7 @@ class Measure:
     """
 
     redis_url: str
-    token: str | None
+    token: str | None = field(repr=False)
     count: int
     timeout_s: float
     services: Sequence[Service]
