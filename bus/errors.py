@@ -11,6 +11,10 @@
     ├── ServiceNotFound      a name is no service, neither built in nor ``package.module:ATTRIBUTE`` (a ValueError)
     ├── ServiceBroken        the file of a service cannot be loaded; names the file and the line (a ValueError)
     ├── BrokerError          the embedded server could not be started
+    ├── AdminError           an operator's command was not carried out
+    │   ├── EdgeSilent           an edge did not answer in time, or has just died
+    │   ├── NotThere             no edge has such a client; the sentence says where was looked
+    │   └── AdminRefused         an edge refused, and says why
     ├── OutboxFull           the outbox has no room, and the policy is to say so
     ├── BusUnavailable       Redis cannot be reached
     │   ├── BusTimeout           Redis was reached, and did not answer in time
@@ -29,14 +33,18 @@ from typing import Any
 __all__ = [
     "AclError",
     "AddressError",
+    "AdminError",
+    "AdminRefused",
     "BrokerError",
     "BusError",
     "BusNotReady",
     "BusTimeout",
     "BusUnavailable",
     "ChannelError",
+    "EdgeSilent",
     "EventError",
     "LoginRefused",
+    "NotThere",
     "OutboxFull",
     "Portable",
     "PublishError",
@@ -117,6 +125,31 @@ class ServiceBroken(BusError, ValueError):
 
 class BrokerError(BusError):
     """The embedded server could not be started; the message holds the remedy."""
+
+
+class AdminError(BusError):
+    """An operator's command was not carried out."""
+
+
+class EdgeSilent(AdminError):
+    """An edge did not answer an operator in time; the sentence says whether anybody listens there.
+
+    Attributes:
+        edge: the edge's id.
+
+    """
+
+    def __init__(self, sentence: str, edge: str = "") -> None:
+        super().__init__(sentence)
+        self.edge = edge
+
+
+class NotThere(AdminError):
+    """No edge has the client, or the room, of an operator's command; the sentence names the edges asked."""
+
+
+class AdminRefused(AdminError):
+    """An edge, or the bus, refuses an operator's command; the sentence has the remedy."""
 
 
 class OutboxFull(BusError):

@@ -12,7 +12,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
-from bus.redis.keys import EPOCH_KEY, FORMER_KEY, LOOP, REVOKED, alive_key
+from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FORMER_KEY, LOOP, REVOKED, alive_key
 from bus.service import Service
 
 __all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
@@ -39,12 +39,13 @@ _APPENDING: Final = "+xadd +xrange +xrevrange +xinfo|stream +exists +pexpire"  #
 _EDGE: Final = (
     "+client|setname +role +time +info +multi +exec +subscribe +unsubscribe +xrevrange +xinfo|stream +pexpire"
 )
+_TELLING: Final = "(resetchannels +publish &bus:told:*)"
 _IN_ROOMS: Final = "+evalsha +hset +hdel +hexists +hkeys +hvals +hlen +hscan +hgetall +hincrby +pexpire"
 _BEATS: Final = "+evalsha +zadd +zscore +zrange +zremrangebyscore +pexpire"
 _OPERATOR: Final = (
-    "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +multi +exec "
+    "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +role +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
-    "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream "
+    "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream +memory|usage "
     # decisions/0125: looks of `edgebus doctor`. CONFIG GET is in no list, since passwords are among its answers.
     "+acl|users +acl|dryrun +slowlog|get +latency|latest"
 )
@@ -141,20 +142,25 @@ def _edge(names: Iterable[str], own: str) -> str:
     """
     # decisions/0056: PEXPIRE deletes, too, and Redis checks no arguments. Nothing else keeps a log alive: PERSIST would
     # leave unwatched logs for ever, and a function is checked like its caller.
-    channels = (*_channels(names), f"&bus:probe:{own}", f"&{REVOKED}")
+    channels = (*_channels(names), f"&bus:probe:{own}", f"&bus:admin:{own}", f"&{REVOKED}")
     reads = (f"(+get %R~{EPOCH_KEY})", f"(+zrange %R~{REVOKED})")
     marks = f"(+zrange +zadd +zremrangebyrank +pexpire {' '.join(_forks('~', names))})"
     # decisions/0028: selectors (Redis 7), since an edge subscribes to channels and publishes on its probe's alone, and
     # may DEL its entry and no log.
-    own_only = (f"(+hset +pexpire +del ~bus:edge:{own})", f"(resetchannels +publish &bus:probe:{own})")
-    return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only))
+    own_only = (f"(+hset +pexpire +del ~bus:edge:{own} ~bus:look:{own})", f"(resetchannels +publish &bus:probe:{own})")
+    shown = (f"(+zadd +zrem +zremrangebyscore ~{EDGES_KEY})", _TELLING)
+    return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only, *shown))
 
 
 def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator: reads all, publishes by hand, and revokes tokens (of any service)."""
-    keys = (*_logs("%R~", names), *_forks("%R~", names), f"%R~bus:edge:{own}", f"%R~{EPOCH_KEY}", f"%R~{REVOKED}")
+    own_keys = (f"bus:edge:{own}", f"bus:look:{own}", EDGES_KEY, EPOCH_KEY, REVOKED)
+    keys = (*_logs("%R~", names), *_forks("%R~", names), *(f"%R~{key}" for key in own_keys))
     revokes = f"(+zadd +zremrangebyscore +expire ~{REVOKED})"
-    return " ".join(("resetchannels", _OPERATOR, *keys, *_channels(names), f"&{REVOKED}", f"&{LOOP}*", _EPOCH, revokes))
+    # decisions/0120: who may publish here is an operator, and an edge asks for no other proof.
+    commands = f"(resetchannels +publish &bus:admin:{own}) (resetchannels +subscribe +unsubscribe &bus:told:*)"
+    channels = (*_channels(names), f"&{REVOKED}", f"&{LOOP}*")
+    return " ".join(("resetchannels", _OPERATOR, *keys, *channels, _EPOCH, revokes, commands))
 
 
 @dataclass(frozen=True, slots=True)

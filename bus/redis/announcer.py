@@ -1,19 +1,30 @@
 """An edge's words about itself in Redis: an entry, which expires, and the tokens of the edge's probe."""
 
+import logging
+import time
 from collections.abc import Mapping
 
+from redis.exceptions import NoPermissionError
+
 from bus.redis.address import without_password
+from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
+from bus.redis.keys import EDGES_KEY
 from bus.redis.refusals import all_checked, checked, said
 from bus.redis.role import is_untold, misplaced
 
 __all__ = ["Announcer"]
+
+_logger = logging.getLogger("edgebus.bus")
 
 
 class Announcer(Connection):
     """A connection on which an edge announces itself."""
 
     _asks_role = True
+    _may_enlist = True
+    clock_offset_ms: float | None = None
+    """This machine's clock, less Redis'; None before the first comparison."""
 
     async def send_probe(self, channel: str, token: str) -> str | None:
         """Publish ``token`` on an edge's own channel, past every log; return the objection to this server, or None.
@@ -59,7 +70,7 @@ class Announcer(Connection):
     def forget(self) -> None:
         """Take note that another Redis may answer now, which may permit ``ROLE``."""
         super().forget()
-        self._asks_role = True
+        self._asks_role = self._may_enlist = True
 
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
         """Write the hash ``key`` anew, with a new life of ``expires_s``: an edge's sign that the edge is there."""
@@ -73,3 +84,50 @@ class Announcer(Connection):
         """Remove the hash that ``announce`` wrote."""
         async with self.connected() as redis:
             await redis.delete(key)
+
+    async def compare_clocks(self) -> None:
+        """Ask for Redis' clock, and keep the difference to this machine's.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused.
+
+        """
+        async with self.connected() as redis:
+            asked_ms = time.time() * 1000
+            theirs_ms = redis_ms(*await redis.time())
+            self.clock_offset_ms = (asked_ms + time.time() * 1000) / 2 - theirs_ms
+
+    @property
+    def redis_now_ms(self) -> int:
+        """Redis' clock, in milliseconds since 1970; before the first comparison, this machine's."""
+        return int(time.time() * 1000 - (self.clock_offset_ms or 0.0))
+
+    async def enlist(self, edge: str, *, expires_s: float, forget_s: float) -> None:
+        """Put an edge into the index of edges, and take out edges whose entries expired ``forget_s`` ago.
+
+        A user who may not is not asked to again on this Redis; the log says so once.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused for another reason.
+
+        """
+        if not self._may_enlist:
+            return
+        async with self.connected() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.zadd(EDGES_KEY, {edge: self.redis_now_ms + int(expires_s * 1000)})
+            pipeline.zremrangebyscore(EDGES_KEY, "-inf", self.redis_now_ms - int(forget_s * 1000))
+            answers = await pipeline.execute(raise_on_error=False)
+        self._may_enlist = not any(isinstance(answer, NoPermissionError) for answer in answers)
+        if self._may_enlist:
+            all_checked(answers)
+        else:
+            fields = {"key": EDGES_KEY, "run": "edgebus acl | redis-cli", "reason": said(answers[0])}
+            _logger.warning("operators do not find the edge: its user of Redis is of an older version", extra=fields)
+
+    async def delist(self, edge: str) -> None:
+        """Take an edge out of the index."""
+        async with self.connected() as redis:
+            await redis.zrem(EDGES_KEY, edge)

@@ -40,6 +40,8 @@ LOG, OTHERS_LOG = "bus:log:{workflow:a}", "bus:log:{patterns}"
 GLOBAL_LOG, OTHERS_GLOBAL_LOG = "bus:log:{global:mahavishnu}", "bus:log:{global:dhruva}"
 OWN, OTHERS = "bus:edge:mahavishnu-host-8690-1", "bus:edge:akosha-host-8692-1"
 PROBE, OTHERS_PROBE = "bus:probe:mahavishnu-host-8690-1", "bus:probe:akosha-host-8692-1"
+LOOK, OTHERS_LOOK = "bus:look:mahavishnu-host-8690-1", "bus:look:akosha-host-8692-1"
+ADMIN, OTHERS_ADMIN = "bus:admin:mahavishnu-host-8690-1", "bus:admin:akosha-host-8692-1"
 
 # Who may, by the first letter (producer, edge, operator); "-" is nobody.
 TABLE = {
@@ -81,7 +83,7 @@ TABLE = {
     "SCAN 0": "O",
     "CLIENT LIST": "O",
     "INFO": "EO",
-    "ROLE": "E",
+    "ROLE": "EO",
     "PING": "O",
     # looking for what is wrong
     "SLOWLOG GET 128": "O",
@@ -100,6 +102,29 @@ TABLE = {
     f"HGETALL {OWN}": "O",
     f"SUBSCRIBE {PROBE}": "E",
     f"PUBLISH {PROBE} a": "E",
+    # the registry, and operators' commands
+    "ZADD bus:edges 1 mahavishnu-host-8690-1": "E",
+    "ZREM bus:edges mahavishnu-host-8690-1": "E",
+    "ZREMRANGEBYSCORE bus:edges -inf 1": "E",
+    "ZRANGE bus:edges 0 -1": "O",
+    "DEL bus:edges": "-",
+    f"HSET {LOOK} a b": "E",
+    f"PEXPIRE {LOOK} 5000": "E",
+    f"HGETALL {LOOK}": "O",
+    f"HSET {OTHERS_LOOK} a b": "-",
+    f"HGETALL {OTHERS_LOOK}": "-",
+    f"PUBLISH {ADMIN} a": "O",
+    f"SUBSCRIBE {ADMIN}": "E",
+    f"PUBLISH {OTHERS_ADMIN} a": "-",
+    f"SUBSCRIBE {OTHERS_ADMIN}": "-",
+    "PUBLISH bus:told:0123 a": "E",
+    "SUBSCRIBE bus:told:0123": "O",
+    "UNSUBSCRIBE bus:told:0123": "EO",
+    "PSUBSCRIBE bus:told:*": "-",
+    "PSUBSCRIBE bus:admin:*": "-",
+    f"MEMORY USAGE {LOG}": "O",
+    f"MEMORY USAGE {OTHERS_LOG}": "-",
+    "MEMORY DOCTOR": "-",
     # where a log lost events
     f"ZRANGE {FORKS} 0 -1 WITHSCORES": "EO",
     f"ZADD {FORKS} 1 1-1": "E",

@@ -20,13 +20,16 @@ from tests.edges.peers import Client, eventually, get, http
 from tests.ports import free_port
 
 LATER_MS = 60_000
-PRESENCE = {*("service", "host", "port", "pid", "connections", "rooms", "started", "version", "generation", "draining")}
+PRESENCE = {
+    *("service", "host", "port", "pid", "connections", "rooms", "started", "version", "generation", "draining"),
+    *("heartbeat_ms", "clock_offset_ms"),
+}
 
 
 async def watched(redis: Redis) -> set[str]:
-    """Return the channels that somebody is subscribed to, but for the probes of edges."""
+    """Return the channels that somebody is subscribed to, but for edges' own."""
     names = {name.decode() for name in await redis.pubsub_channels() if isinstance(name, bytes)}
-    return {name for name in names if not name.startswith("bus:probe:")}
+    return {name for name in names if not name.startswith(("bus:probe:", "bus:admin:"))}
 
 
 async def member(edge: Edge, open_client: OpenClient, channel: str = "workflow:x") -> Client:
@@ -169,8 +172,9 @@ async def test_presence_in_redis(broker: EmbeddedBroker, start_edge: StartEdge, 
     assert (found["draining"], found["rooms"], found["connections"]) == ("0", "0", "0")
     assert edge.id.rpartition("-")[0] == f"mahavishnu-{found['host']}-{edge.port}-{os.getpid()}"
     assert 0 < await redis.pttl(key) <= 10_000
+    await eventually(lambda: redis.zscore("bus:edges", edge.id))
     await edge.stop()
-    assert await redis.keys("bus:edge:*") == []
+    assert await redis.keys("bus:edge*") == []
 
 
 async def test_redis_full(

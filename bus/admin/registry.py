@@ -1,0 +1,84 @@
+"""The registry of edges in Redis, as operators read the registry: an index, an entry for each edge, and looks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from bus.admin.values import EdgeEntry, Look
+from bus.admin.words import look_key
+from bus.redis.connection import Connection
+from bus.redis.keys import EDGES_KEY, edge_key
+from bus.redis.refusals import checked
+
+__all__ = ["Registry"]
+
+_BATCH: Final = 100
+"""Entries read in one round trip."""
+_MOST_EDGES: Final = 10_000
+
+_ENTRY: Final = TypeAdapter(EdgeEntry)
+_LOOK: Final = TypeAdapter(Look)
+
+
+class Registry(Connection):
+    """A connection of an operator for commands.
+
+    Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
+    """
+
+    async def edges(self) -> list[EdgeEntry]:
+        """Return the edges that are there, by id; a killed edge stays for at most ten seconds."""
+        async with self.connected() as redis:
+            known: Any = await redis.zrange(EDGES_KEY, 0, _MOST_EDGES - 1)
+        ids = [edge.decode(errors="replace") for edge in known]
+        found: list[EdgeEntry] = []
+        for start in range(0, len(ids), _BATCH):
+            found += await self._entries(ids[start : start + _BATCH])
+        return sorted(found, key=lambda it: it.id)
+
+    async def _entries(self, ids: Sequence[str]) -> list[EdgeEntry]:
+        async with self.connected() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for edge in ids:
+                pipeline.hgetall(edge_key(edge))
+            hashes = await pipeline.execute(raise_on_error=False)
+        # An entry of another type, typed by hand, or of a service that this user may not see, is no edge to this user.
+        pairs = zip(ids, hashes, strict=True)
+        return [_entry(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
+
+    async def looks(self, ids: Sequence[str]) -> list[Look]:
+        """Return the newest look of each edge that wrote one."""
+        async with self.connected() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for edge in ids:
+                pipeline.hgetall(look_key(edge))
+            hashes = await pipeline.execute(raise_on_error=False)
+        looks = (_look(fields) for fields in hashes if isinstance(fields, dict) and fields)
+        return [look for look in looks if look is not None]
+
+    async def say(self, channel: str, message: bytes) -> int:
+        """Publish ``message``; return how many heard."""
+        async with self.connected() as redis:
+            return int(checked(await redis.publish(channel, message)))
+
+
+def _entry(edge: str, fields: Mapping[bytes, bytes]) -> EdgeEntry:
+    """Read an entry; a field that cannot be read is None, since a person may have typed the field."""
+    said = {name.decode(errors="replace"): text.decode(errors="replace") for name, text in fields.items()}
+    known: dict[str, Any] = {name: text for name, text in said.items() if name in EdgeEntry.__slots__}
+    known["id"] = edge
+    try:
+        return _ENTRY.validate_python(known)
+    except ValidationError as error:
+        for wrong in error.errors():
+            known.pop(str(wrong["loc"][0]), None)
+        return _ENTRY.validate_python(known)
+
+
+def _look(fields: Mapping[bytes, bytes]) -> Look | None:
+    try:
+        return _LOOK.validate_python({name.decode(): orjson.loads(text) for name, text in fields.items()})
+    except ValueError:  # of both: fields that a person typed are no look
+        return None
