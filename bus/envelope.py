@@ -8,10 +8,10 @@ way; only front and end are compared.
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -34,7 +34,10 @@ from bus.position import FORM
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
 
 __all__ = [
+    "OWN",
+    "UNTRACED",
     "Arrived",
+    "Front",
     "Message",
     "compose",
     "end_of",
@@ -53,8 +56,13 @@ LINE_LIMIT_BYTES: Final = 256 * 1024
 
 _ID: Final = b'"(%b)"' % FORM.encode()
 _FRONT: Final = re.compile(rb'\{"position":(?:%b,"previous":%b|null,"previous":null),"' % (_ID, _ID))
-_front: Final = _FRONT.match
-"""A name of its own, without a look-up of an attribute per event."""
+Front: TypeAlias = Callable[[bytes], "re.Match[bytes] | None"]
+OWN: Final[Front] = _FRONT.match
+"""Matches the front of any line of the bus's own. A bound method, without a look-up of an attribute per event."""
+UNTRACED: Final[Front] = re.compile(
+    rb'\{"position":(?:"(%b)(?<!000)","previous":%b|null,"previous":null),"(?!traceparent")' % (FORM.encode(), _ID)
+).match
+"""Likewise, but not of a line that carries a ``traceparent``, nor of one event in 1,000 (decisions/0130)."""
 _PERHAPS_INEXACT: Final = re.compile(rb"[0-9.]{16}|[eE][-+]?[0-9]{3}")
 """The digits of a number that a double may not hold; a text may have such digits, too, hence a closer look then."""
 _NUMBER_LIMIT: Final = 400
@@ -83,7 +91,7 @@ class Arrived(NamedTuple):
 def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt | None = None) -> Message:
     """Encode the data of ``event`` once, as the caller holds the event, and return a line for each channel.
 
-    Id and timestamp come from the attempt ``made``, or are new.
+    Id, timestamp and ``traceparent`` come from the attempt ``made``, or are new; most events have no ``traceparent``.
 
     Raises:
         pydantic.ValidationError: the event, or a value in the event, was changed or built past validation.
@@ -98,7 +106,10 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
     made = made or attempt(event)
     message_id, timestamp = made.id, made.timestamp
     data = encode(event, timestamp)
-    head = b'{"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
+    # In front, so that a reader of fronts knows an event with a trace from all others without a look at the rest.
+    trace = b'"traceparent":"%b",' % made.traceparent.encode() if made.traceparent else b""
+    head = b'{%b"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
+        trace,
         message_id.encode(),
         event.event_name.encode(),
         data,
@@ -151,14 +162,14 @@ def splice(line: bytes, position: str | None, previous: str | None) -> bytes:
     return b'{"position":"%b","previous":"%b",%b' % (position.encode(), previous.encode(), line[1:])
 
 
-def read_front(line: bytes) -> Arrived | None:
-    """Return a published line with the positions at its front, or None for a front of other writers.
+def read_front(line: bytes, front: Front = OWN) -> Arrived | None:
+    """Return a published line with the positions at its front, or None for another front than ``front`` wants.
 
     Raises:
         UnicodeDecodeError: the line is not UTF-8, so no client could read the line.
 
     """
-    match = _front(line)
+    match = front(line)
     if match is None:
         return None
     if not line.isascii():

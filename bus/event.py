@@ -118,6 +118,7 @@ class Attempt:
         since_ms: by Redis' clock, no later than the first attempt; None before the first was sent.
         maybe: names of the channels that an attempt may have reached. All others refused the event for certain.
         after: on ``latest`` channels the id of the same producer's event before.
+        traceparent: the trace that the event belongs to (``bus.traceparent``); empty for none.
 
     """
 
@@ -129,6 +130,7 @@ class Attempt:
     since_ms: int | None = None
     maybe: set[str] = field(default_factory=set)
     after: dict[str, str] = field(default_factory=dict)
+    traceparent: str = ""
 
 
 class Event(BaseModel):

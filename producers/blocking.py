@@ -108,15 +108,37 @@ class Producer:
         background.end_soon()
         background.join()  # Ctrl-C leaves this wait; the thread ends all the same
 
-    def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
+    def publish(
+        self,
+        event: Event,
+        *,
+        deadline_s: float | None = None,
+        repeated: bool = False,
+        traceparent: str | None = None,
+        trace: bool = False,
+    ) -> Published:
         """Publish ``event`` and return when Redis has the event; see ``producers.Producer.publish``."""
-        return self._call(self._producer.publish(event, deadline_s=deadline_s, repeated=repeated))
+        return self._call(
+            self._producer.publish(
+                event, deadline_s=deadline_s, repeated=repeated, traceparent=traceparent, trace=trace
+            )
+        )
 
     def publish_all(
-        self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
+        self,
+        events: Sequence[Event],
+        *,
+        deadline_s: float | None = None,
+        repeated: bool = False,
+        traceparent: str | None = None,
+        trace: bool = False,
     ) -> list[Published]:
         """Publish several events in order; see ``producers.Producer.publish_all``."""
-        return self._call(self._producer.publish_all(events, deadline_s=deadline_s, repeated=repeated))
+        return self._call(
+            self._producer.publish_all(
+                events, deadline_s=deadline_s, repeated=repeated, traceparent=traceparent, trace=trace
+            )
+        )
 
     def publish_raw(
         self,
@@ -126,18 +148,27 @@ class Producer:
         *,
         service: Service | None = None,
         deadline_s: float | None = None,
+        traceparent: str | None = None,
     ) -> Published:
         """Publish a name and data with no model; see ``producers.Producer.publish_raw``."""
-        return self.publish(raw_event(channel, event, data, service=service), deadline_s=deadline_s)
+        made = raw_event(channel, event, data, service=service)
+        return self.publish(made, deadline_s=deadline_s, traceparent=traceparent)
 
-    def emit(self, event: Event) -> bool:
+    def emit(self, event: Event, *, traceparent: str | None = None, trace: bool = False) -> bool:
         """Put ``event`` into the outbox and return at once; see ``producers.Producer.emit``."""
         self._check_open()
-        return self._producer.emit(event)
+        return self._producer.emit(event, traceparent=traceparent, trace=trace)
 
-    def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
+    def emit_wait(
+        self,
+        event: Event,
+        *,
+        timeout_s: float | None = None,
+        traceparent: str | None = None,
+        trace: bool = False,
+    ) -> bool:
         """Do as ``emit``, but under the policy ``block`` wait for room; see ``producers.Producer.emit_wait``."""
-        return self._call(self._producer.emit_wait(event, timeout_s=timeout_s))
+        return self._call(self._producer.emit_wait(event, timeout_s=timeout_s, traceparent=traceparent, trace=trace))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all emitted events are with Redis or dropped; see ``producers.Producer.flush``."""

@@ -112,9 +112,9 @@ class BlockingCapturingProducer(BlockingProducer):
         """Return the producer; the first call that needs the thread starts it."""
         return self
 
-    def emit(self, event: Event) -> bool:
+    def emit(self, event: Event, *, traceparent: str | None = None, trace: bool = False) -> bool:
         """Keep ``event``; needs no thread."""
-        return self._producer.emit(event)
+        return self._producer.emit(event, traceparent=traceparent, trace=trace)
 
     def _check_open(self) -> Background:
         with self._lock:

@@ -7,6 +7,7 @@ from typing import Final
 from bus.envelope import compose
 from bus.event import Event, attempt, remember
 from producers.outbox import Item
+from producers.tracing import Tracing, note_trace
 
 __all__ = ["Composer"]
 
@@ -21,8 +22,10 @@ class Composer:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
 
-    def item(self, event: Event, *, repeated: bool = False) -> Item:
+    def item(self, event: Event, *, repeated: bool = False, tracing: Tracing | None = None) -> Item:
         """Return ``event`` as an item; with ``repeated``, of the attempt that the object remembers.
+
+        Of a call without a trace (``tracing`` is None) the event belongs to the active span, if any.
 
         Raises:
             TypeError: ``event`` is no event.
@@ -31,12 +34,13 @@ class Composer:
 
         """
         made = attempt(event, repeated=repeated)
+        note_trace(event, made, tracing)
         message = compose(event, limit_bytes=self._limit_bytes, made=made)
         # decisions/0020: the object remembers its attempt for a repetition. An event refused above has had no attempt.
         remember(event, made)
         return Item(message, made, event=event)
 
-    async def items(self, events: Sequence[Event], *, repeated: bool) -> list[Item]:
+    async def items(self, events: Sequence[Event], *, repeated: bool, tracing: Tracing | None = None) -> list[Item]:
         """Return all of ``events`` as items, or raise as ``item`` does. Few events do not wait at all.
 
         Of very many events, other tasks have their turn in between.
@@ -46,7 +50,7 @@ class Composer:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         for event in events:
-            items.append(self.item(event, repeated=repeated))
+            items.append(self.item(event, repeated=repeated, tracing=tracing))
             if len(items) % _TURN_EVENTS == 0 and loop.time() - began_s > _TURN_S:
                 await asyncio.sleep(0)
                 began_s = loop.time()

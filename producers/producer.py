@@ -31,6 +31,7 @@ from producers.raw import raw_event
 from producers.sender import LOGGER, Sender
 from producers.skips import Skips
 from producers.statistics import ProducerStatistics
+from producers.tracing import Tracing, traced
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
@@ -140,7 +141,15 @@ class Producer:
         if not self._task.cancelled():
             await self._task
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None, repeated: bool = False) -> Published:
+    async def publish(
+        self,
+        event: Event,
+        *,
+        deadline_s: float | None = None,
+        repeated: bool = False,
+        traceparent: str | None = None,
+        trace: bool = False,
+    ) -> Published:
         """Publish ``event`` on each of its channels, and return when Redis has the event on all channels.
 
         An attempt with a lost answer, or refused by Redis for the moment, is repeated with full jitter until the
@@ -152,11 +161,14 @@ class Producer:
             deadline_s: None takes the producer's; 0 makes one attempt.
             repeated: the same object was published before with an unknown outcome: complete the earlier publish, and
                 do not publish another event. Use the same producer, or a producer opened later.
+            traceparent: the trace that the event belongs to (W3C); None takes OpenTelemetry's active span, if any.
+            trace: keep the event's stages for ``edgebus trace``, as for an event whose trace is sampled.
 
         Raises:
             TypeError: ``event`` is no event.
             pydantic.ValidationError: the event was changed or built past validation; nothing was sent.
-            EventError: JSON cannot carry a value of the event, or a line is too large; nothing was sent.
+            EventError: JSON cannot carry a value of the event, a line is too large, or ``traceparent`` is none;
+                nothing was sent.
             BusUnavailable: past the deadline no channel is known to have the event, though a channel may have it.
             PublishError: Redis refused the event on every channel.
             PublishIncomplete: some channels have the event, others refused or have not answered; the error names both.
@@ -165,10 +177,17 @@ class Producer:
             BusError: the producer is not open, or not in this event loop.
 
         """
-        return (await self.publish_all([event], deadline_s=deadline_s, repeated=repeated))[0]
+        with traced(traceparent, trace=trace) as tracing:
+            return (await self._publish_all([event], deadline_s, tracing, repeated=repeated))[0]
 
     async def publish_all(
-        self, events: Sequence[Event], *, deadline_s: float | None = None, repeated: bool = False
+        self,
+        events: Sequence[Event],
+        *,
+        deadline_s: float | None = None,
+        repeated: bool = False,
+        traceparent: str | None = None,
+        trace: bool = False,
     ) -> list[Published]:
         """Publish several events in order; all are validated before the first is sent.
 
@@ -180,9 +199,19 @@ class Producer:
                 no slice behind a slice without an answer of Redis. The error's ``results`` has each event's outcome.
 
         """
+        with traced(traceparent, trace=trace) as tracing:
+            return await self._publish_all(events, deadline_s, tracing, repeated=repeated)
+
+    async def _publish_all(
+        self, events: Sequence[Event], deadline_s: float | None, tracing: Tracing | None, *, repeated: bool
+    ) -> list[Published]:
         self._check_open()
         check_events(events)
-        return whole(await self._publish(await self._composer.items(events, repeated=repeated), deadline_s))
+        items = await self._composer.items(events, repeated=repeated, tracing=tracing)
+        outcomes = await self._publish(items, deadline_s)
+        if tracing is not None:
+            tracing.end(outcomes)
+        return whole(outcomes)
 
     async def publish_raw(
         self,
@@ -192,9 +221,11 @@ class Producer:
         *,
         service: Service | None = None,
         deadline_s: float | None = None,
+        traceparent: str | None = None,
     ) -> Published:
         """Publish a name and data with no model, for bridges; see ``producers.raw.raw_event`` and ``publish``."""
-        return await self.publish(raw_event(channel, event, data, service=service), deadline_s=deadline_s)
+        made = raw_event(channel, event, data, service=service)
+        return await self.publish(made, deadline_s=deadline_s, traceparent=traceparent)
 
     async def publish_every(self, interval_s: float, make: Callable[[], Sequence[Event]]) -> None:
         """Publish the events of ``make()`` every ``interval_s`` seconds, from start to start.
@@ -222,7 +253,7 @@ class Producer:
         """Return a batch: ``async with producer.batch() as batch: batch.add(event)`` publishes when the block ends."""
         return Batch(self._composer.item, lambda items: self._publish(items, deadline_s))
 
-    def emit(self, event: Event) -> bool:
+    def emit(self, event: Event, *, traceparent: str | None = None, trace: bool = False) -> bool:
         """Put ``event`` into the outbox and return at once; the sender repeats attempts, in order, until Redis has it.
 
         May be called from any thread. Returns whether the outbox took the event: False for a full outbox under the
@@ -238,9 +269,24 @@ class Producer:
         """
         self._check_never_waits()
         self._check_open(from_anywhere=True)
-        return self._emit(self._composer.item(event))
+        return self._emit(self._item(event, traceparent, trace=trace))
 
-    async def emit_wait(self, event: Event, *, timeout_s: float | None = None) -> bool:
+    def _item(self, event: Event, traceparent: str | None, *, trace: bool) -> Item:
+        """Return an emitted event's item; its span ends here, since the caller does not wait for Redis."""
+        with traced(traceparent, trace=trace) as tracing:
+            item = self._composer.item(event, tracing=tracing)
+            if tracing is not None:
+                tracing.end([None])
+        return item
+
+    async def emit_wait(
+        self,
+        event: Event,
+        *,
+        timeout_s: float | None = None,
+        traceparent: str | None = None,
+        trace: bool = False,
+    ) -> bool:
         """Do as ``emit``, but under the policy ``block`` wait for room.
 
         Raises:
@@ -249,7 +295,7 @@ class Producer:
 
         """
         self._check_open()
-        item = self._composer.item(event)
+        item = self._item(event, traceparent, trace=trace)
         if self._settings.policy != "block":
             return self._emit(item)
         try:

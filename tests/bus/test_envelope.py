@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from bus.channel import LIVE, Family
-from bus.envelope import LINE_LIMIT_BYTES, compose, envelope, foreign, read_front, splice
+from bus.envelope import LINE_LIMIT_BYTES, UNTRACED, Arrived, compose, envelope, foreign, read_front, splice
 from bus.errors import EventError
-from bus.event import Event, JsonObject
+from bus.event import Attempt, Event, JsonObject
+from bus.traceparent import EXAMPLE
 
 WORKFLOW = Family("workflow:{workflow_id}")
 GLOBAL = Family("global", shared_by="mahavishnu")
@@ -185,6 +186,34 @@ def test_front_of_a_live_line_has_no_position() -> None:
     arrived = read_front(line)
     assert arrived is not None
     assert (arrived.line, arrived.position, arrived.previous) == (line, None, None)
+
+
+def traced_line() -> bytes:
+    made = Attempt("4bf92f35-77b3-4da6-a3ce-929d0e0e4736", "now", traceparent=EXAMPLE)
+    (_, line), *_ = compose(Started(workflow_id="wf"), made=made).lines
+    return line
+
+
+def test_trace_is_the_first_key_of_a_line() -> None:
+    """An event of a trace carries it in front of the nine keys, and the line is the bus's own as ever."""
+    line = splice(traced_line(), "100-7", "99-1")
+    value = json.loads(line)
+    assert list(value) == ["position", "previous", "traceparent", *NINE_KEYS]
+    assert value["traceparent"] == EXAMPLE
+    assert read_front(line) == Arrived(line, "100-7", "99-1")
+
+
+def test_front_tells_events_with_a_trace_from_all_others() -> None:
+    """The reader of plain fronts passes over lines with a trace, and over one position in 1,000."""
+    plain = lines(Started(workflow_id="wf"))[0]
+    for position in ("100-7", "100-1001", "100-100", "1000-1"):
+        assert read_front(splice(plain, position, "99-000"), UNTRACED) is not None
+    assert read_front(splice(plain, None, None), UNTRACED) is not None
+    for position in ("100-1000", "100-12345000"):
+        assert read_front(splice(plain, position, "99-1"), UNTRACED) is None
+        assert read_front(splice(plain, position, "99-1")) is not None
+    for place in (("100-7", "99-1"), (None, None)):
+        assert read_front(splice(traced_line(), *place), UNTRACED) is None
 
 
 @pytest.mark.parametrize(

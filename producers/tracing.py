@@ -1,0 +1,84 @@
+"""The traces of a producer's calls: the ``traceparent`` that events carry, and the span of a publish.
+
+The active span of OpenTelemetry counts where a program has one. Knows no Redis.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bus import spans
+from bus.event import Attempt, Event
+from bus.traceparent import check_traceparent, new_traceparent, sampled
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+__all__ = ["Tracing", "note_trace", "traced"]
+
+
+class Tracing:
+    """The trace of one call.
+
+    Args:
+        traceparent: that the caller gave, checked; else empty.
+        is_asked: the stages of the events are to be kept.
+        has_spans: a span for each event, in the active span or in ``traceparent``.
+
+    """
+
+    def __init__(self, traceparent: str, *, is_asked: bool, has_spans: bool) -> None:
+        self._traceparent, self._is_asked, self._has_spans = traceparent, is_asked, has_spans
+        self._spans: list[Span] = []
+
+    def note(self, event: Event, made: Attempt) -> None:
+        """Note in the attempt what the event's lines are to carry; a repeated attempt keeps what it carried."""
+        if made.traceparent:
+            return
+        carried = self._traceparent
+        if self._has_spans and event.event_name and (channels := event.channels()):
+            span = spans.begin_publish(channels, event.event_name, made.id, self._traceparent)
+            self._spans.append(span)
+            carried = spans.carried(span) or carried
+        if self._is_asked:
+            carried = sampled(carried) if carried else new_traceparent(made.id)
+        made.traceparent = carried
+
+    def end(self, outcomes: Sequence[object]) -> None:
+        """End the spans, each with the outcome of its event."""
+        for span, outcome in zip(self._spans, outcomes, strict=False):
+            spans.end_publish(span, outcome if isinstance(outcome, BaseException) else None)
+        del self._spans[: len(outcomes)]
+
+    def fail(self, error: BaseException) -> None:
+        """End all spans that have not ended: no event of the call was sent, or the caller has left."""
+        self.end([error] * len(self._spans))
+
+
+@contextmanager
+def traced(traceparent: str | None, *, trace: bool) -> Iterator[Tracing | None]:
+    """Give the trace of a call; None, at no cost, where the call belongs to none.
+
+    Raises:
+        EventError: ``traceparent`` is none.
+
+    """
+    given = "" if traceparent is None else check_traceparent(traceparent)
+    has_spans = spans.is_loaded() and bool(given or spans.current())
+    if not (given or trace or has_spans):
+        yield None
+        return
+    tracing = Tracing(given, is_asked=trace, has_spans=has_spans)
+    try:
+        yield tracing
+    except BaseException as error:
+        tracing.fail(error)
+        raise
+
+
+def note_trace(event: Event, made: Attempt, tracing: Tracing | None) -> None:
+    """Note what the event's lines are to carry; without a trace of the call, the active span, if any."""
+    if tracing is not None:
+        tracing.note(event, made)
+    elif not made.traceparent:
+        made.traceparent = spans.current()
