@@ -38,7 +38,10 @@ from tests.ports import free_port
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
-EDGES: Final = {name: it for name, it in SERVICES.items() if it["image"] == "edgebus"}
+OWN: Final = {name: it for name, it in SERVICES.items() if it.get("profiles") == ["own"]}
+"""The edges of a service of one's own."""
+EDGES: Final = {name: it for name, it in SERVICES.items() if it["image"] == "edgebus" and name not in OWN}
+OWN_PORT: Final = "8700"
 HAPROXY_CFG: Final = (ROOT / "deploy" / "haproxy.cfg").read_text()
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text()
 BIND: Final = re.compile(r"^ +bind (?P<host>\S*):(?P<port>\d+)$", re.M)
@@ -73,7 +76,7 @@ def test_compose_file_is_valid() -> None:
 def test_compose_bounds_everybodys_memory() -> None:
     """No container takes what the others need; an edge has what its settings allow, Redis twice what it may store."""
     assert all("mem_limit" in service for service in SERVICES.values())
-    for edge in EDGES.values():
+    for edge in (EDGES | OWN).values():
         assert allowed_bytes() < parsed_bytes(edge["mem_limit"]) < 1.5 * allowed_bytes()
     command = SERVICES["redis"]["command"]
     stored = parsed_bytes(command[command.index("--maxmemory") + 1])
@@ -90,16 +93,34 @@ def test_compose_has_two_replicas_of_each_service() -> None:
         assert "ports" not in edge
 
 
+def test_compose_runs_a_service_of_ones_own() -> None:
+    """One variable names the service, its file is mounted, and but for that its edges are like every other."""
+    assert list(OWN) == ["own-1", "own-2"]
+    for edge in OWN.values():
+        assert edge["command"] == ["edge", "${SERVICE:-}"]
+        (folder,) = edge["volumes"]
+        assert folder["read_only"] is True
+        assert edge["environment"]["PYTHONPATH"] == folder["target"]
+        assert edge["healthcheck"]["test"][-1] == edge["environment"]["EDGEBUS_PORT"] == OWN_PORT
+        usual = EDGES["mahavishnu-1"]
+        apart = {"profiles", "command", "volumes", "environment", "healthcheck"}
+        assert {name: it for name, it in edge.items() if name not in apart} == {
+            name: it for name, it in usual.items() if name not in apart
+        }
+        assert edge["environment"].items() > usual["environment"].items()
+
+
 def test_haproxy_publishes_what_it_binds() -> None:
     """haproxy.cfg has a section per service: its port, to be reached from this machine only, and its two edges."""
     sections = {section["name"]: section["body"] for section in SECTION.finditer(HAPROXY_CFG)}
-    assert list(sections) == list(NAMES)
+    ports = {name: str(load(name).port) for name in NAMES} | {"own": OWN_PORT}
+    assert list(sections) == list(ports)
     for name, body in sections.items():
-        port = str(load(name).port)
-        assert [found["port"] for found in BIND.finditer(body)] == [port]
+        assert [found["port"] for found in BIND.finditer(body)] == [ports[name]]
         servers = [(found["name"], found["host"], found["port"]) for found in SERVER.finditer(body)]
-        assert servers == [(edge, edge, port) for edge in EDGES if service_of(edge) == name]
-    published = [f"127.0.0.1:{port}:{port}" for port in (load(name).port for name in NAMES)]
+        edges = [edge for edge in EDGES if service_of(edge) == name] or list(OWN)
+        assert servers == [(edge, edge, ports[name]) for edge in edges]
+    published = [f"127.0.0.1:{port}:{port}" for port in ports.values()]
     assert SERVICES["haproxy"]["ports"] == published
     assert [name for name, it in SERVICES.items() if "ports" in it] == ["haproxy"]
 
@@ -201,7 +222,7 @@ class Stack:
 
     def __init__(self, processes: Processes, folder: Path) -> None:
         self._processes, self._folder = processes, folder
-        self.ports = {name: free_port() for name in [*SERVICES, *NAMES]}
+        self.ports = {name: free_port() for name in [*SERVICES, *NAMES, "own"]}
         """Of a service of compose.yaml its own port; of a name of ours the one that haproxy binds for it."""
         self.running: dict[str, Running] = {}
 
@@ -245,7 +266,8 @@ class Stack:
 
     def _haproxy_cfg(self) -> Path:
         """Write its configuration with the ports of this run, and a limit that any machine's descriptors allow."""
-        by_port = {str(load(name).port): self.ports[name] for name in NAMES} | {"8404": self.ports["haproxy"]}
+        by_port = {str(load(name).port): self.ports[name] for name in NAMES}
+        by_port |= {"8404": self.ports["haproxy"], OWN_PORT: self.ports["own"]}
         text = BIND.sub(lambda it: f"    bind 127.0.0.1:{by_port[it['port']]}", HAPROXY_CFG)
         text = SERVER.sub(lambda it: f"    server {it['name']} 127.0.0.1:{self.ports[it['host']]}", text)
         path = self._folder / "haproxy.cfg"
