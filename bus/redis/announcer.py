@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from redis.exceptions import NoPermissionError
 
@@ -72,6 +73,21 @@ class Announcer(Connection):
         super().forget()
         self._asks_role = self._may_enlist = True
 
+    async def memory(self) -> tuple[int, int]:
+        """Return the bytes that Redis uses, and the most that Redis may use; 0 for no bound, or no answer.
+
+        Raises:
+            BusUnavailable: Redis did not answer.
+            BusError: Redis refused.
+
+        """
+        async with self.connected() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.info("memory")
+            (told,) = await pipeline.execute(raise_on_error=False)
+            checked(told)
+        return _number(told, "used_memory"), _number(told, "maxmemory")
+
     async def announce(self, key: str, fields: Mapping[str, str | int], *, expires_s: float) -> None:
         """Write the hash ``key`` anew, with a new life of ``expires_s``: an edge's sign that the edge is there."""
         async with self.connected() as redis:
@@ -131,3 +147,9 @@ class Announcer(Connection):
         """Take an edge out of the index."""
         async with self.connected() as redis:
             await redis.zrem(EDGES_KEY, edge)
+
+
+def _number(told: Any, name: str) -> int:
+    """Return a number of ``INFO``, 0 where another program than Redis answers something else."""
+    value = told.get(name) if isinstance(told, Mapping) else None
+    return value if isinstance(value, int) else 0

@@ -61,6 +61,11 @@ class Probe:
         """Whether the watched link brought bytes lately, and a token not long ago."""
         return self._heard_s is not None and not self._is_overdue()
 
+    @property
+    def age_s(self) -> float | None:
+        """How long ago a token came back by the watched link, seconds; None before the first."""
+        return None if self._heard_s is None else now() - self._heard_s
+
     def take(self, token: bytes) -> None:
         """Take a message of the probe's channel; other messages than this probe's tokens are passed over."""
         if token in self._tokens:

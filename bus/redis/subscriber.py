@@ -123,6 +123,11 @@ class Subscriber:
         """Whether a probe came back by the link lately."""
         return self._probe is None or self._probe.is_heard
 
+    @property
+    def probe_age_s(self) -> float | None:
+        """How long ago a probe came back by the link, seconds; None before the first, and without probes."""
+        return None if self._probe is None else self._probe.age_s
+
     def listen(self, channel: str, take: Callable[[bytes], None]) -> None:
         """Hand the messages of a channel of the bus's own (``bus:…``) to ``take``, and not to ``deliver``.
 

@@ -43,6 +43,10 @@ class Timed(Protocol):
     def cut(self) -> None:
         """Drop the socket."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait for the client."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryStatistics:
@@ -57,6 +61,8 @@ class RegistryStatistics:
         strangers: handshakes refused for an origin or a host.
         failed_hooks: handshakes and plain requests at which ``process_request`` failed.
         limited: by the name of a setting, how often the limit hit a client.
+        lagging: clients that read slower than the edge writes, now.
+        waiting_bytes: waiting for these, now.
 
     """
 
@@ -68,6 +74,8 @@ class RegistryStatistics:
     strangers: int
     failed_hooks: int
     limited: Mapping[str, int]
+    lagging: int = 0
+    waiting_bytes: int = 0
 
 
 class _State(Enum):
@@ -126,6 +134,7 @@ class Registry:
         """The connections of an address or a user, by the setting of the quota and the name."""
         self._count = Counter[_State]()
         self._changed = asyncio.Event()
+        self._lagging: set[Timed] = set()
 
     def __len__(self) -> int:
         """The number of clients, with handshakes under way."""
@@ -252,8 +261,17 @@ class Registry:
         else:
             self._outside.add(stay.network, connection)
 
+    def lag(self, connection: Timed) -> None:
+        """Count ``connection`` as slower than the edge's writes."""
+        self._lagging.add(connection)
+
+    def catch_up(self, connection: Timed) -> None:
+        """Count ``connection`` as slow no more."""
+        self._lagging.discard(connection)
+
     def exit(self, connection: Timed) -> None:
         """Forget a closed connection; twice is harmless."""
+        self._lagging.discard(connection)
         if (stay := self._present.pop(connection, None)) is not None:
             self._count[stay.state] -= 1
             self._outside.remove(stay.network, connection)
@@ -284,9 +302,9 @@ class Registry:
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
         it = self._counters
-        return RegistryStatistics(
-            len(self), it.accepted, it.refused, it.slow, it.cut, it.strangers, it.failed_hooks, dict(it.limited)
-        )
+        limited, waiting = dict(it.limited), sum(connection.waiting_bytes for connection in self._lagging)
+        counts = (it.accepted, it.refused, it.slow, it.cut, it.strangers, it.failed_hooks)
+        return RegistryStatistics(len(self), *counts, limited, len(self._lagging), waiting)
 
 
 def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:

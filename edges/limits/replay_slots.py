@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from edges.limits.buckets import Buckets, doubling
 from edges.limits.rates import LimitReached
 
 __all__ = ["Slot", "Slots"]
 
 _SLICE_S: Final = 1.0
+_BOUNDS_S: Final = doubling(0.001, 14)
 
 
 class Slot:
@@ -39,6 +41,9 @@ class Slots:
         wait_s: the longest wait in the queue.
         slice_s: how long a slot is held at least, however many clients wait.
 
+    Attributes:
+        waits: how long slots were waited for; 0 where one was free.
+
     """
 
     def __init__(self, name: str, limit: int, *, wait_s: float = 5.0, slice_s: float = _SLICE_S) -> None:
@@ -47,6 +52,12 @@ class Slots:
         self._queues: dict[str, dict[asyncio.Future[None], None]] = {}
         self.waiting = 0
         self.waited = 0
+        self.waits = Buckets(_BOUNDS_S)
+
+    @property
+    def held(self) -> int:
+        """How many slots are in use."""
+        return self._held.total()
 
     @asynccontextmanager
     async def slot(self, who: str) -> AsyncIterator[Slot]:
@@ -68,7 +79,9 @@ class Slots:
     async def _take(self, who: str) -> None:
         if self._held.total() < self._limit:
             self._held[who] += 1
+            self.waits.observe(0.0)
             return
+        since_s = asyncio.get_running_loop().time()
         granted = asyncio.get_running_loop().create_future()
         self._queues.setdefault(who, {})[granted] = None
         self.waiting += 1
@@ -78,6 +91,7 @@ class Slots:
             async with asyncio.timeout(self._wait_s):
                 await granted
             is_held = True
+            self.waits.observe(asyncio.get_running_loop().time() - since_s)
         except TimeoutError:
             raise LimitReached(self._name, f"{self._limit} are under way; try again later") from None
         finally:

@@ -25,16 +25,18 @@ class Fanout:
 
     Attributes:
         deliveries: frames times subscribers, since the start.
+        sent_bytes: bytes of these.
+        writes: pieces in which these were written; frames of one read from Redis are joined.
 
     """
 
-    __slots__ = ("_after_pass", "_corked", "_told", "deliveries")
+    __slots__ = ("_after_pass", "_corked", "_told", "deliveries", "sent_bytes", "writes")
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
         self._corked: list[RoomSubscriber] = []
         self._told: set[str] = set()
-        self.deliveries = 0
+        self.deliveries = self.sent_bytes = self.writes = 0
 
     def flush(self, room: Room) -> None:
         """Write the lines that wait in a room, unless an earlier pass through the subscribers is still under way.
@@ -54,6 +56,7 @@ class Fanout:
 
     def _flush(self, room: Room) -> None:
         items = room.take()
+        room.tally.events += len(items)
         for dialect, subscribers in room.subscribers.items():
             frames = (
                 [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []
@@ -83,7 +86,10 @@ class Fanout:
             asyncio.get_running_loop().call_soon(self.hand, rest, frames, present)
 
     def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
+        # Once for all subscribers: what is counted per delivery costs every delivery.
         self.deliveries += len(subscribers) * count
+        self.sent_bytes += len(subscribers) * len(frames)
+        self.writes += len(subscribers)
         for subscriber in subscribers:
             try:
                 if subscriber.deliver(frames):
@@ -121,7 +127,7 @@ class Fanout:
         corked, self._corked = self._corked, []
         for subscriber in corked:
             try:
-                subscriber.uncork()
+                self.writes -= subscriber.uncork() - 1
             except Exception as error:  # noqa: BLE001 (likewise)
                 self.tell(error)
                 self._fail((subscriber,))

@@ -7,6 +7,7 @@ writing to subscribers is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -15,12 +16,13 @@ from bus.envelope import Arrived, foreign, read_front
 from bus.errors import BusUnavailable, EventError
 from bus.log.log import Log
 from bus.log.replay import Replay, Start, Tail
-from bus.position import BEGINNING
+from bus.position import BEGINNING, Reason
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from edges.rooms.barrier import Barrier
+from edges.rooms.drops import Drops, TooLarge
 from edges.rooms.fanout import Fanout
 from edges.rooms.given import Given
 from edges.rooms.limits import ROOM_LIMITS, RoomLimits
@@ -31,6 +33,8 @@ from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 from edges.rooms.statistics import HubStatistics
+from edges.rooms.sums import Sums, statistics_of
+from edges.rooms.tallies import Tallies
 
 __all__ = ["Hub"]
 
@@ -46,10 +50,13 @@ class Hub:
         spawn: runs a task, and owns the task.
         limits: the bounds of all rooms together, and of each room.
         linger_s: how long a room without subscribers stays open.
+        tallies: counts by family; None: of this hub alone.
 
     Attributes:
         log_reads: reads logs; requests are answered by the same reader.
         replay_slots: for the subscribers given a replay.
+        tallies: counts by family.
+        told: gaps that single clients were told, by reason; those of whole rooms are counted in the rooms.
 
     """
 
@@ -61,6 +68,7 @@ class Hub:
         *,
         limits: RoomLimits = ROOM_LIMITS,
         linger_s: float = 1.0,
+        tallies: Tallies | None = None,
     ) -> None:
         self._link, self._spawn = link, spawn
         self.log_reads = LogReads(log)
@@ -69,14 +77,15 @@ class Hub:
         self._replays = Replays(self.log_reads, self._barrier, self._recovery, self._room, self.open)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
-        self._lost = {"skip": 0, "conflate": 0}
         self.replay_slots = Slots("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms without subscribers: four times a second a look at these few, not at every room."""
         self._fanout = Fanout(self._write_waiting)
         self._occupied = 0
-        self._lines = self._dropped = self._gaps = self._repaired = 0
+        self._lines = self._reads = 0
+        self._drops, self._closed = Drops(), Sums()
+        self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
 
     @property
     def channels(self) -> list[Channel]:
@@ -91,22 +100,8 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """Return the counters, after a look at every room."""
-        rooms = list(self._rooms.values())
-        lost = dict(self._lost)
-        for room in rooms:
-            if room.lost:
-                lost[room.channel.when_slow.kind] += room.lost
-        return HubStatistics(
-            rooms=self._occupied,
-            lines=self._lines,
-            deliveries=self._fanout.deliveries,
-            dropped=self._dropped,
-            gaps=self._gaps + sum(room.sequencer.gaps for room in rooms),
-            repaired=self._repaired + sum(room.sequencer.repaired for room in rooms),
-            reads=self.log_reads.count,
-            skipped=lost["skip"],
-            conflated=lost["conflate"],
-        )
+        sums, counted = self._closed.with_rooms(self._rooms.values()), (self._fanout, self._drops, self.told)
+        return statistics_of(sums, *counted, rooms=self._occupied, lines=self._lines, reads=self.log_reads.count)
 
     # Joining and leaving.
 
@@ -153,7 +148,7 @@ class Hub:
         # decisions/0034: rooms remember lines, so clients that subscribe to ever new names would decide the memory.
         if len(self._rooms) >= self._max_open_rooms:
             raise LimitReached("max_open_rooms", f"the edge has {self._max_open_rooms} rooms open; try again later")
-        room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes)
+        room = self._rooms[key] = Room(channel, backlog_bytes=self._backlog_bytes, tally=self.tallies.of(channel))
         return room
 
     async def _open(self, key: bytes, room: Room, start: Start | None) -> Tail | None:
@@ -234,10 +229,7 @@ class Hub:
                 return
             room.is_open = False
             del self._rooms[key], self._empty[key]
-            self._gaps += room.sequencer.gaps
-            self._repaired += room.sequencer.repaired
-            if room.lost:
-                self._lost[room.channel.when_slow.kind] += room.lost
+            self._closed.add(room)
             try:
                 await self._link.unsubscribe(room.channel.redis)
             except BusUnavailable:
@@ -373,7 +365,7 @@ class Hub:
         for name, line in batch:
             room = self._rooms.get(name)
             if room is None:
-                self._dropped += 1
+                self._drops.homeless()
                 continue
             try:
                 arrived = read_front(line) if len(line) <= self._line_limit_bytes else self._refuse(line)
@@ -385,27 +377,32 @@ class Hub:
                 elif room.sequencer.gaps != gaps:
                     self._recovery.begin(room)
             except (EventError, UnicodeDecodeError) as error:
-                self._drop(room, "the line is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error))
+                self._drops.unreadable(room, error)
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
                 self._give_up(room, error)
         for room in touched:
             self._fanout.flush(room)
         self._fanout.uncork()
+        if touched:
+            self._sample(batch)
+
+    def _sample(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+        """Measure how late one line of a read was handed on: another place of the batch each time."""
+        # decisions/0115: per read, never per line or delivery. The first or the last line of a read would be of one
+        # family for ever, where each event goes on two channels.
+        self._reads += 1
+        name, line = batch[self._reads % len(batch)]
+        room = self._rooms.get(name)
+        if room is not None and len(room) and room.sequencer.is_in_sync:
+            self.tallies.sample(line, room.end, room.tally)
 
     def _refuse(self, line: bytes) -> NoReturn:
-        raise EventError(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
+        raise TooLarge(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
 
     def _give_up(self, room: Room, error: Exception) -> None:
         """Go on after a line that raised an unforeseen error; the log says where the room stands now."""
-        self._drop(room, f"a bug of ours: {type(error).__name__}")
+        self._drops.failed(room, error)
         self._fanout.tell(error, room)
         if room.has_log:
             room.sequencer.lose_sync()
             self._recovery.begin(room)
-
-    def _drop(self, room: Room, reason: str) -> None:
-        """Count a line that no client could read; a room's first such line is worth a warning."""
-        self._dropped += 1
-        room.dropped += 1
-        level = logging.WARNING if room.dropped == 1 else logging.DEBUG
-        _logger.log(level, "dropped a line", extra={"channel": room.channel.name, "reason": reason})

@@ -13,6 +13,7 @@ from bus.log.log import Head
 from edges.protocol.envelope import Dialect
 from edges.rooms.sequencer import Item, Sequencer
 from edges.rooms.slow_consumers import SlowConsumers
+from edges.rooms.tallies import Tally
 
 __all__ = ["Room", "RoomSubscriber"]
 
@@ -30,8 +31,8 @@ class RoomSubscriber(Hashable, Protocol):
     def deliver(self, frames: bytes) -> bool:
         """Take frames; tell whether the frames are kept until ``uncork``. Never waits and never raises."""
 
-    def uncork(self) -> None:
-        """Write the frames that were kept, in one piece."""
+    def uncork(self) -> int:
+        """Write the frames that were kept, in one piece; return how many there were."""
 
     def takes(self, size: int) -> bool:
         """Tell whether a repair of ``size`` bytes may be written to the subscriber at once."""
@@ -49,8 +50,9 @@ class Room:
     A newcomer stands at ``position``, is shown ``latest``, and is given every line after ``position`` and none before.
     """
 
-    def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES) -> None:
+    def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES, tally: Tally | None = None) -> None:
         self.channel = channel
+        self.tally = Tally() if tally is None else tally
         self.has_log = channel.retention.kind != "live"
         self.end = end_of(channel.name)
         self.lock = asyncio.Lock()

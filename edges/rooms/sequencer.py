@@ -37,12 +37,14 @@ class Sequencer:
     Attributes:
         gaps: how often a line came that did not follow.
         repaired: how many lines were missing, and read from the log.
+        told: how often a gap was told, by reason.
 
     """
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.gaps = self.repaired = 0
+        self.told: dict[Reason, int] = {}
         self._has_begun = False
         self._newest: str | None = None
         self._newest_before_waiting: str | None = None
@@ -347,6 +349,7 @@ class Sequencer:
         self._recent.clear()
         if self._newest is not None and not _is_absent(self._newest):
             self._given.end_run(self._newest)
+        self.told[reason] = self.told.get(reason, 0) + 1
         self._await_writing(gap(self.channel.name, start, end, reason))
 
     def _wait_with(self, arrived: Arrived) -> None:

@@ -25,6 +25,11 @@ class SlowConsumers(Generic[SubscriberT]):
         channel: of the room; its policy is ``skip`` or ``conflate``.
         limit_bytes: the most that is kept; of conflated lines the oldest go first, and that is told.
 
+    Attributes:
+        lost: deliveries left out.
+        added: how often a subscriber was left out.
+        told: how often a subscriber was told of a gap.
+
     """
 
     def __init__(self, channel: Channel, limit_bytes: int) -> None:
@@ -32,7 +37,7 @@ class SlowConsumers(Generic[SubscriberT]):
         self._stood: dict[SubscriberT, tuple[int, str | None]] = {}
         self._newest: dict[Any, tuple[int, bytes]] = {}
         self._kept_bytes = self._count = self._untold = 0
-        self.lost = 0
+        self.lost = self.added = self.told = 0
 
     def __len__(self) -> int:
         return len(self._stood)
@@ -48,6 +53,7 @@ class SlowConsumers(Generic[SubscriberT]):
     def add(self, subscriber: SubscriberT, position: str | None) -> None:
         """Leave a subscriber out from here on; ``position`` is None on a channel without positions."""
         self._stood[subscriber] = (self._count, position)
+        self.added += 1
 
     def note(self, items: Sequence[_Item]) -> None:
         """Take note of lines that the other subscribers are given."""
@@ -84,6 +90,7 @@ class SlowConsumers(Generic[SubscriberT]):
         lost = self._count - count - len(lines)
         is_told = lost > 0 and (self._channel.when_slow.kind == "skip" or self._untold > count)
         self.lost += lost
+        self.told += is_told
         self._forget_if_idle()
         return [self._gap(stood, position), *lines] if is_told else list(lines)
 

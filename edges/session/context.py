@@ -1,7 +1,7 @@
 """The parts of an edge for every connection: made once by the edge, and handed down."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bus.service import Service
 from bus.tasks import Spawn
@@ -17,6 +17,7 @@ from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
 from edges.session.publishing import Publishing
 from edges.session.requests import Answers
+from edges.session.tallies import RequestTallies
 from edges.settings import EdgeSettings
 
 __all__ = ["Context"]
@@ -37,6 +38,7 @@ class Context:
         presence: the users in rooms; None where no family has presence.
         publishing: takes events of clients; None where no event is open to clients.
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
+        tallies: counts of requests.
 
     """
 
@@ -56,3 +58,4 @@ class Context:
     presence: Presence | None = None
     live: LiveRequests | None = None
     publishing: Publishing | None = None
+    tallies: RequestTallies = field(default_factory=RequestTallies)

@@ -112,6 +112,8 @@ class Replaying:
         """
         replay = await self._hub.replay(self.channel, start)
         if not isinstance(start, Since) or not start.has_stayed:
+            if replay.reason is not None and self.channel.retention.kind != "latest":  # there a gap of its own tells
+                self._hub.told[replay.reason] += 1
             if self._with_state and replay.reason is not None:
                 state = await self._hub.replay(self.channel, FromState(anew=True))
                 return replace(state, reason=replay.reason)
@@ -232,6 +234,7 @@ class Replaying:
         self._transport.write(text_frame(self._transport.dialect.write(notice)))
 
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
+        self._hub.told[reason] += 1
         return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
 
     async def _give_lines(self, replay: Replay, slot: Slot) -> int | None:

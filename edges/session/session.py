@@ -6,6 +6,7 @@ A session knows the connection only as a transport. A task runs only while a wai
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from edges.session.client import Client
 from edges.session.command import Command, Lane
 from edges.session.context import Context
 from edges.session.inbox import Item
+from edges.session.tallies import outcome_of
 from edges.session.transport import Transport
 from edges.session.verbs.auth import let_in
 from edges.session.verbs.recover import Recover
@@ -207,14 +209,20 @@ class Session:
         client = self._client
         if self.admission.is_locked and self._needs_token(command.verb):
             # decisions/0023: known or not, well-formed or not: a stranger learns nothing of the service.
-            self._write_one(client.dismissed(replies.no_token_yet(command)))
+            refusal = replies.no_token_yet(command)
+            self._count(command.verb, refusal)
+            self._write_one(client.dismissed(refusal))
             return
         if client.choice.dialect is FLAT:
             self._greet_flat(command)
         if isinstance(command, Refusal):
+            self._count(command.verb, command)
             self._write_one(command)
         else:
             self._run(command)
+
+    def _count(self, verb: str | None, answer: Outgoing | None, took_s: float = 0.0) -> None:
+        self._context.tallies.count(verb, outcome_of(answer), took_s)
 
     def _needs_token(self, verb: str | None) -> bool:
         """Tell whether a command, or the refusal of a command, is not said before a token."""
@@ -230,35 +238,51 @@ class Session:
             self._write(client.greet_flat(may_enter=not chooses_room and not client.inbox.is_busy))
 
     def _run(self, command: Command) -> None:
+        began_s = time.perf_counter()
         outcome = command.run(self._client)
         if isinstance(outcome, tuple):
             self._write(outcome)
+            self._count(command.verb, outcome[0] if outcome else None, time.perf_counter() - began_s)
         elif command.lane is Lane.AHEAD:
             self._run_ahead(outcome, command.reply_to)
         else:
-            work = self._carry(outcome, command.verb, command.reply_to)
+            asked_s = None if isinstance(command, Recover) else began_s
+            work = self._carry(outcome, command.verb, command.reply_to, asked_s)
             self._client.inbox.run(work, f"command of {self._transport.name}", is_long=command.is_long)
 
     def _run_ahead(self, outcome: AsyncGenerator[Outgoing, None], reply_to: str | None = None) -> None:
         """Look at a token, beside the command under way; all later commands wait."""
-        work = self._carry(outcome, Verb.AUTH, reply_to)
+        work = self._carry(outcome, Verb.AUTH, reply_to, time.perf_counter())
         self._client.inbox.run_ahead(work, f"token of {self._transport.name}")
 
-    async def _carry(self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None) -> None:
-        """Write the results of a command, each as soon as yielded; a failure is an answer, too."""
+    async def _carry(
+        self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None, asked_s: float | None = None
+    ) -> None:
+        """Write the results of a command, each as soon as yielded; a failure is an answer, too.
+
+        The first answer is counted; ``asked_s`` is the time of the request, None for work of the edge's own.
+        """
+        failure: Refusal | None = None
         try:
             # Closed at once where writing fails: a generator left to the garbage collector holds a turn until then.
             async with contextlib.aclosing(outcome):
                 # No await in the body: a command that has joined a room yields the answer before the first event.
                 async for item in outcome:
                     self._write_one(item)
+                    if asked_s is not None:
+                        self._count(verb, item, time.perf_counter() - asked_s)
+                        asked_s = None
         except Refused as refused:
-            self._write_one(refused.refusal)
+            failure = refused.refusal
         except BusError as error:
-            self._write_one(self._client.unavailable(error, verb, reply_to))
+            failure = self._client.unavailable(error, verb, reply_to)
         except Exception:
             _logger.exception("a command failed", extra={"connection": self._transport.name, "verb": verb})
-            self._write_one(replies.failed(verb, reply_to))
+            failure = replies.failed(verb, reply_to)
+        if failure is not None:
+            self._write_one(failure)
+        if asked_s is not None:
+            self._count(verb, failure, time.perf_counter() - asked_s)
 
     # Writing.
 

@@ -90,7 +90,7 @@ class Connection(Writer):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new socket, and bound the buffers."""
         self._transport = cast(asyncio.Transport, transport)
-        self._outgoing = Outgoing(self._transport, self._context.settings)
+        self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters)
         self.visitor = other_end(self._transport)
         self._handshake = Handshake(self._context, self._routes, self._websocket, self, self.visitor)
         self._context.registry.enter(self, self.visitor.address, self._loop.time())
@@ -106,6 +106,16 @@ class Connection(Writer):
         except Exception:
             _logger.exception("a connection failed", extra={"connection": self.name})
             self.fail()
+
+    def pause_writing(self) -> None:
+        """Take note of a client slower than the writes."""
+        self._context.registry.lag(self)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Take note of a client that has caught up."""
+        self._context.registry.catch_up(self)
+        super().resume_writing()
 
     def eof_received(self) -> bool:
         """Take the end of the client's bytes; False lets the transport close."""

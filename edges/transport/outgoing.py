@@ -4,6 +4,7 @@ import asyncio
 import socket
 from typing import Final
 
+from edges.limits.counters import Counters
 from edges.settings import EdgeSettings
 from edges.transport.acknowledged import Peer, peer, unacknowledged_bytes
 from edges.transport.backpressure import RESERVE_BYTES, StallDetector, patience
@@ -26,6 +27,7 @@ class Outgoing:
     Args:
         transport: without a byte written, so that all of the client's window is open; the buffers are bounded here.
         settings: of the edge.
+        counters: of the edge.
 
     Attributes:
         bound_bytes: the most that may wait.
@@ -34,6 +36,7 @@ class Outgoing:
 
     __slots__ = (
         "_behind_bytes",
+        "_counters",
         "_deadline_s",
         "_owed_until",
         "_own_bytes",
@@ -43,8 +46,8 @@ class Outgoing:
         "bound_bytes",
     )
 
-    def __init__(self, transport: asyncio.Transport, settings: EdgeSettings) -> None:
-        self._transport = transport
+    def __init__(self, transport: asyncio.Transport, settings: EdgeSettings, counters: Counters) -> None:
+        self._transport, self._counters = transport, counters
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
@@ -120,6 +123,7 @@ class Outgoing:
         if is_secure and len(frames) > _KERNEL_BYTES:
             self._owed_until = self._acknowledged_bytes() + len(frames) - _KERNEL_BYTES
         self._transport.write(frames)
+        self._counters.answered(len(frames))
         if self._transport.get_write_buffer_size() <= self.little_bytes:
             self._own_bytes = 0
 

@@ -127,6 +127,11 @@ class Writer(asyncio.Protocol):
         """Tell whether ``size`` bytes that a room lacked may be written at once; later events must fit behind."""
         return self._outgoing.takes(size)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait for the client."""
+        return self._outgoing.waiting_bytes()
+
     # What is written.
 
     def write(self, frames: bytes) -> None:
@@ -147,12 +152,13 @@ class Writer(asyncio.Protocol):
         self._kept.append(frames)
         return len(self._kept) == 1
 
-    def uncork(self) -> None:
-        """Write all frames that were kept back, in one piece."""
+    def uncork(self) -> int:
+        """Write all frames that were kept back, in one piece; return how many there were."""
         kept, self._kept = self._kept, []
         frames = b"".join(kept)
         if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
             self._transport.write(frames)
+        return len(kept)
 
 
 def other_end(transport: asyncio.Transport) -> Visitor:

@@ -194,7 +194,8 @@ class Member:
         self.frames.append(frames)
         return False
 
-    def uncork(self) -> None: ...
+    def uncork(self) -> int:
+        return 0
 
     def takes(self, size: int) -> bool:
         return size >= 0

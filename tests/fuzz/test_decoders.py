@@ -275,7 +275,8 @@ class Listener:
         self.got += frames
         return False
 
-    def uncork(self) -> None: ...
+    def uncork(self) -> int:
+        return 0
 
     def takes(self, size: int) -> bool:
         return size >= 0

@@ -41,6 +41,7 @@ class Recover(Command):
                     async with client.rooms.resume(channel, Since(position, has_stayed=True)) as replay:
                         if replay.reason is not None:  # some events are lost for good
                             end = replay.lines[0].position if replay.lines else replay.position
+                            client.context.hub.told[replay.reason] += 1
                             yield gap(channel.name, position, end, replay.reason)
                         del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
             except BusError:

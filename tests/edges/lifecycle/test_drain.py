@@ -38,6 +38,8 @@ class Guest:
 
     def cut(self) -> None: ...
 
+    waiting_bytes = 0
+
 
 def dice(seed: int = 1) -> random.Random:
     return random.Random(seed)  # noqa: S311 (not for secrets)

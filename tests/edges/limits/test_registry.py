@@ -27,6 +27,8 @@ class Peer:
     def cut(self) -> None:
         self.is_cut = True
 
+    waiting_bytes = 7
+
 
 def entered(registry: Registry, count: int = 1, address: str = HERE, *, apart_s: float = 2.0) -> list[Peer]:
     peers = [Peer() for _ in range(count)]

@@ -42,7 +42,8 @@ class Peer:
         self.write(frames)
         return False
 
-    def uncork(self) -> None: ...
+    def uncork(self) -> int:
+        return 0
 
     @property
     def takes_more(self) -> bool:

@@ -1,5 +1,6 @@
 """One client's way into a room, with a hub that a test scripts: what is told where, and once."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,7 @@ class ScriptedHub:
         self.asked: list[Start] = []
         self.replay_slots = self
         self._looks = self.joined = 0
+        self.told = Counter[Reason]()
         self.learned: tuple[str, ...] = ()
         """Forks that the room knows of when a replay has ended."""
 
@@ -76,7 +78,8 @@ class Listener:
     def deliver(self, _: bytes) -> bool:
         return False
 
-    def uncork(self) -> None: ...
+    def uncork(self) -> int:
+        return 0
 
     def close_slow(self) -> None: ...
 

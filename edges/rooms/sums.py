@@ -1,0 +1,80 @@
+"""The counters of rooms, added up: of rooms that are open, and of rooms closed long ago."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from bus.position import Reason
+from edges.rooms.drops import Drops
+from edges.rooms.fanout import Fanout
+from edges.rooms.room import Room
+from edges.rooms.statistics import HubStatistics
+
+__all__ = ["Sums", "statistics_of"]
+
+
+class Sums:
+    """Sums over rooms.
+
+    Attributes:
+        gaps: lines that did not follow the line before.
+        repaired: lines made up for from logs.
+        left_out: by policy, deliveries left out for slow clients.
+        slowed: by policy, how often a client was left out of a room for a while.
+        told: by reason, gaps told to the members of rooms; each counts once, however many members there are.
+        lagging: by policy, clients left out of rooms now.
+        subscriptions: members of rooms now.
+
+    """
+
+    __slots__ = ("gaps", "lagging", "left_out", "repaired", "slowed", "subscriptions", "told")
+
+    def __init__(self) -> None:
+        self.gaps = self.repaired = self.subscriptions = 0
+        self.left_out, self.slowed, self.lagging = Counter[str](), Counter[str](), Counter[str]()
+        self.told = Counter[Reason]()
+
+    def add(self, room: Room) -> None:
+        """Add the counters of a room."""
+        self.gaps += room.sequencer.gaps
+        self.repaired += room.sequencer.repaired
+        self.subscriptions += len(room)
+        self.told.update(room.sequencer.told)
+        if (slow := room.slow) is not None:
+            policy = room.channel.when_slow.kind
+            self.left_out[policy] += slow.lost
+            self.slowed[policy] += slow.added
+            self.lagging[policy] += len(slow)
+            self.told[Reason.SLOW] += slow.told
+
+    def with_rooms(self, rooms: Iterable[Room]) -> "Sums":
+        """Return these sums and those of ``rooms``."""
+        found = Sums()
+        found.gaps, found.repaired = self.gaps, self.repaired
+        found.left_out, found.slowed, found.told = self.left_out.copy(), self.slowed.copy(), self.told.copy()
+        for room in rooms:
+            found.add(room)
+        return found
+
+
+def statistics_of(
+    sums: Sums, fanout: Fanout, drops: Drops, told: Counter[Reason], *, rooms: int, lines: int, reads: int
+) -> HubStatistics:
+    """Return the counters of all rooms of an edge, as a value."""
+    return HubStatistics(
+        rooms=rooms,
+        lines=lines,
+        deliveries=fanout.deliveries,
+        dropped=drops.total,
+        gaps=sums.gaps,
+        repaired=sums.repaired,
+        reads=reads,
+        skipped=sums.left_out["skip"],
+        conflated=sums.left_out["conflate"],
+        subscriptions=sums.subscriptions,
+        sent_bytes=fanout.sent_bytes,
+        writes=fanout.writes,
+        drops=dict(drops.by_reason),
+        told=dict(sums.told + told),
+        slowed=dict(sums.slowed),
+        lagging=dict(sums.lagging),
+    )
