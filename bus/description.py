@@ -1,7 +1,9 @@
 """A service's catalogue as data for JSON: for clients without the service's code, and for people. Pure."""
 
+import hashlib
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
@@ -9,7 +11,7 @@ from bus.channel import Channel, Presence
 from bus.event import Event
 from bus.service import Service
 
-__all__ = ["describe", "forms"]
+__all__ = ["describe", "digest", "forms"]
 
 
 def describe(service: Service) -> dict[str, Any]:
@@ -50,6 +52,12 @@ def describe(service: Service) -> dict[str, Any]:
             for opened in service.client_events
         ],
     }
+
+
+def digest(service: Service) -> str:
+    """Return a short text that is another one when the catalogue is another one."""
+    told = orjson.dumps(describe(service), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(told).hexdigest()[:12]
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

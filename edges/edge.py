@@ -100,6 +100,12 @@ class Edge:
         return port_of(self._built.listener.sockets) if self._built and self.is_running else self._wanted_port
 
     @property
+    def metrics_port(self) -> int | None:
+        """The port for ``GET /metrics`` alone, of a running edge the true one; None without such a port."""
+        sockets = self._built.metrics_listener.sockets if self._built is not None else ()
+        return port_of(sockets) if sockets else self.settings.metrics_port
+
+    @property
     def is_running(self) -> bool:
         """Whether connections are accepted."""
         return self._built is not None and self._built.listener.is_serving()
@@ -125,10 +131,13 @@ class Edge:
         tls, expires = self._identity()
         check_exposure(self.host, self.settings, is_tls=tls is not None)
         bound = () if self._given else await bind(self.host, self._wanted_port)
+        beside: tuple[socket.socket, ...] = ()
         try:
-            self._built = self._build(self._given or bound, tls)
+            if self.settings.metrics_port is not None:
+                beside = await bind(self.host, self.settings.metrics_port)
+            self._built = self._build(self._given or bound, tls, beside)
         except BaseException:
-            for one in bound:  # those that were given are still their owner's
+            for one in (*bound, *beside):  # those that were given are still their owner's
                 one.close()
             raise
         self._running = Running(self._built)
@@ -150,7 +159,9 @@ class Edge:
             return files.context, files.expires
         return self._tls, None
 
-    def _build(self, sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None) -> Parts:
+    def _build(
+        self, sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None, beside: tuple[socket.socket, ...]
+    ) -> Parts:
         name = f"edgebus-edge-{self.service.name}-{self._wanted_port}"
         edge_id = self._id(port_of(sockets))
         return Parts(
@@ -163,6 +174,7 @@ class Edge:
             connection=self.connection,
             owner=self._owner,
             process_request=self._process_request,
+            metrics_sockets=beside,
         )
 
     async def drain(self) -> None:

@@ -4,6 +4,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from websockets.http11 import Request, Response
@@ -20,6 +21,8 @@ from edges.auth.permissions import Permissions
 from edges.auth.revocations import KnownRevocations
 from edges.features import Features
 from edges.lifecycle.health import Health
+from edges.lifecycle.metrics.sources import Sources
+from edges.lifecycle.observed import Observed
 from edges.lifecycle.redis_link import Droppable, RedisLink
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
@@ -30,12 +33,15 @@ from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.statistics import HubStatistics
+from edges.rooms.tallies import Tallies
 from edges.session.context import Context
 from edges.session.owner import Owner, Ownership
 from edges.session.requests import Answers
+from edges.session.tallies import RequestTallies
 from edges.session.verbs.services import catalogue_of
-from edges.session.verbs.table import verbs_of
+from edges.session.verbs.table import FLAT_VERBS, verbs_of
 from edges.settings import EdgeSettings
+from edges.shown import metrics_of, without_websocket
 from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit_plain
 from edges.transport.routes import routes_of
@@ -63,6 +69,7 @@ class Parts:
         connection: takes a socket.
         owner: greets and answers clients; None: the edge does.
         process_request: asked before a handshake is accepted.
+        metrics_sockets: to answer ``GET /metrics`` on; none: no port of its own for metrics.
 
     """
 
@@ -78,6 +85,7 @@ class Parts:
         connection: type[Connection],
         owner: Owner | None = None,
         process_request: ProcessRequest | None = None,
+        metrics_sockets: tuple[socket.socket, ...] = (),
     ) -> None:
         self.service, self.settings, self._name, self.id = service, settings, name, edge_id
         self.commands = Tasks()
@@ -85,7 +93,9 @@ class Parts:
         self.ownership = None if owner is None else Ownership(owner, self.spawn)
         self._started, self._port = time.time(), port_of(sockets)
         url = settings.redis_url
-        self.mishaps, self.counters = Mishaps(), Counters()
+        self.mishaps, self.counters, self.observed = Mishaps(), Counters(), Observed()
+        self._requests = RequestTallies({**verbs_of(service), **FLAT_VERBS})
+        tallies = Tallies(family.head for family in service.families)
         self.registry = registry_of(settings, self.counters)
         self.log = Log(url, name=name, appends=False)
         self.probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
@@ -98,7 +108,7 @@ class Parts:
         self.subscriber = Subscriber(
             url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
         )
-        self.hub = Hub(self.log, self.subscriber, self.spawn, limits=_room_limits(settings))
+        self.hub = Hub(self.log, self.subscriber, self.spawn, limits=_room_limits(settings), tallies=tallies)
         self.answers = _answers(self.hub.log_reads, service, settings)
         self._permissions = Permissions(service)
         self.features = Features(
@@ -126,12 +136,27 @@ class Parts:
             knows_revoked=lambda: self.authenticator.is_open or self.revocations.is_read,
             max_connections=settings.max_connections,
         )
-        context, routes = (
-            self._context(),
-            routes_of(self.health, self._own_name, process_request, publishes=self.features.publishing is not None),
+        context, metrics = self._context(), metrics_of(self._sources, is_shown=settings.shows_metrics)
+        routes = routes_of(
+            self.health,
+            self._own_name,
+            process_request,
+            publishes=self.features.publishing is not None,
+            metrics=metrics if settings.metrics else None,
         )
-        self.listener = Listener(
-            lambda: connection(context, routes),
+        self.listener = self._listener(lambda: connection(context, routes), sockets, tls)
+        plain, plain_routes = (
+            replace(context, publishing=None),
+            routes_of(self.health, self._own_name, without_websocket, metrics=metrics),
+        )
+        self.metrics_listener = self._listener(lambda: connection(plain, plain_routes), metrics_sockets, None)
+
+    def _listener(
+        self, owner_of: Callable[[], Connection], sockets: tuple[socket.socket, ...], tls: ssl.SSLContext | None
+    ) -> Listener:
+        settings = self.settings
+        return Listener(
+            owner_of,
             sockets,
             tls,
             self.spawn,
@@ -159,6 +184,23 @@ class Parts:
             self.features.presence,
             self.features.live,
             self.features.publishing,
+            self._requests,
+        )
+
+    def _sources(self) -> Sources:
+        return Sources(
+            self.service,
+            self.settings,
+            self._started,
+            self.subscriber,
+            self.health,
+            self.counters,
+            self.hub.tallies,
+            self._requests,
+            self.hub.replay_slots,
+            self.observed,
+            self.features.live,
+            self.statistics,
         )
 
     def _own_name(self, request: Request) -> Response | None:

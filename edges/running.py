@@ -10,7 +10,15 @@ from bus.redis.revocation import REVOKED
 from bus.tasks import end
 from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.heartbeat import announce, announce_once, withdraw
-from edges.lifecycle.housekeeping import close_rooms, keep_keys, keep_logs, watch_certificate, watch_deadlines
+from edges.lifecycle.housekeeping import (
+    close_rooms,
+    keep_keys,
+    keep_logs,
+    watch_certificate,
+    watch_deadlines,
+    watch_memory,
+)
+from edges.lifecycle.vitals import watch_loop
 from edges.parts import Parts
 from edges.protocol.messages import GOING_AWAY, RESTARTING
 
@@ -36,6 +44,8 @@ class Running:
         """Accept, and begin to connect to Redis; ``expires`` is the end of the certificate, None for unknown."""
         parts = self._parts
         parts.listener.accept()
+        parts.metrics_listener.accept()
+        parts.observed.certificate_ends = expires
         parts.link.begin()
         if not parts.authenticator.is_open:
             parts.subscriber.listen(REVOKED, parts.revocations.take)
@@ -52,6 +62,11 @@ class Running:
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
         }
+        if parts.settings.shows_metrics:
+            works |= {
+                "lag": watch_loop(parts.observed.lag),
+                "memory": watch_memory(parts.log, parts.observed, mishaps),
+            }
         jwks = parts.authenticator.jwks
         return works if jwks is None else {**works, "keys": keep_keys(jwks, mishaps)}
 
@@ -73,6 +88,7 @@ class Running:
         parts, close_timeout_s = self._parts, self._parts.settings.close_timeout_s
         parts.health.leave()
         parts.listener.close()
+        parts.metrics_listener.close()
         await asyncio.gather(
             say_goodbye(parts.registry, self._farewell, close_timeout_s), parts.link.leave(close_timeout_s)
         )

@@ -143,6 +143,13 @@ class EdgeSettings(BaseSettings):
     insecure_behind_proxy: bool = Field(
         False, description="true: listen without TLS where others reach it, because a proxy in front ends TLS"
     )
+    metrics: bool = Field(False, description="true: whoever reaches the port may read GET /metrics")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="GET /metrics on a port of its own of the same host, without TLS; 0: a free one",
+    )
     drain_notice_s: float = Field(
         3.0, ge=0, description="from SIGTERM on: not ready, serving on, until balancers have noticed, seconds"
     )
@@ -225,6 +232,11 @@ class EdgeSettings(BaseSettings):
         """Show Redis' URL without the password; the shared secret is hidden by its type."""
         for name, value in super().__repr_args__():
             yield name, without_password(value) if name == "redis_url" else value
+
+    @property
+    def shows_metrics(self) -> bool:
+        """Whether ``GET /metrics`` is answered anywhere."""
+        return self.metrics or self.metrics_port is not None
 
     def bound_to(self, sockets: Sequence[socket.socket]) -> Self:
         """Return settings with the host and port of bound ``sockets``; without sockets, the same settings."""

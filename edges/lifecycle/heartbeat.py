@@ -1,18 +1,17 @@
 """The entry of an edge in Redis; the entry of a killed edge expires."""
 
 import asyncio
-import functools
 import os
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeAlias
 
 from bus.errors import BusError
 from bus.log.log import Log
 from bus.redis.keys import edge_key
 from bus.redis.refusals import is_wrong_type
+from bus.version import own_version
 from edges.limits.mishaps import Mishaps
 
 __all__ = ["announce", "announce_once", "withdraw"]
@@ -38,7 +37,7 @@ async def announce_once(log: Log, edge_id: str, facts: _Facts, mishaps: Mishaps)
     """Write the entry now; where Redis is away, the next heartbeat will."""
     # decisions/0051: the one write of an edge that never stops, so refusals of writes are noticed here.
     with mishaps.spared("heartbeat"):
-        process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": _version()}
+        process: _Facts = {"host": platform.node(), "pid": os.getpid(), "version": own_version()}
         await log.compare_clocks()
         clock = {"heartbeat_ms": log.redis_now_ms, "clock_offset_ms": round(log.clock_offset_ms or 0)}
         await _write(log, edge_key(edge_id), {**facts, **process, **clock})
@@ -62,12 +61,3 @@ async def withdraw(log: Log, edge_id: str) -> None:
         async with asyncio.timeout(_WITHDRAW_S):
             await log.withdraw(edge_key(edge_id))
             await log.delist(edge_id)
-
-
-@functools.cache
-def _version() -> str:
-    """Return the installed version; looked for once, since a look needs a descriptor, and descriptors may run out."""
-    try:
-        return version("edgebus")
-    except PackageNotFoundError:
-        return "unknown"

@@ -9,18 +9,20 @@ from typing import Final
 from bus.channel import Family
 from bus.log.log import Log
 from edges.auth.jwks import Jwks
+from edges.lifecycle.observed import Observed
 from edges.limits.mishaps import Mishaps
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 from edges.transport.tls import expiry_warning
 
-__all__ = ["close_rooms", "keep_keys", "keep_logs", "watch_certificate", "watch_deadlines"]
+__all__ = ["close_rooms", "keep_keys", "keep_logs", "watch_certificate", "watch_deadlines", "watch_memory"]
 
 _DEADLINES_S: Final = 1.0
 _ROOMS_S: Final = 0.25
 _DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
 _KEYS_EVERY_S: Final = 300.0
+_MEMORY_EVERY_S: Final = 15.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
 
@@ -72,3 +74,13 @@ async def keep_keys(jwks: Jwks, mishaps: Mishaps) -> None:
         with mishaps.spared("keys"):
             await jwks.refresh()
         await asyncio.sleep(_KEYS_EVERY_S)
+
+
+async def watch_memory(log: Log, observed: Observed, mishaps: Mishaps) -> None:
+    """Ask Redis now and then how much memory is used; what is not known is not told."""
+    while True:
+        told: tuple[int, int] | None = None
+        with mishaps.spared("memory"):
+            told = await log.memory()
+        observed.redis_memory = told
+        await asyncio.sleep(_MEMORY_EVERY_S)

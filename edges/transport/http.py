@@ -24,6 +24,7 @@ __all__ = [
     "no_request",
     "not_allowed",
     "not_found",
+    "page",
     "readiness",
     "refused",
     "too_long",
@@ -70,6 +71,11 @@ def lists_too_much(request: Request) -> bool:
     """Tell whether a handshake lists more values than a client needs: each costs every reader a step of Python."""
     listed = "".join(value for name in _LISTS for value in request.headers.get_all(name))
     return listed.count(",") + listed.count(";") + request.path.count("&") > _VALUES
+
+
+def page(text: bytes, content_type: str) -> Response:
+    """Return a page of its own content type."""
+    return _plain(200, text, content_type)
 
 
 def answered(body: dict[str, object]) -> Response:
@@ -140,7 +146,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Response:
-    text = orjson.dumps(body) + b"\n"
+    return _plain(status, orjson.dumps(body) + b"\n", "application/json", *headers)
+
+
+def _plain(status: int, text: bytes, content_type: str, *headers: tuple[str, str]) -> Response:
     return Response(
         status,
         http.HTTPStatus(status).phrase,
@@ -148,7 +157,7 @@ def _json(status: int, body: dict[str, object], *headers: tuple[str, str]) -> Re
             [
                 ("Date", formatdate(usegmt=True)),
                 ("Connection", "close"),
-                ("Content-Type", "application/json"),
+                ("Content-Type", content_type),
                 ("Content-Length", str(len(text))),
                 *headers,
             ]

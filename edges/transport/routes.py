@@ -101,11 +101,17 @@ class Routes:
 
 
 def routes_of(
-    standing: Standing, guard: Guard, hook: ProcessRequest | None = None, *, publishes: bool = False
+    standing: Standing,
+    guard: Guard,
+    hook: ProcessRequest | None = None,
+    *,
+    publishes: bool = False,
+    metrics: Handler | None = None,
 ) -> Routes:
     """Return the table of an edge; ``guard`` stands before the paths of health, and before the ``hook``.
 
     ``publishes``: there is ``POST /publish``, which the handshake answers: the table has no place for a body.
+    ``metrics`` answers ``/metrics``; None: there is no such path.
     """
 
     def health(_: Request) -> Response:
@@ -121,6 +127,8 @@ def routes_of(
     )
     if publishes:
         rows = (*rows, Route("POST", "/publish", lambda _: http.no_request(), guard))
+    if metrics is not None:
+        rows = (*rows, Route("GET", "/metrics", metrics, guard))
     return Routes(rows, guard, hook)
 
 

@@ -1,5 +1,6 @@
 """A replay remembers the lines given: a log read on has those left out, and a fork behind one of them is told."""
 
+from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,7 @@ class Rooms:
     def __init__(self, *replays: Replay, forks: tuple[str, ...] = (), lacks: int = 0) -> None:
         self._replays, self._forks, self._lacks = list(replays), forks, lacks
         self.entered = 0
+        self.told = Counter[Reason]()
 
     async def replay(self, _channel: Channel, _start: Start) -> Replay:
         return self._replays.pop(0)
