@@ -12,7 +12,7 @@ from bus.redis.connection import Connection
 from bus.redis.keys import EDGES_KEY, edge_key
 from bus.redis.refusals import checked
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "entry_of"]
 
 _BATCH: Final = 100
 """Entries read in one round trip."""
@@ -46,7 +46,7 @@ class Registry(Connection):
             hashes = await pipeline.execute(raise_on_error=False)
         # An entry of another type, typed by hand, or of a service that this user may not see, is no edge to this user.
         pairs = zip(ids, hashes, strict=True)
-        return [_entry(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
+        return [entry_of(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
 
     async def looks(self, ids: Sequence[str]) -> list[Look]:
         """Return the newest look of each edge that wrote one."""
@@ -64,7 +64,7 @@ class Registry(Connection):
             return int(checked(await redis.publish(channel, message)))
 
 
-def _entry(edge: str, fields: Mapping[bytes, bytes]) -> EdgeEntry:
+def entry_of(edge: str, fields: Mapping[bytes, bytes]) -> EdgeEntry:
     """Read an entry; a field that cannot be read is None, since a person may have typed the field."""
     said = {name.decode(errors="replace"): text.decode(errors="replace") for name, text in fields.items()}
     known: dict[str, Any] = {name: text for name, text in said.items() if name in EdgeEntry.__slots__}

@@ -38,6 +38,7 @@ __all__ = [
     "check_url",
     "client",
     "default_url",
+    "elsewhere",
     "fit_name",
     "login",
     "open_link",
@@ -281,6 +282,17 @@ def without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     _, at, host = rest.partition("?")[0].rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{host}"
+
+
+def elsewhere(url: str, host: str, port: int) -> str:
+    """Return the URL of another server, with the log-in and the TLS files of ``url``."""
+    parts = parse(url)
+    login = quote(parts.user or "", safe="") + (f":{quote(parts.password, safe='')}" if parts.password else "")
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if parts.scheme != "rediss":  # sentinels and sockets: the other server is reached by TCP, as the primary is
+        return f"redis://{login}{'@' if login else ''}{place}"
+    files = "&".join(f"{name}={quote(value)}" for name, value in parts.options.items() if name.startswith("ssl_"))
+    return f"rediss://{login}{'@' if login else ''}{place}{'?' if files else ''}{files}"
 
 
 def with_login(url: str, user: str, password: str) -> str:

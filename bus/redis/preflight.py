@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bus.redis import address
 
-__all__ = ["Facts", "Finding", "inspect", "judge"]
+__all__ = ["OLDEST_MAJOR", "Facts", "Finding", "eviction", "inspect", "judge", "output", "pubsub_limit", "version"]
 
 OLDEST_MAJOR: Final = 7
 _LIMIT: Final = "client-output-buffer-limit"
@@ -63,7 +63,7 @@ class Finding:
 
 def judge(facts: Facts, *, line_limit_bytes: int, cli: str = "redis-cli") -> list[Finding]:
     """Return the findings for lines of up to ``line_limit_bytes``; ``cli`` begins the lines to run. Pure."""
-    found = [_version(facts), _eviction(facts, cli), _output(facts, cli, line_limit_bytes * _IN_FLIGHT)]
+    found = [version(facts), eviction(facts, cli), output(facts, cli, line_limit_bytes)]
     return [finding for finding in found if finding is not None]
 
 
@@ -71,7 +71,8 @@ def _change(text: str, cli: str, setting: str, facts: Facts, found: Mapping[str,
     return Finding(text, f"{cli} CONFIG SET {setting}", found, f"{cli} CONFIG REWRITE" if facts.has_file else None)
 
 
-def _version(facts: Facts) -> Finding | None:
+def version(facts: Facts) -> Finding | None:
+    """Look for a Redis older than those the bus was tried on."""
     major = (facts.version or "").partition(".")[0]
     if not major.isdecimal() or int(major) >= OLDEST_MAJOR:
         return None
@@ -79,7 +80,7 @@ def _version(facts: Facts) -> Finding | None:
     return Finding(text, "edgebus broker", {"version": facts.version or ""})
 
 
-def _eviction(facts: Facts, cli: str) -> Finding | None:
+def eviction(facts: Facts, cli: str) -> Finding | None:
     """Look for a policy other than ``noeviction``: every log has a time to live, so volatile policies take logs."""
     if facts.policy in (None, "noeviction") or facts.maxmemory_bytes == 0:
         return None
@@ -87,8 +88,9 @@ def _eviction(facts: Facts, cli: str) -> Finding | None:
     return _change(text, cli, "maxmemory-policy noeviction", facts, {"policy": facts.policy or ""})
 
 
-def _output(facts: Facts, cli: str, wanted_bytes: int) -> Finding | None:
+def output(facts: Facts, cli: str, line_limit_bytes: int) -> Finding | None:
     """Look for a bound at which Redis would cut off an edge with only a few large events to read."""
+    wanted_bytes = line_limit_bytes * _IN_FLIGHT
     hard, soft, soft_s = facts.pubsub_limit or (0, 0, 0)
     if all(bound == 0 or bound >= wanted_bytes for bound in (hard, soft if soft_s else 0)):
         return None
@@ -133,7 +135,7 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
         version=info.get("redis_version"),
         maxmemory_bytes=_bytes(info.get("maxmemory")),
         policy=info.get("maxmemory_policy"),
-        pubsub_limit=_pubsub(config.get(_LIMIT, "")),
+        pubsub_limit=pubsub_limit(config.get(_LIMIT, "")),
         has_file=bool(info.get("config_file")),
     )
 
@@ -152,7 +154,7 @@ def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _pubsub(limits: Any) -> tuple[int, int, int] | None:
+def pubsub_limit(limits: Any) -> tuple[int, int, int] | None:
     """Return the part for subscribers of ``normal 0 0 0 … pubsub 33554432 8388608 60``."""
     words = str(limits).split()
     if "pubsub" not in words:

@@ -1,8 +1,8 @@
 """Where the primary is, by the word of Redis Sentinel: asked anew for every connection."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -75,6 +75,32 @@ class Sentinels:
         return await self._ask_at(last, port)
 
     async def _ask_at(self, host: str, port: int) -> tuple[str, int]:
+        async with self._connected(host, port) as sentinel:
+            return await self._primary_of(sentinel)
+
+    async def word(self, host: str, port: int) -> tuple[tuple[str, int], list[tuple[str, int]]]:
+        """Return the primary and the replicas, each as host and port, by the word of one sentinel.
+
+        Raises:
+            OSError: no answer.
+            RedisError: no answer, or a refusal.
+            LookupError: the sentinel knows no healthy primary of that name.
+
+        """
+        async with asyncio.timeout(2 * _ANSWER_DEADLINE_S), self._connected(host, port) as sentinel:
+            replicas: Any = await sentinel.sentinel_slaves(self.service)  # type: ignore[no-untyped-call, unused-ignore]
+            return await self._primary_of(sentinel), [(str(it["ip"]), int(it["port"])) for it in replicas]
+
+    async def _primary_of(self, sentinel: Redis) -> tuple[str, int]:
+        primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
+        state = primaries[self.service]
+        # Told by a sentinel and down all the same: a failover is under way, and the next attempt asks anew.
+        if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
+            raise LookupError("the primary is down")
+        return str(state["ip"]), int(state["port"])
+
+    @asynccontextmanager
+    async def _connected(self, host: str, port: int) -> AsyncIterator[Redis]:
         async with Redis(
             host=host,
             port=port,
@@ -86,12 +112,7 @@ class Sentinels:
             protocol=2,
             driver_info=None,
         ) as sentinel:
-            primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
-        state = primaries[self.service]
-        # Told by a sentinel and down all the same: a failover is under way, and the next attempt asks anew.
-        if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
-            raise LookupError("the primary is down")
-        return str(state["ip"]), int(state["port"])
+            yield sentinel
 
     def _unknown(self, troubles: Sequence[Trouble]) -> NoPrimary:
         # A refused log-in first: repeating does not help there, while an absent sentinel may come back.
