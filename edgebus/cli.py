@@ -15,6 +15,7 @@ from edgebus.commands.acl import acl
 from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
 from edgebus.commands.cert import cert
+from edgebus.commands.doctor import doctor
 from edgebus.commands.edge import edge
 from edgebus.commands.get import get
 from edgebus.commands.history import history
@@ -81,6 +82,7 @@ def demo(
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
 for _command in (edge, broker, cert, publish, listen, ask, presence, history, get, state, acl, replay, services, lag):
     app.command()(_command)
+app.command()(doctor)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)
 app.add_typer(token, name="token", no_args_is_help=True)

@@ -1,0 +1,72 @@
+"""A finding of the doctor, and the report of all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Finding", "Level", "Report", "fail", "ok", "warn"]
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        level: ok; warn: a loss is possible; fail: clients lose something now, or will at the next incident.
+        check: the name of the check, a word.
+        text: a sentence with the figures.
+        fix: shell lines to type, in this order; none for ok.
+        where: a server or an edge; empty for the whole.
+
+    """
+
+    level: Level
+    check: str
+    text: str
+    fix: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, in the order of the checks.
+
+    Attributes:
+        is_reached: whether Redis answered; without, there is a single finding.
+
+    """
+
+    findings: Sequence[Finding] = field(default_factory=tuple)
+    is_reached: bool = True
+
+    def count(self, level: Level) -> int:
+        """Return how many findings have this level."""
+        return sum(finding.level == level for finding in self.findings)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of all findings."""
+        return next((level for level in (Level.FAIL, Level.WARN) if self.count(level)), Level.OK)
+
+
+def ok(check: str, text: str, *, where: str = "") -> Finding:
+    """Return a finding without a fault."""
+    return Finding(Level.OK, check, text, where=where)
+
+
+def warn(check: str, text: str, *fix: str, where: str = "") -> Finding:
+    """Return a finding that may cost something, with the lines that mend the fault."""
+    return Finding(Level.WARN, check, text, fix, where)
+
+
+def fail(check: str, text: str, *fix: str, where: str = "") -> Finding:
+    """Return a finding that costs something, with the lines that mend the fault."""
+    return Finding(Level.FAIL, check, text, fix, where)

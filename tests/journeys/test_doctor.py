@@ -1,0 +1,164 @@
+"""``edgebus doctor`` against real servers and edges: faults are found, and the lines to type mend them."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from bus.broker.embedded import EmbeddedBroker
+from edgebus.doctor.examination import examine
+from edgebus.doctor.finding import Finding, Level
+from tests.journeys.acl import ADMIN, redis_cli, users_only
+from tests.journeys.processes import DEADLINE_S, EDGEBUS, Processes, edgebus, environment, program, until
+from tests.ports import free_port
+
+NAME, _, PASSWORD = ADMIN.partition(":")
+
+
+def type_lines(*lines: str, env: Mapping[str, str] | None = None) -> None:
+    """Run lines as a person does, in a shell; the administrator's name is put in."""
+    for line in lines:
+        command = line.replace("--user ADMIN", f"--user {NAME}").replace(" --askpass", "")
+        ran = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+        )
+        assert "ERR" not in ran.stdout + ran.stderr, (line, ran)
+        assert "NOPERM" not in ran.stdout, (line, ran)
+
+
+async def findings(url: str, *checks: str) -> dict[str, Finding]:
+    """Examine, and return the worst finding of each check, of those named or of all."""
+    report = await examine(url)
+    assert report.is_reached, report
+    worst: dict[str, Finding] = {}
+    for finding in sorted(report.findings, key=lambda it: list(Level).index(it.level)):
+        if not checks or finding.check in checks:
+            worst[finding.check] = finding
+    return worst
+
+
+@pytest.fixture
+def ill(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """Lend a Redis that is set up to lose events in several ways."""
+    extra = ("--enable-debug-command", "local", "--latency-monitor-threshold", "50")
+    with EmbeddedBroker(0, tmp_path, binary=program("redis-server", "redis-server"), extra=extra) as broker:
+        with Redis.from_url(broker.url) as redis:
+            redis.config_set("appendonly", "no")
+            redis.config_set("client-output-buffer-limit", "pubsub 1000 0 0")
+            redis.config_set("maxmemory-policy", "allkeys-lru")
+            redis.execute_command("DEBUG", "SLEEP", "0.12")
+            redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] * 1.1))
+        yield broker
+
+
+ILL = {
+    "persistence": Level.WARN,
+    "output": Level.FAIL,
+    "eviction": Level.FAIL,
+    "slowlog": Level.WARN,
+    "latency": Level.WARN,
+}
+
+
+async def test_lines_to_type_mend_a_redis_that_is_set_up_badly(ill: EmbeddedBroker) -> None:
+    """Each fault is found with the right level; its lines are typed, and the next look finds all of them well."""
+    found = await findings(ill.url, *ILL, "memory")
+    # How full a memory of a megabyte is depends on who looks: each connection takes some of it.
+    assert {it: found[it].level for it in ILL} == ILL, found
+    assert found["memory"].level is not Level.OK
+    type_lines(*(line for finding in found.values() for line in finding.fix if "LATENCY DOCTOR" not in line))
+    again = await findings(ill.url, *ILL, "memory")
+    # How long an answer takes is this machine's affair.
+    assert {check for check, it in again.items() if it.level is not Level.OK} <= {"latency"}, again
+    assert "stood still" not in again["latency"].text
+
+
+def test_command_ends_as_the_worst_finding_says(ill: EmbeddedBroker) -> None:
+    """1 for a fail, with a line of JSON for each finding; 3 with a line where no Redis answers; 2 for a bad URL."""
+    ran = edgebus("doctor", "--redis", ill.url, "--json")
+    assert ran.returncode == 1, ran.stderr
+    told = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert {it["level"] for it in told} == {"ok", "warn", "fail"}
+    assert all(set(it) == {"level", "check", "where", "text", "fix"} for it in told)
+    nowhere = edgebus("doctor", "--redis", f"redis://:secret@127.0.0.1:{free_port()}", COLUMNS="80")
+    assert nowhere.returncode == 3
+    assert nowhere.stdout.startswith("fail  reach        no Redis answers at redis://")
+    assert "secret" not in nowhere.stdout + nowhere.stderr
+    assert edgebus("doctor", "--redis", "redis://a b").returncode == 2
+
+
+async def test_replica_without_the_users_is_found_and_mended() -> None:
+    """Users are not replicated: the operator's log-in is refused there, then names, then the door of the nameless."""
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with EmbeddedBroker(0, binary=program("redis-server", "redis-server"), extra=at_once) as primary:
+        users = users_only(primary)
+        follow = ("--replicaof", f"127.0.0.1 {primary.port}", "--masteruser", NAME, "--masterauth", PASSWORD)
+        with EmbeddedBroker(0, binary=primary.binary, extra=follow) as replica:
+            redis_cli(replica.url, "ACL", "SETUSER", NAME, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+            until(lambda: "state=online" in redis_cli(users.admin, "INFO", "replication"))
+            found = (await findings(users.operator, "users"))["users"]
+            assert (found.level, found.where) == (Level.FAIL, f"127.0.0.1:{replica.port}")
+            assert "refuses the log-in" in found.text
+            type_lines(*found.fix, env={"REDISCLI_AUTH": PASSWORD})
+            assert (await findings(users.operator, "users"))["users"].level is Level.OK
+
+            open_door = (await findings(users.admin, "users"))["users"]
+            assert "lets in whoever gives no name" in open_door.text
+            type_lines(*open_door.fix, env={"REDISCLI_AUTH": PASSWORD})
+            assert (await findings(users.admin, "users"))["users"].level is Level.OK
+
+            redis_cli(users.admin.replace(str(primary.port), str(replica.port)), "ACL", "DELUSER", "edgebus-edge")
+            missing = (await findings(users.operator, "users"))["users"]
+            assert "has no user edgebus-edge" in missing.text
+
+
+async def test_operator_is_refused_nothing_and_told_what_is_hidden(broker: EmbeddedBroker) -> None:
+    """The look of an operator leaves no entry in ACL LOG; the line that grants more takes the warning away."""
+    users = users_only(broker)
+    found = await findings(users.operator)
+    assert redis_cli(users.admin, "ACL", "LOG") == ""
+    assert {check for check, it in found.items() if it.level is Level.FAIL} == set()
+    assert "grant +config|get" in found["rights"].text
+    type_lines(*found["rights"].fix, env={"REDISCLI_AUTH": PASSWORD})
+    assert "rights" not in await findings(users.operator)
+
+
+async def test_user_without_rights_is_told_each_and_nothing_breaks(broker: EmbeddedBroker) -> None:
+    """A user of a producer's rights gets a warning for each look that is refused, and no crash."""
+    users = users_only(broker)
+    report = await examine(users.producer)
+    hidden = {it.text.rpartition("grant ")[2] for it in report.findings if it.check == "rights"}
+    assert {"+config|get", "+slowlog|get", "+latency|latest", "+acl|users"} <= hidden
+    assert any("bus:doctor" in rule for rule in hidden)
+    assert any("bus:edge" in rule for rule in hidden)
+
+
+async def test_killed_edge_is_found_and_started_again(broker: EmbeddedBroker, processes: Processes) -> None:
+    """Behind SIGKILL the entry is still there, and nobody hears; the lines start another and clear the entry."""
+    [(edge, port)] = processes.edges("mahavishnu", broker.url)
+    until(lambda: redis_cli(broker.url, "ZCARD", "bus:edges") == "1")
+    assert (await findings(broker.url, "hearing"))["hearing"].level is Level.OK
+    edge.signal(signal.SIGKILL)
+    edge.exit_code()
+    dead = (await findings(broker.url, "hearing"))["hearing"]
+    assert dead.level is Level.FAIL
+    assert "is dead" in dead.text
+    start, clear = dead.fix
+    words = start.partition("#")[0].split()
+    assert words[:3] == ["edgebus", "edge", "mahavishnu"]
+    again = processes.start(*EDGEBUS, *words[1:], "--redis", broker.url, env=environment())
+    type_lines(clear)
+    again.until(lambda: redis_cli(broker.url, "ZCARD", "bus:edges") == "2")
+    well = await findings(broker.url, "hearing", "edges")
+    assert {it.level for it in well.values()} == {Level.OK}, well
+    assert f":{port}" in again.output
