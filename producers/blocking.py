@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from producers.neighbours import check_neighbours
 
@@ -31,6 +31,9 @@ from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerS
 from producers.producer import Producer as AsyncProducer
 from producers.raw import raw_event
 from producers.sender import LOGGER
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published", "Responder"]
 
@@ -58,6 +61,7 @@ class Producer:
         outbox: OutboxSettings = OutboxSettings(),  # noqa: B008 (it is frozen)
         on_drop: OnDrop | None = None,
         logger: logging.Logger = LOGGER,
+        metrics: "CollectorRegistry | None" = None,
     ) -> None:
         self._producer = AsyncProducer(
             url,
@@ -68,6 +72,7 @@ class Producer:
             outbox=outbox,
             on_drop=on_drop,
             logger=logger,
+            metrics=metrics,
         )
         self._close_s = outbox.close_s
         self._background: Background | None = None

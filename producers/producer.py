@@ -5,13 +5,14 @@ events as one pipeline.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES
@@ -32,6 +33,11 @@ from producers.sender import LOGGER, Sender
 from producers.skips import Skips
 from producers.statistics import ProducerStatistics
 from producers.tracing import Tracing, traced
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from producers.metrics import ProducerMetrics
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
@@ -57,9 +63,12 @@ class Producer:
         on_drop: called in the event loop with each emitted event that is given up, and the reason. Errors of
             ``on_drop`` are logged.
         logger: is told when Redis goes and comes back, and at the close how many emitted events were lost.
+        metrics: the registry of ``prometheus_client`` that shows the producer's numbers; several producers may share
+            one, which has their sums. None shows none.
 
     Raises:
         AddressError: the URL cannot be used.
+        TypeError: ``metrics`` is no registry.
 
     """
 
@@ -74,6 +83,7 @@ class Producer:
         outbox: OutboxSettings = OutboxSettings(),  # noqa: B008 (it is frozen)
         on_drop: OnDrop | None = None,
         logger: logging.Logger = LOGGER,
+        metrics: "CollectorRegistry | None" = None,
     ) -> None:
         url = url or default_url()
         check_url(url)
@@ -83,10 +93,18 @@ class Producer:
         self._composer, self._settings = Composer(limit_bytes), outbox
         self._outbox, self._skips = Outbox(outbox, on_drop), Skips(logger)
         self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas, logger=logger)
+        self._metrics = None if metrics is None else self._counted_in(metrics)
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop
+
+    def _counted_in(self, registry: "CollectorRegistry") -> "ProducerMetrics":
+        from producers.metrics import metrics_in  # a program without metrics never loads the library
+
+        metrics = metrics_in(registry)
+        metrics.add(self)
+        return metrics
 
     async def open(self) -> Self:
         """Start the sender, and return the producer; no connection to Redis is made yet.
@@ -137,7 +155,11 @@ class Producer:
         self._closing = True
         if self._task is None or self._outbox.is_forked:  # of a forked child, the events are the parent's
             return
-        await close(self._sender, self._task, self._settings.close_s)
+        try:
+            await close(self._sender, self._task, self._settings.close_s)
+        finally:
+            if self._metrics is not None:
+                self._metrics.settle(self)
         if not self._task.cancelled():
             await self._task
 
@@ -362,7 +384,8 @@ class Producer:
     async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> Outcomes:
         self._check_open()
         limit_s = self._deadline_s if deadline_s is None else deadline_s
-        return await in_slices(items, lambda part: self._publish_slice(part, limit_s))
+        with contextlib.nullcontext() if self._metrics is None else self._metrics.duration.time():
+            return await in_slices(items, lambda part: self._publish_slice(part, limit_s))
 
     async def _publish_slice(self, items: Sequence[Item], deadline_s: float) -> Outcomes:
         """Return each item's outcome: at the deadline at the latest, and at once when cancelled."""
