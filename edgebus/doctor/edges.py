@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ __all__ = ["edge_of", "gone", "look_at_edges"]
 
 _PROBE: Final = "bus:probe:"
 _MOST: Final = 1000
+_ID: Final = re.compile(r"(?P<place>.+)-(?P<port>\d{1,5})-(?P<pid>\d{1,10})-[0-9a-f]+")
+"""``<service>-<host>-<port>-<pid>-<random>``; services and hosts have hyphens of their own."""
 _MILLISECONDS: Final = 1e11
 """A time beyond that is no number of seconds."""
 
@@ -86,14 +89,15 @@ def gone(edge_id: str, listed: Mapping[str, str], now_ms: float) -> Edge | None:
     expired = listed.get(edge_id, "").partition(".")[0]
     if not expired.isdecimal() or int(expired) > now_ms:
         return None  # an entry of a service that this user may not see has not expired
-    place, port, pid, _ = ("", *edge_id.rsplit("-", 3))[-4:]
+    parts = _ID.fullmatch(edge_id)
+    place = parts["place"] if parts else ""
     service = next((name for name in sorted(NAMES) if place.startswith(f"{name}-")), "")
     return Edge(
         id=edge_id,
         service=service,
         host=place.removeprefix(f"{service}-") if service else "",
-        port=int(port) if port.isdecimal() else 0,
-        pid=int(pid) if pid.isdecimal() else 0,
+        port=int(parts["port"]) if parts else 0,
+        pid=int(parts["pid"]) if parts else 0,
         listeners=None,
         gone_ms=int(now_ms - int(expired)),
     )

@@ -3,6 +3,7 @@
 import platform
 import time
 
+from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.redis import address
 from bus.redis.failures import converted
@@ -64,6 +65,7 @@ async def gather(url: str) -> Facts:
         edges=edges,
         loop=loop,
         certificate_ends_s=ends_s,
+        event_limit_bytes=max((edge.max_line_bytes or 0 for edge in edges or ()), default=0) or LINE_LIMIT_BYTES,
     )
 
 

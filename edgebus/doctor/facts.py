@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bus.envelope import LINE_LIMIT_BYTES
+
 __all__ = ["Edge", "Facts", "Loop", "Replica", "SentinelWord", "Server", "Slow", "Spike"]
 
 
@@ -165,6 +167,7 @@ class Facts:
         now_s: this host's clock, seconds since 1970.
         is_sentinel: whether the URL names sentinels.
         certificate_ends_s: of Redis' certificate; None without TLS.
+        event_limit_bytes: the largest event as a line that an edge takes.
         edges: None: the entries may not be read.
         loop: None: this user may not publish and hear a probe.
 
@@ -180,4 +183,4 @@ class Facts:
     edges: Sequence[Edge] | None = ()
     loop: Loop | None = field(default_factory=Loop)
     certificate_ends_s: float | None = None
-    event_limit_bytes: int = 262_144
+    event_limit_bytes: int = LINE_LIMIT_BYTES

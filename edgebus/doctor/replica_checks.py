@@ -110,8 +110,10 @@ def _copies(primary: Server, replica: Replica) -> tuple[str, str]:
 
 def _keep(replica: Replica) -> tuple[str, ...]:
     """Return the line that keeps users over a restart; none for a replica without a file, or out of sight."""
-    has_file = replica.server is not None and replica.server.info.get("config_file")
-    return (f"{replica.cli} CONFIG REWRITE",) if has_file else ()
+    there = replica.server
+    if there is not None and (there.config or {}).get("aclfile"):
+        return (f"{replica.cli} ACL SAVE",)
+    return (f"{replica.cli} CONFIG REWRITE",) if there is not None and there.info.get("config_file") else ()
 
 
 def _list(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from edgebus.doctor.questions import Questions, asking, pairs, text
 __all__ = ["certificate_end", "info_of", "look", "slow_log", "spikes", "users_of"]
 
 _SETTINGS: Final = (
+    "aclfile",
     "appendfsync",
     "appendonly",
     "client-output-buffer-limit",

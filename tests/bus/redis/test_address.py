@@ -138,3 +138,31 @@ async def test_client_of_a_refused_url_is_never_made() -> None:
 async def test_redis_cli_leads_where_the_url_does(url: str, line: str) -> None:
     """Host and port or socket, TLS and its files; no password, which redis-cli asks for."""
     assert await address.redis_cli(url) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h", "redis://there:1"),
+        ("redis://a:p%2Fw@h:6390/0", "redis://a:p%2Fw@there:1"),
+        ("redis://:p%40w@h", "redis://:p%40w@there:1"),
+        ("redis://alone@h", "redis://alone@there:1"),
+        ("unix:///run/r.sock?username=a&password=b", "redis://a:b@there:1"),
+        ("redis+sentinel://a:b@s1,s2/main?sentinel_password=c", "redis://a:b@there:1"),
+        (
+            "rediss://a:b@h?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none",
+            "rediss://a:b@there:1?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none",
+        ),
+    ],
+)
+def test_another_server_is_reached_with_the_same_log_in(url: str, expected: str) -> None:
+    """Log-in and TLS files stay, the sentinels' own log-in does not; what is printed can be read again."""
+    found = address.elsewhere(url, "there", 1)
+    assert found == expected
+    kept = ("username", "password", "ssl_ca_certs")
+    assert [address.read_url(found).get(it) for it in kept] == [address.read_url(url).get(it) for it in kept]
+
+
+def test_address_of_version_6_is_put_in_brackets() -> None:
+    """As in every URL."""
+    assert address.elsewhere("redis://h", "::1", 6390) == "redis://[::1]:6390"
