@@ -21,6 +21,7 @@ from edgebus.commands.get import get
 from edgebus.commands.history import history
 from edgebus.commands.lag import lag
 from edgebus.commands.listen import listen
+from edgebus.commands.mcp import mcp
 from edgebus.commands.options import JsonOption
 from edgebus.commands.presence import presence
 from edgebus.commands.publish import publish
@@ -80,7 +81,23 @@ def demo(
 
 
 # The order of `--help`: first the parts that run, then one event, then the past, then the catalogue.
-for _command in (edge, broker, cert, publish, listen, ask, presence, history, get, state, acl, replay, services, lag):
+for _command in (
+    edge,
+    broker,
+    cert,
+    publish,
+    listen,
+    ask,
+    presence,
+    history,
+    get,
+    state,
+    acl,
+    replay,
+    services,
+    lag,
+    mcp,
+):
     app.command()(_command)
 app.command()(doctor)
 

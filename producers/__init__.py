@@ -5,8 +5,9 @@
     async with Producer("redis://127.0.0.1:6390") as producer:
         await producer.publish(WorkflowStarted(workflow_id="wf_123"))
 
-``Responder`` answers requests of clients. ``producers.blocking`` holds the same calls for code without asyncio,
-``producers.capturing`` a producer for tests without Redis, ``producers.services`` one file per service.
+``Responder`` answers requests of clients, ``health`` tells how a service's edges are. ``producers.blocking`` holds the
+same calls for code without asyncio, ``producers.capturing`` a producer for tests without Redis, ``producers.services``
+one file per service.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ __all__ = [
     "RequestRefused",
     "Responder",
     "ResponderStatistics",
+    "health",
     "raw_event",
     "with_metadata",
 ]
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from producers.producer import DropReason, OutboxSettings, Producer, ProducerStatistics, Published
     from producers.raw import raw_event
     from producers.responder import Asker, RequestRefused, Responder, ResponderStatistics
+    from producers.wellbeing import health
 else:
 
     def __getattr__(name: str) -> object:
@@ -49,6 +52,10 @@ else:
         check_neighbours()
         from producers import broadcaster, capturing, producer, raw
 
+        if name == "health":
+            from producers.wellbeing import health
+
+            return health
         if name in _OF_RESPONDERS:
             from producers import responder
 

@@ -3,6 +3,7 @@
 One background thread runs an event loop with a ``producers.Producer``, so there is one implementation.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -31,11 +32,22 @@ from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerS
 from producers.producer import Producer as AsyncProducer
 from producers.raw import raw_event
 from producers.sender import LOGGER
+from producers.wellbeing import HEALTH_TIMEOUT_S
+from producers.wellbeing import health as async_health
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-__all__ = ["Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published", "Responder"]
+__all__ = [
+    "Batch",
+    "DropReason",
+    "OutboxSettings",
+    "Producer",
+    "ProducerStatistics",
+    "Published",
+    "Responder",
+    "health",
+]
 
 ResultT = TypeVar("ResultT")
 
@@ -227,6 +239,22 @@ class Producer:
     def _submit(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
         with self._lock:  # no call may be handed to a loop that is about to stop
             return self._check_open().run(coroutine)
+
+
+def health(
+    redis_url: str | None = None, service: Service | str | None = None, *, timeout_s: float = HEALTH_TIMEOUT_S
+) -> dict[str, Any]:
+    """Return the health of a service's edges; see ``producers.health``.
+
+    Raises:
+        BusError: called inside an event loop, which the call would block.
+
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(async_health(redis_url, service, timeout_s=timeout_s))
+    raise BusError("inside an event loop it is `await producers.health(…)`")
 
 
 class Batch:

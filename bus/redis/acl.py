@@ -99,7 +99,7 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     publishing, rooms = _CALLING if by_function else _SCRIPTED, _Rooms.of(services)
     asked, opened = _Asked.of(services), _opened(services, publishing)
     rules: dict[Role, str] = {
-        "producer": _joined(_producer(names, publishing), keeping(keyed, publishing.split()[-1])),
+        "producer": _joined(_producer(names, publishing, own), keeping(keyed, publishing.split()[-1])),
         "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own), *opened),
         "operator": _joined(
             _operator(names, own), *rooms.operator(), _looking(keyed), *asked.operator(own), *_remembered(services)
@@ -131,8 +131,10 @@ def parse_hash(text: str) -> tuple[Role, str]:
     return role, digits
 
 
-def _producer(names: Iterable[str], publishing: str) -> str:
-    return " ".join(("resetchannels", _PRODUCER, publishing, *_logs("~", names), *_channels(names), _EPOCH))
+def _producer(names: Iterable[str], publishing: str, own: str) -> str:
+    # Services ask how their edges are, by `producers.health`.
+    health = f"(+zrange +hgetall %R~{EDGES_KEY} %R~bus:edge:{own})"
+    return " ".join(("resetchannels", _PRODUCER, publishing, *_logs("~", names), *_channels(names), _EPOCH, health))
 
 
 def _edge(names: Iterable[str], own: str) -> str:
