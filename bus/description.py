@@ -1,6 +1,7 @@
 """A service's catalogue as data for JSON: for clients without the service's code, and for people. Pure."""
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -54,6 +55,7 @@ def describe(service: Service) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=16)
 def digest(service: Service) -> str:
     """Return a short text that is another one when the catalogue is another one."""
     told = orjson.dumps(describe(service), option=orjson.OPT_SORT_KEYS)

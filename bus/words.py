@@ -63,7 +63,8 @@ class NoticeName(StrEnum):
     ROOM_GAP = "room.gap", "from", "to", "reason"
     """Events are missing between two positions of a room."""
     ROOM_LEFT = "room.left", "reason", "user"
-    """A user has left the room. Without a user: the new token does not open the room, and the client is out of it."""
+    """A user has left the room. Without a user the client itself is out: ``forbidden``, the new token does not open the
+    room, or ``kicked``, an operator wants the client out."""
     ROOM_JOINED = "room.joined", "user", "info", "since"
     """A user has come into the room."""
     ROOM_PRESENCE = "room.presence", "count", "joined", "left", "reason"
@@ -143,5 +144,7 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013, _COME_BACK  # to another replica, most often: this edge is at capacity
     SLOW_CONSUMER = 3008, _COME_BACK
     """With ``since``."""
+    KICKED = 3503, _STAY_AWAY  # decisions/0121: Centrifugo's "force disconnect", with the same advice
+    """An operator wants the client gone."""
     UNAUTHENTICATED = 4001, _STAY_AWAY
     """POLICY_VIOLATION for a missing or refused token, in the session-buddy dialect."""

@@ -28,6 +28,11 @@ from clients.wire import Answer, Notice, Refusal, encode
 __all__ = ["Subscriptions", "refused"]
 
 _RETRY_MS: Final = 1_000
+_OUT: Final = {
+    "forbidden": "the new token does not open this channel",
+    "kicked": "an operator let the client out of this channel",
+}
+"""Why an edge let a client out of a room."""
 """Before another try, where the edge's refusal names no time."""
 
 
@@ -176,7 +181,7 @@ class Subscriptions:
             state.told_state(notice.data)
             self._changed(state)
         elif notice.event == NoticeName.ROOM_LEFT and state.is_known:
-            self._end(state, Refused(Code.FORBIDDEN, "the new token does not open this channel"))
+            self._end(state, Refused(Code.FORBIDDEN, _OUT.get(str(notice.data.get("reason")), _OUT["forbidden"])))
 
     def _changed(self, state: SubscriptionState) -> None:
         state.queue.wake()

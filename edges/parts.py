@@ -3,12 +3,12 @@
 import logging
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from websockets.http11 import Request, Response
 
+from bus.admin.telling import Telling
 from bus.log.log import Log
 from bus.redis.link import Batch
 from bus.redis.preflight import inspect
@@ -16,11 +16,16 @@ from bus.redis.probe import Probe
 from bus.redis.revocation import Revocations
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
+from edges.admin.administration import office_of
+from edges.admin.office import Office
 from edges.auth.authenticator import Authenticator
 from edges.auth.permissions import Permissions
 from edges.auth.revocations import KnownRevocations
 from edges.features import Features
+from edges.lifecycle.draining import Draining
+from edges.lifecycle.entry import Entry
 from edges.lifecycle.health import Health
+from edges.lifecycle.heartbeat import announce_once
 from edges.lifecycle.metrics.sources import Sources
 from edges.lifecycle.observed import Observed
 from edges.lifecycle.redis_link import Droppable, RedisLink
@@ -73,7 +78,7 @@ class Parts:
 
     """
 
-    def __init__(  # noqa: PLR0913 (what an edge is made of)
+    def __init__(  # noqa: PLR0913, PLR0915 (what an edge is made of)
         self,
         service: Service,
         settings: EdgeSettings,
@@ -91,7 +96,6 @@ class Parts:
         self.commands = Tasks()
         self.spawn = self.commands.spawn
         self.ownership = None if owner is None else Ownership(owner, self.spawn)
-        self._started, self._port = time.time(), port_of(sockets)
         url = settings.redis_url
         self.mishaps, self.counters, self.observed = Mishaps(), Counters(), Observed()
         self._requests = RequestTallies({**verbs_of(service), **FLAT_VERBS})
@@ -123,7 +127,8 @@ class Parts:
             edge_id=edge_id,
             is_owned=owner is not None,
         )
-        beside: list[Droppable] = [self.probe_log, self.revocations, *self.features.beside()]
+        self.telling = Telling(url, name=f"{name}-operators")
+        beside: list[Droppable] = [self.probe_log, self.revocations, self.telling, *self.features.beside()]
         self.link = RedisLink(
             self.subscriber, self.hub, self.log, beside, self.spawn, self.registry.notify, self.mishaps
         )
@@ -136,6 +141,10 @@ class Parts:
             knows_revoked=lambda: self.authenticator.is_open or self.revocations.is_read,
             max_connections=settings.max_connections,
         )
+        told = self.subscriber, self.health, self.observed, self.statistics
+        self.entry = Entry(service, settings, port_of(sockets), *told)
+        self.draining = self._draining()
+        self.office = self._office()
         context, metrics = self._context(), metrics_of(self._sources, is_shown=settings.shows_metrics)
         routes = routes_of(
             self.health,
@@ -165,6 +174,14 @@ class Parts:
             close_timeout_s=settings.close_timeout_s,
         )
 
+    def _draining(self) -> Draining:
+        times = {"notice_s": self.settings.drain_notice_s, "window_s": self.settings.drain_window_s}
+        return Draining(self.registry, self.health, self.spawn, self.announce, **times)
+
+    def _office(self) -> Office:
+        sees = self.id, self.service, self.hub, self.registry, self.counters, self.draining
+        return office_of(*sees, self.subscriber, self.telling, self.spawn, self.mishaps)
+
     def _context(self) -> Context:
         catalogue_of(self.service)  # before the first client, and kept
         return Context(
@@ -191,7 +208,7 @@ class Parts:
         return Sources(
             self.service,
             self.settings,
-            self._started,
+            self.entry.started_s,
             self.subscriber,
             self.health,
             self.counters,
@@ -211,17 +228,9 @@ class Parts:
         unreadable = self.log.unreadable + self.answers.left_out + self.features.unreadable
         return self.registry.statistics(), replace(self.hub.statistics(), unreadable=unreadable)
 
-    def facts(self) -> dict[str, str | int]:
-        """Return the edge's words about itself, for the entry in Redis."""
-        return {
-            "service": self.service.name,
-            "port": self._port,
-            "connections": len(self.registry),
-            "rooms": self.hub.occupied,
-            "started": int(self._started * 1000),
-            "generation": self.link.generation,
-            "draining": int(self.health.is_leaving),
-        }
+    def announce(self) -> None:
+        """Have the entry in Redis written anew."""
+        self.spawn(announce_once(self.log, self.id, self.entry.facts(), self.mishaps), "edge heartbeat")
 
     # The link to Redis comes and goes.
 
@@ -231,6 +240,7 @@ class Parts:
     def _link_came(self) -> None:
         self.link.came()
         self.features.link_came()
+        self.office.link_came()
         if not self.authenticator.is_open:
             self.revocations.read()
         if self.link.generation == 1:

@@ -9,7 +9,7 @@ from typing import Any
 from bus.redis.revocation import REVOKED
 from bus.tasks import end
 from edges.lifecycle.drain import say_goodbye, send_away
-from edges.lifecycle.heartbeat import announce, announce_once, withdraw
+from edges.lifecycle.heartbeat import announce, withdraw
 from edges.lifecycle.housekeeping import (
     close_rooms,
     keep_keys,
@@ -58,7 +58,7 @@ class Running:
         works = {
             "deadlines": watch_deadlines(parts.registry, mishaps),
             "rooms": close_rooms(parts.hub, mishaps),
-            "heartbeat": announce(parts.log, parts.id, parts.facts, mishaps),
+            "heartbeat": announce(parts.log, parts.id, parts.entry.facts, mishaps),
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
         }
@@ -71,13 +71,14 @@ class Running:
         return works if jwks is None else {**works, "keys": keep_keys(jwks, mishaps)}
 
     async def drain(self) -> None:
-        """Be not ready, and send every client away in time."""
+        """Be not ready, and send every client away in time; behind an operator's drain, at once."""
         parts, settings = self._parts, self._parts.settings
         parts.health.leave()
         self._farewell = RESTARTING
         _logger.info("edge drains", extra={"service": parts.service.name, "connections": len(parts.registry)})
-        parts.spawn(announce_once(parts.log, parts.id, parts.facts(), parts.mishaps), "edge heartbeat")
-        await asyncio.sleep(settings.drain_notice_s)
+        parts.announce()
+        if not await parts.draining.end():
+            await asyncio.sleep(settings.drain_notice_s)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + settings.drain_window_s
         await send_away(parts.registry, settings.drain_window_s)
@@ -87,6 +88,7 @@ class Running:
         """Close every part, in order."""
         parts, close_timeout_s = self._parts, self._parts.settings.close_timeout_s
         parts.health.leave()
+        await parts.draining.end()
         parts.listener.close()
         parts.metrics_listener.close()
         await asyncio.gather(
@@ -102,6 +104,7 @@ class Running:
         await parts.log.close()
         await parts.probe_log.close()
         await parts.revocations.close()
+        await parts.telling.close()
         await parts.features.close()
 
     async def failed(self) -> None:

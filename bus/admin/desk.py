@@ -1,6 +1,8 @@
 """Questions to edges, and their answers: one channel of the operator's own for all answers."""
 
 import asyncio
+import getpass
+import platform
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +30,7 @@ class Desk:
 
     def __init__(self, url: str, *, name: str, registry: Registry, answer_s: float = ANSWER_S) -> None:
         self._registry, self._answer_s = registry, answer_s
+        self._by = f"{_user()}@{platform.node()}"  # for the edge's log: what a person is asked about later
         self._channel = told_channel(secrets.token_hex(16))
         self._is_up = asyncio.Event()
         self._link = Subscriber(
@@ -57,12 +60,19 @@ class Desk:
         self._waiting[question] = (edge, future)
         try:
             async with asyncio.timeout(self._answer_s):
-                await self._say(edge, {"id": question, "verb": verb, "data": data, "reply": self._channel})
+                await self._say(
+                    edge, {"id": question, "verb": verb, "data": data, "reply": self._channel, "by": self._by}
+                )
                 return _data(await future)
         except TimeoutError as error:
             raise EdgeSilent(f"{edge} did not answer within {self._answer_s:g} s", edge) from error
         finally:
             del self._waiting[question]
+
+    async def say(self, edge: str, verb: AdminVerb) -> bool:
+        """Give a command, and wait for no answer; tell whether somebody heard the command."""
+        message = {"id": secrets.token_hex(8), "verb": verb, "data": {}, "reply": self._channel, "by": self._by}
+        return await self._registry.say(admin_channel(edge), orjson.dumps(message)) > 0
 
     async def _say(self, edge: str, message: Mapping[str, Any]) -> None:
         line = orjson.dumps(message)
@@ -97,6 +107,13 @@ class Desk:
         edge, future = self._waiting.get(answer["id"], ("", None))
         if future is not None and not future.done() and answer.get("edge") == edge:
             future.set_result(answer)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        return "unknown"
 
 
 def _data(answer: Mapping[str, Any]) -> Mapping[str, Any]:

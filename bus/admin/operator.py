@@ -3,11 +3,15 @@
 The authorisation is Redis': whoever may publish on ``bus:admin:<edge>`` is an operator (``edgebus acl``).
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Self
 
+from bus.admin.about import client_of, room_of
 from bus.admin.desk import Desk
+from bus.admin.freshness import Freshness
+from bus.admin.lists import Lists, ask_all
 from bus.admin.registry import Registry
 from bus.admin.values import (
     ClientInfo,
@@ -20,9 +24,12 @@ from bus.admin.values import (
     Standing,
     View,
 )
-from bus.admin.words import ANSWER_S, Order
+from bus.admin.words import ANSWER_S, AdminVerb, Order
+from bus.errors import AdminRefused, NotThere
 
 __all__ = ["Operator"]
+
+_LOOK_EVERY_S: Final = 1.0
 
 
 class Operator:
@@ -43,6 +50,7 @@ class Operator:
         name = f"edgebus-operator-{os.getpid()}"
         self._registry = Registry(redis_url, name=name)
         self._desk = Desk(redis_url, name=f"{name}-answers", registry=self._registry, answer_s=answer_s)
+        self._lists = Lists(self._desk)
 
     async def __aenter__(self) -> Self:
         """Return the operator; no connection is made yet."""
@@ -81,7 +89,12 @@ class Operator:
             cursor: of the page before.
 
         """
-        raise NotImplementedError
+        try:
+            order = Order(by)
+        except ValueError:
+            raise AdminRefused(f"by: expected one of {', '.join(Order)}, not {by!r}") from None
+        edges = await self._edges(edge_ids)
+        return await self._lists.rooms(edges, order, prefix, limit=limit, cursor=cursor)
 
     async def clients(
         self,
@@ -104,16 +117,24 @@ class Operator:
             cursor: of the page before. Nobody is shown twice, and nobody who stays is left out.
 
         """
-        raise NotImplementedError
+        wanted: dict[str, Any] = {"slow": slow, "room": room, "user": user}
+        edges = await self._edges(edge_ids)
+        return await self._lists.clients(edges, wanted, limit=limit, cursor=cursor)
 
     async def room(self, channel: str) -> RoomInfo:
-        """Return all about one room, over all edges and in Redis.
+        """Return all about one room, over all edges and in Redis; ``service/channel`` where several services have one.
 
         Raises:
             NotThere: no edge serves the channel, and Redis has no log of it.
 
         """
-        raise NotImplementedError
+        entries = await self._registry.edges()
+        service, _, name = channel.partition("/")
+        if service in {it.service for it in entries}:
+            entries, channel = [it for it in entries if it.service == service], name
+        edges = [it.id for it in entries]
+        answers, silent = await ask_all(self._desk, edges, AdminVerb.ROOM, {"channel": channel})
+        return await room_of(self._registry, channel, answers, silent)
 
     async def client(self, client_id: str) -> ClientInfo:
         """Return all about one client.
@@ -122,15 +143,27 @@ class Operator:
             NotThere: no edge has the client; the sentence names the edges asked.
 
         """
-        raise NotImplementedError
+        edges = await self._edges(None)
+        answers, silent = await ask_all(self._desk, edges, AdminVerb.CLIENT, {"client": client_id})
+        found = [it["client"] for it in answers.values() if it.get("client") is not None]
+        if not found:
+            raise NotThere(f"no client {client_id}: {_where(list(answers), silent)}")
+        return client_of(found[0])
 
     async def look(self, edge_ids: Sequence[str] | None = None) -> AsyncIterator[View]:
         """Yield a view of the edges once a second, until closed; edges write looks only meanwhile.
 
         None for all edges: those that come later are seen, too.
         """
-        raise NotImplementedError
-        yield View(())
+        clock, freshness = asyncio.get_running_loop().time, Freshness()
+        while True:
+            due = clock() + _LOOK_EVERY_S
+            edges = await self._edges(edge_ids)
+            await asyncio.gather(*(self._desk.say(edge, AdminVerb.LOOK) for edge in edges))
+            await asyncio.sleep(due - clock())
+            looks = freshness.take(await self._registry.looks(edges))
+            written = {look.edge for look in looks}
+            yield View(tuple(looks), tuple(edge for edge in edges if edge not in written))
 
     # What changes something.
 
@@ -144,7 +177,16 @@ class Operator:
             NotThere: no edge has such a connection; the sentence names the edges asked.
 
         """
-        raise NotImplementedError
+        wanted = {name: value for name, value in _named(client, user, room).items() if value is not None}
+        if not wanted or (client is not None and user is not None):
+            raise AdminRefused("kick: name a client, a user or a room; a client and a user are one too many")
+        edges = await self._edges(None)
+        answers, silent = await ask_all(self._desk, edges, AdminVerb.KICK, wanted)
+        counts = {edge: count for edge, it in answers.items() if isinstance(count := it.get("count"), int) and count}
+        if not counts:
+            who = ", ".join(f"{name} {value}" for name, value in wanted.items())
+            raise NotThere(f"nobody to kick by {who}: {_where(list(answers), silent)}")
+        return Kicked(counts, silent)
 
     async def drain(self, edge: str) -> Standing:
         """Have an edge send its clients away, over its own window, and refuse new ones until ``undrain``.
@@ -154,7 +196,7 @@ class Operator:
             AdminRefused: the edge ends anyway.
 
         """
-        raise NotImplementedError
+        return _standing(edge, await self._desk.ask(edge, AdminVerb.DRAIN, {}))
 
     async def undrain(self, edge: str) -> Standing:
         """Have an edge take clients again.
@@ -164,7 +206,7 @@ class Operator:
             AdminRefused: the edge was not drained by an operator, or its process ends.
 
         """
-        raise NotImplementedError
+        return _standing(edge, await self._desk.ask(edge, AdminVerb.UNDRAIN, {}))
 
     async def log_level(self, edge: str, level: str) -> LevelChange:
         """Change the level of an edge's log: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
@@ -174,4 +216,24 @@ class Operator:
             AdminRefused: there is no such level.
 
         """
-        raise NotImplementedError
+        answer = await self._desk.ask(edge, AdminVerb.LOG_LEVEL, {"level": level})
+        return LevelChange(edge, str(answer.get("before", "")), str(answer.get("level", "")))
+
+    async def _edges(self, edge_ids: Sequence[str] | None) -> list[str]:
+        """Return the ids of the edges to ask: those named, or all."""
+        return [it.id for it in await self._registry.edges()] if edge_ids is None else list(dict.fromkeys(edge_ids))
+
+
+def _named(client: str | None, user: str | None, room: str | None) -> dict[str, str | None]:
+    return {"client": client, "user": user, "room": room}
+
+
+def _where(asked: Sequence[str], silent: Sequence[str]) -> str:
+    """Return where was looked, for a person."""
+    looked = f"looked on {', '.join(asked)}" if asked else "there is no edge to look on"
+    return f"{looked}; without an answer from {', '.join(silent)}" if silent else looked
+
+
+def _standing(edge: str, answer: Mapping[str, Any]) -> Standing:
+    connections = answer.get("connections")
+    return Standing(edge, str(answer.get("state", "")), connections if isinstance(connections, int) else 0)

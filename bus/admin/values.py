@@ -171,8 +171,8 @@ class LastEvent:
 
     Attributes:
         at: the time in the event, as the publisher wrote it.
-        user: the client that published, as the edge that took the event wrote; None for an event of a service, of
-            which Redis keeps no more than the event's name.
+        user: the user whom an event names that is open to clients, in the field that edges fill in. None for other
+            events: Redis keeps no name of the process that appended an entry.
 
     """
 
@@ -216,13 +216,24 @@ class RoomInfo:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Counts of one second."""
+    """Counts of one second.
+
+    Attributes:
+        events_in: lines from Redis.
+        deliveries: lines, times the clients they were written to.
+        gaps: lines that did not follow the line before.
+        accepted: clients that came in.
+        refused: clients that found no place.
+        slow: clients closed for reading too slowly.
+
+    """
 
     events_in: float = 0.0
     deliveries: float = 0.0
-    accepted: float = 0.0
-    slow: float = 0.0
     gaps: float = 0.0
+    accepted: float = 0.0
+    refused: float = 0.0
+    slow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,16 +107,20 @@ class Link(asyncio.Protocol):
             self._settle_all()
         return future
 
-    def ask(self, verb: bytes, channels: Sequence[bytes]) -> "asyncio.Future[None]":
-        """Subscribe or unsubscribe; requests of a tick with the same verb share a command."""
+    def ask(self, verb: bytes, channels: Sequence[bytes], *, alone: bool = False) -> "asyncio.Future[None]":
+        """Subscribe or unsubscribe; requests of a tick with the same verb share a command.
+
+        ``alone``: in a command of its own, which Redis may refuse without harm to the others.
+        """
         # A thousand rooms that open in one tick cost Redis two commands and the edge two writes.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if not self._unsent:
             loop.call_soon(self._flush)
         last = self._unsent[-1] if self._unsent else None
-        if last is None or last.verb != verb or len(last.channels) + len(channels) > BATCH_CHANNELS:
-            last = _Subscription(verb)
+        is_full = last is None or last.verb != verb or len(last.channels) + len(channels) > BATCH_CHANNELS
+        if last is None or is_full or alone or last.is_alone:
+            last = _Subscription(verb, is_alone=alone)
             self._unsent.append(last)
         last.channels.update(channels)
         last.waiting.append(future)
@@ -188,6 +192,7 @@ class _Subscription:
     """A command on its way: the channels that Redis has still to confirm, and the waiting callers."""
 
     verb: bytes
+    is_alone: bool = False
     channels: set[bytes] = field(default_factory=set)
     waiting: list["asyncio.Future[None]"] = field(default_factory=list)
 

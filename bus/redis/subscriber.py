@@ -137,6 +137,20 @@ class Subscriber:
         self._own[channel.encode()] = take
         self._wanted[channel.encode()] = None
 
+    async def overhear(self, channel: str, take: Callable[[bytes], None]) -> None:
+        """Hand the messages of a channel of the bus's own to ``take`` on the link that is up, and on no later one.
+
+        For a channel that the user may not be allowed: a refusal leaves the link as it is.
+
+        Raises:
+            BusUnavailable: the link is down, was lost meanwhile, or Redis refused.
+
+        """
+        self._own[channel.encode()] = take
+        if self._link is None:
+            raise BusUnavailable(self.trouble)
+        await self._link.answer(self._link.ask(b"SUBSCRIBE", [channel.encode()], alone=True), ANSWER_DEADLINE_S)
+
     def unlisten(self, channel: str) -> None:
         """Hand messages of a channel to ``take`` no more, and unsubscribe without waiting."""
         self._own.pop(channel.encode(), None)

@@ -23,6 +23,10 @@ class Health:
         knows_revoked: whether the edge knows the revoked tokens; True without tokens.
         max_connections: the number of places.
 
+    Attributes:
+        is_leaving: whether the edge ends.
+        is_drained: whether an operator has the edge send clients away, for as long as the operator wants.
+
     """
 
     def __init__(
@@ -38,7 +42,12 @@ class Health:
     ) -> None:
         self._service, self._registry, self._hub, self._link = service, registry, hub, link
         self._mishaps, self._knows_revoked, self._max_connections = mishaps, knows_revoked, max_connections
-        self.is_leaving = False
+        self.is_leaving = self.is_drained = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether clients are sent away: for good, or for as long as an operator wants."""
+        return self.is_leaving or self.is_drained
 
     def leave(self) -> None:
         """Be not ready any more; no edge comes back from there."""
@@ -59,6 +68,8 @@ class Health:
         # replicas share this Redis.
         if self.is_leaving:
             return "the edge is going away"
+        if self.is_drained:
+            return "an operator drains the edge: `edgebus undrain` has it serve again"
         if (trouble := self._link.trouble()) is not None:
             return trouble
         if (

@@ -1,8 +1,10 @@
 """The connections of an edge: places for clients, room for handshakes, quotas."""
 
 import asyncio
+import itertools
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -86,6 +88,7 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class _Stay:
+    number: int
     network: str
     since: float
     state: _State = _State.SHAKING
@@ -111,6 +114,10 @@ class Registry:
         users: counts the connections of each user.
         counters: of the edge; None: of the registry alone.
 
+    Attributes:
+        lagging: connections for which much waits at the moment, in the order of falling behind.
+        closed: what a client is told that comes while the edge takes none; None: the edge takes clients.
+
     """
 
     def __init__(
@@ -133,8 +140,10 @@ class Registry:
         self._counted = Groups[Timed]()
         """The connections of an address or a user, by the setting of the quota and the name."""
         self._count = Counter[_State]()
+        self._numbers = itertools.count(1)
+        self.lagging: dict[Timed, None] = {}
+        self.closed: Closing | None = None
         self._changed = asyncio.Event()
-        self._lagging: set[Timed] = set()
 
     def __len__(self) -> int:
         """The number of clients, with handshakes under way."""
@@ -153,7 +162,7 @@ class Registry:
         """Note a connection, unless noted already; ``address`` is of the other end of the socket."""
         if connection in self._present:
             return
-        stay = self._present[connection] = _Stay(network_of(address), now)
+        stay = self._present[connection] = _Stay(next(self._numbers), network_of(address), now)
         self._outside.add(stay.network, connection)
         self._count[_State.SHAKING] += 1
         self._trim(now)
@@ -168,6 +177,43 @@ class Registry:
             self._counters.hit("max_handshakes")
             self.exit(oldest)
             oldest.cut()
+
+    # For operators: who is there, in the order of coming.
+
+    def number(self, connection: Timed) -> int | None:
+        """Return the place of ``connection`` in the order of coming, from 1; None for a connection that has gone."""
+        stay = self._present.get(connection)
+        return None if stay is None else stay.number
+
+    def since(self, connection: Timed) -> float | None:
+        """Return when ``connection`` came, in seconds of the loop's clock; None for a connection that has gone."""
+        stay = self._present.get(connection)
+        return None if stay is None else stay.since
+
+    def behind(self, number: int) -> Sequence[Timed]:
+        """Return the connections that came after the one with ``number``, in order."""
+        present = list(self._present)  # numbers ascend, as a dict keeps the order of coming
+        return present[bisect_right(present, number, key=lambda it: self._present[it].number) :]
+
+    def of_user(self, user: str) -> tuple[Timed, ...]:
+        """Return the connections of a user whom a token named."""
+        return self._counted.of(_BY_USER + user)
+
+    def lag(self, connection: Timed) -> None:
+        """Take note that much waits for ``connection``."""
+        if connection in self._present:
+            self.lagging[connection] = None
+
+    def catch_up(self, connection: Timed) -> None:
+        """Take note that little waits for ``connection``."""
+        self.lagging.pop(connection, None)
+
+    def turn_away(self, connection: Timed) -> Closing | None:
+        """Return what a client is told that may not come in at the moment, and count the client no longer."""
+        if self.closed is not None:
+            self._counters.refused += 1
+            self._move(connection, _State.LEAVING)
+        return self.closed
 
     def claim(self, connection: Timed, address: str, now: float) -> Excess | None:
         """Count ``connection`` for ``address``, or return the quota that is used up."""
@@ -261,18 +307,10 @@ class Registry:
         else:
             self._outside.add(stay.network, connection)
 
-    def lag(self, connection: Timed) -> None:
-        """Count ``connection`` as slower than the edge's writes."""
-        self._lagging.add(connection)
-
-    def catch_up(self, connection: Timed) -> None:
-        """Count ``connection`` as slow no more."""
-        self._lagging.discard(connection)
-
     def exit(self, connection: Timed) -> None:
         """Forget a closed connection; twice is harmless."""
-        self._lagging.discard(connection)
         if (stay := self._present.pop(connection, None)) is not None:
+            self.lagging.pop(connection, None)
             self._count[stay.state] -= 1
             self._outside.remove(stay.network, connection)
             self._forget_names(connection, stay)
@@ -302,9 +340,9 @@ class Registry:
     def statistics(self) -> RegistryStatistics:
         """Return the counters."""
         it = self._counters
-        limited, waiting = dict(it.limited), sum(connection.waiting_bytes for connection in self._lagging)
+        limited, waiting = dict(it.limited), sum(connection.waiting_bytes for connection in self.lagging)
         counts = (it.accepted, it.refused, it.slow, it.cut, it.strangers, it.failed_hooks)
-        return RegistryStatistics(len(self), *counts, limited, len(self._lagging), waiting)
+        return RegistryStatistics(len(self), *counts, limited, len(self.lagging), waiting)
 
 
 def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:

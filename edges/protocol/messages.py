@@ -55,6 +55,8 @@ OUR_BUG: Final = Closing(CloseCode.INTERNAL_ERROR, "internal error")
 KEEPALIVE: Final = Closing(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
 NOT_NOW: Final = Closing(CloseCode.TRY_AGAIN_LATER, "Redis cannot be reached at the moment")
 AT_CAPACITY: Final = Closing(CloseCode.TRY_AGAIN_LATER, "the edge is at capacity: max_connections")
+KICKED: Final = Closing(CloseCode.KICKED, "an operator closed the connection")
+DRAINED: Final = Closing(CloseCode.TRY_AGAIN_LATER, "an operator has drained the edge: another replica serves you")
 SLOW: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: over max_waiting_bytes")
 STUCK: Final = Closing(CloseCode.SLOW_CONSUMER, "slow consumer: nothing read within slow_deadline_s")
 

@@ -21,6 +21,7 @@ from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
+from edges.rooms.activity import Activity
 from edges.rooms.barrier import Barrier
 from edges.rooms.drops import Drops, TooLarge
 from edges.rooms.fanout import Fanout
@@ -57,6 +58,7 @@ class Hub:
         replay_slots: for the subscribers given a replay.
         tallies: counts by family.
         told: gaps that single clients were told, by reason; those of whole rooms are counted in the rooms.
+        activity: the rooms with events, while an operator looks.
 
     """
 
@@ -82,6 +84,7 @@ class Hub:
         self._empty: dict[bytes, Room] = {}
         """Open rooms without subscribers: four times a second a look at these few, not at every room."""
         self._fanout = Fanout(self._write_waiting)
+        self.activity, self._gaps_met = Activity(), 0
         self._occupied = 0
         self._lines = self._reads = 0
         self._drops, self._closed = Drops(), Sums()
@@ -97,6 +100,20 @@ class Hub:
         """How many rooms have subscribers."""
         # A running number: health is asked for often, by strangers too, and a count would look at every room.
         return self._occupied
+
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        """Lines, deliveries and gaps since the start: read once a second by whoever looks, without a look at rooms."""
+        return self._lines, self._fanout.deliveries, self._gaps_met
+
+    @property
+    def rooms(self) -> list[Room]:
+        """The rooms at this moment, open or about to be."""
+        return list(self._rooms.values())
+
+    def room(self, channel: Channel) -> Room | None:
+        """Return the open room of a channel."""
+        return self._room(channel)
 
     def statistics(self) -> HubStatistics:
         """Return the counters, after a look at every room."""
@@ -375,11 +392,14 @@ class Hub:
                 if room.sequencer.accept(arrived):
                     touched[room] = None
                 elif room.sequencer.gaps != gaps:
+                    self._gaps_met += 1
                     self._recovery.begin(room)
             except (EventError, UnicodeDecodeError) as error:
                 self._drops.unreadable(room, error)
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
                 self._give_up(room, error)
+        if self.activity.is_watched:
+            self.activity.note(touched)
         for room in touched:
             self._fanout.flush(room)
         self._fanout.uncork()

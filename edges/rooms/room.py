@@ -59,7 +59,7 @@ class Room:
         self.subscribers: dict[Dialect, dict[RoomSubscriber, None]] = {}
         self.is_open = False
         self.empty_since: float | None = None
-        self.dropped = 0
+        self.dropped = self.written = 0
         self.sequencer = Sequencer(channel)
         self.passes = 0
         self.came_in_pass: set[RoomSubscriber] = set()
@@ -126,6 +126,11 @@ class Room:
         self.add(subscriber)
         return items
 
+    def members(self) -> list[RoomSubscriber]:
+        """Return the subscribers, those left out for slowness last."""
+        flowing = [subscriber for subscribers in self.subscribers.values() for subscriber in subscribers]
+        return [*flowing, *(self.slow or ())]
+
     def end_pass(self) -> None:
         """Take note of the end of a pass through the subscribers."""
         self.passes -= 1
@@ -144,6 +149,7 @@ class Room:
     def take(self) -> list[Item]:
         """Return the lines and notices that wait, and empty the queue."""
         items = self.sequencer.take()
+        self.written += len(items)
         if self.slow:
             self.slow.note(items)
         return items

@@ -1,6 +1,6 @@
 """Subscribers of a room that read slower than events come, and the lines that each is given later. Pure."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import orjson
@@ -41,6 +41,10 @@ class SlowConsumers(Generic[SubscriberT]):
 
     def __len__(self) -> int:
         return len(self._stood)
+
+    def __iter__(self) -> Iterator[SubscriberT]:
+        """The subscribers that are left out."""
+        return iter(self._stood)
 
     def __contains__(self, subscriber: SubscriberT) -> bool:
         return subscriber in self._stood

@@ -12,7 +12,7 @@ from typing import Final
 
 from bus.channel import Channel
 from bus.errors import BusError
-from bus.words import Verb
+from bus.words import NoticeName, Verb
 from edges.limits.rates import Patience, TokenBucket
 from edges.protocol.envelope import ENVELOPE, Dialect, decode, text_frame
 from edges.protocol.messages import ABUSE, Dismissal, Message, Notice, Outgoing, Refusal, Refused
@@ -22,6 +22,7 @@ from edges.session.client import Client
 from edges.session.command import Command, Lane
 from edges.session.context import Context
 from edges.session.inbox import Item
+from edges.session.sight import Sight, sight_of
 from edges.session.tallies import outcome_of
 from edges.session.transport import Transport
 from edges.session.verbs.auth import let_in
@@ -58,6 +59,7 @@ class Session:
         "_client",
         "_context",
         "_loop",
+        "_messages",
         "_patience",
         "_tokens",
         "_transport",
@@ -69,6 +71,7 @@ class Session:
         self._transport, self._context = transport, context
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
+        self._messages = 0
         self._client = Client(transport, context, now, self._carry_out, self._carry)
         self.greeting, self.admission = self._client.greeting, self._client.admission
         self._bucket, self._patience = TokenBucket(context.settings.message_rate_limit, now), Patience()
@@ -139,6 +142,7 @@ class Session:
 
     def message(self, text: bytes) -> None:
         """Take a message, to be answered once, in turn. The cost is paid before a look inside (decisions/0041)."""
+        self._messages += 1
         wait_s = self._bucket.take(self._loop.time())
         if wait_s > 0:
             self._refuse(text, wait_s)
@@ -348,6 +352,22 @@ class Session:
         missed[channel.redis] = channel, position
         if not is_begun:
             self._client.inbox.put(Recover())
+
+    def sight(self, *, waiting_bytes: int, lagging_at: float | None) -> Sight:
+        """Return the client, as operators see the client."""
+        return sight_of(self._client, self._messages, waiting_bytes=waiting_bytes, lagging_at=lagging_at)
+
+    def let_out(self, channel: Channel, reason: str) -> bool:
+        """Take the client out of a room, and tell the client why; tell whether the client was there."""
+        client = self._client
+        was_there, was_seen = channel in client.rooms.channels, channel.name in client.appearances.joined
+        if was_there:
+            client.rooms.leave(channel)
+        if was_seen:
+            client.appearances.part(channel)
+        if was_there or was_seen:
+            self.notify(Notice.of(NoticeName.ROOM_LEFT, reason, None, room=channel.name))
+        return was_there or was_seen
 
     def check_kept(self) -> None:
         """Close a client for whom rooms keep too many bytes."""

@@ -194,6 +194,11 @@ class Subscriptions:
 
     # Being slow.
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether rooms with a policy for slow consumers leave the client out."""
+        return self._is_suspended
+
     def suspend(self) -> None:
         """Be left out of rooms with a policy for slow consumers, until ``readmit``."""
         if self._is_suspended:

@@ -28,6 +28,7 @@ from edges.protocol.messages import (
 )
 from edges.session.context import Context
 from edges.session.session import Session
+from edges.session.sight import Sight
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
 from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
@@ -262,6 +263,9 @@ class Connection(Writer):
         self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
         self._phase, self._deadline = Phase.OPEN, None
+        if (closing := self._context.registry.turn_away(self)) is not None:
+            self.close(closing)
+            return
         # decisions/0043: a client that owes a token takes no place of a client that has shown a token.
         if entry.visitor.needs_token or self._context.settings.auth_required:
             self._context.registry.expect_token(self, entry.visitor.address)
@@ -273,6 +277,21 @@ class Connection(Writer):
         self._session.begin()
         if entry.rest:
             self._receive(entry.rest)
+
+    # What operators see and do.
+
+    def sight(self) -> Sight | None:
+        """Return the client, as operators see the client; None before the handshake's end, and on the way out."""
+        session = self._session
+        if session is None or self._phase is not Phase.OPEN:
+            return None
+        return session.sight(waiting_bytes=self.waiting_bytes, lagging_at=self._outgoing.paused_at)
+
+    def let_out(self, channel: Channel, reason: str) -> bool:
+        """Take the client out of a room, and tell the client why; tell whether the client was there."""
+        with self._failing():
+            return self._session is not None and self._phase is Phase.OPEN and self._session.let_out(channel, reason)
+        return False
 
     def _suspend(self) -> None:
         if self._session is not None:

@@ -31,6 +31,7 @@ class Outgoing:
 
     Attributes:
         bound_bytes: the most that may wait.
+        paused_at: since when much waits, in seconds of the loop's clock; None while little waits.
 
     """
 
@@ -44,6 +45,7 @@ class Outgoing:
         "_transport",
         "_window_bytes",
         "bound_bytes",
+        "paused_at",
     )
 
     def __init__(self, transport: asyncio.Transport, settings: EdgeSettings, counters: Counters) -> None:
@@ -51,6 +53,7 @@ class Outgoing:
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
+        self.paused_at: float | None = None
         _bound_kernel(transport.get_extra_info("socket"), settings.send_buffer_bytes)
         transport.set_write_buffer_limits(high=self.little_bytes)
         # decisions/0046: acknowledged is not read. A kernel whose buffer is full says nothing until half was read, so
@@ -136,10 +139,11 @@ class Outgoing:
     def pause(self, now: float) -> None:
         """Begin to look for a stall at ``now``: much waits."""
         self._stall = StallDetector(self.unread_bytes(), now)
+        self.paused_at = now if self.paused_at is None else self.paused_at
 
     def resume(self) -> None:
         """End the look for a stall: little waits."""
-        self._stall = None
+        self._stall = self.paused_at = None
         self._own_bytes = self._behind_bytes = 0
 
     # Whether the client reads.

@@ -77,6 +77,7 @@ CLOSE_CODES = {
     1012: True,
     1013: True,
     3008: True,
+    3503: False,
     4001: False,
 }
 

@@ -105,8 +105,8 @@ ROWS: Final = (
     Row(
         "edgebus_edge_draining",
         "gauge",
-        "1 from the beginning of a drain or a stop on, else 0.",
-        lambda it: float(it.sources.health.is_leaving),
+        "1 from the beginning of a drain or a stop on, until an operator takes the drain back; else 0.",
+        lambda it: float(it.sources.health.is_draining),
     ),
     Row(
         "edgebus_edge_start_time_seconds",

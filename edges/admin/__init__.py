@@ -1,0 +1,1 @@
+"""What operators ask of an edge: bounded pages, looks while somebody looks, and commands; knows no bytes of sockets."""
