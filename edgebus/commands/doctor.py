@@ -1,4 +1,4 @@
-"""``edgebus doctor``: its arguments."""
+"""``edgebus doctor``: arguments."""
 
 import typer
 
@@ -9,7 +9,7 @@ __all__ = ["doctor"]
 
 
 def doctor(*, redis: RedisOption = None, as_json: JsonOption = False) -> None:
-    """Look for what is wrong with Redis, its replicas and the edges; says what to type, and changes nothing."""
+    """Look for faults of Redis, of replicas and of edges; prints lines to type, and changes nothing."""
     from edgebus.doctor.examination import examine
     from edgebus.doctor.report import exit_code, show_report
     from edgebus.logs import configure

@@ -23,7 +23,8 @@ _HIDDEN: Final = {
 
 
 def rights(facts: Facts) -> Iterator[Finding]:
-    """Say what this user may not look at: nothing is known to be wrong there, and nothing to be well."""
+    """Say where the user may not look: no fault is known there, and no health either."""
+    # decisions/0125: a warning, since a report that looks whole and is not would be believed.
     refused = list(facts.server.refused)
     if facts.loop is None:
         refused.append("+publish +subscribe &bus:doctor:*")
@@ -36,7 +37,7 @@ def rights(facts: Facts) -> Iterator[Finding]:
 
 
 def _quoted(rule: str) -> str:
-    """Return rules for a shell, in which ``|``, ``&`` and ``*`` have meanings of their own."""
+    """Return rules for a shell, where ``|``, ``&`` and ``*`` have other meanings."""
     return " ".join(word if word.isalnum() else f"'{word}'" for word in rule.split())
 
 

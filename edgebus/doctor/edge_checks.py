@@ -1,4 +1,4 @@
-"""Checks of edges: whether they hear, whether they agree, and what runs out. Pure."""
+"""Checks of edges: hearing, agreement, and resources that run out. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def hearing(facts: Facts) -> Iterator[Finding]:
-    """Compare what each edge claims with who hears its probe."""
+    """Compare the claims of each edge with the listeners of the edge's probe."""
     edges = _present(facts)
     found = [finding for edge in edges if (finding := _heard(edge, facts)) is not None]
     yield from found
@@ -64,8 +64,17 @@ def hearing(facts: Facts) -> Iterator[Finding]:
         yield ok("hearing", f"the probe of {_many(well, 'edge')} is heard by one link each")
 
 
-def _heard(edge: Edge, facts: Facts) -> Finding | None:  # noqa: PLR0911 (a table of states, the worst first)
-    end = f"kill -TERM {edge.pid}{_on(edge, facts)}"
+def _heard(edge: Edge, facts: Facts) -> Finding | None:
+    """Return the worst fault of an edge, None for a healthy edge."""
+    if (found := _dead(edge, facts)) is not None:
+        return found
+    if edge.is_draining:
+        text = "is drained, or sends its clients away: new ones are refused"
+        return warn("hearing", text, f"edgebus undrain {edge.id}", where=edge.id)
+    return _deaf(edge, facts) or _unready(edge, facts)
+
+
+def _dead(edge: Edge, facts: Facts) -> Finding | None:
     if edge.runs is False:
         text = "is dead: its process ended without a farewell, and its entry is still there"
         gone = f"{facts.server.cli} DEL bus:edge:{edge.id}"
@@ -73,18 +82,26 @@ def _heard(edge: Edge, facts: Facts) -> Finding | None:  # noqa: PLR0911 (a tabl
     if edge.silent_ms is not None and edge.silent_ms > _SILENT_MS:
         text = f"is dead or hangs: nothing was heard of it for {milliseconds(edge.silent_ms)}"
         return fail("hearing", text, f"kill -KILL {edge.pid}{_on(edge, facts)}", _start(edge, facts), where=edge.id)
-    if edge.is_draining:
-        text = "is drained, or sends its clients away: new ones are refused"
-        return warn("hearing", text, f"edgebus undrain {edge.id}", where=edge.id)
+    return None
+
+
+def _deaf(edge: Edge, facts: Facts) -> Finding | None:
+    text = ""
     if edge.listeners == 0:
         claim = "claims a link" if edge.link == "up" else f"has no link ({edge.link})"
         text = f"is deaf or dead: it {claim}, and nobody hears bus:probe:{edge.id}"
-        return fail("hearing", text, end, _start(edge, facts), where=edge.id)
-    if edge.link != "up":
-        return fail("hearing", f"is deaf: {edge.link}", end, _start(edge, facts), where=edge.id)
-    if edge.probe_age_ms is not None and edge.probe_age_ms > _DEAF_MS:
+    elif edge.link != "up":
+        text = f"is deaf: {edge.link}"
+    elif edge.probe_age_ms is not None and edge.probe_age_ms > _DEAF_MS:
         text = f"is deaf: its last probe came back {milliseconds(edge.probe_age_ms)} ago"
-        return fail("hearing", text, end, _start(edge, facts), where=edge.id)
+    if not text:
+        return None
+    # A deaf edge would not hear `edgebus drain`; SIGTERM sends clients to other replicas as well.
+    end = f"kill -TERM {edge.pid}{_on(edge, facts)}"
+    return fail("hearing", text, end, _start(edge, facts), where=edge.id)
+
+
+def _unready(edge: Edge, facts: Facts) -> Finding | None:
     if edge.listeners is not None and edge.listeners > 1:
         text = f"has {edge.listeners} links, and one was left behind"
         return warn("hearing", text, f"{facts.server.cli} CLIENT LIST TYPE pubsub", where=edge.id)
@@ -95,7 +112,7 @@ def _heard(edge: Edge, facts: Facts) -> Finding | None:  # noqa: PLR0911 (a tabl
 
 
 def agreement(facts: Facts) -> Iterator[Finding]:
-    """Compare the edges of one service: clients get another answer from each replica where they differ."""
+    """Compare the edges of a service: where replicas differ, clients get another answer from each."""
     services: dict[str, list[Edge]] = defaultdict(list)
     for edge in _present(facts):
         if not edge.is_draining and edge.runs is not False:
@@ -105,6 +122,7 @@ def agreement(facts: Facts) -> Iterator[Finding]:
 
 
 def _agreed(service: str, edges: Sequence[Edge]) -> Iterator[Finding]:
+    # In an upgrade the newest is right; after a rollback, too, since the older version was started last.
     newest = edges[-1]
     others = [edge for edge in edges if edge.catalogue != newest.catalogue]
     older = [edge for edge in edges if edge.version != newest.version]
@@ -121,7 +139,7 @@ def _agreed(service: str, edges: Sequence[Edge]) -> Iterator[Finding]:
 
 
 def descriptors(facts: Facts) -> Iterator[Finding]:
-    """Judge open descriptors against their limit, and the limit against the clients that are to fit in."""
+    """Judge open descriptors against the limit, and the limit against the clients to be taken."""
     edges = [edge for edge in _present(facts) if edge.fds_limit]
     found = [finding for edge in edges if (finding := _descriptors(edge, facts)) is not None]
     yield from found
@@ -132,6 +150,7 @@ def descriptors(facts: Facts) -> Iterator[Finding]:
 def _descriptors(edge: Edge, facts: Facts) -> Finding | None:
     limit, used = edge.fds_limit or 1, edge.fds or 0
     wanted = max(2 * limit if used >= _FDS_NEARLY * limit else 0, (edge.max_connections or 0) + _FDS_SPARE)
+    # A limit with a colon behind: the soft one alone is changed, and the hard one stays where root put it.
     keep = _on(edge, facts, f"kept by LimitNOFILE={wanted} in the unit, or by ulimit -n {wanted}")
     fix = f"prlimit --pid {edge.pid} --nofile={wanted}:{keep}"
     if used >= _FDS_NEARLY * limit:
@@ -145,7 +164,7 @@ def _descriptors(edge: Edge, facts: Facts) -> Finding | None:
 
 
 def clocks(facts: Facts) -> Iterator[Finding]:
-    """Judge how far clocks are apart: this host's and each edge's from Redis'."""
+    """Judge how far the clocks of hosts are from Redis'."""
     if facts.server.clock_ms is not None:
         error_ms = min(facts.server.took_ms, default=0) / 2
         yield _clock("this host", -facts.server.clock_ms, error_ms, "timedatectl set-ntp true")
@@ -193,7 +212,7 @@ def _start(edge: Edge, facts: Facts) -> str:
 
 
 def _on(edge: Edge, facts: Facts, more: str = "") -> str:
-    """Return the comment behind a line for another machine, and what else is to be said there."""
+    """Return the comment behind a line for another machine."""
     at = f"on {edge.host}" if edge.host and edge.host != facts.host else ""
     return _comment("; ".join(filter(None, (at, more))))
 

@@ -1,4 +1,4 @@
-"""Edges, by the registry in Redis, and by who hears their probes."""
+"""Edges, by the registry in Redis and by the listeners of probes."""
 
 import os
 import platform
@@ -20,11 +20,11 @@ _MOST: Final = 1000
 _ID: Final = re.compile(r"(?P<place>.+)-(?P<port>\d{1,5})-(?P<pid>\d{1,10})-[0-9a-f]+")
 """``<service>-<host>-<port>-<pid>-<random>``; services and hosts have hyphens of their own."""
 _MILLISECONDS: Final = 1e11
-"""A time beyond that is no number of seconds."""
+"""A larger time is no number of seconds."""
 
 
 async def look_at_edges(url: str, now_ms: float) -> list[Edge] | None:
-    """Read the entries of all edges; None: this user may not.
+    """Read the entries of all edges; None: the user may not.
 
     Args:
         url: of the primary.
@@ -47,7 +47,7 @@ async def look_at_edges(url: str, now_ms: float) -> list[Edge] | None:
 
 
 async def _look_at(questions: Questions, edge_id: str, now_ms: float) -> Edge | None:
-    """Return an edge with an entry; None: without, or of a service that this user may not see."""
+    """Return an edge with an entry; None: without, or of a service out of the user's sight."""
     answer = await questions.ask("HGETALL", edge_key(edge_id), rule="%R~bus:edge:*")
     if not isinstance(answer, list) or not answer:
         return None
@@ -57,7 +57,7 @@ async def _look_at(questions: Questions, edge_id: str, now_ms: float) -> Edge | 
 
 
 def edge_of(entry: EdgeEntry, listening: str, now_ms: float) -> Edge:
-    """Return the edge of an entry, with the number of its listeners."""
+    """Return the edge of an entry, with the number of listeners."""
     ends = entry.certificate_expires
     return Edge(
         id=entry.id,
@@ -85,7 +85,7 @@ def edge_of(entry: EdgeEntry, listening: str, now_ms: float) -> Edge:
 
 
 def gone(edge_id: str, listed: Mapping[str, str], now_ms: float) -> Edge | None:
-    """Return an edge that the index remembers, and that has no entry any more: killed, or cut off from Redis."""
+    """Return an edge of the index without an entry: killed, or cut off from Redis."""
     expired = listed.get(edge_id, "").partition(".")[0]
     if not expired.isdecimal() or int(expired) > now_ms:
         return None  # an entry of a service that this user may not see has not expired

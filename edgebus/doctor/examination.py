@@ -1,4 +1,4 @@
-"""One examination: the facts are gathered, then judged."""
+"""An examination: facts are gathered, then judged."""
 
 import platform
 import time
@@ -20,7 +20,7 @@ __all__ = ["examine", "gather"]
 
 
 async def examine(url: str) -> Report:
-    """Look at the Redis at ``url``, its replicas, and the edges there, and judge; nothing is changed.
+    """Look at the Redis at ``url``, at replicas and at edges, and judge; nothing is changed.
 
     A Redis out of reach is a finding, too. A second or two; at most some ten where servers do not answer.
 
@@ -28,7 +28,7 @@ async def examine(url: str) -> Report:
         AddressError: the URL cannot be used.
 
     """
-    address.check_url(url)
+    address.check_url(url)  # a mistyped URL is the caller's error, and no finding
     try:
         facts = await gather(url)
     except BusError as error:
@@ -45,6 +45,7 @@ async def gather(url: str) -> Facts:
     """
     sentinels = parse_sentinel_url(url)
     words = await look_at_sentinels(sentinels)
+    # From here on by the primary's own address: in a failover the answers would else be of two servers.
     primary_url = url
     with converted(url):
         if sentinels is not None:
@@ -70,7 +71,7 @@ async def gather(url: str) -> Facts:
 
 
 def _remedy(url: str) -> tuple[str, ...]:
-    """Return the line that starts a Redis where the URL names a port of this machine."""
+    """Return the line to start a Redis, for a URL of a port of the same machine."""
     arguments = address.read_url(url)
     here = arguments.get("host") in ("localhost", "127.0.0.1", "::1")
     return (f"edgebus broker --port {arguments['port']}",) if here else ()

@@ -1,4 +1,4 @@
-"""The facts that are judged: a server of Redis, its replicas and sentinels, edges, and a probe. Values only."""
+"""Facts to be judged: a server of Redis, replicas and sentinels, edges, and a probe. Values only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ __all__ = ["Edge", "Facts", "Loop", "Replica", "SentinelWord", "Server", "Slow",
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """An entry of the slow log, without the arguments of the command: these are events.
+    """An entry of the slow log, without the arguments of the command, since arguments are events.
 
     Attributes:
         at_s: by Redis' clock, seconds since 1970.
@@ -26,7 +26,7 @@ class Slow:
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """A kind of event of Redis' latency monitor, with the longest time of that kind."""
+    """A kind of event of Redis' latency monitor, with the longest time."""
 
     event: str
     at_s: int
@@ -35,21 +35,21 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A single server of Redis. None for an answer that the user may not have.
+    """A single server of Redis. None for a refused answer.
 
     Attributes:
         place: host and port, or the path of a socket.
         cli: the beginning of an administrator's ``redis-cli`` line.
-        user: who asked.
+        user: the name of the log-in.
         info: the lines of ``INFO``.
-        config: the settings that were asked for.
+        config: some settings.
         slow: the slow log, the newest first.
         spikes: the latency monitor's.
         users: names of ACL users.
-        rules: what stands behind each name in ``ACL LIST``, as a set of words.
-        refused: rules that this user lacks, such as ``+config|get``.
+        rules: of each user in ``ACL LIST``, as a set of words.
+        refused: rules that the user lacks, such as ``+config|get``.
         took_ms: of answers to ``TIME``, in order.
-        clock_ms: Redis' clock less this host's.
+        clock_ms: Redis' clock less the host's.
 
     """
 
@@ -74,14 +74,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica of the server, as the primary and the sentinels know it.
+    """A replica of the server, by the words of the primary and of the sentinels.
 
     Attributes:
-        state: ``online``, or what else the primary says; ``unknown`` where only a sentinel knows the replica.
+        state: ``online``, or another word of the primary; ``unknown`` where only a sentinel knows the replica.
         lag_s: since the replica last confirmed; None: unknown.
         behind_bytes: of the stream of writes.
-        server: the replica, asked itself; None: ``trouble`` says why not.
-        is_login: the replica refused the log-in that the primary takes.
+        server: the answers of the replica; None: ``trouble`` says why.
+        is_login: the replica refused the log-in of the primary.
 
     """
 
@@ -97,7 +97,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class SentinelWord:
-    """The word of one sentinel: where the primary is, or why no word came; ``known``: other sentinels, and replicas."""
+    """The word of a sentinel: where the primary and the replicas are, or why no word came."""
 
     place: str
     primary: str = ""
@@ -107,12 +107,12 @@ class SentinelWord:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge in the registry, and how many links hear its probe. None for what the edge does not say.
+    """An edge in the registry, and how many links hear the edge's probe. None for a figure that the edge does not give.
 
     Attributes:
-        listeners: subscribers of ``bus:probe:<id>``; one for an edge that is well.
+        listeners: subscribers of ``bus:probe:<id>``; 1 for a healthy edge.
         runs: whether the process is there; None for an edge on another machine.
-        link: ``up``, or what is wrong with the link.
+        link: ``up``, or the fault of the link.
         ready: ``yes``, or the reason against.
         started: milliseconds since 1970.
         silent_ms: since the entry was written, by Redis' clock.
@@ -147,10 +147,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A probe published on one connection and heard on another.
+    """A probe, published on a connection and heard on another.
 
     Attributes:
-        took_ms: of each probe that came back; none: ``trouble`` says why.
+        took_ms: of each probe until the probe came back; none: ``trouble`` says why.
 
     """
 
@@ -160,16 +160,16 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts of one examination.
+    """All facts of an examination.
 
     Attributes:
         shown: the URL without log-in.
-        now_s: this host's clock, seconds since 1970.
+        now_s: the host's clock, seconds since 1970.
         is_sentinel: whether the URL names sentinels.
         certificate_ends_s: of Redis' certificate; None without TLS.
         event_limit_bytes: the largest event as a line that an edge takes.
         edges: None: the entries may not be read.
-        loop: None: this user may not publish and hear a probe.
+        loop: None: the user may not publish and hear a probe.
 
     """
 

@@ -1,4 +1,4 @@
-"""A finding of the doctor, and the report of all of them."""
+"""A finding of the doctor, and the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report.
+    """A line of the report.
 
     Attributes:
-        level: ok; warn: a loss is possible; fail: clients lose something now, or will at the next incident.
+        level: ok; warn: a loss is possible; fail: clients lose events or are refused, now or at the next incident.
         check: the name of the check, a word.
         text: a sentence with the figures.
         fix: shell lines to type, in this order; none for ok.
@@ -48,7 +48,7 @@ class Report:
     is_reached: bool = True
 
     def count(self, level: Level) -> int:
-        """Return how many findings have this level."""
+        """Return how many findings have a level."""
         return sum(finding.level == level for finding in self.findings)
 
     @property
@@ -63,10 +63,10 @@ def ok(check: str, text: str, *, where: str = "") -> Finding:
 
 
 def warn(check: str, text: str, *fix: str, where: str = "") -> Finding:
-    """Return a finding that may cost something, with the lines that mend the fault."""
+    """Return a finding of a possible loss, with the lines to mend the fault."""
     return Finding(Level.WARN, check, text, fix, where)
 
 
 def fail(check: str, text: str, *fix: str, where: str = "") -> Finding:
-    """Return a finding that costs something, with the lines that mend the fault."""
+    """Return a finding of a loss, with the lines to mend the fault."""
     return Finding(Level.FAIL, check, text, fix, where)

@@ -1,4 +1,4 @@
-"""A probe through Redis: published on one connection, heard on another, as an event is."""
+"""A probe through Redis: published on a connection, heard on another, as an event is."""
 
 import asyncio
 import secrets
@@ -21,9 +21,10 @@ _DEADLINE_S: Final = 2.0
 
 
 async def run_loop(url: str) -> Loop | None:
-    """Publish some probes and wait for each; None: this user may not."""
+    """Publish some probes and wait for each; None: the user may not."""
     channel = f"{LOOP}{secrets.token_hex(8)}"
     try:
+        # Asked first: a refusal in the middle would look like a Redis that hands nothing on.
         async with asking(url) as questions:
             await questions.ask("PUBLISH", channel, "", rule=f"&{LOOP}*")
         if questions.refused:
@@ -49,7 +50,7 @@ async def _probed(url: str, channel: str) -> Loop:
 
 
 async def _next(heard: Any, kind: str) -> bytes | None:
-    """Return the data of the next message of this kind; None: none came in time."""
+    """Return the data of the next message of a kind; None: no message came in time."""
     try:
         async with asyncio.timeout(_DEADLINE_S):
             while True:

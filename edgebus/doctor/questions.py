@@ -1,4 +1,4 @@
-"""Questions to one server of Redis: what the user may not ask is told beforehand, and an odd answer costs itself."""
+"""Questions to a server of Redis: a refusal is known beforehand, and an odd answer costs no other."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,11 +18,11 @@ _NO_SUCH: Final = ("unknown command", "unknown subcommand", "wrong number of arg
 
 
 class Questions:
-    """Asks ``redis``, and keeps a list of the rules that this user lacks.
+    """Asks ``redis``, and lists the rules that the user lacks.
 
     Attributes:
         user: the user's name.
-        refused: rules of Redis' ACL, such as ``+config|get``, without those asked for twice.
+        refused: rules of Redis' ACL, such as ``+config|get``, without repetitions.
 
     """
 
@@ -32,7 +32,7 @@ class Questions:
         self.refused: dict[str, None] = {}
 
     async def begin(self) -> None:
-        """Ask for the user's own name; a Redis that does not tell has no users."""
+        """Ask for the user's own name; a silent Redis has no users."""
         self.user = text(await self.answer("ACL", "WHOAMI")) or "default"
 
     async def ask(self, *words: str | int, rule: str) -> Any:
@@ -55,7 +55,7 @@ class Questions:
         return await self.answer(*words, rule=rule)
 
     async def answer(self, *words: str | int, rule: str = "") -> Any:
-        """Return the answer to a command that every user of the bus may ask; None as with ``ask``."""
+        """Return the answer to a command of every user's; None as with ``ask``."""
         try:
             return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call, unused-ignore]
         except NoPermissionError:

@@ -1,4 +1,4 @@
-"""Checks of replicas and sentinels: what a failover would make of the bus. Pure."""
+"""Checks of replicas and sentinels: the state of the bus behind the next failover. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
@@ -19,7 +19,7 @@ _SHOWN: Final = 5
 
 
 def replication(facts: Facts) -> Iterator[Finding]:
-    """Judge whether each replica follows, and whether sentinels have one to promote."""
+    """Judge whether each replica follows, and whether sentinels have a replica to promote."""
     if not facts.replicas:
         yield _alone(facts)
     for replica in facts.replicas:
@@ -74,6 +74,7 @@ def _compared(primary: Server, there: Server, copy: tuple[str, ...]) -> Finding:
     if missing:
         text = f"has no user {_list(missing)}: Redis does not replicate users, and once promoted it refuses them"
         return fail("users", text, *copy, where=there.place)
+    # Names are an operator's to see, rules an administrator's: there are hashes of passwords among them.
     if primary.rules is None or there.rules is None:
         return ok("users", "takes this log-in, and has users of the same names", where=there.place)
     known = there.rules
@@ -85,7 +86,7 @@ def _compared(primary: Server, there: Server, copy: tuple[str, ...]) -> Finding:
 
 
 def _default(here: _Rules, there: _Rules, copy: tuple[str, ...], place: str) -> Iterator[Finding]:
-    """Judge the user without a name, who is let in everywhere until somebody closes that door."""
+    """Judge the user without a name, let in everywhere until an administrator closes the door."""
     if here.get("default") == there.get("default"):
         return
     if "off" in here.get("default", ()) and "off" not in there.get("default", ()):
@@ -97,7 +98,7 @@ def _default(here: _Rules, there: _Rules, copy: tuple[str, ...], place: str) -> 
 
 
 def _copies(primary: Server, replica: Replica) -> tuple[str, str]:
-    """Return the lines that copy all named users, and the user ``default``.
+    """Return the lines to copy the named users, and the user ``default``.
 
     In a pipe ``redis-cli`` asks for no password, and reads REDISCLI_AUTH.
     """
@@ -109,7 +110,7 @@ def _copies(primary: Server, replica: Replica) -> tuple[str, str]:
 
 
 def _keep(replica: Replica) -> tuple[str, ...]:
-    """Return the line that keeps users over a restart; none for a replica without a file, or out of sight."""
+    """Return the line to keep users over a restart; none for a replica without a file, or out of sight."""
     there = replica.server
     if there is not None and (there.config or {}).get("aclfile"):
         return (f"{replica.cli} ACL SAVE",)
@@ -122,7 +123,7 @@ def _list(names: list[str]) -> str:
 
 
 def replica_settings(facts: Facts) -> Iterator[Finding]:
-    """Judge the settings of replicas, as far as they are not well."""
+    """Judge the settings of replicas, and tell faults alone."""
     for replica in facts.replicas:
         if replica.server is not None:
             found = settings(replica.server, facts.event_limit_bytes, where=replica.place)
@@ -130,7 +131,7 @@ def replica_settings(facts: Facts) -> Iterator[Finding]:
 
 
 def sentinels(facts: Facts) -> Iterator[Finding]:
-    """Judge whether every sentinel answers, and whether they agree on the primary."""
+    """Judge whether every sentinel answers, and whether sentinels agree on the primary."""
     if not facts.sentinels:
         return
     for word in facts.sentinels:

@@ -1,4 +1,4 @@
-"""Replicas of a server, each asked with the log-in of the primary; and the sentinels beside them."""
+"""Replicas of a server, asked with the log-in of the primary; and the sentinels."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +18,13 @@ __all__ = ["look_at_replicas", "look_at_sentinels", "replicas_of"]
 
 _DEADLINE_S: Final = 5.0
 _MOST: Final = 32
-"""Of replicas that are asked; a primary has a few."""
+"""Replicas asked; a primary has a few."""
 
 
 async def look_at_replicas(url: str, primary: Server, words: Sequence[SentinelWord]) -> list[Replica]:
-    """Ask the replicas that the primary or a sentinel knows, all at once."""
+    """Ask the replicas of the primary, and further ones of a sentinel's, at once."""
     known = {replica.place: replica for replica in replicas_of(primary)}
+    # Only sentinels remember a replica that is away; the primary drops the line.
     told = dict.fromkeys(place for word in words for place in word.replicas)
     unknown = [Replica(place, state="unknown", lag_s=None) for place in told if place not in known]
     return await asyncio.gather(*(_look_at(url, it) for it in [*known.values(), *unknown][:_MOST]))
@@ -43,7 +44,7 @@ async def _look_at(url: str, replica: Replica) -> Replica:
 
 
 def replicas_of(primary: Server) -> Iterator[Replica]:
-    """Yield the replicas that the primary lists in ``INFO``; a line of another form is passed over."""
+    """Yield the replicas in the primary's ``INFO``; a line of another form is passed over."""
     offset = primary.number("master_repl_offset")
     for number in range(primary.number("connected_slaves")):
         line = dict(pair.partition("=")[::2] for pair in primary.info.get(f"slave{number}", "").split(","))

@@ -1,5 +1,6 @@
 """The report on a terminal, and as JSON lines."""
 
+import re
 import shutil
 import textwrap
 from typing import Final
@@ -17,7 +18,7 @@ _NARROW: Final = 40
 
 
 def show_report(report: Report, *, as_json: bool) -> None:
-    """Print a finding per line, each with its lines to type below; as JSON, an object per finding."""
+    """Print a finding per line, with lines to type below; as JSON, an object per finding."""
     for finding in report.findings:
         if as_json:
             show_json({**{name: getattr(finding, name) for name in ("level", "check", "where", "text", "fix")}})
@@ -40,8 +41,11 @@ def _show(finding: Finding) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
+    # A number stays with its unit: "0.25" at the end of a line reads as seconds.
+    bound = re.sub(r"(\d) (?=[A-Za-z%]{1,3}\b)", "\\1\u00a0", text)
     width = max(_NARROW, shutil.get_terminal_size().columns - _LEVEL - _CHECK)
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(bound, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def exit_code(report: Report) -> Exit:

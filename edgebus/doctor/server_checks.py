@@ -1,4 +1,4 @@
-"""Checks of the Redis server that the URL names. Pure."""
+"""Checks of the primary. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ _EMBEDDED: Final = "edgebus-broker-"
 
 
 def reach(facts: Facts) -> Iterator[Finding]:
-    """Say which server answers, and refuse a replica and a node of a cluster."""
+    """Name the server, and refuse a replica and a node of a cluster."""
     server, shown = facts.server, facts.shown
     kind = _name(server)
     if server.info.get("role") == "slave":
@@ -43,19 +43,19 @@ def reach(facts: Facts) -> Iterator[Finding]:
 
 
 def settings(server: Server, event_limit_bytes: int, *, where: str = "") -> Iterator[Finding]:
-    """Judge settings that a replica needs as well, since the next failover makes a primary of it."""
+    """Judge settings of a primary and of a replica, since the next failover makes a primary of a replica."""
     facts = preflight_facts(server)
     for findings in (_version(server, facts), _eviction(server, facts), _output(server, facts, event_limit_bytes)):
         yield from (replace(finding, where=where) for finding in findings)
 
 
 def primary_settings(facts: Facts) -> Iterator[Finding]:
-    """Judge the settings of the server itself."""
+    """Judge the settings of the primary."""
     return settings(facts.server, facts.event_limit_bytes)
 
 
 def preflight_facts(server: Server) -> preflight.Facts:
-    """Return the same facts as an edge looks at when its link first comes up."""
+    """Return the same facts as an edge looks at when the edge's link first comes up."""
     config = server.config or {}
     return preflight.Facts(
         version=server.info.get("redis_version"),
@@ -80,6 +80,7 @@ def _eviction(server: Server, facts: preflight.Facts) -> Iterator[Finding]:
     evicted = server.number("evicted_keys")
     if facts.policy is None:
         return
+    # An edge warns of the policy; here the loss is a fail, since clients are told of gaps that nobody had to have.
     if (found := preflight.eviction(facts, server.cli)) is not None:
         lost = f" (it has dropped {evicted} keys)" if evicted else ""
         text = f"policy {facts.policy}: when memory is full, logs are dropped{lost}; with noeviction a publish fails"
@@ -109,7 +110,7 @@ def _output(server: Server, facts: preflight.Facts, event_limit_bytes: int) -> I
 
 
 def persistence(facts: Facts) -> Iterator[Finding]:
-    """Judge what is there after a restart, and whether the last write to disk worked."""
+    """Judge how much survives a restart, and whether the last write to disk worked."""
     server = facts.server
     if "aof_enabled" not in server.info:
         return
@@ -134,6 +135,7 @@ def _kept(server: Server) -> Finding:
         text = f"snapshots (save {config['save']}): a crash loses what came since; appendonly yes, a second"
         return ok("persistence", text)
     text = "nothing is kept: after a restart of Redis logs are gone, and clients that come back are told so (unknown)"
+    # Its folder goes with the process, so a file in there would keep nothing.
     if _EMBEDDED in config.get("dir", ""):
         return warn("persistence", text, f"edgebus broker --port {server.place.rpartition(':')[2]} --dir DATA")
     if server.config is None:
@@ -142,11 +144,12 @@ def _kept(server: Server) -> Finding:
 
 
 def memory(facts: Facts) -> Iterator[Finding]:
-    """Judge memory in use against its bound, else against the machine's."""
+    """Judge memory in use against the bound, else against the machine's."""
     server = facts.server
     used, bound, whole = (server.number(it) for it in ("used_memory", "maxmemory", "total_system_memory"))
     if "maxmemory" not in server.info:
         return
+    # Logs are bounded each, and their number is not: whoever may publish may name a channel.
     if bound == 0:
         given = max(whole // 2, 2 * used)
         text = f"no maxmemory, {size(used)} in use" + (f" of the machine's {size(whole)}" if whole else "")
@@ -164,7 +167,7 @@ def memory(facts: Facts) -> Iterator[Finding]:
 
 
 def clients(facts: Facts) -> Iterator[Finding]:
-    """Judge connections against the most that Redis takes."""
+    """Judge connections against the limit of Redis."""
     server = facts.server
     used, most = server.number("connected_clients"), server.number("maxclients")
     if most == 0:
@@ -180,7 +183,7 @@ def clients(facts: Facts) -> Iterator[Finding]:
 
 
 def slow_log(facts: Facts) -> Iterator[Finding]:
-    """Judge commands of the last quarter of an hour that made every event wait."""
+    """Judge slow commands of the last quarter of an hour: every event waited meanwhile."""
     server = facts.server
     if server.slow is None:
         return
@@ -198,7 +201,7 @@ def slow_log(facts: Facts) -> Iterator[Finding]:
 
 
 def latency(facts: Facts) -> Iterator[Finding]:
-    """Judge the way to Redis, and what Redis' latency monitor has seen in the last hour."""
+    """Judge the way to Redis, and the last hour of Redis' latency monitor."""
     server, way = facts.server, median(facts.server.took_ms)
     if way >= _FAR_MS:
         say = fail if way >= _TOO_FAR_MS else warn
@@ -214,7 +217,7 @@ def latency(facts: Facts) -> Iterator[Finding]:
 
 
 def loop(facts: Facts) -> Iterator[Finding]:
-    """Judge the way of an event: published on one connection, heard on another."""
+    """Judge the way of an event: published on a connection, heard on another."""
     if facts.loop is None:
         return
     if facts.loop.trouble:
@@ -241,7 +244,7 @@ def _lines(found: preflight.Finding) -> tuple[str, ...]:
 
 
 def _set(server: Server, setting: str) -> tuple[str, ...]:
-    """Return the line that changes a setting, and the one that keeps the change where there is a file to write to."""
+    """Return the line for a setting, and the line to keep the change where there is a file to write to."""
     keep = (f"{server.cli} CONFIG REWRITE",) if server.info.get("config_file") else ()
     return (f"{server.cli} CONFIG SET {setting}", *keep)
 

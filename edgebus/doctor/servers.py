@@ -1,9 +1,10 @@
-"""One server of Redis, asked what it is, how it is set up, and how it has fared."""
+"""A server of Redis, asked for its version, settings and history."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from bus.redis import address
@@ -28,7 +29,7 @@ _TIMES: Final = 5
 
 
 async def look(url: str) -> Server:
-    """Ask the server at ``url``, which names no sentinels.
+    """Ask the server at ``url``, a URL without sentinels.
 
     Raises:
         BusError: the server cannot be reached, or refuses the log-in.
@@ -36,29 +37,28 @@ async def look(url: str) -> Server:
     """
     async with asking(url) as questions:
         took_ms, clock_ms = await _times(questions)
-        info = info_of(await questions.ask("INFO", rule="+info"))
-        config = await questions.ask("CONFIG", "GET", *_SETTINGS, rule="+config|get")
-        slow = await questions.ask("SLOWLOG", "GET", _SLOW_ENTRIES, rule="+slowlog|get")
-        latest = await questions.ask("LATENCY", "LATEST", rule="+latency|latest")
-        names, lines = await _acl(questions)
-    return Server(
-        place=_place(url),
-        cli=await address.redis_cli(url),
-        user=questions.user,
-        info=info,
-        config=pairs(config) or None,
+        server = Server(_place(url), await address.redis_cli(url), questions.user, took_ms=took_ms, clock_ms=clock_ms)
+        server = await _asked(questions, server)
+        return replace(server, refused=tuple(questions.refused))
+
+
+async def _asked(questions: Questions, server: Server) -> Server:
+    slow = await questions.ask("SLOWLOG", "GET", _SLOW_ENTRIES, rule="+slowlog|get")
+    latest = await questions.ask("LATENCY", "LATEST", rule="+latency|latest")
+    names, rules = await _acl(questions)
+    return replace(
+        server,
+        info=info_of(await questions.ask("INFO", rule="+info")),
+        config=pairs(await questions.ask("CONFIG", "GET", *_SETTINGS, rule="+config|get")) or None,
         slow=None if slow is None else slow_log(slow),
         spikes=None if latest is None else spikes(latest),
         users=names,
-        rules=lines,
-        refused=tuple(questions.refused),
-        took_ms=took_ms,
-        clock_ms=clock_ms,
+        rules=rules,
     )
 
 
 async def _acl(questions: Questions) -> tuple[frozenset[str] | None, Mapping[str, frozenset[str]] | None]:
-    """Ask for names and rules of users; rules are an administrator's, and their absence is no gap in the report."""
+    """Ask for names and rules of users; to lack the rules, an administrator's, is no gap in the report."""
     named = await questions.ask("ACL", "USERS", rule="+acl|users")
     before = dict(questions.refused)
     lines = await questions.ask("ACL", "LIST", rule="+acl|list")
@@ -68,12 +68,13 @@ async def _acl(questions: Questions) -> tuple[frozenset[str] | None, Mapping[str
 
 
 async def _times(questions: Questions) -> tuple[list[float], float | None]:
-    """Return how long answers took, and Redis' clock less this host's, by the quickest of them."""
+    """Return how long answers took, and Redis' clock less the host's, by the quickest answer."""
     samples: list[tuple[float, float | None]] = []
     for _ in range(_TIMES):
         before, began_s = time.time(), time.perf_counter()
         answer = await questions.answer("TIME")
         took_s = time.perf_counter() - began_s
+        # The clock was read somewhere on the way: taken as the middle, the error is half of the way.
         samples.append((took_s * 1000, _offset_ms(answer, before + took_s / 2)))
     return [took for took, _ in samples], min(samples)[1]
 
@@ -112,7 +113,7 @@ def spikes(answer: Any) -> list[Spike]:
 
 
 def users_of(lines: list[Any]) -> Mapping[str, frozenset[str]]:
-    """Return the rules of each user in ``ACL LIST``; their order, also in a selector, is the server's affair."""
+    """Return the rules of each user in ``ACL LIST``; the order, also in a selector, is the server's affair."""
     found = {}
     for line in map(text, lines):
         root, *selectors = line.replace(")", "").split("(")
@@ -128,7 +129,7 @@ def _place(url: str) -> str:
 
 
 class _Look(asyncio.Protocol):
-    """Keeps its transport, to be asked for the certificate."""
+    """Keeps the transport, to be asked for the certificate."""
 
     transport: asyncio.BaseTransport | None = None
 

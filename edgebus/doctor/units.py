@@ -47,5 +47,5 @@ def days(number_s: float) -> str:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the middle one of ``values``; 0 for none."""
+    """Return the middle of ``values``; 0 without values."""
     return sorted(values)[len(values) // 2] if values else 0.0
