@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from bus.parts import check_part
 from bus.service import Service
@@ -29,6 +29,9 @@ from edges.transport.connection import Connection
 from edges.transport.screen import ProcessRequest
 from edges.transport.tls import check_exposure, identity
 from edges.transport.tls_listener import bind, checked
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
 
 __all__ = ["Edge"]
 
@@ -51,6 +54,7 @@ class Edge:
         process_request: the hook of ``websockets.serve``, plain or async: called with a connection (``respond``,
             ``remote_address``) and the request, also for plain GETs; returns the answer, or None to let the request
             pass. The edge's own checks, of origins above all, come first.
+        metrics: a registry of ``prometheus_client``, shown on the edge's page beside the edge's own numbers.
 
     Raises:
         TypeError: ``service`` is no service, such as a name; or an entry of ``sockets`` is no bound TCP socket.
@@ -69,6 +73,7 @@ class Edge:
         sockets: Sequence[socket.socket] = (),
         owner: Owner | None = None,
         process_request: ProcessRequest | None = None,
+        metrics: "Collector | None" = None,
     ) -> None:
         check_part("service", service, Service, "a Service")
         self.service = service
@@ -76,6 +81,7 @@ class Edge:
         self.settings = (settings if settings is not None else EdgeSettings()).bound_to(self._given)
         self._wanted_port = service.port if self.settings.port is None else self.settings.port
         self._tls, self._owner, self._process_request = tls, owner, process_request
+        self._metrics = metrics
         self._nonce = secrets.token_hex(4)
         self._built: Parts | None = None
         self._running: Running | None = None
@@ -175,6 +181,7 @@ class Edge:
             owner=self._owner,
             process_request=self._process_request,
             metrics_sockets=beside,
+            metrics=self._metrics,
         )
 
     async def drain(self) -> None:

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from websockets.http11 import Request, Response
 
@@ -29,6 +30,7 @@ from edges.lifecycle.heartbeat import announce_once
 from edges.lifecycle.metrics.sources import Sources
 from edges.lifecycle.observed import Observed
 from edges.lifecycle.redis_link import Droppable, RedisLink
+from edges.lifecycle.skill_reader import skills_of
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
@@ -53,6 +55,9 @@ from edges.transport.routes import routes_of
 from edges.transport.screen import ProcessRequest
 from edges.transport.tls_listener import Listener
 
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
 __all__ = ["Parts"]
 
 _ANNOUNCED_S = 10.0
@@ -75,6 +80,7 @@ class Parts:
         owner: greets and answers clients; None: the edge does.
         process_request: asked before a handshake is accepted.
         metrics_sockets: to answer ``GET /metrics`` on; none: no port of its own for metrics.
+        metrics: shown beside the edge's.
 
     """
 
@@ -91,14 +97,16 @@ class Parts:
         owner: Owner | None = None,
         process_request: ProcessRequest | None = None,
         metrics_sockets: tuple[socket.socket, ...] = (),
+        metrics: "Collector | None" = None,
     ) -> None:
-        self.service, self.settings, self._name, self.id = service, settings, name, edge_id
+        self.service, self.settings, self.name, self.id = service, settings, name, edge_id
         self.commands = Tasks()
         self.spawn = self.commands.spawn
         self.ownership = None if owner is None else Ownership(owner, self.spawn)
         url = settings.redis_url
         self.mishaps, self.counters, self.observed = Mishaps(), Counters(), Observed()
         self._requests = RequestTallies({**verbs_of(service), **FLAT_VERBS})
+        self.skills = skills_of(service) if settings.shows_metrics and settings.metrics_names != "own" else None
         tallies = Tallies(family.head for family in service.families)
         self.registry = registry_of(settings, self.counters)
         self.log = Log(url, name=name, appends=False)
@@ -145,18 +153,18 @@ class Parts:
         self.entry = Entry(service, settings, port_of(sockets), *told)
         self.draining = self._draining()
         self.office = self._office()
-        context, metrics = self._context(), metrics_of(self._sources, is_shown=settings.shows_metrics)
+        context, answer = self._context(), metrics_of(self._sources, metrics, is_shown=settings.shows_metrics)
         routes = routes_of(
             self.health,
             self._own_name,
             process_request,
             publishes=self.features.publishing is not None,
-            metrics=metrics if settings.metrics else None,
+            metrics=answer if settings.metrics else None,
         )
         self.listener = self._listener(lambda: connection(context, routes), sockets, tls)
         plain, plain_routes = (
             replace(context, publishing=None),
-            routes_of(self.health, self._own_name, without_websocket, metrics=metrics),
+            routes_of(self.health, self._own_name, without_websocket, metrics=answer),
         )
         self.metrics_listener = self._listener(lambda: connection(plain, plain_routes), metrics_sockets, None)
 
@@ -218,6 +226,7 @@ class Parts:
             self.observed,
             self.features.live,
             self.statistics,
+            self.skills,
         )
 
     def _own_name(self, request: Request) -> Response | None:
@@ -250,7 +259,7 @@ class Parts:
         self.link.went()
 
     async def _inspect(self) -> None:
-        await inspect(self.settings.redis_url, name=f"{self._name}-look", line_limit_bytes=self.settings.max_line_bytes)
+        await inspect(self.settings.redis_url, name=f"{self.name}-look", line_limit_bytes=self.settings.max_line_bytes)
 
 
 def _answers(reads: LogReads, service: Service, settings: EdgeSettings) -> Answers:

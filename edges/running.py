@@ -18,6 +18,7 @@ from edges.lifecycle.housekeeping import (
     watch_deadlines,
     watch_memory,
 )
+from edges.lifecycle.skill_reader import read_skills
 from edges.lifecycle.vitals import watch_loop
 from edges.parts import Parts
 from edges.protocol.messages import GOING_AWAY, RESTARTING
@@ -67,6 +68,8 @@ class Running:
                 "lag": watch_loop(parts.observed.lag),
                 "memory": watch_memory(parts.log, parts.observed, mishaps),
             }
+        if parts.skills is not None:
+            works["skills"] = read_skills(parts.settings.redis_url, f"{parts.name}-skills", parts.skills, mishaps)
         jwks = parts.authenticator.jwks
         return works if jwks is None else {**works, "keys": keep_keys(jwks, mishaps)}
 

@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast, get_args
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -149,6 +149,9 @@ class EdgeSettings(BaseSettings):
         ge=0,
         le=65_535,
         description="GET /metrics on a port of its own of the same host, without TLS; 0: a free one",
+    )
+    metrics_names: Literal["own", "ecosystem"] = Field(
+        "own", description="ecosystem: the names of the services' dashboards beside the edge's own"
     )
     drain_notice_s: float = Field(
         3.0, ge=0, description="from SIGTERM on: not ready, serving on, until balancers have noticed, seconds"

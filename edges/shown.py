@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from websockets.http11 import Request, Response
 
@@ -10,17 +11,20 @@ from edges.transport import http
 from edges.transport.routes import Handler
 from edges.transport.screen import Applicant
 
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
 __all__ = ["metrics_of", "without_websocket"]
 
 
-def metrics_of(sources: Callable[[], Sources], *, is_shown: bool) -> Handler | None:
-    """Return the answer to ``GET /metrics``; None where nobody is to read metrics."""
+def metrics_of(sources: Callable[[], Sources], beside: "Collector | None", *, is_shown: bool) -> Handler | None:
+    """Return the answer to ``GET /metrics``, with the metrics ``beside``; None where nobody is to read metrics."""
     if not is_shown:
         return None
     # Imported here: the library looks at the process on its import, and most edges' clients never ask.
     from edges.lifecycle.metrics.page import page_of
 
-    return page_of(sources()).answer
+    return page_of(sources(), beside).answer
 
 
 def without_websocket(applicant: Applicant, request: Request) -> Response | None:

@@ -35,6 +35,16 @@ class Buckets:
         self.counts[bisect_left(self.bounds_s, seconds)] += 1
         self.sum_s += seconds
 
+    def observe_many(self, seconds: float, count: int) -> None:
+        """Count ``count`` equal durations."""
+        self.counts[bisect_left(self.bounds_s, seconds)] += count
+        self.sum_s += seconds * count
+
+    def add(self, other: "Buckets") -> None:
+        """Add the counts of ``other``, which has the same bounds."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.sum_s += other.sum_s
+
     @property
     def count(self) -> int:
         """The number of durations."""

@@ -1,10 +1,11 @@
 """The page of metrics says what the code serves; ``python -m tests.docs.test_metrics`` writes its tables anew."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edges.lifecycle.metrics.rows import ROWS
+from edges.lifecycle.metrics.ecosystem import ECOSYSTEM_ROWS, SKILL_ROWS
+from edges.lifecycle.metrics.rows import ROWS, Row
 from producers.metrics import COUNTERS, DROPPED, DURATION, GAUGES
 from tests.docs.pages import ROOT
 
@@ -18,8 +19,11 @@ def line(name: str, kind: str, labels: tuple[str, ...], text: str) -> str:
 
 
 def tables() -> list[str]:
-    edge = (line(row.name, row.kind, row.labels, row.text) for row in ROWS)
-    return [HEAD + "".join(edge), HEAD + "".join(of_producers())]
+    return [of(ROWS), HEAD + "".join(of_producers()), of(ECOSYSTEM_ROWS), of(SKILL_ROWS)]
+
+
+def of(rows: Sequence[Row]) -> str:
+    return HEAD + "".join(line(row.name, row.kind, row.labels, row.text) for row in rows)
 
 
 def of_producers() -> Iterator[str]:

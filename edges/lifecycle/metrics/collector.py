@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edges.lifecycle.metrics.ecosystem import ECOSYSTEM_ROWS, SKILL_ROWS
 from edges.lifecycle.metrics.rows import ROWS, Read, Row
 from edges.lifecycle.metrics.sources import Seen, Sources
 from edges.limits.buckets import Buckets
 
-__all__ = ["EdgeCollector", "registry_of"]
+__all__ = ["EdgeCollector", "collector_of"]
 
 
 class EdgeCollector(Collector):
@@ -60,9 +61,22 @@ def _cumulative(buckets: Buckets) -> list[tuple[str, int]]:
     return list(zip([*bounds, "+Inf"], accumulate(buckets.counts), strict=True))
 
 
-def registry_of(sources: Sources) -> CollectorRegistry:
-    """Return a registry of its own for an edge: several edges live in a process."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(EdgeCollector(sources.look))
-    ProcessCollector(registry=registry)
-    return registry
+class _Together(Collector):
+    """Collectors on one page."""
+
+    def __init__(self, *collectors: Collector) -> None:
+        self._collectors = collectors
+
+    def collect(self) -> Iterable[Metric]:
+        for collector in self._collectors:
+            yield from collector.collect()
+
+
+def collector_of(sources: Sources, beside: Collector | None) -> Collector:
+    """Return the metrics of an edge and its process, with those ``beside``.
+
+    Of the edge alone, in no registry: several edges live in a process, and a registry takes each name once.
+    """
+    rows = (*ROWS, *ECOSYSTEM_ROWS, *SKILL_ROWS) if sources.settings.metrics_names == "ecosystem" else ROWS
+    own = EdgeCollector(sources.look, rows), ProcessCollector(registry=None)
+    return _Together(*own, *(() if beside is None else (beside,)))

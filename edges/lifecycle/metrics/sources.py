@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from edges.lifecycle.health import Health
+from edges.lifecycle.metrics.skills import Skills
 from edges.lifecycle.observed import Observed
 from edges.limits.counters import Counters
 from edges.limits.registry import RegistryStatistics
@@ -30,6 +31,7 @@ class Sources:
         replay_slots: of the rooms.
         live: None for a service without live requests.
         statistics: returns the counters of connections and of rooms.
+        skills: of session-buddy; None for other services, and without the ecosystem's names.
 
     """
 
@@ -45,6 +47,7 @@ class Sources:
     observed: Observed
     live: LiveRequests | None
     statistics: Callable[[], tuple[RegistryStatistics, HubStatistics]]
+    skills: Skills | None = None
 
     def look(self) -> "Seen":
         """Look at everything once."""
