@@ -96,9 +96,10 @@ def test_lock_holds_only_pins_with_hashes(lock: str) -> None:
 
 def test_lock_of_npm_names_no_registry() -> None:
     """A lock of npm holds versions and hashes; where they come from is the affair of whoever installs."""
-    text = (ROOT / "tests/journeys/node/package-lock.json").read_text()
-    assert "integrity" in text
-    assert "://" not in text
+    for folder in ("tests/journeys/node", "clients/javascript"):
+        text = (ROOT / folder / "package-lock.json").read_text()
+        assert "integrity" in text
+        assert "://" not in text
 
 
 def test_lock_for_development_holds_the_other() -> None:

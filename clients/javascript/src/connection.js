@@ -1,6 +1,6 @@
 // One connection to an edge, from its handshake to its end: requests and answers, the edge's pace, and signs of life.
 
-import { AuthenticationFailed, Disconnected, Dismissed, Refused, Unsendable } from "./errors.js";
+import { AuthenticationFailed, Disconnected, Dismissed, Refused, Unsendable, refused } from "./errors.js";
 import { Pace } from "./pace.js";
 import { decode, whole } from "./wire.js";
 import { ABOUT_THE_TOKEN, FOR_GOOD } from "./words.js";
@@ -81,7 +81,7 @@ export class Connection {
     }
     const size = bytesOf(text);
     if (size > this.terms.requestBytes) {
-      throw new Unsendable(`${verb}: the message has ${size} bytes, and the edge takes ${this.terms.requestBytes}`);
+      throw new Unsendable(`${verb}: ${size} bytes, and the edge takes ${this.terms.requestBytes}`);
     }
     this.pace.spend(this.clock());
     this.#asked.set(id, { size, hear });
@@ -92,9 +92,9 @@ export class Connection {
   request(verb, data) {
     return new Promise((resolve, reject) => {
       this.ask(verb, data, (heard) => {
-        if (heard === null) reject(new Disconnected("the connection ended before the answer came"));
+        if (heard === null) reject(new Disconnected("the connection ended before the answer"));
         else if (heard instanceof Error) reject(heard);
-        else if (heard.kind === "refusal") reject(new Refused(heard));
+        else if (heard.kind === "refusal") reject(refused(heard));
         else resolve(heard.data);
       });
     });
@@ -132,7 +132,7 @@ export class Connection {
       await this.request("auth", { token });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (!ABOUT_THE_TOKEN.has(error.code)) throw new Disconnected(`the edge did not look at the token: ${error.message}`);
+      if (!ABOUT_THE_TOKEN.has(error.code)) throw new Disconnected(error.message);
       throw new AuthenticationFailed(error.sentence, { code: 1008, retryAfterMs: error.retryAfterMs });
     }
   }
@@ -152,10 +152,10 @@ export class Connection {
 
   #meaning(code, reason) {
     if (code === 1009 && this.#tooLong(reason)) return new Disconnected("a message was too long for the edge");
-    if (!FOR_GOOD.has(code)) return new Disconnected(`the connection ended (${code} ${reason})`.replace(" )", ")"));
+    if (!FOR_GOOD.has(code)) return new Disconnected(`the connection ended: ${code} ${reason}`);
     const Kind = this.#refusal || code === 4001 ? AuthenticationFailed : Dismissed;
-    const why = reason || this.#refusal?.sentence || "no reason given";
-    return new Kind(`the edge closed for good (${code}): ${why}`, { code, retryAfterMs: this.#refusal?.retryAfterMs });
+    const why = reason || this.#refusal?.sentence;
+    return new Kind(`the edge closed for good: ${code} ${why}`, { code, retryAfterMs: this.#refusal?.retryAfterMs });
   }
 
   // The close names no request: the longest one without an answer is taken for the culprit, and fails alone.
@@ -164,7 +164,7 @@ export class Connection {
     if (!asked || asked.size <= SMALL) return false;
     this.terms.requestBytes = Math.min(this.terms.requestBytes, asked.size - 1);
     this.#asked.delete(id);
-    asked.hear(new Unsendable(`the message of ${asked.size} bytes is longer than the edge takes: ${reason}`));
+    asked.hear(new Unsendable(`${asked.size} bytes are more than the edge takes: ${reason}`));
     return true;
   }
 

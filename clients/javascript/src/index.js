@@ -1,7 +1,7 @@
 // A client of one edge: connections one after another, for ever, and the subscriptions that go on across all of them.
 
 import { Connection, advised } from "./connection.js";
-import { AlreadyFollowed, AuthenticationFailed, ClientClosed, Disconnected, Dismissed, Refused, RequestTimeout } from "./errors.js";
+import { AlreadyFollowed, AuthenticationFailed, ClientClosed, Disconnected, Dismissed, RequestTimeout, refused } from "./errors.js";
 import { canonicalName } from "./names.js";
 import { Publishes } from "./publishes.js";
 import { isPosition } from "./sequencer.js";
@@ -10,7 +10,17 @@ import { Subscription } from "./subscription.js";
 import { whole } from "./wire.js";
 import { ABOUT_THE_TOKEN } from "./words.js";
 
-export * from "./errors.js";
+export {
+  AlreadyFollowed,
+  AuthenticationFailed,
+  ClientClosed,
+  ClientError,
+  Disconnected,
+  Dismissed,
+  Refused,
+  RequestTimeout,
+  Unsendable,
+} from "./errors.js";
 
 const TICK_MS = 5_000;
 const STEADY_MS = 5_000;
@@ -69,7 +79,7 @@ export class Client {
 
   /** Call `listener` with `{state, reason, retryInMs}` at every change; returns a function that ends this. */
   on(type, listener) {
-    if (type !== "state") throw new TypeError(`on: a client tells of "state", not of ${JSON.stringify(type)}`);
+    if (type !== "state") throw new TypeError('on: a client tells of "state"');
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -217,8 +227,8 @@ export class Client {
   #ofRoom(state, { event, data }) {
     if (event === "room.gap") state.toldGap(data);
     else if (event === "room.state") state.toldState(data);
-    else if (event !== "room.left" || (data.user ?? null) !== null) state.toldOfUsers(event, data);
-    else if (state.isKnown) this.#end(state, new Refused({ code: "FORBIDDEN", sentence: "the new token does not open this channel" }));
+    else if (event !== "room.left" || data.user != null) state.toldOfUsers(event, data);
+    else if (state.isKnown) this.#end(state, refused({ code: "FORBIDDEN", sentence: "the new token does not open this channel" }));
   }
 
   #notice(connection, { event, data }) {
@@ -266,9 +276,9 @@ export class Client {
     const { since, last, state } = options;
     if (since != null && last != null) throw new TypeError("since, last: give one of them");
     if (state && (last != null || (since != null && !isPosition(since)))) {
-      throw new TypeError("state: goes with a position in since, or alone");
+      throw new TypeError("state: goes with a position, or alone");
     }
-    if (this.#states.has(canonicalName(channel))) throw new AlreadyFollowed(`${channel} is followed by this client already; close that subscription first`);
+    if (this.#states.has(canonicalName(channel))) throw new AlreadyFollowed(`${channel} is followed already`);
     const made = new SubscriptionState(channel, { ...options, limit: this.#options.queueLimit, nowMs: this.#options.clock() });
     made.changed = () => {};
     this.#states.set(made.room, made);
@@ -307,7 +317,7 @@ export class Client {
       state.refused();
       state.retry(); // the pace keeps silent for as long as it has to
     } else if (heard.isPassing) this.#later(connection, state, heard);
-    else if (!ABOUT_THE_TOKEN.has(heard.code)) this.#end(state, new Refused(heard));
+    else if (!ABOUT_THE_TOKEN.has(heard.code)) this.#end(state, refused(heard));
     this.#changed(state);
   }
 
@@ -352,7 +362,7 @@ export class Client {
   /** Ask the edge; the answer's data. Never repeated: the caller alone knows whether a repetition does harm. */
   async request(verb, data = {}, { timeoutMs = this.#options.requestTimeoutMs, signal } = {}) {
     if (this.#over) throw this.#over;
-    if (!this.#connection) throw new Disconnected("there is no connection at the moment");
+    if (!this.#connection) throw new Disconnected("there is no connection");
     signal?.throwIfAborted();
     let [timer, aborted] = [null, null];
     const given = new Promise((_, reject) => {

@@ -1,7 +1,7 @@
 // Publishes: sent in order at the edge's pace, and repeated with their ids until answered. An edge stores each once.
 
 import { advised } from "./connection.js";
-import { Refused, RequestTimeout } from "./errors.js";
+import { RequestTimeout, refused } from "./errors.js";
 import { Pace } from "./pace.js";
 
 export class Publishes {
@@ -16,9 +16,9 @@ export class Publishes {
   }
 
   publish(event, data, { id = crypto.randomUUID(), timeoutMs, signal }) {
-    if (this.#pending.has(id)) throw new Error(`a publish with the id ${id} is under way`);
+    if (this.#pending.has(id)) throw new Error(`${id} is under way`);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => end(reject, new RequestTimeout(`${event}: not published within ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => end(reject, new RequestTimeout(`${event}: no answer within ${timeoutMs} ms`)), timeoutMs);
       const aborted = () => end(reject, signal.reason);
       const end = (how, value) => {
         clearTimeout(timer);
@@ -94,6 +94,6 @@ export class Publishes {
       this.#silentUntil = this.clock() + advised(heard.retryAfterMs ?? 1000);
       pending.isDue = true;
       this.#send();
-    } else pending.reject(new Refused(heard));
+    } else pending.reject(refused(heard));
   }
 }

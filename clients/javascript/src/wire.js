@@ -3,12 +3,13 @@
 import { OF_A_ROOM, OF_THE_CONNECTION, PASSING } from "./words.js";
 
 const LONG = /\d{16}/;
-const NUMBERS = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g;
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const INTEGER = /^-?\d+$/;
 
 /** JSON with the integers that a double cannot hold left as text. */
 export function parse(text) {
   const read = LONG.test(text)
-    ? text.replace(NUMBERS, (it) => (it[0] === '"' || Number.isSafeInteger(Number(it)) ? it : `"${it}"`))
+    ? text.replace(TOKENS, (it) => (INTEGER.test(it) && !Number.isSafeInteger(Number(it)) ? `"${it}"` : it))
     : text;
   return JSON.parse(read);
 }
