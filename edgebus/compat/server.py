@@ -15,7 +15,7 @@ from bus.redis.address import default_url, without_password
 from bus.service import Service
 from edgebus.compat.catalogues import names_of, service_of
 from edgebus.compat.hooks import Hooks
-from edgebus.compat.metrics import WebSocketMetrics
+from edgebus.compat.metrics import WebSocketMetrics, free_port
 from edgebus.compat.protocol import WebSocketMessage, WebSocketProtocol
 from edgebus.compat.rooms import channel_of
 from edgebus.compat.settings import edge_settings, from_environment, from_file
@@ -56,8 +56,9 @@ class WebSocketServer(ABC):
         verify_client: ask clients for a certificate.
         auto_cert: refused without files, as ``tls_enabled`` is.
         server_name: in logs; None: the class's name.
-        enable_metrics: a warning at the start; ``metrics`` takes every call and counts nothing.
-        metrics_port: named in the warning.
+        enable_metrics: serve the ecosystem's names of metrics, and the edge's own; ``metrics`` counts errors and
+            latencies that the class tells.
+        metrics_port: for ``GET /metrics``, on ``host``; a port that is taken is a warning, and no metrics.
         process_request: asked before a handshake is accepted, and before a plain GET is answered; the edge's own check
             of origins stays beside.
         redis_url: None takes ``EDGEBUS_REDIS_URL``.
@@ -106,7 +107,9 @@ class WebSocketServer(ABC):
         self.verify_client = verify_client or bool(said.get("verify_client"))
         self.server_name = server_name or type(self).__name__
         self.enable_metrics, self.metrics_port = enable_metrics, metrics_port
-        self.metrics = WebSocketMetrics(self.server_name, self.tls_enabled) if enable_metrics else None
+        self.metrics = (
+            WebSocketMetrics(self.server_name, self.tls_enabled, service=catalogue.name) if enable_metrics else None
+        )
         self.process_request, self.redis_url = process_request, redis_url
         self.allowed_origins = allowed_origins or said.get("allowed_origins")
         self.is_running = False
@@ -176,7 +179,12 @@ class WebSocketServer(ABC):
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(Producer(settings.redis_url, name=self._catalogue.name))
             edge = Edge(
-                self._catalogue, settings, tls=self.ssl_context, owner=self._hooks, process_request=self.process_request
+                self._catalogue,
+                settings,
+                tls=self.ssl_context,
+                owner=self._hooks,
+                process_request=self.process_request,
+                metrics=self.metrics,
             )
             stack.callback(self._forget)
             stack.push_async_callback(edge.stop)  # before that: while stopping, hooks still send and broadcast
@@ -190,8 +198,6 @@ class WebSocketServer(ABC):
         _logger.info("the server is ready", extra={"server": self.server_name, "uri": self.uri})
 
     def _edge_settings(self) -> EdgeSettings:
-        if self.metrics is not None:
-            self.metrics.start_metrics_server(self.metrics_port)  # a warning, and the port is not taken
         if not self.message_timeout_s > 0:
             raise SettingsError(f"message_timeout_s is {self.message_timeout_s}; a number above 0 is wanted")
         has_files = self.cert_file is not None and self.key_file is not None
@@ -209,6 +215,9 @@ class WebSocketServer(ABC):
             "tls_key": self.key_file if wants_files else None,
             "tls_client_ca": self.ca_file if wants_files and self.verify_client else None,
         }
+        if self.metrics is not None:
+            port = free_port(self.host, self.metrics_port, self.server_name)
+            given |= {"metrics_names": "ecosystem", "metrics_port": port}
         return edge_settings(given, self.authenticator, require_auth=self.require_auth)
 
     def _forget(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from edges.limits.buckets import Buckets, doubling
 from edges.protocol.messages import Code, Dismissal, Outgoing, Refusal
 
-__all__ = ["OTHER", "OUTCOMES", "RequestTallies", "VerbTally", "outcome_of"]
+__all__ = ["BOUNDS_S", "OTHER", "OUTCOMES", "RequestTallies", "VerbTally", "outcome_of"]
 
 OTHER: Final = "other"
 """Verbs that the edge does not have, and messages without one: clients choose such names, and none is a label."""
@@ -21,7 +21,7 @@ _BY_CODE: Final[Mapping[str, str]] = {
     Code.TIMEOUT: "unavailable",
     Code.INTERNAL_ERROR: "failed",
 }
-_BOUNDS_S: Final = doubling(0.0005, 17)
+BOUNDS_S: Final = doubling(0.0005, 17)
 """From half a millisecond to 33 s."""
 
 
@@ -47,7 +47,7 @@ class VerbTally:
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
-        self.duration = Buckets(_BOUNDS_S)
+        self.duration = Buckets(BOUNDS_S)
 
 
 class RequestTallies:

@@ -6,13 +6,14 @@ from itertools import accumulate
 from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from edges.lifecycle.metrics.ecosystem import ECOSYSTEM_ROWS, SKILL_ROWS
 from edges.lifecycle.metrics.rows import ROWS, Read, Row
 from edges.lifecycle.metrics.sources import Seen, Sources
 from edges.limits.buckets import Buckets
 
-__all__ = ["EdgeCollector", "collector_of"]
+__all__ = ["EdgeCollector", "collector_of", "cumulative"]
 
 
 class EdgeCollector(Collector):
@@ -45,7 +46,7 @@ def _metric(row: Row, read: Read) -> Metric:
         histogram = HistogramMetricFamily(row.name, row.text, labels=row.labels)
         for labels, buckets in values.items():
             if isinstance(buckets, Buckets):
-                histogram.add_metric(labels, _cumulative(buckets), buckets.sum_s)
+                histogram.add_metric(labels, cumulative(buckets), buckets.sum_s)
         return histogram
     metric = (CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily)(
         row.name, row.text, labels=row.labels
@@ -56,20 +57,35 @@ def _metric(row: Row, read: Read) -> Metric:
     return metric
 
 
-def _cumulative(buckets: Buckets) -> list[tuple[str, int]]:
+def cumulative(buckets: Buckets) -> list[tuple[str, int]]:
+    """Return the counts up to each bound, as a histogram of Prometheus has them."""
     bounds = [f"{bound:.6g}" for bound in buckets.bounds_s]
     return list(zip([*bounds, "+Inf"], accumulate(buckets.counts), strict=True))
 
 
 class _Together(Collector):
-    """Collectors on one page."""
+    """Collectors on one page. A metric of several is one metric, with the sums of equal labels."""
 
     def __init__(self, *collectors: Collector) -> None:
         self._collectors = collectors
 
     def collect(self) -> Iterable[Metric]:
+        found: dict[tuple[str, str], Metric] = {}
         for collector in self._collectors:
-            yield from collector.collect()
+            for metric in collector.collect():
+                known = found.setdefault((metric.name, metric.type), metric)
+                if known is not metric:
+                    known.samples = _summed(known.samples, metric.samples)
+        return found.values()
+
+
+def _summed(*parts: Sequence[Sample]) -> list[Sample]:
+    sums: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
+    for sample in (it for part in parts for it in part):
+        key = sample.name, frozenset(sample.labels.items())
+        before = sums.get(key)
+        sums[key] = sample if before is None else sample._replace(value=before.value + sample.value)
+    return list(sums.values())
 
 
 def collector_of(sources: Sources, beside: Collector | None) -> Collector:

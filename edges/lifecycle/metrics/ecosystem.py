@@ -12,7 +12,7 @@ from edges.lifecycle.metrics.skills import Skill, Skills
 from edges.lifecycle.metrics.sources import Seen
 from edges.limits.buckets import Buckets
 
-__all__ = ["ECOSYSTEM_ROWS", "SKILL_ROWS"]
+__all__ = ["ECOSYSTEM_ROWS", "SKILL_ROWS", "TEXTS"]
 
 _SERVER: Final = ("server",)
 _FAILURES: Final = ("refused", "limited", "unavailable", "failed")
@@ -27,7 +27,7 @@ def _by(read: Callable[[Seen], Mapping[str, float | Buckets]]) -> Callable[[Seen
 
 
 def _accepted(it: Seen) -> Read:
-    mode = "tls" if it.sources.settings.tls_certificate is not None else "plain"
+    mode = "wss" if it.sources.settings.tls_certificate is not None else "ws"
     return {(it.sources.service.name, mode): it.clients.accepted}
 
 
@@ -86,7 +86,7 @@ ECOSYSTEM_ROWS: Final = (
     Row(
         "websocket_connections_total",
         "counter",
-        "Clients that were given a place; `tls_mode` is `tls` or `plain`.",
+        "Clients that were given a place; `tls_mode` is `wss` or `ws`.",
         _accepted,
         (*_SERVER, "tls_mode"),
     ),
@@ -134,6 +134,9 @@ ECOSYSTEM_ROWS: Final = (
         (*_SERVER, "message_type"),
     ),
 )
+
+TEXTS: Final = {row.name: row.text for row in ECOSYSTEM_ROWS}
+"""What each name tells."""
 
 
 def _of_skills(read: Callable[[Skill], float | Buckets]) -> Callable[[Seen], Read]:

@@ -45,7 +45,7 @@ async def test_dashboards_find_their_names(
     expected = {
         of("websocket_health", **server): 1,
         of("websocket_connections", **server): 3,
-        of("websocket_connections_total", **server, tls_mode="plain"): 3,
+        of("websocket_connections_total", **server, tls_mode="ws"): 3,
         of("websocket_messages_total", **server, message_type="event", direction="sent"): 2,
         of("websocket_messages_total", **server, message_type="request", direction="received"): 3,
         of("websocket_messages_total", **server, message_type="error", direction="sent"): 1,
