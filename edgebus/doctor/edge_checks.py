@@ -71,7 +71,11 @@ def _heard(edge: Edge, facts: Facts) -> Finding | None:
     if edge.is_draining:
         text = "is drained, or sends its clients away: new ones are refused"
         return warn("hearing", text, f"edgebus undrain {edge.id}", where=edge.id)
-    return _deaf(edge, facts) or _unready(edge, facts)
+    found = _deaf(edge, facts) or _unready(edge, facts)
+    if found is not None and edge.age_ms is not None and edge.age_ms < _SILENT_MS:
+        # The entry is from before the first link, and the next heartbeat knows more.
+        return warn("hearing", f"started a moment ago, and {found.text}", "edgebus doctor", where=edge.id)
+    return found
 
 
 def _dead(edge: Edge, facts: Facts) -> Finding | None:
@@ -150,9 +154,10 @@ def descriptors(facts: Facts) -> Iterator[Finding]:
 def _descriptors(edge: Edge, facts: Facts) -> Finding | None:
     limit, used = edge.fds_limit or 1, edge.fds or 0
     wanted = max(2 * limit if used >= _FDS_NEARLY * limit else 0, (edge.max_connections or 0) + _FDS_SPARE)
-    # A limit with a colon behind: the soft one alone is changed, and the hard one stays where root put it.
+    # The soft limit alone, else both as root: an edge has raised the soft one as far as it may.
     keep = _on(edge, facts, f"kept by LimitNOFILE={wanted} in the unit, or by ulimit -n {wanted}")
-    fix = f"prlimit --pid {edge.pid} --nofile={wanted}:{keep}"
+    raise_it = f"prlimit --pid {edge.pid} --nofile={wanted}"
+    fix = f"{raise_it}: || sudo {raise_it}{keep}"
     if used >= _FDS_NEARLY * limit:
         say = fail if used >= _FDS_FULL * limit else warn
         text = f"{used} of {limit} descriptors are open; with none left, clients wait"

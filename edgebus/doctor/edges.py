@@ -73,7 +73,8 @@ def edge_of(entry: EdgeEntry, listening: str, now_ms: float) -> Edge:
         link=entry.link or "up",
         ready=entry.ready or "yes",
         is_draining=bool(entry.draining),
-        silent_ms=None if entry.heartbeat_ms is None else max(0, int(now_ms - entry.heartbeat_ms)),
+        age_ms=_since(entry.started, now_ms),
+        silent_ms=_since(entry.heartbeat_ms, now_ms),
         probe_age_ms=entry.probe_age_ms,
         max_connections=entry.max_connections,
         fds=entry.fds,
@@ -82,6 +83,10 @@ def edge_of(entry: EdgeEntry, listening: str, now_ms: float) -> Edge:
         clock_ms=entry.clock_offset_ms,
         max_line_bytes=entry.max_line_bytes,
     )
+
+
+def _since(time_ms: int | None, now_ms: float) -> int | None:
+    return None if time_ms is None else max(0, int(now_ms - time_ms))
 
 
 def gone(edge_id: str, listed: Mapping[str, str], now_ms: float) -> Edge | None:

@@ -115,6 +115,7 @@ class Edge:
         link: ``up``, or the fault of the link.
         ready: ``yes``, or the reason against.
         started: milliseconds since 1970.
+        age_ms: since the start.
         silent_ms: since the entry was written, by Redis' clock.
         gone_ms: since the entry expired; None for an edge with an entry. The index remembers ten minutes.
         certificate_ends_s: seconds since 1970.
@@ -134,6 +135,7 @@ class Edge:
     link: str = "up"
     ready: str = "yes"
     is_draining: bool = False
+    age_ms: int | None = None
     silent_ms: int | None = None
     gone_ms: int | None = None
     probe_age_ms: int | None = None
