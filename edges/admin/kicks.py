@@ -35,9 +35,11 @@ class Kicks:
         slices, count = Slices(), 0
         for connection in found:
             await slices.give_way()
+            if not isinstance(connection, Connection) or not connection.is_open:
+                continue
             if channel is not None:
-                count += isinstance(connection, Connection) and connection.let_out(channel, _REASON)
-            elif self._registry.number(connection) is not None:
+                count += connection.let_out(channel, _REASON)
+            else:
                 connection.close(KICKED)
                 count += 1
         return count

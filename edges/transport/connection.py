@@ -283,14 +283,19 @@ class Connection(Writer):
     def sight(self) -> Sight | None:
         """Return the client, as operators see the client; None before the handshake's end, and on the way out."""
         session = self._session
-        if session is None or self._phase is not Phase.OPEN:
+        if session is None or not self.is_open:
             return None
         return session.sight(waiting_bytes=self.waiting_bytes, lagging_at=self._outgoing.paused_at)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client has come in, and is not on the way out."""
+        return self._session is not None and self._phase is Phase.OPEN
 
     def let_out(self, channel: Channel, reason: str) -> bool:
         """Take the client out of a room, and tell the client why; tell whether the client was there."""
         with self._failing():
-            return self._session is not None and self._phase is Phase.OPEN and self._session.let_out(channel, reason)
+            return self._session is not None and self.is_open and self._session.let_out(channel, reason)
         return False
 
     def _suspend(self) -> None:

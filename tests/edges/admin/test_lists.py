@@ -62,9 +62,15 @@ async def test_rooms_are_summed_over_edges_in_pages(
 
 
 async def test_rooms_by_rate_are_measured_for_a_second(
-    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, operator: Operator, producer: Producer
+    broker: EmbeddedBroker,
+    start_edge: StartEdge,
+    open_client: OpenClient,
+    operator: Operator,
+    producer: Producer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only rooms with events have a rate; nothing is counted before an operator asks."""
+    monkeypatch.setattr("edges.admin.looks._EVERY_S", 0.3)
     edge = await start_edge(broker)
     await member(edge, open_client, "workflow:busy", "workflow:idle")
     await heard(operator, edge)
