@@ -4,7 +4,7 @@ Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/securit
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, Self, TypeAlias, cast, get_args
@@ -15,11 +15,16 @@ from bus.event import Event
 from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FORMER_KEY, LOOP, REVOKED, alive_key
 from bus.service import Service
 
-__all__ = ["ROLES", "Role", "User", "is_shared", "parse_hash", "users"]
+__all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
 
 Role: TypeAlias = Literal["producer", "edge", "operator", "responder"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
+NEWER: Final[Mapping[Role, Sequence[str]]] = {
+    "edge": ("ZADD bus:edges 1 id", "PUBLISH bus:told:nonce answer"),
+    "operator": ("SUBSCRIBE bus:told:nonce", "ACL USERS"),
+}
+"""Commands that users made by an earlier edgebus may not: samples, for a dry run. With a new rule comes a line here."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _EPOCH: Final = f"(+setnx %W~{EPOCH_KEY}) (+get %R~{FORMER_KEY})"
 """``SETNX`` alone sets the epoch once and never anew; the value may come from an older version's key."""
@@ -112,6 +117,14 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
         for role in ROLES
         if role in rules
     ]
+
+
+def role_of(name: str) -> tuple[Role, str] | None:
+    """Return the role and the service of a user's name; no service for a user of all, None for a user of no role."""
+    begin, _, rest = name.partition("-")
+    text, _, service = rest.partition("-")
+    role = next((role for role in ROLES if role == text), None)
+    return (role, service) if begin == "edgebus" and role is not None else None
 
 
 def parse_hash(text: str) -> tuple[Role, str]:

@@ -47,6 +47,8 @@ class Server:
         spikes: the latency monitor's.
         users: names of ACL users.
         rules: of each user in ``ACL LIST``, as a set of words.
+        lacking: users of ``edgebus acl`` that lack rights of this version, with a command that each may not.
+        without_scripts: users of ``edgebus acl`` that may load no script.
         refused: rules that the user lacks, such as ``+config|get``.
         took_ms: of answers to ``TIME``, in order.
         clock_ms: Redis' clock less the host's.
@@ -62,6 +64,8 @@ class Server:
     spikes: Sequence[Spike] | None = None
     users: frozenset[str] | None = None
     rules: Mapping[str, frozenset[str]] | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    without_scripts: frozenset[str] = frozenset()
     refused: tuple[str, ...] = ()
     took_ms: Sequence[float] = ()
     clock_ms: float | None = None

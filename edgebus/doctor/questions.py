@@ -54,6 +54,10 @@ class Questions:
             return None
         return await self.answer(*words, rule=rule)
 
+    async def may(self, user: str, command: str) -> bool:
+        """Return whether a user may; also true where nobody tells."""
+        return text(await self.answer("ACL", "DRYRUN", user, *command.split())) in ("", _ALLOWED)
+
     async def answer(self, *words: str | int, rule: str = "") -> Any:
         """Return the answer to a command of every user's; None as with ``ask``."""
         try:

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from edgebus.doctor.facts import Facts, Replica, Server
 from edgebus.doctor.finding import Finding, fail, ok, warn
-from edgebus.doctor.server_checks import settings
+from edgebus.doctor.server_checks import kept, settings
 from edgebus.doctor.units import seconds, size
 
 __all__ = ["REPLICA_CHECKS"]
@@ -56,17 +56,18 @@ def users(facts: Facts) -> Iterator[Finding]:
 
 def _users(primary: Server, replica: Replica) -> Iterator[Finding]:
     others, default = _copies(primary, replica)
+    keep = kept(replica.server) if replica.server is not None else ()
     if replica.is_login:
         text = f"refuses the log-in that the primary takes ({replica.trouble}): promoted, it would let nobody in"
         copy = default if primary.user == "default" else others
-        yield fail("users", text, copy, *_keep(replica), where=replica.place)
+        yield fail("users", text, copy, *keep, where=replica.place)
     elif replica.server is None:
         text = f"cannot be asked from here ({replica.trouble}), so its users are not compared"
         yield warn("users", text, f"{replica.cli} ACL USERS", where=replica.place)
     elif primary.users is not None and replica.server.users is not None:
-        yield _compared(primary, replica.server, (others, *_keep(replica)))
+        yield _compared(primary, replica.server, (others, *keep))
         if primary.rules is not None and replica.server.rules is not None:
-            yield from _default(primary.rules, replica.server.rules, (default, *_keep(replica)), replica.place)
+            yield from _default(primary.rules, replica.server.rules, (default, *keep), replica.place)
 
 
 def _compared(primary: Server, there: Server, copy: tuple[str, ...]) -> Finding:
@@ -107,14 +108,6 @@ def _copies(primary: Server, replica: Replica) -> tuple[str, str]:
     named = r"'/^user default /!s/^user \([^ ]*\)/ACL SETUSER \1 reset/p'"
     default = "'s/^user default /ACL SETUSER default reset /p'"
     return f"{here} ACL LIST | sed -n {named} | {there}", f"{here} ACL LIST | sed -n {default} | {there}"
-
-
-def _keep(replica: Replica) -> tuple[str, ...]:
-    """Return the line to keep users over a restart; none for a replica without a file, or out of sight."""
-    there = replica.server
-    if there is not None and (there.config or {}).get("aclfile"):
-        return (f"{replica.cli} ACL SAVE",)
-    return (f"{replica.cli} CONFIG REWRITE",) if there is not None and there.info.get("config_file") else ()
 
 
 def _list(names: list[str]) -> str:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Final
 
 from bus.redis import preflight
+from bus.redis.acl import role_of
 from edgebus.doctor.facts import Facts, Server
 from edgebus.doctor.finding import Finding, fail, ok, warn
 from edgebus.doctor.units import median, milliseconds, seconds, size
 
-__all__ = ["SERVER_CHECKS", "preflight_facts", "settings"]
+__all__ = ["SERVER_CHECKS", "kept", "preflight_facts", "settings"]
 
 _FULL: Final = 0.95
 _NEARLY: Final = 0.8
@@ -229,6 +230,33 @@ def loop(facts: Facts) -> Iterator[Finding]:
         yield ok("loop", f"a probe is published and heard on a second connection in {took}")
 
 
+def own_users(facts: Facts) -> Iterator[Finding]:
+    """Judge whether the users of ``edgebus acl`` have the rights that this version of edgebus needs."""
+    server = facts.server
+    for name, command in server.lacking.items():
+        text = f"was made by an older edgebus: it may not {command.rpartition(' ')[0]}"
+        yield warn("users", text, _made_anew(server, name), *kept(server), where=name)
+
+
+def _made_anew(server: Server, name: str) -> str:
+    """Return the line that makes the users of a service, or of all, anew with the passwords of before."""
+    # In a pipe redis-cli asks for no password, and reads REDISCLI_AUTH.
+    cli, (_, service) = server.cli.removesuffix(" --askpass"), role_of(name) or ("", "")
+    hashes = rf"s/^user edgebus-([a-z]+){service and '-'}{service} .*#([0-9a-f]{{64}}) .*/--hash \1=\2/p"
+    producer = f"edgebus-producer{service and '-'}{service}"
+    options = (f" --service {service}" if service else "") + (
+        " --function" if producer in server.without_scripts else ""
+    )
+    return f"edgebus acl{options} $({cli} ACL LIST | sed -nE '{hashes}') | {cli}"
+
+
+def kept(server: Server) -> tuple[str, ...]:
+    """Return the line to keep users over a restart; none for a server without a file."""
+    if (server.config or {}).get("aclfile"):
+        return (f"{server.cli} ACL SAVE",)
+    return (f"{server.cli} CONFIG REWRITE",) if server.info.get("config_file") else ()
+
+
 def _now_s(facts: Facts) -> float:
     return facts.now_s + (facts.server.clock_ms or 0) / 1000
 
@@ -249,4 +277,4 @@ def _set(server: Server, setting: str) -> tuple[str, ...]:
     return (f"{server.cli} CONFIG SET {setting}", *keep)
 
 
-SERVER_CHECKS: Final = (reach, primary_settings, persistence, memory, clients, slow_log, latency, loop)
+SERVER_CHECKS: Final = (reach, primary_settings, persistence, memory, clients, slow_log, latency, loop, own_users)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bus.redis import address
+from bus.redis.acl import NEWER, role_of
 from bus.redis.clock import redis_ms
 from edgebus.doctor.facts import Server, Slow, Spike
 from edgebus.doctor.questions import Questions, asking, pairs, text
@@ -54,6 +55,10 @@ async def _asked(questions: Questions, server: Server) -> Server:
         spikes=None if latest is None else spikes(latest),
         users=names,
         rules=rules,
+        lacking={name: lack for name in sorted(names or ()) if (lack := await _lack(questions, name))},
+        without_scripts=frozenset(
+            [name for name in names or () if role_of(name) and not await questions.may(name, "SCRIPT LOAD return")]
+        ),
     )
 
 
@@ -65,6 +70,15 @@ async def _acl(questions: Questions) -> tuple[frozenset[str] | None, Mapping[str
     questions.refused = before
     names = frozenset(map(text, named)) if isinstance(named, list) else None
     return names, users_of(lines) if isinstance(lines, list) else None
+
+
+async def _lack(questions: Questions, name: str) -> str:
+    """Return a command of this version that a user of ``edgebus acl`` may not; empty for a user with all rights."""
+    role = role_of(name)
+    for command in NEWER.get(role[0], ()) if role else ():
+        if not await questions.may(name, command):
+            return command
+    return ""
 
 
 async def _times(questions: Questions) -> tuple[list[float], float | None]:

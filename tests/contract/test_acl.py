@@ -23,7 +23,7 @@ from bus.log.log import Log
 from bus.log.outgoing import Outgoing
 from bus.presence.entries import Member
 from bus.presence.store import PresenceStore, Write
-from bus.redis.acl import users
+from bus.redis.acl import NEWER, users
 from bus.redis.address import with_login
 from bus.service import Service
 from bus.tasks import end
@@ -304,6 +304,15 @@ async def test_users_of_a_service_with_presence_may_what_the_table_says(real: Br
                 if await allowed(client, f"edgebus-{role}-shop", command) != (letter in who):
                     wrong.append(f"{role}: {command}")
     assert wrong == []
+
+
+async def test_samples_of_newer_rights_are_allowed_and_were_not_before(admin: Cli) -> None:
+    """Users of this version may each sample; without selectors and the newest commands, as before, they may not."""
+    for role, commands in NEWER.items():
+        name = f"edgebus-{role}-mahavishnu"
+        assert [command for command in commands if not await allowed(admin, name, command)] == []
+        await admin.execute_command("ACL", "SETUSER", name, "clearselectors", "-acl|users")
+        assert [command for command in commands if await allowed(admin, name, command)] == []
 
 
 async def test_table_would_notice_a_user_that_may_all(admin: Cli) -> None:

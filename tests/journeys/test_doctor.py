@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -134,6 +135,19 @@ async def test_operator_is_refused_nothing_and_told_what_is_hidden(broker: Embed
     assert "grant +config|get" in found["rights"].text
     type_lines(*found["rights"].fix, env={"REDISCLI_AUTH": PASSWORD})
     assert "rights" not in await findings(users.operator)
+
+
+async def test_users_of_an_older_version_are_made_anew_with_their_passwords(broker: EmbeddedBroker) -> None:
+    """An edge's user lacks what came later; the line gives the rights, and every password stays."""
+    users = users_only(broker)
+    assert "users" not in await findings(users.operator)
+    redis_cli(users.admin, "ACL", "SETUSER", "edgebus-edge", "clearselectors")
+    old = (await findings(users.operator))["users"]
+    assert (old.level, old.where) == (Level.WARN, "edgebus-edge")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    type_lines(*old.fix, env={"REDISCLI_AUTH": PASSWORD, "PATH": path})
+    assert "users" not in await findings(users.operator)
+    assert redis_cli(users.edge, "PUBLISH", "bus:told:x", "y") == "0"
 
 
 async def test_user_without_rights_is_told_each_and_nothing_breaks(broker: EmbeddedBroker) -> None:

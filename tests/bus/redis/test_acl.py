@@ -4,7 +4,7 @@ import pytest
 
 from bus.channel import Family
 from bus.errors import AclError
-from bus.redis.acl import ROLES, parse_hash, users
+from bus.redis.acl import ROLES, parse_hash, role_of, users
 from bus.service import Service
 
 HASH = "0123456789abcdef" * 4
@@ -89,3 +89,18 @@ def test_hash_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(AclError, match="sha256sum") as refused:
         parse_hash(text)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("edgebus-edge", ("edge", "")),
+        ("edgebus-operator-session-buddy", ("operator", "session-buddy")),
+        ("edgebus-other", None),
+        ("default", None),
+        ("another-edge", None),
+    ],
+)
+def test_name_of_a_user_says_role_and_service(name: str, found: tuple[str, str] | None) -> None:
+    """As ``users`` makes the names."""
+    assert role_of(name) == found
