@@ -47,6 +47,19 @@ def test_place_taken_when_the_handshake_is_complete() -> None:
     assert len(registry) == 2
 
 
+def test_lagging_connections_are_known_until_they_catch_up_or_go() -> None:
+    """With what waits for them; twice is once, and a stranger is ignored."""
+    registry = Registry(limit=3)
+    first, second, third = entered(registry, 3)
+    for peer in (first, first, second):
+        registry.lag(peer)
+    registry.catch_up(third)
+    assert (registry.statistics().lagging, registry.statistics().waiting_bytes) == (2, 14)
+    registry.catch_up(first)
+    registry.exit(second)
+    assert (registry.statistics().lagging, registry.statistics().waiting_bytes) == (0, 0)
+
+
 def test_place_of_one_that_left_goes_to_the_next() -> None:
     """A place is free again when its client is gone, and leaving twice frees it once."""
     registry = Registry(limit=1)

@@ -27,7 +27,9 @@ async def test_slots_come_first_first() -> None:
         await eventually(lambda: order == [0, 1, 2])
         for end in ends:
             end.set()
-    assert (order, slots.waiting, slots.waited) == ([0, 1, 2, 3], 0, 2)
+    assert (order, slots.waiting, slots.waited, slots.held) == ([0, 1, 2, 3], 0, 2, 0)
+    assert slots.waits.count == 4
+    assert slots.waits.counts[0] >= 2, "two found a slot free"
 
 
 async def test_slots_nobody_waits_for_ever() -> None:

@@ -9,6 +9,7 @@ import pytest
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LATEST, LIVE, SKIP, Family, conflate
 from bus.event import Event
+from bus.position import Reason
 from bus.service import Service
 from edges import Edge
 from edges.transport.connection import Connection
@@ -110,6 +111,8 @@ async def test_close_tells_a_client_that_reads_on(
     stop_reading(slow)
     await fill(producer, neighbour, Step)
     assert edge.statistics()[0].slow == 1
+    assert edge.statistics()[0].waiting_bytes > BOUND_BYTES // 2
+    assert edge.statistics()[0].lagging == 1
     read_on(slow)
     numbers = list[int]()
     closed = await closing(slow, numbers)
@@ -117,6 +120,7 @@ async def test_close_tells_a_client_that_reads_on(
     assert (closed.code, closed.reason) == (3008, "slow consumer: over max_waiting_bytes")
     assert edge.statistics()[0].limited["max_waiting_bytes"] == 1
     assert edge.statistics()[0].cut == 0
+    await eventually(lambda: edge.statistics()[0].lagging == 0)
     again = await open_client(edge)
     await again.welcomed()
     again.request("subscribe", channel="workflow:x", last=ENOUGH)
@@ -145,8 +149,11 @@ async def test_skip_goes_on_with_the_newest_behind_a_gap(
     neighbour = await neighbour_in(edge, open_client, channel)
     stop_reading(slow)
     await fill(producer, neighbour, model)
+    assert (edge.statistics()[1].lagging["skip"], edge.statistics()[1].slowed["skip"]) == (1, 1)
     read_on(slow)
     read = await until(slow, ENOUGH)
+    assert edge.statistics()[1].lagging["skip"] == 0
+    assert edge.statistics()[1].told == {Reason.SLOW: 1}
     *before, gap, newest = read
     assert [it["data"]["number"] for it in before] == list(range(1, len(before) + 1))
     assert len(before) * len(TEXT) < BOUND_BYTES

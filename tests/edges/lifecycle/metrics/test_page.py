@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge
+from edges.lifecycle.metrics.collector import EdgeCollector
+from edges.lifecycle.metrics.page import Page
+from edges.lifecycle.metrics.sources import Seen
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
@@ -52,6 +57,9 @@ async def test_metrics_are_read_by_get_and_head(
     edge = await start_edge(redis_url=NO_REDIS, metrics=True)
     found, headers, body = await http(edge.port, get("/metrics", method=method))
     assert (found, bool(body)) == (status, has_body)
+    if has_body and status == 200:
+        assert b"\nedgebus_link_up 0.0\n" in body
+        assert b"\nedgebus_edge_ready 0.0\n" in body
     if status == 200:
         assert headers["content-type"].startswith("text/plain; version=0.0.4")
         assert int(headers["content-length"]) > 1_000
@@ -122,6 +130,46 @@ async def test_numbers_are_those_of_the_edge(
     assert found[of("edgebus_writes_total")] >= 6
     assert found[of("process_open_fds")] > 5
     assert "edgebus_certificate_expires_timestamp_seconds" not in {name for name, _ in found}
+
+
+async def test_strangers_words_make_no_series(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """Channels, ids, verbs and users of all kinds: the labels are those of the edge's start, to the last one."""
+    edge = await start_edge(broker, metrics=True, metrics_names="ecosystem")
+    before = set(await scrape(edge.port))
+    client = await open_client(edge, path="/stranger?token=x")
+    for number in range(20):
+        client.request("subscribe", channel=f"workflow:{number}")
+        client.request("subscribe", channel=f"stranger-{number}:x")
+        client.request(f"verb-{number}", user_id=f"user-{number}")
+        client.request("get_pool_status", pool_id=f"pool-{number}")
+    requests = edge._parts._sources().requests.by_verb  # noqa: SLF001 (what the page of this edge reads)
+    asked = {"subscribe": 40, "other": 20, "get_pool_status": 20}
+    await eventually(lambda: all(sum(requests[verb].outcomes.values()) == count for verb, count in asked.items()))
+    async with Producer(broker.url) as producer:
+        await producer.publish(WorkflowStarted(workflow_id="7", adapter="stranger"))
+    await eventually(lambda: edge.statistics()[1].deliveries >= 1)
+    after = await scrape(edge.port)
+    late = {"edgebus_link_probe_age_seconds", "edgebus_redis_memory_used_bytes", "edgebus_redis_memory_limit_bytes"}
+    assert {key for key in set(after) - before if key[0] not in late} == set()
+    assert after[of("edgebus_requests_total", verb="other", outcome="refused")] == 20
+    assert after[of("edgebus_requests_total", verb="subscribe", outcome="refused")] == 20
+
+
+async def test_page_is_made_anew_after_half_a_second(start_edge: StartEdge) -> None:
+    """Scrapes in between get the same page: where the port is public, a stranger asks as often as she likes."""
+    edge = await start_edge(redis_url=NO_REDIS, metrics=True)
+    now_s, looks = [0.0], [0]
+
+    def look() -> Seen:
+        looks[0] += 1
+        return edge._parts._sources().look()  # noqa: SLF001 (what the page of this edge reads)
+
+    page = Page(EdgeCollector(look), now=lambda: now_s[0])
+    for now_s[0], made in [(0.0, 1), (0.4, 1), (0.5, 2), (0.9, 2), (1.0, 3)]:
+        page.answer(Request("/metrics", Headers()))
+        assert looks[0] == made
 
 
 async def test_promtool_finds_nothing_to_say(broker: EmbeddedBroker, start_edge: StartEdge) -> None:
