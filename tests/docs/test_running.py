@@ -33,7 +33,8 @@ export EDGEBUS_REDIS_URL="redis+sentinel://edgebus-producer-weather:$PRODUCER@$p
 """
 WITHOUT_PIP: Final = """python3 -m venv --without-pip /opt/edgebus-1
 site=$(/opt/edgebus-1/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-cp -r bus producers edges clients edgebus /opt/edgebus-services/weather.py $site
+cp -a bus producers edges clients edgebus /opt/edgebus-services/weather.py $site
+chmod -R go+rX $site
 printf '#!/bin/sh\\nexec /opt/edgebus-1/bin/python -m edgebus "$@"\\n' >/opt/edgebus-1/bin/edgebus
 chmod 755 /opt/edgebus-1/bin/edgebus
 ln -s /opt/edgebus-1 /opt/edgebus
@@ -85,6 +86,7 @@ def test_page_has_the_service_of_the_readme() -> None:
     assert here in [block.text for block in blocks("README.md")]
 
 
+@pytest.mark.timeout(300)
 def test_page_is_typed_with_the_environment_of_this_tree(world: World) -> None:
     """Empty machines come to serve an event over TLS by haproxy and nginx; building and moving is left to the night."""
     for block in page():
