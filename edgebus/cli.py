@@ -26,6 +26,7 @@ from edgebus.commands.options import JsonOption
 from edgebus.commands.presence import presence
 from edgebus.commands.publish import publish
 from edgebus.commands.replay import replay
+from edgebus.commands.schema import typescript
 from edgebus.commands.services import services
 from edgebus.commands.state import state
 from edgebus.commands.token import check, make, revoke
@@ -105,6 +106,10 @@ token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.",
 app.add_typer(token, name="token", no_args_is_help=True)
 for _verb in (make, check, revoke):
     token.command()(_verb)
+
+schema = typer.Typer(help="Types for other languages, from the models of events.", rich_markup_mode=_PLAIN)
+app.add_typer(schema, name="schema", no_args_is_help=True)
+schema.command()(typescript)
 
 lab = typer.Typer(
     help="The fault laboratory: real servers, one fault at a time, and an independent checker.", rich_markup_mode=_PLAIN
