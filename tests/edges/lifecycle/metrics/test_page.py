@@ -149,7 +149,11 @@ async def test_strangers_words_make_no_series(
     await eventually(lambda: all(sum(requests[verb].outcomes.values()) == count for verb, count in asked.items()))
     async with Producer(broker.url) as producer:
         await producer.publish(WorkflowStarted(workflow_id="7", adapter="stranger"))
-    await eventually(lambda: edge.statistics()[1].deliveries >= 1)
+
+    async def is_made_anew() -> bool:
+        return (await scrape(edge.port))[of("edgebus_deliveries_total")] >= 1
+
+    await eventually(is_made_anew)
     after = await scrape(edge.port)
     late = {"edgebus_link_probe_age_seconds", "edgebus_redis_memory_used_bytes", "edgebus_redis_memory_limit_bytes"}
     assert {key for key in set(after) - before if key[0] not in late} == set()
