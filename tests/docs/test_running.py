@@ -94,14 +94,17 @@ def test_page_is_typed_with_the_environment_of_this_tree(world: World) -> None:
             world.run(WITHOUT_PIP, at=EDGES)
         elif "ln -sfn $release" not in block.text and not is_apart(block) and not any(it in block.text for it in LONG):
             printed = typed(world, block)
+            if "edgebus doctor" in block.text:
+                assert "\n0 fail, " in printed
+            if "AUTH edgebus" in block.text:
+                assert printed.split() == ["OK"] * 4
             if "edgebus publish" in block.text:
                 assert printed.count('"celsius":-3.5') == 2
-    assert printed.split() == ["OK"] * 4
     _replica_without_users_refuses_everybody(world)
 
 
 def _replica_without_users_refuses_everybody(world: World) -> None:
-    """Check the page's warning, and that its check finds the case: a replica has the data, and no user."""
+    """Check the page's warning, and that both of its checks find the case: a replica has the data, and no user."""
     world.run(
         ". /etc/redis/passwords\n"
         "printf 'user admin on nopass ~* &* +@all\\nuser default off\\n' >/etc/redis/users.acl\n"
@@ -110,6 +113,9 @@ def _replica_without_users_refuses_everybody(world: World) -> None:
     )
     printed = typed(world, having("AUTH edgebus-edge-weather"))
     assert re.findall(r"\b(OK|WRONGPASS)\b", printed) == ["OK", "OK", "WRONGPASS", "WRONGPASS"], printed
+    told = world.run(f"{having('edgebus doctor').text.strip()} || echo its exit code is $?", at=EDGES)
+    assert re.findall(r"^fail +(\S+) +(\S+):6379", told, re.M) == [("users", ADDRESSES["redis-2"])]
+    assert told.endswith("its exit code is 1\n")
 
 
 # At night
