@@ -1,9 +1,11 @@
 """The parts of an edge: made in one place, and handed down; nothing is told of another part later."""
 
+import asyncio
 import logging
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from bus.redis.preflight import inspect
 from bus.redis.probe import Probe
 from bus.redis.revocation import Revocations
 from bus.redis.subscriber import Subscriber
+from bus.retrying import until_true
 from bus.service import Service
 from edges.admin.administration import office_of
 from edges.admin.office import Office
@@ -62,6 +65,9 @@ __all__ = ["Parts"]
 
 _ANNOUNCED_S = 10.0
 """How long attempts are repeated to publish that a user came or left."""
+
+_READY_S = 3.0
+"""How long readiness is waited for behind a new link; a heartbeat has come by then."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -241,6 +247,16 @@ class Parts:
         """Have the entry in Redis written anew."""
         self.spawn(announce_once(self.log, self.id, self.entry.facts(), self.mishaps), "edge heartbeat")
 
+    async def _announce_ready(self) -> None:
+        """Have the entry written as soon as the edge is ready: the last heartbeat may be of the time before."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_S):
+                await until_true(self._is_ready)
+            self.announce()
+
+    async def _is_ready(self) -> bool:
+        return self.health.not_ready() is None
+
     # The link to Redis comes and goes.
 
     def _deliver(self, batch: Batch) -> None:
@@ -250,6 +266,7 @@ class Parts:
         self.link.came()
         self.features.link_came()
         self.office.link_came()
+        self.spawn(self._announce_ready(), "edge heartbeat")
         if not self.authenticator.is_open:
             self.revocations.read()
         if self.link.generation == 1:
