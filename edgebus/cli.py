@@ -15,8 +15,10 @@ from edgebus.commands.acl import acl
 from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
 from edgebus.commands.cert import cert
+from edgebus.commands.clients import client, clients, kick
 from edgebus.commands.doctor import doctor
 from edgebus.commands.edge import edge
+from edgebus.commands.edges import drain, edges, log_level, undrain
 from edgebus.commands.get import get
 from edgebus.commands.history import history
 from edgebus.commands.lag import lag
@@ -26,10 +28,12 @@ from edgebus.commands.options import JsonOption
 from edgebus.commands.presence import presence
 from edgebus.commands.publish import publish
 from edgebus.commands.replay import replay
+from edgebus.commands.rooms import room, rooms
 from edgebus.commands.schema import typescript
 from edgebus.commands.services import services
 from edgebus.commands.state import state
 from edgebus.commands.token import check, make, revoke
+from edgebus.commands.top import top
 from edgebus.terminal import Exit, exit_with, exits, show
 
 __all__ = ["app", "main"]
@@ -96,11 +100,15 @@ for _command in (
     acl,
     replay,
     services,
-    lag,
     mcp,
 ):
     app.command()(_command)
 app.command()(doctor)
+
+# An operator's: first those that look, then those that change something.
+for _order in (top, edges, rooms, clients, room, client, lag, kick, drain, undrain):
+    app.command()(_order)
+app.command("log-level")(log_level)
 
 token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)
 app.add_typer(token, name="token", no_args_is_help=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
-from bus.errors import BusError, BusTimeout, BusUnavailable
+from bus.errors import BusError, BusTimeout, BusUnavailable, EdgeSilent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,7 @@ def exits() -> Iterator[None]:
     # From the special to the general: a timeout is a kind of unavailability, and both are kinds of BusError.
     try:
         yield
-    except BusTimeout as error:
+    except (BusTimeout, EdgeSilent) as error:
         exit_with(Exit.TIMED_OUT, str(error))
     except BusUnavailable as error:
         exit_with(Exit.UNREACHABLE, str(error))

@@ -1,19 +1,24 @@
 """``edgebus lag``: which edges are measured, and the measure as a table or JSON lines."""
 
 import math
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bus.errors import BusUnavailable
+from bus.admin.operator import Operator
+from bus.admin.values import EdgeEntry
+from bus.errors import NotThere
 from bus.redis.address import without_password
 from bus.service import Service
 from edgebus.catalogue import channel_at_edge
-from edgebus.commands.columns import add_row, table_of
+from edgebus.columns import add_row, table_of
+from edgebus.commands.naming import chosen
 from edgebus.commands.probing import Lag, Target, probe, watch
 from edgebus.terminal import note, show_json, show_table
+from edgebus.top.frames import label
 
-__all__ = ["Measure", "quantile", "show_lag"]
+__all__ = ["Measure", "quantile", "show_lag", "url_of"]
 
 _LEGS: Final = ("to_redis", "to_client", "whole")
 _SHARES: Final = (0.5, 0.99)
@@ -40,17 +45,21 @@ class Measure:
     services: Sequence[Service]
 
 
-async def show_lag(measure: Measure, channel: str | None, urls: Sequence[str], *, as_json: bool) -> bool:
+async def show_lag(
+    measure: Measure, channel: str | None, urls: Sequence[str], *, edges: Sequence[str] = (), as_json: bool
+) -> bool:
     """Measure and print; tell whether every edge was measured.
 
+    Without ``urls``, the edges are those of Redis' registry, or those of them that ``edges`` begin.
+
     Raises:
-        BusUnavailable: there is no edge to measure, or no Redis.
+        NotThere: there is no edge to measure.
+        BusUnavailable: Redis cannot be reached.
 
     """
     service = None if channel is None else channel_at_edge(channel, measure.services)
     targets = [Target(without_password(url), url) for url in urls]
-    if not targets:
-        raise BusUnavailable("no edge is known to Redis; name one with --url ws://…")
+    targets = targets or await _known(measure.redis_url, edges, service[0] if service is not None else None)
     if service is None:
         lags = await probe(
             measure.redis_url, targets, token=measure.token, count=measure.count, services=measure.services
@@ -62,6 +71,23 @@ async def show_lag(measure: Measure, channel: str | None, urls: Sequence[str], *
         )
     _show(lags, as_json=as_json)
     return all(lag.whole and not lag.missing for lag in lags)
+
+
+async def _known(redis_url: str, names: Sequence[str], service: Service | None) -> list[Target]:
+    async with Operator(redis_url) as operator:
+        ids = await chosen(operator, names)
+        entries = await operator.edges(service.name if service is not None else None)
+    found = [Target(label(it), url_of(it)) for it in entries if ids is None or it.id in ids]
+    if not found:
+        of = f" of {service.name}" if service is not None else ""
+        raise NotThere(f"Redis' registry has no edge{of}; name one with --url ws://…")
+    return found
+
+
+def url_of(entry: EdgeEntry) -> str:
+    """Return the address of an edge, as its entry has host and port; an edge of this machine is asked on 127.0.0.1."""
+    host = "127.0.0.1" if entry.host == platform.node() else entry.host
+    return f"{'ws' if entry.certificate_expires is None else 'wss'}://{host}:{entry.port}"
 
 
 def quantile(numbers: Sequence[float], share: float) -> float | None:

@@ -10,9 +10,12 @@ from edgebus.terminal import Exit, exit_with
 
 __all__ = [
     "ConfigOption",
+    "CursorOption",
+    "EdgesOption",
     "JsonOption",
     "Level",
     "LevelOption",
+    "LimitOption",
     "MoreOption",
     "RedisOption",
     "ServiceOption",
@@ -41,6 +44,13 @@ ServiceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, for programs.")]
 LevelOption = Annotated[Level, typer.Option("--log-level", help="How much to log, to standard error.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's YAML file, for its settings.")]
+EdgesOption = Annotated[
+    list[str] | None, typer.Option("--edge", metavar="EDGE", help="Only edges whose ids begin so; may be repeated.")
+]
+LimitOption = Annotated[
+    int, typer.Option(min=1, max=1_000_000, help="About so many: clients come edge by edge, at least ten of each.")
+]
+CursorOption = Annotated[str | None, typer.Option(help="To go on where the page before ended, as it said.")]
 MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
 
 

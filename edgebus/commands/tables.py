@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bus.description import forms
 from bus.event import Event
 from bus.service import Service
-from edgebus.commands.columns import add_row, table_of
+from edgebus.columns import add_row, table_of
 from edgebus.terminal import show, show_table
 
 __all__ = ["show_service", "show_services"]

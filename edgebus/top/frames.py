@@ -1,0 +1,187 @@
+"""One second of everything: entries of edges, their looks, and what our own clock adds: since when all is so. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bus.admin.values import BusyRoom, ClientInfo, EdgeEntry, Look, View
+
+__all__ = ["EdgeNow", "Frame", "Ledger", "label"]
+
+_QUIET_S: Final = 7.0
+"""A heartbeat comes every three seconds; after two that did not come, the edge counts as silent."""
+_LOOKLESS_S: Final = 4.0
+_GONE_S: Final = 120.0
+"""How long an edge that has gone is shown."""
+_GONE_LIMIT: Final = 20
+_BACK_S: Final = 5.0
+"""How long edges have to announce themselves anew once Redis is back: their entries may have expired meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeNow:
+    """An edge at the moment.
+
+    Attributes:
+        entry: its word in the registry.
+        look: its last second; None where it has written none.
+        silent_s: for how long no heartbeat came, where too long; else None.
+        gone_s: for how long its entry has been gone; None for an edge that is there.
+        lookless_s: for how long it has been looked at in vain, where too long; else None.
+        new_gaps: gaps found since it was first seen here.
+
+    """
+
+    entry: EdgeEntry
+    look: Look | None = None
+    silent_s: float | None = None
+    gone_s: float | None = None
+    lookless_s: float | None = None
+    new_gaps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is shown for a second.
+
+    Attributes:
+        edges: by id, those gone of late at the end.
+        away_s: for how long Redis has been away; None: it is there.
+        why: of Redis' absence.
+        has_begun: whether Redis has been asked at all.
+
+    """
+
+    edges: tuple[EdgeNow, ...] = ()
+    away_s: float | None = None
+    why: str = ""
+    has_begun: bool = True
+
+    @property
+    def present(self) -> list[EdgeNow]:
+        """The edges that have an entry."""
+        return [edge for edge in self.edges if edge.gone_s is None]
+
+    def rooms(self) -> list[tuple[str, BusyRoom]]:
+        """Return the busiest rooms, of each service apart; members of all its edges are added."""
+        found: dict[tuple[str, str], BusyRoom] = {}
+        for edge in self.present:
+            for room in edge.look.rooms if edge.look is not None else ():
+                key = (edge.entry.service, room.channel)
+                other = found.get(key)
+                # Each edge of a room gets every event, so rates of edges are not added.
+                found[key] = room if other is None else _joined(room, other)
+        return [(service, room) for (service, _), room in found.items()]
+
+    def slow(self) -> list[ClientInfo]:
+        """Return the clients that lag, of all edges."""
+        return [client for edge in self.present if edge.look is not None for client in edge.look.clients]
+
+    def lagging(self) -> int:
+        """Return how many clients lag, over all edges."""
+        return sum(edge.look.lagging for edge in self.present if edge.look is not None)
+
+
+def _joined(room: BusyRoom, other: BusyRoom) -> BusyRoom:
+    return BusyRoom(room.channel, max(room.rate, other.rate), room.members + other.members)
+
+
+def label(entry: EdgeEntry) -> str:
+    """Return an edge's name for people: the beginning of its id, which commands take."""
+    parts = entry.id.rsplit("-", 2)
+    return parts[0] if len(parts) == 3 and parts[0] else entry.id
+
+
+@dataclass(slots=True)
+class _Seen:
+    entry: EdgeEntry
+    beat_s: float
+    gaps: int
+    look: Look | None = None
+    look_s: float = 0.0
+    gone_at_s: float | None = None
+
+
+class Ledger:
+    """Remembers when what was seen of each edge, by our own clock alone: clocks of hosts differ.
+
+    Args:
+        clock: seconds, monotonic.
+
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+        self._away_since_s: float | None = None
+        self._back_s = float("-inf")
+        self._why = ""
+        self._has_begun = False
+
+    def take(self, entries: Sequence[EdgeEntry], view: View | None) -> None:
+        """Take the entries and looks of a second."""
+        now_s = self._clock()
+        if self._away_since_s is not None:
+            self._back_s = now_s
+        self._away_since_s, self._why, self._has_begun = None, "", True
+        for entry in entries:
+            self._note(entry, now_s)
+        there = {entry.id for entry in entries}
+        for edge, seen in list(self._seen.items()):
+            if edge not in there:
+                self._miss(edge, seen, now_s)
+        for look in view.looks if view is not None else ():
+            if (found := self._seen.get(look.edge)) is not None:
+                if found.look is None or found.look.at != look.at:
+                    found.look_s = now_s
+                found.look = look
+
+    def _note(self, entry: EdgeEntry, now_s: float) -> None:
+        seen = self._seen.get(entry.id)
+        if seen is None or seen.gone_at_s is not None:
+            self._seen[entry.id] = _Seen(entry, now_s, entry.gaps or 0, look_s=now_s)
+            return
+        if entry.heartbeat_ms != seen.entry.heartbeat_ms:
+            seen.beat_s = now_s
+        seen.entry = entry
+
+    def _miss(self, edge: str, seen: _Seen, now_s: float) -> None:
+        """Note that an edge's entry is gone; an edge that ended in order is forgotten at once."""
+        if seen.entry.draining and seen.gone_at_s is None:
+            del self._seen[edge]
+            return
+        if now_s - self._back_s < _BACK_S and seen.gone_at_s is None:
+            return
+        seen.gone_at_s = now_s if seen.gone_at_s is None else seen.gone_at_s
+        gone = [it for it, one in self._seen.items() if one.gone_at_s is not None]
+        if now_s - seen.gone_at_s > _GONE_S or len(gone) > _GONE_LIMIT:
+            del self._seen[edge]
+
+    def away(self, why: str) -> None:
+        """Note that Redis did not answer."""
+        self._has_begun = True
+        if self._away_since_s is None:
+            self._away_since_s = self._clock()
+        self._why = why
+
+    def frame(self) -> Frame:
+        """Return the frame of this moment."""
+        now_s = self._clock()
+        away_s = None if self._away_since_s is None else now_s - self._away_since_s
+        edges = [self._edge(seen, now_s, is_away=away_s is not None) for seen in self._seen.values()]
+        edges.sort(key=lambda it: (it.gone_s is not None, it.entry.id))
+        return Frame(tuple(edges), away_s, self._why, self._has_begun)
+
+    def _edge(self, seen: _Seen, now_s: float, *, is_away: bool) -> EdgeNow:
+        since_s = max(0.0, now_s - self._back_s)
+        silent_s, lookless_s = min(since_s, now_s - seen.beat_s), min(since_s, now_s - seen.look_s)
+        is_there = seen.gone_at_s is None and not is_away  # while Redis is away, nothing is known of any edge
+        is_stale = lookless_s >= _LOOKLESS_S
+        return EdgeNow(
+            seen.entry,
+            None if is_stale and is_there else seen.look,
+            silent_s if is_there and silent_s >= _QUIET_S else None,
+            None if seen.gone_at_s is None else now_s - seen.gone_at_s,
+            lookless_s if is_there and is_stale else None,
+            max(0, (seen.entry.gaps or 0) - seen.gaps),
+        )
