@@ -1,6 +1,7 @@
 """``edgebus edge`` and ``edgebus broker``: the two commands that run until a signal."""
 
 import asyncio
+import logging
 import os
 import resource
 from collections.abc import Coroutine
@@ -12,12 +13,14 @@ from bus.errors import BrokerError
 from bus.redis.address import without_password
 from bus.service import Service
 from bus.tasks import end
-from edgebus.run import signalled
+from edgebus.run import Asked, signalled
 from edgebus.terminal import Exit, exit_with, show
 from edges import Edge, EdgeSettings
 from edges.net.addresses import written
 
 __all__ = ["serve_broker", "serve_edge"]
+
+_logger = logging.getLogger("edgebus")
 
 _FILES_BESIDE = 200
 """Files that are no client's."""
@@ -38,11 +41,19 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         where = f"{scheme}://{written(edge.host, edge.port)}"
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
-            await until(asked, edge.wait())
+            await _until_asked(asked, edge)
             if asked.may_take_time:  # decisions/0027
                 await edge.drain()
         finally:
             await edge.stop()
+
+
+async def _until_asked(asked: Asked, edge: Edge) -> None:
+    try:
+        await until(asked, edge.wait())
+    except Exception:
+        _logger.exception("the edge ends: a part of it failed", extra={"edge": edge.id})
+        raise
 
 
 async def serve_broker(port: int, directory: Path | None) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from bus.log_fields import speaking
 from bus.parts import check_part
 from bus.service import Service
 from edges.lifecycle.readiness import until_ready
@@ -147,8 +148,10 @@ class Edge:
                 one.close()
             raise
         self._running = Running(self._built)
-        await self._running.begin(expires)
-        _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+        # decisions/0127: from here on, each task and callback of the edge inherits the fields of the edge's lines.
+        with speaking(self._built.outage.fields):
+            await self._running.begin(expires)
+            _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
 
     async def ready(self) -> None:
         """Wait until the edge is ready (``/readyz``); the caller sets an end, if any (``asyncio.timeout``).
@@ -192,13 +195,15 @@ class Edge:
         at the end of the window, or after the last client, with rooms in agreement with the logs: another Redis may
         just have taken over, without events that only this edge had. May be cancelled: ``stop`` does the rest.
         """
-        await self._life.drain()
+        with speaking(self._parts.outage.fields):
+            await self._life.drain()
 
     async def stop(self) -> None:
         """Close in order; twice is harmless."""
         if self.is_running:
-            await self._life.close()
-            _logger.info("edge stopped", extra={"service": self.service.name})
+            with speaking(self._parts.outage.fields):
+                await self._life.close()
+                _logger.info("edge stopped", extra={"service": self.service.name})
 
     async def wait(self) -> None:
         """Wait until a part of the edge fails.

@@ -32,10 +32,12 @@ from edges.lifecycle.health import Health
 from edges.lifecycle.heartbeat import announce_once
 from edges.lifecycle.metrics.sources import Sources
 from edges.lifecycle.observed import Observed
+from edges.lifecycle.outage import Outage
 from edges.lifecycle.redis_link import Droppable, RedisLink
 from edges.lifecycle.skill_reader import skills_of
 from edges.lifecycle.tasks import Tasks
 from edges.limits.counters import Counters
+from edges.limits.floods import Floods
 from edges.limits.mishaps import Mishaps
 from edges.limits.registry import RegistryStatistics, registry_of
 from edges.net.addresses import port_of
@@ -114,7 +116,8 @@ class Parts:
         self._requests = RequestTallies({**verbs_of(service), **FLAT_VERBS})
         self.skills = skills_of(service) if settings.shows_metrics and settings.metrics_names != "own" else None
         tallies = Tallies(family.head for family in service.families)
-        self.registry = registry_of(settings, self.counters)
+        self.floods = Floods(_logger)
+        self.registry = registry_of(settings, self.counters, self.floods)
         self.log = Log(url, name=name, appends=False)
         self.probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
         revocations = Revocations(url, name=f"{name}-revocations")
@@ -124,9 +127,24 @@ class Parts:
         )
         probe = Probe(self.probe_log, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
         self.subscriber = Subscriber(
-            url, name=name, deliver=self._deliver, on_up=self._link_came, on_down=self._link_went, probe=probe
+            url,
+            name=name,
+            deliver=self._deliver,
+            on_up=self._link_came,
+            on_down=self._link_went,
+            probe=probe,
+            tells=False,
         )
-        self.hub = Hub(self.log, self.subscriber, self.spawn, limits=_room_limits(settings), tallies=tallies)
+        self.hub = Hub(
+            self.log, self.subscriber, self.spawn, limits=_room_limits(settings), tallies=tallies, floods=self.floods
+        )
+        self.outage = Outage(
+            edge_id,
+            lambda: self.subscriber.statistics().generation,
+            lambda: len(self.registry),
+            self.hub.repairs,
+            self.floods,
+        )
         self.answers = _answers(self.hub.log_reads, service, settings)
         self._permissions = Permissions(service)
         self.features = Features(
@@ -144,7 +162,14 @@ class Parts:
         self.telling = Telling(url, name=f"{name}-operators")
         beside: list[Droppable] = [self.probe_log, self.revocations, self.telling, *self.features.beside()]
         self.link = RedisLink(
-            self.subscriber, self.hub, self.log, beside, self.spawn, self.registry.notify, self.mishaps
+            self.subscriber,
+            self.hub,
+            self.log,
+            beside,
+            self.spawn,
+            self.registry.notify,
+            self.mishaps,
+            story=self.outage,
         )
         self.health = Health(
             service,
@@ -216,6 +241,7 @@ class Parts:
             self.features.live,
             self.features.publishing,
             self._requests,
+            self.floods,
         )
 
     def _sources(self) -> Sources:

@@ -14,6 +14,7 @@ from edges.lifecycle.housekeeping import (
     close_rooms,
     keep_keys,
     keep_logs,
+    sum_up,
     watch_certificate,
     watch_deadlines,
     watch_memory,
@@ -62,6 +63,7 @@ class Running:
             "heartbeat": announce(parts.log, parts.id, parts.entry.facts, mishaps),
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
+            "sums of the log": sum_up(parts.floods),
         }
         if parts.settings.shows_metrics:
             works |= {
@@ -78,13 +80,17 @@ class Running:
         parts, settings = self._parts, self._parts.settings
         parts.health.leave()
         self._farewell = RESTARTING
-        _logger.info("edge drains", extra={"service": parts.service.name, "connections": len(parts.registry)})
+        clients, loop = len(parts.registry), asyncio.get_running_loop()
+        times = {"notice_s": settings.drain_notice_s, "window_s": settings.drain_window_s}
+        _logger.info("edge drains", extra={"service": parts.service.name, "clients": clients, **times})
         parts.announce()
         if not await parts.draining.end():
             await asyncio.sleep(settings.drain_notice_s)
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + settings.drain_window_s
+        began = loop.time()
+        ends_at = began + settings.drain_window_s
         await send_away(parts.registry, settings.drain_window_s)
+        left = {"clients": len(parts.registry), "after_s": round(loop.time() - began, 1)}
+        _logger.info("edge has sent its clients away; some may be left", extra=left)
         await parts.link.settle(ends_at - loop.time())
 
     async def close(self) -> None:
@@ -103,6 +109,7 @@ class Running:
         await end(self._tasks)
         await parts.features.end_works(close_timeout_s)
         await end([*self._last_tasks, *parts.commands.running, *parts.answers.tasks, *parts.hub.log_reads.tasks])
+        parts.floods.flush()
         await withdraw(parts.log, parts.id)
         await parts.log.close()
         await parts.probe_log.close()

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["EdgeSettings", "SettingsError"]
 
 _PREFIX: Final = "EDGEBUS_"
-_OF_OTHERS: Final = frozenset({"EDGEBUS_PYTEST", "EDGEBUS_RUN_ID", "EDGEBUS_TESTS_STRICT", "EDGEBUS_TOKEN"})
+_OF_OTHERS: Final = frozenset(
+    {
+        "EDGEBUS_LOG_FORMAT",
+        "EDGEBUS_LOG_LEVEL",
+        "EDGEBUS_PYTEST",
+        "EDGEBUS_RUN_ID",
+        "EDGEBUS_TESTS_STRICT",
+        "EDGEBUS_TOKEN",
+    }
+)
 """Variables that other parts of the project read; everything else that begins with the prefix must be a setting."""
 
 

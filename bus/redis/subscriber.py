@@ -57,6 +57,8 @@ class Subscriber:
         on_up: called after every channel was subscribed (again) on a new link.
         on_down: called when the link is lost.
         probe: tells whether the link hears; a deaf link is dropped. None: the link is trusted.
+        tells: whether the subscriber itself tells the log of the link's coming and going; else ``on_up`` and
+            ``on_down`` do.
 
     """
 
@@ -69,10 +71,12 @@ class Subscriber:
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[], None] = lambda: None,
         probe: Probe | None = None,
+        tells: bool = True,
     ) -> None:
         check_url(url)
         self._url, self._name = url, name
         self._deliver, self._on_up, self._on_down = deliver, on_up, on_down
+        self._tells = tells
         self._wanted: dict[bytes, None] = {}
         self._link: Link | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -207,7 +211,10 @@ class Subscriber:
             # delivery.md: a changed generation makes every room compare its position with the log, since the client
             # library's silent resubscription loses the events in between.
             self._generation += 1
-            _logger.info("link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)})
+            if self._tells:
+                _logger.info(
+                    "link to Redis is up", extra={"generation": self._generation, "channels": len(self._wanted)}
+                )
             self._on_up()
             watch = self._watch(link)
             try:
@@ -218,8 +225,8 @@ class Subscriber:
                 await end(watch)
             self._lost += 1
             self._opener.trouble = self._reason(link)
-            fields = {"generation": self._generation, "reason": self.trouble}
-            _logger.warning("link to Redis is lost", extra=fields)
+            if self._tells:
+                _logger.warning("link to Redis is lost", extra={"generation": self._generation, "reason": self.trouble})
             self._on_down()
 
     def _reason(self, link: Link) -> str:

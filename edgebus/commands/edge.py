@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgebus.commands.options import Level, LevelOption, RedisOption, setting_pairs
+from edgebus.commands.options import Level, LevelOption, LogFormat, LogFormatOption, RedisOption, setting_pairs
 from edgebus.terminal import exits, show
 
 __all__ = ["edge"]
@@ -25,6 +25,7 @@ def edge(
     ] = False,
     more: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
     log_level: LevelOption = Level.INFO,
+    log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Serve one service's clients over WebSocket, until told to stop."""
     from edgebus.catalogue import find_service
@@ -33,7 +34,7 @@ def edge(
     from edgebus.serving import serve_edge
     from edges import EdgeSettings
 
-    configure(log_level)
+    configure(log_level, log_format)
     with exits():
         settings = EdgeSettings.load(
             config,

@@ -16,6 +16,8 @@ __all__ = [
     "Level",
     "LevelOption",
     "LimitOption",
+    "LogFormat",
+    "LogFormatOption",
     "MoreOption",
     "RedisOption",
     "ServiceOption",
@@ -33,6 +35,14 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+class LogFormat(StrEnum):
+    """How lines of the log look."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
 RedisOption = Annotated[
     str | None,
     typer.Option("--redis", metavar="URL", help="Redis; else EDGEBUS_REDIS_URL, else redis://127.0.0.1:6390."),
@@ -42,7 +52,15 @@ ServiceOption = Annotated[
     typer.Option("--service", metavar="MODULE:ATTR", help="A service of your own, beside the built-in ones."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, for programs.")]
-LevelOption = Annotated[Level, typer.Option("--log-level", help="How much to log, to standard error.")]
+LevelOption = Annotated[
+    Level, typer.Option("--log-level", envvar="EDGEBUS_LOG_LEVEL", help="How much to log, to standard error.")
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format", envvar="EDGEBUS_LOG_FORMAT", help="json, console; auto: console on a terminal, else JSON."
+    ),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's YAML file, for its settings.")]
 EdgesOption = Annotated[
     list[str] | None, typer.Option("--edge", metavar="EDGE", help="Only edges whose ids begin so; may be repeated.")

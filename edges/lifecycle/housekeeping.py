@@ -10,14 +10,16 @@ from bus.channel import Family
 from bus.log.log import Log
 from edges.auth.jwks import Jwks
 from edges.lifecycle.observed import Observed
+from edges.limits.floods import Floods
 from edges.limits.mishaps import Mishaps
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 from edges.transport.tls import expiry_warning
 
-__all__ = ["close_rooms", "keep_keys", "keep_logs", "watch_certificate", "watch_deadlines", "watch_memory"]
+__all__ = ["close_rooms", "keep_keys", "keep_logs", "sum_up", "watch_certificate", "watch_deadlines", "watch_memory"]
 
 _DEADLINES_S: Final = 1.0
+_SUMS_S: Final = 1.0
 _ROOMS_S: Final = 0.25
 _DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
@@ -39,6 +41,13 @@ async def watch_deadlines(registry: Registry, mishaps: Mishaps) -> None:
             for connection in registry:
                 connection.check_deadlines(now)
             registry.look(now)
+
+
+async def sum_up(floods: Floods) -> None:
+    """Sum up what the log is told of many clients and rooms, once a second."""
+    while True:
+        await asyncio.sleep(_SUMS_S)
+        floods.flush()
 
 
 async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:

@@ -12,6 +12,7 @@ from bus.redis.subscriber import Subscriber
 from bus.retrying import until_true
 from bus.tasks import Spawn
 from bus.words import NoticeName
+from edges.lifecycle.outage import Outage
 from edges.limits.mishaps import Mishaps
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
@@ -44,30 +45,38 @@ class RedisLink:
         log: reads what rooms missed.
         beside: further connections, given up with the link: on the same path, most often.
         spawn: runs and owns a task.
-        notify_all: sends a notice to every client.
+        notify_all: sends a notice to every client; returns how many were told.
         mishaps: is told when looks for other edges' marks fail.
+        story: tells the log of outages.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the link's coming and going concerns)
         self,
         subscriber: Subscriber,
         hub: Hub,
         log: Log,
         beside: Sequence[Droppable],
         spawn: Spawn,
-        notify_all: Callable[[Notice], None],
+        notify_all: Callable[[Notice], int],
         mishaps: Mishaps,
+        *,
+        story: Outage,
     ) -> None:
         self._subscriber, self._hub, self._log, self._beside = subscriber, hub, log, beside
         self._spawn, self._notify_all, self._mishaps = spawn, notify_all, mishaps
-        self._has_failed = False
+        self._story, self._has_failed = story, False
         self._is_decided = asyncio.Event()
         """Whether the first link has come, or is overdue."""
 
     def begin(self) -> None:
         """Give the first link its time, from now on."""
-        asyncio.get_running_loop().call_later(FIRST_LINK_S, self._is_decided.set)
+        asyncio.get_running_loop().call_later(FIRST_LINK_S, self._decide)
+
+    def _decide(self) -> None:
+        if not self._is_decided.is_set():
+            self._is_decided.set()
+            self._story.began(None, rooms=0)
 
     async def first(self) -> None:
         """Return when the first link has come, or is overdue (decisions/0093): then commands tell of Redis' absence."""
@@ -94,6 +103,7 @@ class RedisLink:
     def came(self) -> None:
         """Compare rooms with their logs."""
         self._is_decided.set()
+        self._story.link_came(self._subscriber.statistics().channels)
         self._log.forget()
         if self.generation > 1:  # what was asked meanwhile may wait for where nothing comes back
             self._spawn(self._log.drop(), _DROP)
@@ -101,10 +111,11 @@ class RedisLink:
 
     def went(self) -> None:
         """Tell rooms and clients of events to be missed from now on."""
+        self._story.began(self._subscriber.trouble, rooms=self._hub.occupied)
         self._hub.link_went()
         for connection in (self._log, *self._beside):
             self._spawn(connection.drop(), _DROP)
-        self._notify_all(_OUTAGE)
+        self._story.told(self._notify_all(_OUTAGE))
 
     async def settle(self, within_s: float) -> bool:
         """Have each fork marked that this edge alone can find; tell whether Redis was there in time.
@@ -136,7 +147,10 @@ class RedisLink:
         await until_true(is_over)
         if not self._is_link(generation):  # lost meanwhile: what was compared says nothing about the next one
             return
-        self._notify_all(Notice.of(NoticeName.BUS_RESTORED, generation))  # whoever was told of an outage hears it
+        told = self._notify_all(
+            Notice.of(NoticeName.BUS_RESTORED, generation)
+        )  # whoever was told of an outage hears it
+        self._story.ended(rooms=self._hub.logged, clients=told)
         await self._look_again(generation)
 
     async def _attempt(self, compare: Callable[[], Awaitable[bool | None]]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from edges.limits.counters import Counters
+from edges.limits.floods import Floods, Told
 from edges.limits.groups import Groups
 from edges.limits.quotas import Excess, Quota, network_of
 from edges.protocol.messages import Closing, Notice
@@ -20,8 +22,11 @@ __all__ = ["Registry", "RegistryStatistics", "registry_of"]
 _GRACE_S: Final = 1.0
 """A request follows the connection at once, but a busy edge reads late. The grace also bounds how fast a dropped flood
 can come again (decisions/0033)."""
+_REFUSED: Final = Told("refused a connection over a limit")
 _BY_ADDRESS: Final = "max_connections_per_address "
 _BY_USER: Final = "max_connections_per_user "
+
+_logger = logging.getLogger("edgebus.edges")
 
 
 class Timed(Protocol):
@@ -113,6 +118,7 @@ class Registry:
         addresses: counts the connections of each address.
         users: counts the connections of each user.
         counters: of the edge; None: of the registry alone.
+        floods: tells the log of refusals; None: of the registry alone.
 
     Attributes:
         lagging: connections for which much waits at the moment, in the order of falling behind.
@@ -128,7 +134,9 @@ class Registry:
         addresses: Quota | None = None,
         users: Quota | None = None,
         counters: Counters | None = None,
+        floods: Floods | None = None,
     ) -> None:
+        self._floods = Floods(_logger) if floods is None else floods
         self._limit, self._handshakes = limit, handshakes
         self._counters = Counters() if counters is None else counters
         self._addresses = Quota("address") if addresses is None else addresses
@@ -175,6 +183,7 @@ class Registry:
             if over <= self._handshakes and now - self._present[oldest].since < _GRACE_S:
                 return
             self._counters.hit("max_handshakes")
+            self._floods.note(_REFUSED, "max_handshakes", self._present[oldest].network)
             self.exit(oldest)
             oldest.cut()
 
@@ -253,10 +262,9 @@ class Registry:
             for connection in self.named(name):
                 connection.check_revoked()
 
-    def notify(self, notice: Notice) -> None:
-        """Tell every greeted client."""
-        for connection in self:
-            connection.notify(notice)
+    def notify(self, notice: Notice) -> int:
+        """Tell every greeted client; return how many were told."""
+        return sum([connection.notify(notice) for connection in self])
 
     def _forget_names(self, connection: Timed, stay: _Stay) -> None:
         for name in stay.names:
@@ -268,6 +276,7 @@ class Registry:
         if excess is not None:
             self._counters.refused += 1
             self._counters.hit(excess.name)
+            self._floods.note(_REFUSED, excess.name, who, {"limit": excess.limit})
             # decisions/0057: a client that changed networks finds its own dead socket here. "The newest wins" would let
             # two tabs of a user end each other for ever.
             for holder in self._counted.of(f"{excess.name} {who}"):
@@ -289,6 +298,8 @@ class Registry:
         else:
             self._counters.refused += 1
             self._counters.hit("max_connections")
+            stay = self._present.get(connection)
+            self._floods.note(_REFUSED, "max_connections", "" if stay is None else stay.network)
         self._move(connection, _State.PLACED if has_place else _State.LEAVING)
         return has_place
 
@@ -345,7 +356,7 @@ class Registry:
         return RegistryStatistics(len(self), *counts, limited, len(self.lagging), waiting)
 
 
-def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:
+def registry_of(settings: EdgeSettings, counters: Counters, floods: Floods | None = None) -> Registry:
     """Return the registry of an edge, with the bounds of the settings."""
     address = Quota(
         "address",
@@ -356,5 +367,10 @@ def registry_of(settings: EdgeSettings, counters: Counters) -> Registry:
         "user", connections=settings.max_connections_per_user, per_second=settings.connects_per_second_per_user
     )
     return Registry(
-        settings.max_connections, handshakes=settings.max_handshakes, addresses=address, users=user, counters=counters
+        settings.max_connections,
+        handshakes=settings.max_handshakes,
+        addresses=address,
+        users=user,
+        counters=counters,
+        floods=floods,
     )

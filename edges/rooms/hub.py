@@ -19,6 +19,7 @@ from bus.log.replay import Replay, Start, Tail
 from bus.position import BEGINNING, Reason
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
+from edges.limits.floods import Floods
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
 from edges.rooms.activity import Activity
@@ -30,6 +31,7 @@ from edges.rooms.limits import ROOM_LIMITS, RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recent import RECENT_LINES
 from edges.rooms.recovery import Recovery
+from edges.rooms.repairs import Repairs
 from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
@@ -52,8 +54,10 @@ class Hub:
         limits: the bounds of all rooms together, and of each room.
         linger_s: how long a room without subscribers stays open.
         tallies: counts by family; None: of this hub alone.
+        floods: sums up what is told of rooms; None: of this hub alone.
 
     Attributes:
+        repairs: the lines that rooms lacked, counted.
         log_reads: reads logs; requests are answered by the same reader.
         replay_slots: for the subscribers given a replay.
         tallies: counts by family.
@@ -71,11 +75,15 @@ class Hub:
         limits: RoomLimits = ROOM_LIMITS,
         linger_s: float = 1.0,
         tallies: Tallies | None = None,
+        floods: Floods | None = None,
     ) -> None:
         self._link, self._spawn = link, spawn
         self.log_reads = LogReads(log)
         self._barrier = Barrier(link, self.log_reads, lambda channel: channel.redis.encode() in self._rooms)
-        self._recovery = Recovery(log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait)
+        self.repairs = Repairs(Floods(_logger) if floods is None else floods)
+        self._recovery = Recovery(
+            log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait, self.repairs.repaired
+        )
         self._replays = Replays(self.log_reads, self._barrier, self._recovery, self._room, self.open)
         self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
@@ -335,6 +343,11 @@ class Hub:
         return len(await self._recovery.settle(heard)) == len(heard)
 
     @property
+    def logged(self) -> int:
+        """How many rooms have a log to be compared with."""
+        return len(self._logged_rooms())
+
+    @property
     def heard(self) -> int:
         """How many rooms stand at an event: after a failover the event may be in no log."""
         return len(self._heard_rooms())
@@ -351,6 +364,8 @@ class Hub:
 
     def _write_waiting(self, room: Room) -> bool:
         """Write the lines that a room lacked; tell whether some subscribers catch up alone, as the lines are many."""
+        if not room.passes:
+            self.repairs.gaps(room.channel, room.sequencer.waiting)
         # A long repair in one write would close a subscriber that reads at a fair pace as slow.
         behind, at = [] if room.passes else self._behind(room), room.position
         for subscriber in behind:

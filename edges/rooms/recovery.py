@@ -36,6 +36,7 @@ class Recovery:
         reads: reads logs.
         write: writes lines that wait in a room to the subscribers; tells whether some catch up by themselves.
         barrier: waits until every line that Redis published on a channel so far has arrived.
+        repaired: is told of events that were read for a room: between two positions, and how many.
 
     """
 
@@ -47,9 +48,10 @@ class Recovery:
         reads: LogReads,
         write: Callable[[Room], bool],
         barrier: Callable[[Channel], Awaitable[None]],
+        repaired: Callable[[Channel, str | None, str | None, int], None],
     ) -> None:
         self._log, self._link, self._spawn = log, link, spawn
-        self._reads, self._write, self._barrier = reads, write, barrier
+        self._reads, self._write, self._barrier, self._repaired = reads, write, barrier, repaired
         self._epoch: str | None = None
         self._tasks: dict[Room, asyncio.Task[None]] = {}
         self._comparison: asyncio.Future[None] | None = None
@@ -119,7 +121,9 @@ class Recovery:
                 await asyncio.sleep(_RETRY_S)
                 continue
             replay = tail.without_forks().replay(Since(newest))  # of those the subscribers are told by `learn`
+            before = sequencer.repaired
             sequencer.recover(replay, now_ms=tail.now_ms, epoch_ms=tail.epoch_ms)
+            self._repaired(room.channel, newest, sequencer.newest, sequencer.repaired - before)
             if self._write(room):
                 self._reads.keep(room.channel, tail)
 

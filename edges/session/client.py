@@ -1,12 +1,13 @@
 """A client, as the verbs see the client: transport, rooms, standing, dialect. Knows no verb."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
+from edges.limits.floods import Told
 from edges.limits.quotas import network_of
 from edges.limits.rates import LimitReached
 from edges.protocol.messages import NOT_NOW, OUR_BUG, Dismissal, Message, Outgoing, Refusal
@@ -24,12 +25,14 @@ from edges.session.publishes import Publishes
 from edges.session.subscriptions import Subscriptions
 from edges.session.transport import Transport
 
-__all__ = ["Client"]
+__all__ = ["SENT_AWAY", "Client"]
 
+SENT_AWAY: Final = Told("sent a client away")
+_REDIS_REFUSED: Final = Told("Redis refused a command", logging.ERROR)
+_UNGREETED: Final = Told("the owner failed to greet a client", logging.ERROR)
+_NO_FIELDS: Final[Mapping[str, object]] = {}
 _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
-
-_logger = logging.getLogger("edgebus.edges")
 
 
 class Client:
@@ -113,8 +116,8 @@ class Client:
             await owned.arrive()
         except BusError as error:
             yield Dismissal(self.unavailable(error, "connect", None), NOT_NOW)
-        except Exception:
-            _logger.exception("the owner failed to greet a client", extra={"connection": self.transport.name})
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self.note(_UNGREETED, type(error).__name__, error=error)
             yield Dismissal(replies.failed("connect", None), OUR_BUG)
 
     def greet_flat(self, *, may_enter: bool = True) -> list[Message | bytes]:
@@ -124,19 +127,35 @@ class Client:
             self.first_room.enter()
         return welcome
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of a line in the log about the client, beside the address."""
+        user = self.admission.caller.user_id
+        return {"connection": self.transport.name} | ({} if user is None else {"user": user})
+
     def unavailable(self, error: BusError, verb: str, reply_to: str | None) -> Refusal:
         """Return the answer to an impossible command; count a limit, log an error no waiting helps against."""
         if isinstance(error, LimitReached):
             self.context.counters.hit(error.name)
         elif not isinstance(error, BusUnavailable):
-            _logger.error("Redis refused", extra={"verb": verb, "reason": str(error)})
+            self.note(_REDIS_REFUSED, str(error), {"verb": verb})
         return replies.unavailable(error, verb, reply_to)
+
+    def note(
+        self,
+        told: Told,
+        reason: str,
+        fields: Mapping[str, object] = _NO_FIELDS,
+        error: Exception | None = None,
+    ) -> None:
+        """Tell the log of the client, or count the client in a sum."""
+        address = self.transport.visitor.address
+        self.context.floods.note(told, reason, address, {**self.fields, **fields}, error=error)
 
     def dismissed(self, refusal: Refusal) -> Dismissal:
         """Return how the client is sent away for the lack of a good token.
 
         No sentence quotes a token, so the close frame and the log may have the sentence.
         """
-        _logger.info("sent a client away", extra={"connection": self.transport.name, "reason": refusal.sentence})
         closing = replace(self.choice.dialect.no_token, reason=refusal.sentence[:_REASON_LIMIT])
         return Dismissal(refusal, closing)

@@ -1,5 +1,6 @@
 """The parts of an edge for every connection: made once by the edge, and handed down."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ from bus.tasks import Spawn
 from edges.auth.authenticator import Authenticator
 from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
+from edges.limits.floods import Floods
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
 from edges.rooms.hub import Hub
@@ -37,6 +39,7 @@ class Context:
         ownership: the owner, where the process around the edge answers clients; None: the edge answers.
         presence: the users in rooms; None where no family has presence.
         publishing: takes events of clients; None where no event is open to clients.
+        floods: tells the log of clients, in sums where clients are many.
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
         tallies: counts of requests.
 
@@ -59,3 +62,4 @@ class Context:
     live: LiveRequests | None = None
     publishing: Publishing | None = None
     tallies: RequestTallies = field(default_factory=RequestTallies)
+    floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))

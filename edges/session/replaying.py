@@ -235,6 +235,7 @@ class Replaying:
 
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
         self._hub.told[reason] += 1
+        self._hub.repairs.told_one(self.channel, start, end, reason, self._transport.name)
         return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
 
     async def _give_lines(self, replay: Replay, slot: Slot) -> int | None:

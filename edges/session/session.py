@@ -13,12 +13,13 @@ from typing import Final
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.words import NoticeName, Verb
+from edges.limits.floods import Told
 from edges.limits.rates import Patience, TokenBucket
 from edges.protocol.envelope import ENVELOPE, Dialect, decode, text_frame
 from edges.protocol.messages import ABUSE, Dismissal, Message, Notice, Outgoing, Refusal, Refused
 from edges.protocol.session_buddy import FLAT
 from edges.session import replies
-from edges.session.client import Client
+from edges.session.client import SENT_AWAY, Client
 from edges.session.command import Command, Lane
 from edges.session.context import Context
 from edges.session.inbox import Item
@@ -37,7 +38,8 @@ _UNIT_BYTES: Final = 8 * 1024
 _BESIDE_TOKEN_BYTES: Final = 1024
 """The most bytes around a token in a message."""
 
-_logger = logging.getLogger("edgebus.edges")
+_REFUSED: Final = Told("refused a command")
+_FAILED: Final = Told("a command failed", logging.ERROR)
 
 
 class Session:
@@ -159,6 +161,7 @@ class Session:
         self._context.counters.hit("message_rate_limit")
         # decisions/0041: even a refusal costs a look at the text, so the hundredth within ten seconds is the last.
         if self._patience.ends(self._loop.time()):
+            self._client.note(SENT_AWAY, ABUSE.reason)
             self._transport.close(ABUSE)
             return
         command = self._understood(text) if len(text) <= _UNIT_BYTES else None
@@ -280,8 +283,8 @@ class Session:
             failure = refused.refusal
         except BusError as error:
             failure = self._client.unavailable(error, verb, reply_to)
-        except Exception:
-            _logger.exception("a command failed", extra={"connection": self._transport.name, "verb": verb})
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._client.note(_FAILED, type(error).__name__, {"verb": verb}, error)
             failure = replies.failed(verb, reply_to)
         if failure is not None:
             self._write_one(failure)
@@ -302,6 +305,9 @@ class Session:
                 self.notify(item)
             case Dismissal():
                 self._dismiss(item)
+            case Refusal():
+                self._client.note(_REFUSED, item.code, {"verb": item.verb, "sentence": item.sentence})
+                self._answer(item)
             case _:
                 self._answer(item)
 
@@ -319,6 +325,7 @@ class Session:
 
     def _dismiss(self, dismissal: Dismissal) -> None:
         if not self._client.rooms.has_ended:
+            self._client.note(SENT_AWAY, dismissal.refusal.sentence)
             self._say(dismissal.refusal)
             self._transport.close(dismissal.closing)
 
@@ -336,6 +343,11 @@ class Session:
         self._transport.write(text_frame(self._client.choice.dialect.write(message)))
 
     # What the edge and the transport find.
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of a line in the log about the client."""
+        return self._client.fields
 
     def suspend(self) -> None:
         """Leave the slow client out of rooms with a policy for slow consumers."""

@@ -6,11 +6,12 @@ on waiting bytes, ``keepalive`` on silence.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, cast
 
 from bus.channel import Channel
+from edges.limits.floods import Told
 from edges.limits.quotas import Excess
 from edges.net.forwarded import client_address
 from edges.protocol.envelope import ENVELOPE, Dialect
@@ -26,6 +27,7 @@ from edges.protocol.messages import (
     Closing,
     Notice,
 )
+from edges.session.client import SENT_AWAY
 from edges.session.context import Context
 from edges.session.session import Session
 from edges.session.sight import Sight
@@ -44,14 +46,18 @@ _LINGER_S: Final = 1.0
 """With TLS, for bytes that a client had under way when the connection was failed."""
 _SLOW_CLOSE_S: Final = 2.0
 """For a slow client to read all waiting bytes and the close frame behind them, before the socket is cut."""
+_NO_FIELDS: Final[Mapping[str, object]] = {}
+_SLOW: Final = Told("closed a slow client", logging.WARNING, at_once=10)
+_LATE: Final = Told("cut a client before the end of its handshake")
+_SILENT: Final = Told("cut a client without a sign of life")
+_FAILED: Final = Told("a connection failed", logging.ERROR)
+_UNCLOSED: Final = Told("a connection could not be closed", logging.ERROR)
 _LIMITS: Final = {
     CONTROL_FLOOD: "control_rate_limit",
     TOO_BIG_YET: "max_message_bytes",
     TOO_MANY_PARTS: "max_fragments",
 }
 """Faults of clients, with the limit that each hits."""
-
-_logger = logging.getLogger("edgebus.edges")
 
 
 class Connection(Writer):
@@ -104,8 +110,8 @@ class Connection(Writer):
                 self._shake(data)
             elif self._phase is not Phase.GONE:
                 self._receive(data)
-        except Exception:
-            _logger.exception("a connection failed", extra={"connection": self.name})
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._note(_FAILED, type(error).__name__, error=error)
             self.fail()
 
     def pause_writing(self) -> None:
@@ -131,12 +137,20 @@ class Connection(Writer):
         settings, self._is_slow = self._context.settings, True
         # decisions/0032: a client that cannot keep up starts over with `since`; a queue without a bound ends the edge.
         self._context.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
-        _logger.info("closed a slow client", extra={"connection": self.name, "reason": code.reason})
+        rooms = () if self._session is None else self._session.rooms.values()
+        self._note(_SLOW, code.reason, self._outgoing.told(rooms, self._loop.time()))
         if not self._outgoing.takes_close_frame:
             self._cut_slow()
             return
         self.close(code)
         self._deadline = self._loop.time() + min(_SLOW_CLOSE_S, settings.close_timeout_s)
+
+    def _note(
+        self, told: Told, reason: str, fields: Mapping[str, object] = _NO_FIELDS, error: Exception | None = None
+    ) -> None:
+        """Tell the log of the client, or count the client in a sum."""
+        who = {"connection": self.name} if self._session is None else self._session.fields
+        self._context.floods.note(told, reason, self.visitor.address, {**who, **fields}, error=error)
 
     def _cut_slow(self) -> None:
         self._context.counters.cut += self._is_slow
@@ -178,6 +192,7 @@ class Connection(Writer):
     def _cut_late(self) -> None:
         if self._phase is Phase.OPENING:
             self._context.counters.hit("open_timeout_s")
+            self._note(_LATE, "open_timeout_s")
         self._cut_slow()
 
     def _act(self, due: Due | None) -> None:
@@ -185,9 +200,10 @@ class Connection(Writer):
             case Due.PING:
                 self._ping()
             case Due.CLOSE:
+                self._note(SENT_AWAY, KEEPALIVE.reason)
                 self.close(KEEPALIVE)
             case Due.CUT:
-                _logger.info("cut a client that gave no sign of life", extra={"connection": self.name})
+                self._note(_SILENT, KEEPALIVE.reason)
                 self.cut()
 
     def prove_alive(self, now: float) -> None:
@@ -214,16 +230,16 @@ class Connection(Writer):
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except Exception:
-            _logger.exception("a connection failed", extra={"connection": self.name})
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._note(_FAILED, type(error).__name__, error=error)
             self.fail()
 
     def fail(self) -> None:
         """Close for a bug of the edge; where closing fails as well, cut the socket."""
         try:
             self.close(OUR_BUG)
-        except Exception:
-            _logger.exception("a connection could not be closed", extra={"connection": self.name})
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._note(_UNCLOSED, type(error).__name__, error=error)
             self.cut()
 
     # The opening handshake.
@@ -353,6 +369,7 @@ class Connection(Writer):
     def _refuse(self, fault: Closing) -> None:
         if fault in _LIMITS:
             self._context.counters.hit(_LIMITS[fault])
+        self._note(SENT_AWAY, fault.reason)
         self.close(fault)
 
     # Frames to the client.

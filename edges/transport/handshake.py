@@ -6,10 +6,12 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, TypeAlias, cast
 
 from websockets.http11 import Request, Response
 
+from edges.limits.floods import Told
 from edges.limits.registry import Timed
 from edges.net.visitor import Visitor
 from edges.session.context import Context
@@ -27,7 +29,10 @@ __all__ = ["Asking", "Entry", "Farewell", "Handshake", "Word"]
 _SHOWN: Final = 200
 """So many characters of a stranger's header are logged."""
 
-_logger = logging.getLogger("edgebus.edges")
+_TURNED_AWAY: Final = Told("refused a request for its origin or host")
+_REFUSED: Final = Told("refused a publish")
+_HOOK: Final = Told("process_request failed", logging.ERROR)
+_PUBLISH: Final = Told("a publish failed", logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,8 @@ class Handshake:
         # A hook that fails lets nobody in: the hook may be what keeps strangers out.
         try:
             answer = await screened(hook, applicant, self._context.settings.open_timeout_s)
-        except Exception:
-            _logger.exception("process_request failed")
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._tell_bug(_HOOK, error, applicant.remote_address[0])
             self._context.counters.failed_hooks += 1
             answer = http.failed("process_request failed; see the server's log")
         return passed() if answer is None else Farewell(answer.serialize())
@@ -180,6 +185,7 @@ class Handshake:
             return self._turn_away(request, visitor)
         posting = Posting(request, visitor, context, publishing)
         if (refusal := posting.refusal()) is not None:
+            self._tell_refused(refusal, posting)
             return Farewell(refusal.serialize())
         self._posting = posting
         if posting.is_empty:
@@ -199,16 +205,26 @@ class Handshake:
                 return outcome
         try:
             answer = await posting.answer()
-        except Exception:
-            _logger.exception("a publish failed")
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._tell_bug(_PUBLISH, error, posting.visitor.address)
             answer = http.failed("the edge failed; the fault is in its log")
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            self._tell_refused(answer, posting)
         return Farewell(answer.serialize())
+
+    def _tell_refused(self, answer: Response, posting: Posting) -> None:
+        body = answer.body.decode(errors="replace")[:_SHOWN]
+        status = str(answer.status_code)
+        self._context.floods.note(_REFUSED, status, posting.visitor.address, {"answer": body})
+
+    def _tell_bug(self, told: Told, error: Exception, address: str) -> None:
+        self._context.floods.note(told, type(error).__name__, address, error=error)
 
     def _turn_away(self, request: Request, answer: Response) -> Farewell:
         self._context.counters.strangers += 1
         origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
-        asked = {"origin": origin, "host": host, "address": self._peer.address}
-        _logger.info("refused a request for its origin or host", extra=asked)
+        sentence = http.sentence_of(answer)
+        self._context.floods.note(_TURNED_AWAY, sentence, self._peer.address, {"origin": origin, "host": host})
         return Farewell(answer.serialize())
 
     def _accept(self, request: Request, visitor: Visitor) -> _Outcome:

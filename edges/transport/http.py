@@ -104,6 +104,11 @@ def upgrade_required(lost: Sequence[str]) -> Response:
     return _json(status, {"error": told}, ("Upgrade", "websocket"), ("Connection", "Upgrade"))
 
 
+def sentence_of(refusal: Response) -> str:
+    """Return the sentence of a refusal, for the log."""
+    return str(orjson.loads(refusal.body)["error"])
+
+
 def forbidden(sentence: str) -> Response:
     """Return the refusal of a handshake, with the reason."""
     return _json(403, {"error": sentence})

@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+from collections.abc import Collection
+from itertools import islice
 from typing import Final
 
+from bus.channel import Channel
 from edges.limits.counters import Counters
 from edges.settings import EdgeSettings
 from edges.transport.acknowledged import Peer, peer, unacknowledged_bytes
@@ -18,6 +21,7 @@ _SMALL_BYTES: Final = 4 * 1024
 _KERNEL_BYTES: Final = 256 * 1024
 _CLOSE_FRAME_BYTES: Final = 127
 """The most that a close frame takes (RFC 6455, section 5.5)."""
+_SHOWN_ROOMS: Final = 10
 _MANY: Final = 2**62
 
 
@@ -97,6 +101,18 @@ class Outgoing:
     def _peer(self) -> Peer | None:
         plain = self._transport.get_extra_info("socket")
         return None if plain is None else peer(plain)
+
+    def told(self, rooms: Collection[Channel], now: float) -> dict[str, object]:
+        """Return what waits for a client in ``rooms``, and since when, for the log."""
+        return {
+            "policy": " ".join(sorted({it.when_slow.kind for it in rooms})) or "close",
+            "rooms": [it.name for it in islice(rooms, _SHOWN_ROOMS)],
+            "rooms_in_all": len(rooms),
+            "waiting_bytes": self.waiting_bytes(),
+            "bound_bytes": self.bound_bytes,
+            "under_way_bytes": self.under_way_bytes(),
+            "waiting_s": 0.0 if self.paused_at is None else round(now - self.paused_at, 1),
+        }
 
     # Whether more may be written.
 

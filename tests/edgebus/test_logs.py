@@ -67,5 +67,5 @@ def test_long_texts_are_cut(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     assert len(text) < 12_000
     assert "workflow:x" in text
     assert "a command failed" in text
-    assert text.count("characters in all)") == 2
+    assert text.count("characters in all)") == 3, "the reason, the error, and the traceback"
     assert "in fails_at_length" in text

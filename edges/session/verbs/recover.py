@@ -42,6 +42,8 @@ class Recover(Command):
                         if replay.reason is not None:  # some events are lost for good
                             end = replay.lines[0].position if replay.lines else replay.position
                             client.context.hub.told[replay.reason] += 1
+                            told = (channel, position, end, replay.reason, client.transport.name)
+                            client.context.hub.repairs.told_one(*told)
                             yield gap(channel.name, position, end, replay.reason)
                         del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
             except BusError:

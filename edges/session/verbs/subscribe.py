@@ -89,6 +89,9 @@ class Subscribe(Command):
         await client.context.first_link()
         async with client.rooms.resume(channel, start, with_state=self.with_state) as replay:
             self._check(client, channel)
+            if replay.reason is not None and isinstance(start, Since):
+                end = replay.lines[0].position if replay.lines else replay.position
+                client.context.hub.repairs.told_one(channel, start.position, end, replay.reason, client.transport.name)
             yield self._resumed(channel, replay)
             del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
 
