@@ -34,6 +34,7 @@ from edges.rooms.recovery import Recovery
 from edges.rooms.repairs import Repairs
 from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
+from edges.rooms.sampler import Sampler
 from edges.rooms.sequencer import Item
 from edges.rooms.statistics import HubStatistics
 from edges.rooms.sums import Sums, statistics_of
@@ -94,9 +95,10 @@ class Hub:
         self._fanout = Fanout(self._write_waiting)
         self.activity, self._gaps_met = Activity(), 0
         self._occupied = 0
-        self._lines = self._reads = 0
+        self._lines = 0
         self._drops, self._closed = Drops(), Sums()
         self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
+        self._sampler = Sampler(self.tallies, self._rooms.get)
 
     @property
     def channels(self) -> list[Channel]:
@@ -419,17 +421,7 @@ class Hub:
             self._fanout.flush(room)
         self._fanout.uncork()
         if touched:
-            self._sample(batch)
-
-    def _sample(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
-        """Measure how late one line of a read was handed on: another place of the batch each time."""
-        # decisions/0115: per read, never per line or delivery. The first or the last line of a read would be of one
-        # family for ever, where each event goes on two channels.
-        self._reads += 1
-        name, line = batch[self._reads % len(batch)]
-        room = self._rooms.get(name)
-        if room is not None and len(room) and room.sequencer.is_in_sync:
-            self.tallies.sample(line, room.end, room.tally)
+            self._sampler.take(batch)
 
     def _refuse(self, line: bytes) -> NoReturn:
         raise TooLarge(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")

@@ -3,7 +3,6 @@
 A closed set: channels of other families, as the rooms of an edge with an owner may be, count together.
 """
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
@@ -63,13 +62,14 @@ class Tallies:
         """The counts by the names of families."""
         return self._by_head
 
-    def sample(self, line: bytes, end: bytes, tally: Tally) -> None:
-        """Count how long ago the producer made the event in ``line``, which was handed on just now.
+    def sample(self, line: bytes, end: bytes, tally: Tally, now_s: float) -> None:
+        """Count how long ago the producer made the event in ``line``, which was handed on at ``now_s``.
 
         Args:
             line: one of the bus's own, which ends with ``end``; a line of other writers is passed over.
             end: of all lines of the room.
             tally: of the room's family.
+            now_s: seconds since 1970.
 
         """
         if not line.endswith(end):
@@ -80,7 +80,7 @@ class Tallies:
         except (ValueError, OverflowError):
             self.odd["unreadable"] += 1
             return
-        late_s = time.time() - made_s
+        late_s = now_s - made_s
         if late_s < 0:  # decisions/0115: never counted as 0, or a clock ahead would look like a fast bus
             self.odd["ahead"] += 1
         elif late_s > _OLDEST_S:

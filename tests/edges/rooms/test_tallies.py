@@ -1,5 +1,6 @@
 """How late events are handed on, from a sample."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,7 +38,7 @@ def test_timestamp_that_says_nothing_of_the_bus_is_counted_apart(timestamp: str,
     """A producer with a wrong clock, or a text of its own, neither makes the bus fast nor spoils the sum."""
     tallies = Tallies(["workflow"])
     tally = tallies.of(Channel("workflow:w", "workflow:w"))
-    tallies.sample(line(timestamp), END, tally)
+    tallies.sample(line(timestamp), END, tally, time.time())
     assert (tallies.odd[odd], sum(tallies.odd.values()), tally.latency.count) == (1, 1, 0)
 
 
@@ -45,7 +46,7 @@ def test_lateness_is_from_the_timestamp_of_the_event() -> None:
     """An event of a minute ago is beyond the last bucket, and in the sum."""
     tallies = Tallies(["workflow"])
     tally = tallies.by_family["workflow"]
-    tallies.sample(line(made(60)), END, tally)
+    tallies.sample(line(made(60)), END, tally, time.time())
     assert (tally.latency.counts[-1], tally.latency.count) == (1, 1)
     assert tally.latency.sum_s >= 60
 
@@ -53,7 +54,7 @@ def test_lateness_is_from_the_timestamp_of_the_event() -> None:
 def test_line_of_other_writers_is_passed_over() -> None:
     """A typed line has no timestamp in the place of ours."""
     tallies = Tallies()
-    tallies.sample(b'{"event":"e","data":{}}', END, tallies.by_family["other"])
+    tallies.sample(b'{"event":"e","data":{}}', END, tallies.by_family["other"], time.time())
     assert (tallies.by_family["other"].latency.count, sum(tallies.odd.values())) == (0, 0)
 
 
@@ -116,3 +117,16 @@ async def test_dropped_lines_are_counted_by_reason() -> None:
     found = redis.hub.statistics()
     assert found.drops == {"no_room": 1, "unreadable": 2, "too_large": 1, "bug": 0}
     assert found.dropped == 4
+
+
+async def test_samples_are_a_millisecond_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of reads costs a look at the clock each; a clock that is set back does not end the samples."""
+    redis, now_s = Redis(), [1_000_000.0]
+    await redis.hub.open(X)
+    redis.hub.join_now(X, Member())
+    samples = list[float]()
+    monkeypatch.setattr("edges.rooms.sampler.time.time", lambda: now_s[0])
+    monkeypatch.setattr(redis.hub.tallies, "sample", lambda *given: samples.append(given[-1]))
+    for number, now_s[0] in enumerate([10.0, 10.0004, 10.0009, 10.0011, 5.0, 5.0001], start=1):
+        redis.send(X, number)
+    assert samples == [10.0, 10.0011, 5.0]
