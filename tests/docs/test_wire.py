@@ -11,7 +11,8 @@ PAGES = {
     path.name: TRIED.sub("", path.read_text("utf-8")) for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md")
 }
 PAGE = PAGES["wire.md"]
-NOTICE = re.compile(r"`((?:room|bus|edge|auth)\.[a-z_]+)`")
+NOTICE = re.compile(r"`((?:room|bus|edge|auth)\.(?!env\b|pem\b)[a-z_]+)`")
+"""Not the names of files."""
 CLOSED = re.compile(r"\bclosed with (\d{4})\b")
 
 

@@ -228,7 +228,7 @@ export class Client {
     if (event === "room.gap") state.toldGap(data);
     else if (event === "room.state") state.toldState(data);
     else if (event !== "room.left" || data.user != null) state.toldOfUsers(event, data);
-    else if (state.isKnown) this.#end(state, refused({ code: "FORBIDDEN", sentence: "the new token does not open this channel" }));
+    else if (state.isKnown) this.#end(state, refused({ code: "FORBIDDEN", sentence: `out of the room: ${data.reason}` }));
   }
 
   #notice(connection, { event, data }) {

@@ -1,7 +1,7 @@
 // Words of the wire, as bus/words.py has them; tests/clients/test_javascript.py compares the two.
 
 /** Close codes after which a client stays away. After any other code it comes back. */
-export const FOR_GOOD = new Set([1007, 1008, 1009, 4001]);
+export const FOR_GOOD = new Set([1007, 1008, 1009, 3503, 4001]);
 
 /** Error codes of a request that may go well later. */
 export const PASSING = new Set(["UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "TIMEOUT", "INTERNAL_ERROR"]);
