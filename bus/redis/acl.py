@@ -12,7 +12,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
-from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FORMER_KEY, LOOP, REVOKED, alive_key
+from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FORMER_KEY, LAG, LOOP, REVOKED, alive_key
 from bus.service import Service
 
 __all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
@@ -107,7 +107,12 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
         "producer": _joined(_producer(names, publishing, own), keeping(keyed, publishing.split()[-1])),
         "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own), *opened),
         "operator": _joined(
-            _operator(names, own), *rooms.operator(), _looking(keyed), *asked.operator(own), *_remembered(services)
+            _operator(names, own),
+            _measuring(names, publishing),
+            *rooms.operator(),
+            _looking(keyed),
+            *asked.operator(own),
+            *_remembered(services),
         ),
     }
     if asked.questions:
@@ -176,6 +181,13 @@ def _operator(names: Iterable[str], own: str) -> str:
     commands = f"(resetchannels +publish &bus:admin:{own}) (resetchannels +subscribe +unsubscribe &bus:told:*)"
     channels = (*_channels(names), f"&{REVOKED}", f"&{LOOP}*")
     return " ".join(("resetchannels", _OPERATOR, *keys, *channels, _EPOCH, revokes, commands))
+
+
+def _measuring(names: Sequence[str], publishing: str) -> str:
+    """Return the rules for an operator who measures the way of events: logs of made-up channels, and no others."""
+    # decisions/0124: an operator appends to no log that anybody reads, so the id's beginning is in the rule.
+    logs = " ".join(_logs("~", (name.replace(":*", f":{LAG}*") for name in names if name.endswith(":*"))))
+    return f"({publishing} {_APPENDING} {logs})" if logs else ""
 
 
 @dataclass(frozen=True, slots=True)

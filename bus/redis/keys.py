@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["EDGES_KEY", "EPOCH_KEY", "FORMER_KEY", "LOOP", "REVOKED", "alive_key", "edge_key"]
+__all__ = ["EDGES_KEY", "EPOCH_KEY", "FORMER_KEY", "LAG", "LOOP", "REVOKED", "alive_key", "edge_key"]
 
 EPOCH_KEY: Final = "bus:epoch"
 FORMER_KEY: Final = "bus:birth"
@@ -12,6 +12,8 @@ REVOKED: Final = "bus:revoked"
 """Key of the set of revocations, and name of their channel."""
 LOOP: Final = "bus:doctor:"
 """Beginning of the channel on which a command publishes to itself, to see whether Redis hands events on."""
+LAG: Final = "edgebus-lag-"
+"""Beginning of the ids of channels on which a command measures the way of events."""
 EDGES_KEY: Final = "bus:edges"
 """Key of the index of edges, a sorted set: ids by the time, in Redis' milliseconds, at which the entry expires."""
 

@@ -17,6 +17,7 @@ from bus.errors import BusError
 from bus.log.log import Log
 from bus.position import milliseconds
 from bus.redis.clock import redis_ms
+from bus.redis.keys import LAG
 from bus.service import Service
 from bus.tasks import end
 from bus.words import Code
@@ -143,7 +144,7 @@ def _own_channel(catalogue: Mapping[str, Any], services: Sequence[Service]) -> C
     kinds = ("history", "latest", "live")
     for form in sorted(forms, key=lambda it: (bool(it["state"] or it["presence"]), kinds.index(it["retention"]))):
         family = known.get(form["pattern"]) or Family(form["pattern"], retention=_of(form["retention"]))
-        channel = family.fill(f"edgebus-lag-{secrets.token_hex(6)}")
+        channel = family.fill(f"{LAG}{secrets.token_hex(6)}")
         kept = replace(channel.retention, expires_s=_KEPT.expires_s)
         return replace(channel, retention=kept, keyed=None, presence=None)
     return None

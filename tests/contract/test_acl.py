@@ -37,6 +37,7 @@ FORKS, OTHERS_FORKS = "bus:forks:{workflow:a}", "bus:forks:{patterns}"
 STATE, AGES, KEYS = "bus:state:{pool:a}", "bus:ages:{pool:a}", "bus:keys:{pool:a}"
 OTHERS_STATE = "bus:state:{workflow:a}"
 LOG, OTHERS_LOG = "bus:log:{workflow:a}", "bus:log:{patterns}"
+LAG_LOG = "bus:log:{workflow:edgebus-lag-1}"
 GLOBAL_LOG, OTHERS_GLOBAL_LOG = "bus:log:{global:mahavishnu}", "bus:log:{global:dhruva}"
 OWN, OTHERS = "bus:edge:mahavishnu-host-8690-1", "bus:edge:akosha-host-8692-1"
 PROBE, OTHERS_PROBE = "bus:probe:mahavishnu-host-8690-1", "bus:probe:akosha-host-8692-1"
@@ -51,8 +52,11 @@ TABLE = {
     "GET bus:birth": "PEO",
     "SETNX bus:epoch 1-1": "PEO",
     # publishing
-    "SCRIPT LOAD return": "P",
+    "SCRIPT LOAD return": "PO",
     f"EVALSHA {SHA} 1 {LOG}": "P",
+    f"EVALSHA {SHA} 1 {LAG_LOG}": "PO",
+    f"XADD {LAG_LOG} * a b": "PO",
+    f"PEXPIRE {LAG_LOG} 1": "PEO",
     f"EVALSHA {SHA} 1 {GLOBAL_LOG}": "P",
     f"XADD {LOG} * a b": "P",
     "WAIT 1 100": "P",
@@ -269,7 +273,7 @@ SHOP = Service(
 )
 ROOM, USERS, BEATS = "bus:presence:{room:a}", "bus:members:{room:a}", "bus:alive:shop"
 PRESENCE = {
-    "SCRIPT LOAD return": "PE",
+    "SCRIPT LOAD return": "PEO",
     f"EVALSHA {SHA} 2 {ROOM} {USERS}": "E",
     f"EVALSHA {SHA} 1 {BEATS}": "E",
     f"HSET {ROOM} a b": "E",
@@ -563,7 +567,7 @@ STUDIO = Service(
 )
 PAINTED_LOG, ONCE, PAINTED_STATE = "bus:log:{painted:a}", "bus:once:{painted:a}:1:x", "bus:state:{painted:a}"
 CLIENTS = {
-    "SCRIPT LOAD return": "PE",
+    "SCRIPT LOAD return": "PEO",
     f"EVALSHA {SHA} 2 {PAINTED_LOG} {ONCE}": "E",
     f"XADD {PAINTED_LOG} * a b": "PE",
     f"XRANGE {PAINTED_LOG} - +": "PEO",

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import platform
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import LIVE, Family
@@ -19,6 +22,7 @@ from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import load
 from producers.services.mahavishnu import WorkflowStarted
+from tests.journeys.acl import users_only
 
 BARE = Service(name="bare", port=0, welcome="", families=(Family("plain"),), events=())
 QUICK = Service(name="quick", port=0, welcome="", families=(Family("cursor:{of}", retention=LIVE),), events=())
@@ -111,3 +115,18 @@ def test_quantiles_are_of_the_numbers() -> None:
     assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert quantile([float(n) for n in range(1, 101)], 0.99) == 99.0
     assert quantile([], 0.5) is None
+
+
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="no redis-cli: apt-get install redis-tools")
+async def test_operator_may_measure(broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator's user of ``edgebus acl`` finds the edges, appends to the measure's own log, and to no other."""
+    users = await asyncio.to_thread(users_only, broker)
+    async with Edge(load("mahavishnu"), settings(users.edge)) as edge:
+        await edge.ready()
+        name = f"mahavishnu-{platform.node()}-{edge.port}"
+        assert await show_lag(measure(users.operator, count=3), None, [], as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["events"], found["edge"]) == (3, name)
+    async with Redis.from_url(users.operator) as redis:
+        with pytest.raises(NoPermissionError):
+            await redis.xadd("bus:log:{workflow:wf_1}", {"line": "{}"})
