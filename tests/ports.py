@@ -1,12 +1,13 @@
 """Ports for the servers of tests: of each worker of pytest its own, so that two of them never take the same."""
 
+import itertools
 import os
 import random
 import socket
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["DEMO", "free_port", "free_shift", "is_free"]
+__all__ = ["DEMO", "free_port", "free_ports", "free_shift", "is_free"]
 
 _BELOW_EPHEMERAL: Final = range(10_000, 20_000)
 """Ports that no kernel hands out by itself, so none of them is gone between looking and listening."""
@@ -19,6 +20,11 @@ _SHIFTS: Final = range(17_000, 20_000)
 def free_port() -> int:
     """Return a port on which nobody listens, and which no other worker is given."""
     return next(filter(is_free, _shuffled(_own(_BELOW_EPHEMERAL))))
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many of those ports, each another: where some are bound only later, two looks may find the same one."""
+    return list(itertools.islice(filter(is_free, _shuffled(_own(_BELOW_EPHEMERAL))), count))
 
 
 def free_shift() -> int:

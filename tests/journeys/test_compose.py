@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bus.broker.server import find_server
 from producers.services import NAMES, load
+from tests.journeys.charts import CONFIG
 from tests.journeys.clients import Viewer, eventually, viewing
 from tests.journeys.memory import allowed_bytes, parsed_bytes
 from tests.journeys.processes import (
@@ -34,10 +35,13 @@ from tests.journeys.processes import (
     publish,
     until,
 )
-from tests.ports import free_port
+from tests.ports import free_ports
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+_ALL: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+WATCHING: Final = {name: it for name, it in _ALL.items() if it.get("profiles") == ["observability"]}
+"""Prometheus and Grafana; what they do is tried in test_prometheus.py and test_alerts.py."""
+SERVICES: Final = {name: it for name, it in _ALL.items() if name not in WATCHING}
 OWN: Final = {name: it for name, it in SERVICES.items() if it.get("profiles") == ["own"]}
 """The edges of a service of one's own."""
 EDGES: Final = {name: it for name, it in SERVICES.items() if it["image"] == "edgebus" and name not in OWN}
@@ -75,7 +79,7 @@ def test_compose_file_is_valid() -> None:
 
 def test_compose_bounds_everybodys_memory() -> None:
     """No container takes what the others need; an edge has what its settings allow, Redis twice what it may store."""
-    assert all("mem_limit" in service for service in SERVICES.values())
+    assert all("mem_limit" in service for service in _ALL.values())
     for edge in (EDGES | OWN).values():
         assert allowed_bytes() < parsed_bytes(edge["mem_limit"]) < 1.5 * allowed_bytes()
     command = SERVICES["redis"]["command"]
@@ -126,12 +130,39 @@ def test_haproxy_publishes_what_it_binds() -> None:
 
 
 def test_only_edges_reach_both_redis_and_haproxy() -> None:
-    """Redis stands in a network without a way out, haproxy in another, the edges in both."""
-    assert COMPOSE["networks"]["bus"] == {"internal": True}
-    networks = {name: set(it["networks"]) for name, it in SERVICES.items()}
+    """Redis stands in a network without a way out, haproxy in another, Prometheus in a third, the edges in all."""
+    assert COMPOSE["networks"]["bus"] == COMPOSE["networks"]["watch"] == {"internal": True}
+    networks = {name: set(it["networks"]) for name, it in _ALL.items()}
     assert networks.pop("redis") == {"bus"}
     assert networks.pop("haproxy") == {"front"}
-    assert all(found == {"bus", "front"} for found in networks.values())
+    assert networks.pop("prometheus") == {"watch", "screens"}
+    assert networks.pop("grafana") == {"screens"}
+    assert all(found == {"bus", "front", "watch"} for found in networks.values())
+
+
+def test_whoever_watches_is_contained_and_seen_from_this_machine_only() -> None:
+    """Prometheus and Grafana have the ports of the ecosystem, no rights, and write to nothing but their own volume."""
+    assert {name: it["ports"] for name, it in WATCHING.items()} == {
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3030:3030"],
+    }
+    for service in WATCHING.values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["read_only"] is True
+        for volume in service["volumes"]:
+            source, _, mode = volume.rpartition(":")
+            assert mode == "ro" if source.startswith("./") else source in COMPOSE["volumes"]
+            assert not source.startswith("./") or (ROOT / source.partition(":")[0]).is_dir()
+
+
+def test_prometheus_asks_every_edge_on_its_own_port() -> None:
+    """The targets of a service's job are the service's edges, and the port is the one that no port publishes."""
+    port = COMPOSE["x-edge"]["environment"]["EDGEBUS_METRICS_PORT"]
+    jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
+    for name in NAMES:
+        edges = [edge for edge in EDGES if service_of(edge) == name]
+        assert jobs[f"{name}-websocket"]["static_configs"][0]["targets"] == [f"{edge}:{port}" for edge in edges]
+    assert f":{port}" not in HAPROXY_CFG
 
 
 def let_in() -> list[str]:
@@ -222,7 +253,8 @@ class Stack:
 
     def __init__(self, processes: Processes, folder: Path) -> None:
         self._processes, self._folder = processes, folder
-        self.ports = {name: free_port() for name in [*SERVICES, *NAMES, "own"]}
+        names = [*SERVICES, *NAMES, "own", *(f"metrics of {edge}" for edge in EDGES)]
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         """Of a service of compose.yaml its own port; of a name of ours the one that haproxy binds for it."""
         self.running: dict[str, Running] = {}
 
@@ -262,7 +294,8 @@ class Stack:
         given: dict[str, str] = EDGES[name]["environment"]
         assert (given["EDGEBUS_HOST"], given["EDGEBUS_REDIS_URL"]) == ("0.0.0.0", "redis://redis:6379")  # noqa: S104
         here = {"EDGEBUS_HOST": "127.0.0.1", "EDGEBUS_REDIS_URL": self.redis_url}
-        return {**given, **here, "EDGEBUS_PORT": str(self.ports[name])}
+        ports = {"EDGEBUS_PORT": str(self.ports[name]), "EDGEBUS_METRICS_PORT": str(self.ports[f"metrics of {name}"])}
+        return {**given, **here, **ports}
 
     def _haproxy_cfg(self) -> Path:
         """Write its configuration with the ports of this run, and a limit that any machine's descriptors allow."""
