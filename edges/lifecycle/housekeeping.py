@@ -24,7 +24,7 @@ _ROOMS_S: Final = 0.25
 _DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
 _KEYS_EVERY_S: Final = 300.0
-_MEMORY_EVERY_S: Final = 15.0
+_MEMORY_EVERY_S: Final = 5.0
 _KEEP_SHARE: Final = 3
 """A log is kept so many times in its life, so that one call may fail."""
 
