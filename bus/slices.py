@@ -2,9 +2,13 @@
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
 
-__all__ = ["Slices"]
+__all__ = ["Slices", "batches"]
+
+ThingT = TypeVar("ThingT")
 
 _SLICE_S: Final = 0.002
 
@@ -29,3 +33,10 @@ class Slices:
         spent = time.perf_counter() - self._began if spent_s is None else spent_s
         await asyncio.sleep(spent)
         self._began = time.perf_counter()
+
+
+def batches(things: Iterable[ThingT], size: int) -> Iterator[list[ThingT]]:
+    """Yield ``things`` in lists of ``size``: for steps so short that a look at the clock would be most of the work."""
+    iterator = iter(things)
+    while batch := list(islice(iterator, size)):
+        yield batch

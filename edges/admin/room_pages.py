@@ -8,15 +8,15 @@ from bus.admin.words import ANSWER_BYTES, PAGE_ROWS, Order
 from bus.channel import Channel
 from bus.errors import ChannelError
 from bus.service import Service
-from bus.slices import Slices
+from bus.slices import Slices, batches
 from edges.admin.asked import Asked, BadCommand
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
 
 __all__ = ["RoomPages"]
 
-_STEPS: Final = 2_000
-"""Rooms between two looks for the first ones."""
+_STEPS: Final = 500
+"""Rooms in one step of a walk; some half a millisecond."""
 _ROW_BYTES: Final = 64
 """Of a row beside the name."""
 
@@ -46,17 +46,14 @@ class RoomPages:
         order, prefix, after = _order(asked), asked.text("prefix") or "", _after(asked)
         limit = max(1, asked.number("limit", 100, most=PAGE_ROWS))
         best: list[_Key] = []
-        fresh: list[_Key] = []
         slices = Slices()
         # decisions/0120: a walk for a list that an operator asked for, never one a second; and never a sort of all.
-        for room in self._hub.rooms:
+        for some in batches(self._hub.rooms, _STEPS):
+            keys = (_key(room, order, prefix, rates) for room in some)
+            fresh = [key for key in keys if key is not None and (after is None or key[:2] > after)]
+            best = heapq.nsmallest(limit + 1, best + fresh)
             await slices.give_way()
-            key = _key(room, order, prefix, rates)
-            if key is not None and (after is None or key[:2] > after):
-                fresh.append(key)
-            if len(fresh) >= _STEPS:
-                best, fresh = heapq.nsmallest(limit + 1, best + fresh), []
-        return _rows(heapq.nsmallest(limit + 1, best + fresh), limit, rates)
+        return _rows(best, limit, rates)
 
     def named(self, asked: Asked, rates: Mapping[str, float]) -> dict[str, Any]:
         """Return the rows of rooms by name; a name without members here is left out.
