@@ -26,7 +26,7 @@ _VARIABLE = (
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", "TIME"),
     (r"^\d\d:\d\d:\d\d\.\d{3}\b", "CLOCK"),
-    (r"\bbus:edge:mahavishnu-\S+-\d+-\d+-[0-9a-f]{8}", "EDGE"),
+    (r"\b(bus:edge:)?mahavishnu-\S+-\d+-\d+-[0-9a-f]{8}", "EDGE"),
     (r"\b\d{13}-[0-9a-f]{16}\b", "EPOCH"),
     (r"^\(integer\) (86400|8639\d)$", "(integer) TTL"),
 )
