@@ -12,7 +12,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
-from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FORMER_KEY, LAG, LOOP, REVOKED, alive_key
+from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FIGURES, FORMER_KEY, LAG, LOOP, REVOKED, alive_key
 from bus.service import Service
 
 __all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
@@ -105,7 +105,9 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     asked, opened = _Asked.of(services), _opened(services, publishing)
     rules: dict[Role, str] = {
         "producer": _joined(_producer(names, publishing, own), keeping(keyed, publishing.split()[-1])),
-        "edge": _joined(_edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own), *opened),
+        "edge": _joined(
+            _edge(names, own), *rooms.edge(), _reading(keyed), *asked.edge(own), *opened, *_overhearing(services)
+        ),
         "operator": _joined(
             _operator(names, own),
             _measuring(names, publishing),
@@ -330,6 +332,14 @@ def _remembered(services: Sequence[Service]) -> list[str]:
 def _reading(names: Sequence[str]) -> str:
     """Return the rules for an edge, which reads states, and keeps them alive as it does logs."""
     return f"(+hrandfield +pexpire {' '.join(_states('~', names))})" if names else ""
+
+
+def _overhearing(services: Sequence[Service]) -> list[str]:
+    """Return the rules for an edge that hears its service's events by pattern: where figures make metrics."""
+    families = [family for it in services if it.event(FIGURES) is not None for family in it.families]
+    names = " ".join(_channels(dict.fromkeys(map(_pattern, families))))
+    # A selector: of all patterns that an edge may read, these alone.
+    return [f"(resetchannels +psubscribe +punsubscribe {names})"] if families else []
 
 
 def _looking(names: Sequence[str]) -> str:

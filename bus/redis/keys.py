@@ -2,9 +2,11 @@
 
 from typing import Final
 
-__all__ = ["EDGES_KEY", "EPOCH_KEY", "FORMER_KEY", "LAG", "LOOP", "REVOKED", "alive_key", "edge_key"]
+__all__ = ["EDGES_KEY", "EPOCH_KEY", "FIGURES", "FORMER_KEY", "LAG", "LOOP", "REVOKED", "alive_key", "edge_key"]
 
 EPOCH_KEY: Final = "bus:epoch"
+FIGURES: Final = "metrics_update"
+"""Event of a service whose edge hears the service's events itself, for metrics (decisions/0117)."""
 FORMER_KEY: Final = "bus:birth"
 # decisions/0067: where older versions keep the epoch. A Redis of theirs goes on with that value, so that clients who
 # come back over the upgrade are answered as before.

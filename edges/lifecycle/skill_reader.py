@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from bus.errors import BusError, BusUnavailable
+from bus.redis.keys import FIGURES
 from bus.redis.overhearing import overhear
 from bus.service import Service
 from edges.lifecycle.metrics.skills import PATTERNS, Skills
@@ -25,7 +26,7 @@ _logger = logging.getLogger("edgebus.edges")
 
 def skills_of(service: Service) -> Skills | None:
     """Return empty numbers for the catalogue of session-buddy, None for others."""
-    return Skills() if service.event("metrics_update") is not None else None
+    return Skills() if service.event(FIGURES) is not None else None
 
 
 async def read_skills(url: str, name: str, skills: Skills, mishaps: Mishaps) -> None:
