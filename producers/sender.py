@@ -35,7 +35,7 @@ class Sender:
     def __init__(self, url: str, *, name: str, outbox: Outbox, replicas: int, logger: logging.Logger = LOGGER) -> None:
         self._logger = logger
         self._url, self._name, self._outbox = url, name, outbox
-        self._publisher = Publisher(outbox, name=name, replicas=replicas, logger=logger)
+        self._publisher = Publisher(outbox, name=name, replicas=replicas, logger=logger, outside=self._emitted)
         self._is_closing = False
         self._wake, self._progress = asyncio.Event(), asyncio.Event()
         self._told: dict[str, int] = {}
@@ -59,6 +59,9 @@ class Sender:
             self._outbox.drops.counts,
             self._publisher.is_away,
         )
+
+    def _emitted(self) -> tuple[int, int]:
+        return self._outbox.size[0], sum(self._outbox.drops.counts.values())
 
     def open(self) -> None:
         """Prepare for the running event loop; the sender may have run in another loop before."""

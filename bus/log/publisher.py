@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
+from bus.log.absence import Absence, Standing
 from bus.log.appending import Appended, Entry, Replicas
 from bus.log.pipelines import PIPELINE_EVENTS, PipelinePace
 from bus.log.publication import Publication, Published, copied, is_answer
@@ -70,11 +71,11 @@ class Publisher(Generic[PublicationT]):
         name: of the connection, for the log.
         replicas: how many replicas are to confirm each event; 0 asks none.
         logger: is told when Redis goes and comes back.
+        outside: how many publications without a caller wait, and how many were dropped so far.
         now: the clock of deadlines, in seconds.
 
     Attributes:
         counts: since the publisher was made.
-        is_away: whether the last attempt to reach Redis failed.
         last_error: of any attempt.
 
     """
@@ -86,16 +87,27 @@ class Publisher(Generic[PublicationT]):
         name: str,
         replicas: int,
         logger: logging.Logger,
+        outside: Callable[[], tuple[int, int]] = lambda: (0, 0),
         now: Callable[[], float] = now,
     ) -> None:
-        self._queue, self._name, self._replicas, self._logger, self._now = queue, name, replicas, logger, now
+        self._queue, self._replicas, self._outside, self._now = queue, replicas, outside, now
         self.counts = Counts()
-        self.is_away = False
+        self._absence = Absence(name, logger, self._standing, now)
         self.last_error: BusError | None = None
         self._latest: OrderedDict[str, str] = OrderedDict()
         self._under_way: Sequence[PublicationT] = ()
         self._is_refused = False
         self._pace = PipelinePace()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last attempt to reach Redis failed."""
+        return self._absence.is_away
+
+    def _standing(self) -> Standing:
+        waiting, dropped = self._outside()
+        calls = [it for it in (*self._under_way, *self._queue.calls()) if it.done is not None and not it.done.done()]
+        return Standing(waiting + len(calls), self.counts.published, self.counts.failed, dropped)
 
     async def attempt(self, log: AppendLog) -> bool:
         """Send a pipeline; return whether every publication in the pipeline is done."""
@@ -119,6 +131,8 @@ class Publisher(Generic[PublicationT]):
         if not is_done:
             self._put_back(batch)
         self._under_way = ()
+        if self._absence.is_untold:
+            self._absence.look()
         return is_done
 
     async def _append(
@@ -134,7 +148,7 @@ class Publisher(Generic[PublicationT]):
             return await log.append(entries), True
         except BusUnavailable as error:
             if isinstance(error, BusNotReady):
-                self._note_away(error)
+                self._absence.began(error)
             return [copied(error) for _ in entries], False
         except BusError as error:
             return [copied(error, PublishError) for _ in entries], False
@@ -153,7 +167,7 @@ class Publisher(Generic[PublicationT]):
         self.last_error = next((it for it in outcomes if isinstance(it, BusError)), self.last_error)
         cut = next((it for it in outcomes if isinstance(it, BusError) and not is_answer(it)), None)
         if cut is not None:
-            self._note_away(cut)
+            self._absence.began(cut)
 
     def _begin(self, item: PublicationT) -> None:
         item.tries += 1
@@ -171,7 +185,7 @@ class Publisher(Generic[PublicationT]):
 
     def _settle(self, item: PublicationT) -> None:
         if item.is_settled:
-            self._note_back()
+            self._absence.ended()
             self.answer(item)
         # decisions/0020: a wrong password is told at once, since time does not help; emitted events stay.
         elif isinstance(item.last_error, LoginRefused) and item.done is not None:
@@ -220,16 +234,6 @@ class Publisher(Generic[PublicationT]):
         self._queue.give_back(batch)
         now_s = self._now()
         self.expire([item for item in self._queue.calls() if item.deadline_s <= now_s])
-
-    def _note_away(self, error: BusError) -> None:
-        if not self.is_away:
-            self.is_away = True
-            self._logger.warning("redis is away", extra={"producer": self._name, "reason": str(error)})
-
-    def _note_back(self) -> None:
-        if self.is_away:
-            self.is_away = False
-            self._logger.info("redis is back", extra={"producer": self._name})
 
 
 async def outcomes_of(
