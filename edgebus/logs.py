@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
@@ -96,15 +97,23 @@ def _cut(text: str, most: int = _FIELD) -> str:
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]} ({len(text)} characters in all)"
 
 
-def _renderer(form: str, stream: TextIO) -> Processor:
+def _indented(_: object, __: str, record: EventDict) -> EventDict:
+    """Begin no line of a traceback at the margin: the text of an error may hold a line that looks like the log's."""
+    if "exception" in record:
+        record["exception"] = textwrap.indent(record["exception"], "    ")
+    return record
+
+
+def _renderers(form: str, stream: TextIO) -> list[Processor]:
     if form == "json" or (form == "auto" and not stream.isatty()):
-        return structlog.processors.JSONRenderer()
+        return [structlog.processors.JSONRenderer()]
     # https://no-color.org: any value but an empty one says no.
     colors = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     # Not the renderer's own way with a traceback: that shows local variables, and those may hold tokens and payloads.
-    return structlog.dev.ConsoleRenderer(
+    shown = structlog.dev.ConsoleRenderer(
         colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False, pad_event_to=0
     )
+    return [_indented, shown]
 
 
 def configure(level: str, form: str = "auto") -> None:
@@ -132,7 +141,7 @@ def configure(level: str, form: str = "auto") -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _name,
                 _clean,
-                _renderer(form, sys.stderr),
+                *_renderers(form, sys.stderr),
             ],
         )
     )
