@@ -34,6 +34,7 @@ from edgebus.commands.services import services
 from edgebus.commands.state import state
 from edgebus.commands.token import check, make, revoke
 from edgebus.commands.top import top
+from edgebus.commands.trace import trace
 from edgebus.terminal import Exit, exit_with, exits, show
 
 __all__ = ["app", "main"]
@@ -100,6 +101,7 @@ for _command in (
     acl,
     replay,
     services,
+    trace,
     mcp,
 ):
     app.command()(_command)

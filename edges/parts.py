@@ -20,6 +20,7 @@ from bus.redis.revocation import Revocations
 from bus.redis.subscriber import Subscriber
 from bus.retrying import until_true
 from bus.service import Service
+from bus.traces.store import TraceStore
 from edges.admin.administration import office_of
 from edges.admin.office import Office
 from edges.auth.authenticator import Authenticator
@@ -36,6 +37,7 @@ from edges.lifecycle.outage import Outage
 from edges.lifecycle.redis_link import Droppable, RedisLink
 from edges.lifecycle.skill_reader import skills_of
 from edges.lifecycle.tasks import Tasks
+from edges.lifecycle.traces import Traces
 from edges.limits.counters import Counters
 from edges.limits.floods import Floods
 from edges.limits.mishaps import Mishaps
@@ -135,8 +137,15 @@ class Parts:
             probe=probe,
             tells=False,
         )
+        self.traces = Traces(TraceStore(self.log), edge_id, lambda: self.log.clock_offset_ms)
         self.hub = Hub(
-            self.log, self.subscriber, self.spawn, limits=_room_limits(settings), tallies=tallies, floods=self.floods
+            self.log,
+            self.subscriber,
+            self.spawn,
+            limits=_room_limits(settings),
+            tallies=tallies,
+            floods=self.floods,
+            traced=self.traces.note,
         )
         self.outage = Outage(
             edge_id,

@@ -64,6 +64,7 @@ class Running:
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
             "sums of the log": sum_up(parts.floods),
+            "traces": parts.traces.run(mishaps),
         }
         if parts.settings.shows_metrics:
             works |= {

@@ -12,7 +12,18 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
-from bus.redis.keys import EDGES_KEY, EPOCH_KEY, FIGURES, FORMER_KEY, LAG, LOOP, REVOKED, alive_key
+from bus.redis.keys import (
+    EDGES_KEY,
+    EPOCH_KEY,
+    FIGURES,
+    FORMER_KEY,
+    LAG,
+    LOOP,
+    REVOKED,
+    TRACES_KEY,
+    alive_key,
+    trace_key,
+)
 from bus.service import Service
 
 __all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
@@ -21,8 +32,9 @@ Role: TypeAlias = Literal["producer", "edge", "operator", "responder"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 NEWER: Final[Mapping[Role, Sequence[str]]] = {
-    "edge": ("ZADD bus:edges 1 id", "PUBLISH bus:told:nonce answer"),
-    "operator": ("SUBSCRIBE bus:told:nonce", "ACL USERS"),
+    "producer": ("ZRANGE bus:edges 0 -1",),
+    "edge": ("ZADD bus:edges 1 id", "PUBLISH bus:told:nonce answer", "HLEN bus:trace:id"),
+    "operator": ("SUBSCRIBE bus:told:nonce", "ACL USERS", "ZRANGE bus:traces 0 -1"),
 }
 """Commands that users made by an earlier edgebus may not: samples, for a dry run. With a new rule comes a line here."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -47,6 +59,10 @@ _EDGE: Final = (
 _TELLING: Final = "(resetchannels +publish &bus:told:*)"
 _IN_ROOMS: Final = "+evalsha +hset +hdel +hexists +hkeys +hvals +hlen +hscan +hgetall +hincrby +pexpire"
 _BEATS: Final = "+evalsha +zadd +zscore +zrange +zremrangebyscore +pexpire"
+_TRACING: Final = (
+    f"(+hlen +hset +pexpire +unlink ~{trace_key('*')}) "
+    f"(+zadd +zcard +zrange +zrem +zremrangebyscore +pexpire ~{TRACES_KEY})"
+)
 _OPERATOR: Final = (
     "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +role +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
@@ -170,7 +186,7 @@ def _edge(names: Iterable[str], own: str) -> str:
     # decisions/0028: selectors (Redis 7), since an edge subscribes to channels and publishes on its probe's alone, and
     # may DEL its entry and no log.
     own_only = (f"(+hset +pexpire +del ~bus:edge:{own} ~bus:look:{own})", f"(resetchannels +publish &bus:probe:{own})")
-    shown = (f"(+zadd +zrem +zremrangebyscore ~{EDGES_KEY})", _TELLING)
+    shown = (f"(+zadd +zrem +zremrangebyscore ~{EDGES_KEY})", _TELLING, _TRACING)
     return " ".join(("resetchannels", _EDGE, *_logs("~", names), *channels, *reads, _EPOCH, marks, *own_only, *shown))
 
 
@@ -178,11 +194,12 @@ def _operator(names: Iterable[str], own: str) -> str:
     """Return the rules of an operator: reads all, publishes by hand, and revokes tokens (of any service)."""
     own_keys = (f"bus:edge:{own}", f"bus:look:{own}", EDGES_KEY, EPOCH_KEY, REVOKED)
     keys = (*_logs("%R~", names), *_forks("%R~", names), *(f"%R~{key}" for key in own_keys))
+    traces = f"(+hgetall +zrange %R~{trace_key('*')} %R~{TRACES_KEY})"
     revokes = f"(+zadd +zremrangebyscore +expire ~{REVOKED})"
     # decisions/0120: who may publish here is an operator, and an edge asks for no other proof.
     commands = f"(resetchannels +publish &bus:admin:{own}) (resetchannels +subscribe +unsubscribe &bus:told:*)"
     channels = (*_channels(names), f"&{REVOKED}", f"&{LOOP}*")
-    return " ".join(("resetchannels", _OPERATOR, *keys, *channels, _EPOCH, revokes, commands))
+    return " ".join(("resetchannels", _OPERATOR, *keys, *channels, _EPOCH, revokes, traces, commands))
 
 
 def _measuring(names: Sequence[str], publishing: str) -> str:

@@ -2,7 +2,19 @@
 
 from typing import Final
 
-__all__ = ["EDGES_KEY", "EPOCH_KEY", "FIGURES", "FORMER_KEY", "LAG", "LOOP", "REVOKED", "alive_key", "edge_key"]
+__all__ = [
+    "EDGES_KEY",
+    "EPOCH_KEY",
+    "FIGURES",
+    "FORMER_KEY",
+    "LAG",
+    "LOOP",
+    "REVOKED",
+    "TRACES_KEY",
+    "alive_key",
+    "edge_key",
+    "trace_key",
+]
 
 EPOCH_KEY: Final = "bus:epoch"
 FIGURES: Final = "metrics_update"
@@ -28,3 +40,12 @@ def edge_key(edge: str) -> str:
 def alive_key(service: str) -> str:
     """Return the key of the beats of a service's edges, a sorted set; only edges with users in rooms have a beat."""
     return f"bus:alive:{service}"
+
+
+TRACES_KEY: Final = "bus:traces"
+"""The ids of events whose stages are kept, by the time of the last word: a sorted set."""
+
+
+def trace_key(event_id: str) -> str:
+    """Return the key of an event's stages, a hash."""
+    return f"bus:trace:{event_id}"

@@ -13,6 +13,7 @@ from bus.errors import BusError
 from bus.event import Event
 from bus.log.log import Log
 from bus.service import Service
+from bus.traces.store import TraceStore
 from edgebus.agents.bounds import Answer, fitting, spoken
 from edgebus.agents.watching import Listening, past
 from edgebus.catalogue import channel_by_name, find_event
@@ -112,6 +113,17 @@ class BusTools:
         report = await examine(self._url)
         findings = [dataclasses.asdict(it) for it in report.findings]
         return {"level": report.level, "findings": fitting(findings), "is_reached": report.is_reached}
+
+    @spoken
+    async def trace(
+        self, event_id: Annotated[str | None, Field(max_length=128, description="Without one: the newest.")] = None
+    ) -> Answer:
+        """Show an event's stages: made, appended, read by each edge, written to how many clients; of sampled events."""
+        store = TraceStore(self._log)
+        found = await store.newest(_PAGE) if event_id is None else [it for it in [await store.read(event_id)] if it]
+        if event_id is not None and not found:
+            raise BusError(f"no stages of {event_id} are kept: only of sampled events, for an hour")
+        return {"events": fitting(dataclasses.asdict(it) for it in found)}
 
     @spoken
     async def publish(

@@ -79,6 +79,7 @@ def with_tools(ecosystem: Ecosystem, tools: BusTools, *, allow_publish: bool) ->
         tools.history,
         tools.listen,
         tools.doctor,
+        tools.trace,
     ):
         server.add_tool(reads, annotations=_READS)
     # The ecosystem's tool is there in either case, since its programs look for the five names; it says how to allow it.

@@ -8,11 +8,11 @@ writing to subscribers is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from bus.channel import Channel
-from bus.envelope import Arrived, foreign, read_front
+from bus.envelope import UNTRACED, Arrived, read_front
 from bus.errors import BusUnavailable, EventError
 from bus.log.log import Log
 from bus.log.replay import Replay, Start, Tail
@@ -39,6 +39,7 @@ from edges.rooms.sequencer import Item
 from edges.rooms.statistics import HubStatistics
 from edges.rooms.sums import Sums, statistics_of
 from edges.rooms.tallies import Tallies
+from edges.rooms.traced import TracedLine, TracedLines
 
 __all__ = ["Hub"]
 
@@ -56,6 +57,7 @@ class Hub:
         linger_s: how long a room without subscribers stays open.
         tallies: counts by family; None: of this hub alone.
         floods: sums up what is told of rooms; None: of this hub alone.
+        traced: gets each line with a trace that is kept, once the line was handed on; neither waits nor raises.
 
     Attributes:
         repairs: the lines that rooms lacked, counted.
@@ -67,7 +69,7 @@ class Hub:
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the rooms stand on)
         self,
         log: Log,
         link: Subscriber,
@@ -77,6 +79,7 @@ class Hub:
         linger_s: float = 1.0,
         tallies: Tallies | None = None,
         floods: Floods | None = None,
+        traced: Callable[[TracedLine], None] = lambda _: None,
     ) -> None:
         self._link, self._spawn = link, spawn
         self.log_reads = LogReads(log)
@@ -96,6 +99,7 @@ class Hub:
         self.activity, self._gaps_met = Activity(), 0
         self._occupied = 0
         self._lines = 0
+        self._traced = TracedLines(traced)
         self._drops, self._closed = Drops(), Sums()
         self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
         self._sampler = Sampler(self.tallies, self._rooms.get)
@@ -402,9 +406,9 @@ class Hub:
                 self._drops.homeless()
                 continue
             try:
-                arrived = read_front(line) if len(line) <= self._line_limit_bytes else self._refuse(line)
+                arrived = read_front(line, UNTRACED) if len(line) <= self._line_limit_bytes else self._refuse(line)
                 if arrived is None or not line.endswith(room.end) or (arrived.position is None) is room.has_log:
-                    arrived = foreign(line, room.channel.name, has_log=room.has_log)
+                    arrived = self._traced.read(line, room)
                 gaps = room.sequencer.gaps
                 if room.sequencer.accept(arrived):
                     touched[room] = None
@@ -420,6 +424,8 @@ class Hub:
         for room in touched:
             self._fanout.flush(room)
         self._fanout.uncork()
+        if self._traced.seen:
+            self._traced.written(touched)
         if touched:
             self._sampler.take(batch)
 

@@ -129,6 +129,18 @@ TABLE = {
     f"MEMORY USAGE {LOG}": "O",
     f"MEMORY USAGE {OTHERS_LOG}": "-",
     "MEMORY DOCTOR": "-",
+    # the stages of sampled events
+    "HLEN bus:trace:e": "E",
+    "HSET bus:trace:e a b": "E",
+    "PEXPIRE bus:trace:e 1": "E",
+    "UNLINK bus:trace:e": "E",
+    "HGETALL bus:trace:e": "O",
+    "ZADD bus:traces 1 e": "E",
+    "ZCARD bus:traces": "E",
+    "ZREM bus:traces e": "E",
+    "ZREMRANGEBYSCORE bus:traces -inf 1": "E",
+    "ZRANGE bus:traces 0 -1": "EO",
+    "DEL bus:traces": "-",
     # where a log lost events
     f"ZRANGE {FORKS} 0 -1 WITHSCORES": "EO",
     f"ZADD {FORKS} 1 1-1": "E",

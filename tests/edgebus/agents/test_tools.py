@@ -57,6 +57,7 @@ READS = {
     "history",
     "listen",
     "doctor",
+    "trace",
 }
 
 
@@ -230,6 +231,7 @@ async def test_lists_come_in_pages() -> None:
         ("rooms", {"by": "size"}, "'members', 'rate' or 'name'"),
         ("rooms", {"cursor": "x" * 100_001}, "at most 100000 characters"),
         ("websocket_get_status", {"service": "nope"}, "give one of mahavishnu"),
+        ("trace", {"event_id": "x" * 129}, "at most 128 characters"),
         ("nope", {}, "Unknown tool"),
     ],
 )
@@ -273,6 +275,10 @@ async def test_history_and_listen_on_a_real_redis(broker: EmbeddedBroker) -> Non
         past = await answer(client, "history", channel="workflow:wf_1", count=2)
         assert [it["data"]["adapter"] for it in past["events"]] == ["b", "c"]
         assert "of no service at hand" in await refusal(client, "history", channel="nothing:here")
+        assert (await answer(client, "trace"))["events"] == []
+        assert "only of sampled events" in await refusal(client, "trace", event_id="e")
+        await redis.hset("bus:trace:e", mapping={"event": "workflow.started"})
+        assert [it["event"] for it in (await answer(client, "trace", event_id="e"))["events"]] == ["workflow.started"]
 
         listening = asyncio.create_task(answer(client, "listen", channel="workflow:wf_1", events=2, seconds=30))
         while not dict(await redis.pubsub_numsub("workflow:wf_1"))[b"workflow:wf_1"]:
