@@ -225,6 +225,8 @@ class Rates:
         accepted: clients that came in.
         refused: clients that found no place.
         slow: clients closed for reading too slowly.
+        bytes_out: bytes of the deliveries.
+        writes: pieces in which deliveries were written.
 
     """
 
@@ -234,6 +236,8 @@ class Rates:
     accepted: float = 0.0
     refused: float = 0.0
     slow: float = 0.0
+    bytes_out: float = 0.0
+    writes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,8 @@ class Kicks:
         slices, count = Slices(), 0
         for connection in found:
             await slices.give_way()
-            if not isinstance(connection, Connection) or not connection.is_open:
-                continue
-            if channel is not None:
-                count += connection.let_out(channel, _REASON)
-            else:
-                connection.close(KICKED)
-                count += 1
+            if isinstance(connection, Connection) and (session := connection.session) is not None:
+                count += session.let_out(channel, _REASON) if channel is not None else _close(connection)
         return count
 
     async def _found(self, client: str | None, user: str | None, channel: Channel | None) -> Iterable[Timed]:
@@ -52,3 +47,8 @@ class Kicks:
             return self._registry.of_user(user)
         room = None if channel is None else self._hub.room(channel)
         return () if room is None else cast(list[Timed], room.members())
+
+
+def _close(connection: Connection) -> bool:
+    connection.close(KICKED)
+    return True

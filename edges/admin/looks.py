@@ -87,8 +87,17 @@ class Looks:
 
     def _counts(self) -> Rates:
         """Return the running numbers of the edge, at no cost that grows with rooms or clients."""
-        counters = self._counters
-        return Rates(*self._hub.totals, counters.accepted, counters.refused, counters.slow)
+        rooms, clients = self._hub.totals, self._counters
+        return Rates(
+            events_in=rooms.lines,
+            deliveries=rooms.deliveries,
+            gaps=rooms.gaps,
+            accepted=clients.accepted,
+            refused=clients.refused,
+            slow=clients.slow,
+            bytes_out=rooms.sent_bytes,
+            writes=rooms.writes,
+        )
 
     async def _look(self, before: Rates, after: Rates, spent_s: float) -> Look:
         rooms = await self._busy(spent_s)

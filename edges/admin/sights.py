@@ -31,10 +31,10 @@ class Sights:
 
         ``whole``: with all rooms.
         """
-        sight = connection.sight() if isinstance(connection, Connection) else None
         since = self._registry.since(connection)
-        if sight is None or since is None:
+        if since is None or not isinstance(connection, Connection) or (session := connection.session) is None:
             return None
+        sight = session.sight(waiting_bytes=connection.waiting_bytes, lagging_at=connection.lagging_at)
         wall_ms = time.time() * 1000
         return ClientInfo(
             id=sight.id,

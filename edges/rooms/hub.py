@@ -36,7 +36,7 @@ from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sampler import Sampler
 from edges.rooms.sequencer import Item
-from edges.rooms.statistics import HubStatistics
+from edges.rooms.statistics import HubStatistics, Totals
 from edges.rooms.sums import Sums, statistics_of
 from edges.rooms.tallies import Tallies
 from edges.rooms.traced import TracedLine, TracedLines
@@ -116,9 +116,10 @@ class Hub:
         return self._occupied
 
     @property
-    def totals(self) -> tuple[int, int, int]:
-        """Lines, deliveries and gaps since the start: read once a second by whoever looks, without a look at rooms."""
-        return self._lines, self._fanout.deliveries, self._gaps_met
+    def totals(self) -> Totals:
+        """The running numbers: read once a second by whoever looks, without a look at rooms."""
+        fanout = self._fanout
+        return Totals(self._lines, fanout.deliveries, self._gaps_met, fanout.sent_bytes, fanout.writes)
 
     @property
     def rooms(self) -> list[Room]:

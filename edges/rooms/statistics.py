@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from bus.position import Reason
 
-__all__ = ["DROPS", "HubStatistics"]
+__all__ = ["DROPS", "HubStatistics", "Totals"]
 
 DROPS: Final = ("no_room", "unreadable", "too_large", "bug")
 """Why lines from Redis reach no client: the room has just closed; no client could read the line; the line is larger
@@ -55,3 +55,13 @@ class HubStatistics:
     slowed: Mapping[str, int] = field(default_factory=dict)
     lagging: Mapping[str, int] = field(default_factory=dict)
     unreadable: int = 0
+
+
+class Totals(NamedTuple):
+    """Numbers since the start that are counted as they come, whatever the number of rooms."""
+
+    lines: int
+    deliveries: int
+    gaps: int
+    sent_bytes: int
+    writes: int

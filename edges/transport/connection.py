@@ -30,7 +30,6 @@ from edges.protocol.messages import (
 from edges.session.client import SENT_AWAY
 from edges.session.context import Context
 from edges.session.session import Session
-from edges.session.sight import Sight
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
 from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
@@ -294,25 +293,10 @@ class Connection(Writer):
         if entry.rest:
             self._receive(entry.rest)
 
-    # What operators see and do.
-
-    def sight(self) -> Sight | None:
-        """Return the client, as operators see the client; None before the handshake's end, and on the way out."""
-        session = self._session
-        if session is None or not self.is_open:
-            return None
-        return session.sight(waiting_bytes=self.waiting_bytes, lagging_at=self._outgoing.paused_at)
-
     @property
-    def is_open(self) -> bool:
-        """Whether the client has come in, and is not on the way out."""
-        return self._session is not None and self._phase is Phase.OPEN
-
-    def let_out(self, channel: Channel, reason: str) -> bool:
-        """Take the client out of a room, and tell the client why; tell whether the client was there."""
-        with self._failing():
-            return self._session is not None and self.is_open and self._session.let_out(channel, reason)
-        return False
+    def session(self) -> Session | None:
+        """The client's conversation; None before the handshake's end, and on the way out."""
+        return self._session if self._phase is Phase.OPEN else None
 
     def _suspend(self) -> None:
         if self._session is not None:

@@ -132,6 +132,11 @@ class Writer(asyncio.Protocol):
         """How many bytes wait for the client."""
         return self._outgoing.waiting_bytes()
 
+    @property
+    def lagging_at(self) -> float | None:
+        """Since when much waits, in seconds of the loop's clock; None while little waits."""
+        return self._outgoing.paused_at
+
     # What is written.
 
     def write(self, frames: bytes) -> None:
