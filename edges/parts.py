@@ -47,6 +47,7 @@ from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.statistics import HubStatistics
+from edges.rooms.sums import with_notices
 from edges.rooms.tallies import Tallies
 from edges.session.context import Context
 from edges.session.owner import Owner, Ownership
@@ -276,7 +277,8 @@ class Parts:
     def statistics(self) -> tuple[RegistryStatistics, HubStatistics]:
         """Return the counters of connections and of rooms."""
         unreadable = self.log.unreadable + self.answers.left_out + self.features.unreadable
-        return self.registry.statistics(), replace(self.hub.statistics(), unreadable=unreadable)
+        rooms, presence = replace(self.hub.statistics(), unreadable=unreadable), self.features.presence
+        return self.registry.statistics(), rooms if presence is None else with_notices(rooms, presence.fanout)
 
     def announce(self) -> None:
         """Have the entry in Redis written anew."""

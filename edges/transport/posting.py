@@ -6,6 +6,7 @@ Knows no transport: ``handshake`` brings bytes, and writes.
 import asyncio
 import math
 import re
+import time
 from typing import Final
 
 from websockets.http11 import Request, Response, parse_headers
@@ -34,6 +35,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINE: Final = re.compile(rb"POST (/publish(?:\?[\x21-\x7e]*)?) (HTTP/1\.[01])\r\n")
 _AROUND_BYTES: Final = 1024
 """What stands around an event's data in a body."""
+_OUTCOME: Final = {200: "ok", 429: "limited", 503: "unavailable"}
 _STATUS: Final = {Code.FORBIDDEN: 403, Code.RATE_LIMIT_EXCEEDED: 429, Code.UNAVAILABLE: 503}
 
 
@@ -119,7 +121,14 @@ class Posting:
         return self._length == 0
 
     async def answer(self) -> Response:
-        """Publish, and return the answer."""
+        """Publish, and return the answer; counted as the verb is."""
+        began_s = time.perf_counter()
+        answer = await self._answer()
+        outcome = _OUTCOME.get(answer.status_code, "refused")
+        self._context.tallies.count(Verb.PUBLISH, outcome, time.perf_counter() - began_s)
+        return answer
+
+    async def _answer(self) -> Response:
         try:
             return http.answered(await self._published())
         except TokenRefused as refused:

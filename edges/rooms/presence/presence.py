@@ -12,6 +12,7 @@ from bus.presence.store import PresenceStore, Snapshot
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn, end
 from edges.limits.mishaps import Mishaps
+from edges.rooms.fanout import Fanout
 from edges.rooms.presence.announcer import Announcer
 from edges.rooms.presence.here import Here, Who
 from edges.rooms.presence.looks import Looks, Page
@@ -62,6 +63,11 @@ class Presence:
         self._staying: deque[tuple[float, Here, str]] = deque()
         """Users without a connection, by the time to let each go."""
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def fanout(self) -> Fanout:
+        """Counts the notices that were written."""
+        return self._watch.fanout
 
     @property
     def unreadable(self) -> int:

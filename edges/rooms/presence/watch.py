@@ -61,7 +61,7 @@ class Watch:
         self._store, self._link, self._spawn = store, link, spawn
         self._found_strange, self._limit = found_strange, limit
         self._rooms: dict[str, _Room] = {}
-        self._fanout = Fanout()
+        self.fanout = Fanout()
         self.unreadable = 0
 
     def add(self, channel: Channel, watcher: RoomSubscriber) -> None:
@@ -158,5 +158,5 @@ class Watch:
         if notices:
             # Encoded once for all: only clients of the envelope can ask to be told.
             frames = b"".join(text_frame(ENVELOPE.write(notice)) for notice in notices)
-            self._fanout.hand(list(room.watchers), frames, room.watchers)
+            self.fanout.hand(list(room.watchers), frames, room.watchers)
         self._schedule(room)

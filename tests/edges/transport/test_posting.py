@@ -117,6 +117,8 @@ async def test_rate_is_counted_over_requests(broker: EmbeddedBroker, start_edge:
     assert [status for status, _, _ in answers] == [200, 200, 429]
     assert answers[2][1]["retry-after"] == "1"
     assert answers[2][2]["code"] == "RATE_LIMIT_EXCEEDED"
+    counted = edge._parts._requests.by_verb["publish"].outcomes  # noqa: SLF001 (what GET /metrics reads)
+    assert (counted["ok"], counted["limited"]) == (2, 1)
 
 
 async def test_page_of_elsewhere_may_not_publish(broker: EmbeddedBroker, start_edge: StartEdge) -> None:
