@@ -52,6 +52,7 @@ class Received:
         position: the event's place in the channel's log, None on a channel without a log.
         previous: the position of the event before.
         model: the event as its model, None without a service, for an unknown name, or where the data does not fit.
+        traceparent: the trace that the event belongs to (W3C trace context); None for most events.
 
     """
 
@@ -63,6 +64,7 @@ class Received:
     position: str | None = None
     previous: str | None = None
     model: Event | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

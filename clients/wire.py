@@ -141,6 +141,7 @@ def _event(value: dict[str, Any]) -> Notice | Received | None:
         timestamp=_text(value, "timestamp") or "",
         position=position,
         previous=_text(value, "previous"),
+        traceparent=_text(value, "traceparent"),
     )
 
 

@@ -171,8 +171,10 @@ async def _show_one(
 def _message(event: Received) -> dict[str, Any]:
     """Return the message in the edge's form."""
     # With the wire's keys, so that the output can be held against any other client's.
-    positions = {"position": event.position, "previous": event.previous}
-    return positions | envelope(
+    front = {"position": event.position, "previous": event.previous}
+    if event.traceparent is not None:
+        front["traceparent"] = event.traceparent
+    return front | envelope(
         "event",
         event=event.event,
         data=event.data,

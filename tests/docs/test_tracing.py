@@ -40,7 +40,7 @@ async def test_event_of_the_page_is_traced_to_the_client(broker: EmbeddedBroker,
             await eventually(lambda: edge.rooms() or edge.statistics()[1].rooms)
             event_id = await _run(block("python", "publish"), broker.url)
             received: Any = await anext(aiter(events))
-        assert received.id == event_id
+        assert (received.id, received.traceparent) == (event_id, orjson.loads(block("json"))["traceparent"])
         ((_, entry),) = await redis.xrange("bus:log:{workflow:wf_123}")
         shown = orjson.loads(block("json"))
         assert orjson.loads(entry[b"line"])["traceparent"] == shown["traceparent"]

@@ -16,14 +16,16 @@ from bus.admin.values import ClientInfo, EdgeEntry, Page, RoomRow
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
 from bus.log.log import Log
+from clients import connect
 from edgebus.agents.bounds import ANSWER_BYTES, fitting
 from edgebus.agents.bus_tools import BusTools
 from edgebus.agents.ecosystem import Ecosystem
 from edgebus.agents.server import server_of, with_tools
 from edgebus.agents.watching import Listening
 from edgebus.catalogue import all_services
+from edges import Edge, EdgeSettings
 from producers import CapturingProducer, Producer
-from producers.services.mahavishnu import WorkflowStarted
+from producers.services.mahavishnu import SERVICE, WorkflowStarted
 
 EDGE = EdgeEntry(
     "mahavishnu-h-8690-1-a",
@@ -292,6 +294,32 @@ async def test_history_and_listen_on_a_real_redis(broker: EmbeddedBroker) -> Non
         assert (heard["ended_by"], heard["unreadable"]) == ("events", 1)
         nothing = await answer(client, "listen", channel="workflow:wf_2", seconds=0.01)
         assert (nothing["events"], nothing["ended_by"]) == ([], "seconds")
+
+
+async def test_tools_see_real_edges(broker: EmbeddedBroker) -> None:
+    """Two replicas with a client each: rooms over both, clients of a room, and totals."""
+    settings = EdgeSettings(port=0, redis_url=broker.url)
+    async with (
+        Edge(SERVICE, settings) as one,
+        Edge(SERVICE, settings) as other,
+        connect(f"ws://127.0.0.1:{one.port}") as first,
+        connect(f"ws://127.0.0.1:{other.port}") as second,
+        server_of(broker.url, all_services(), allow_publish=True) as server,
+        Client(server) as client,
+    ):
+        rooms = {"workflow:wf_1": {"subscribers": 2}, "global": {"subscribers": 1}}
+        async with first.subscribe("workflow:wf_1"), second.subscribe("workflow:wf_1"), second.subscribe("global"):
+            async with asyncio.timeout(20):
+                while (await answer(client, "websocket_list_rooms", service="mahavishnu"))["rooms"] != rooms:
+                    await asyncio.sleep(0)
+            status = await answer(client, "websocket_get_status", service="mahavishnu")
+            members = await answer(client, "clients", room="global")
+            sent = await answer(client, "websocket_broadcast_test_event", room="mahavishnu/global")
+    assert (status["server"]["status"], status["server"]["edges"]) == ("running", 2)
+    assert len(status["connections"]) == 2
+    assert sorted(status["rooms"]["workflow:wf_1"]["connection_ids"]) == sorted(status["connections"])
+    assert [it["rooms_count"] for it in members["clients"]] == [2]
+    assert (sent["status"], sent["subscribers"]) == ("broadcasted", 1)
 
 
 async def test_doctor_says_what_the_command_says() -> None:
