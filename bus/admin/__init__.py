@@ -1,1 +1,1 @@
-"""What an operator sees of edges, and tells them, through Redis alone; knows neither sockets nor the edge's rooms."""
+"""An operator's view of edges, and commands to edges, through Redis alone; knows neither sockets nor rooms."""

@@ -1,4 +1,4 @@
-"""One room and one client, put together from the answers of edges and from Redis."""
+"""A room and a client, put together from the answers of edges and from Redis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

@@ -18,7 +18,7 @@ __all__ = ["Desk"]
 
 
 class Desk:
-    """Asks edges, and hands each answer to the caller that asked.
+    """Asks edges, and hands each answer to the right caller.
 
     Args:
         url: of database 0, see ``bus.redis.address``.
@@ -70,7 +70,7 @@ class Desk:
             del self._waiting[question]
 
     async def say(self, edge: str, verb: AdminVerb) -> bool:
-        """Give a command, and wait for no answer; tell whether somebody heard the command."""
+        """Give a command, and wait for no answer; tell whether an edge heard the command."""
         message = {"id": secrets.token_hex(8), "verb": verb, "data": {}, "reply": self._channel, "by": self._by}
         return await self._registry.say(admin_channel(edge), orjson.dumps(message)) > 0
 
@@ -86,7 +86,7 @@ class Desk:
             )
 
     async def _begun(self) -> None:
-        """Wait for the link on which answers come."""
+        """Wait for the link for answers."""
         if not self._has_begun:
             self._has_begun = True
             await self._link.__aenter__()

@@ -12,13 +12,13 @@ _STALE: Final = 3
 
 
 class Freshness:
-    """Remembers looks from one second to the next."""
+    """Remembers looks from second to second."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def take(self, looks: Sequence[Look]) -> list[Look]:
-        """Return the looks that are of now, after a second's reading."""
+        """Return the looks of now, after a second's reading."""
         before, self._seen = self._seen, {}
         for look in looks:
             at, times = before.get(look.edge, (None, 0))

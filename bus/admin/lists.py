@@ -22,7 +22,7 @@ _MEASURE_EVERY_S: Final = 0.2
 _MEASURE_TURNS: Final = 15
 
 _Row = tuple[str, int, float | None, float]
-"""Name, members, rate and place in the order, of a room in one edge."""
+"""Name, members, rate and place in the order, of a room in an edge."""
 
 
 async def ask_all(
@@ -64,7 +64,7 @@ class Lists:
     async def rooms(
         self, edges: Sequence[str], order: Order, prefix: str, *, limit: int, cursor: str | None
     ) -> Page[RoomRow]:
-        """Return a page of rooms: all edges go on behind one place in the order."""
+        """Return a page of rooms: all edges go on behind the same place in the order."""
         # decisions/0120: a room of several edges stands where the edge with the most members has it, so one place is
         # enough for all edges, and no room comes twice while nothing changes.
         after = None if cursor is None else unpack(cursor).get("after")
@@ -85,7 +85,7 @@ class Lists:
     async def _measured(
         self, edges: Sequence[str], wanted: Mapping[str, Any]
     ) -> tuple[dict[str, Mapping[str, Any]], tuple[str, ...]]:
-        """Ask for pages; an edge that nobody looks at measures rates for a second first."""
+        """Ask for pages; an edge without an operator measures rates for a second first."""
         answers, silent = await ask_all(self._desk, edges, AdminVerb.ROOMS, wanted)
         for _ in range(_MEASURE_TURNS):
             waiting = [edge for edge, answer in answers.items() if answer.get("is_measuring") is True]

@@ -58,7 +58,7 @@ async def log_of(registry: Registry, key: str, senders: Mapping[str, str]) -> Lo
 
 
 def _last(position: bytes, fields: Any, senders: Mapping[str, str]) -> LastEvent:
-    """Read the last entry; whatever a person typed by hand is shown as far as it can be read."""
+    """Read the last entry; an entry typed by hand is shown as far as readable."""
     said = fields if isinstance(fields, dict) else {}
     try:
         line = orjson.loads(said.get(b"line", b"{}"))

@@ -1,4 +1,4 @@
-"""An operator of edges: what is there, who is there, and the few commands that change something.
+"""An operator of edges: edges, rooms and clients at a look, and the few commands that change an edge.
 
 The authorisation is Redis': whoever may publish on ``bus:admin:<edge>`` is an operator (``edgebus acl``).
 """
@@ -33,7 +33,7 @@ _LOOK_EVERY_S: Final = 1.0
 
 
 class Operator:
-    """Looks at edges, and tells them what to do, through Redis.
+    """Looks at edges, and gives commands to edges, through Redis.
 
     Lists come in pages: of bounded rows and bytes, each cheap for an edge with 100,000 clients. An edge that does not
     answer within ``answer_s`` is named in ``silent`` of a list; a command to this one edge raises ``EdgeSilent``.
@@ -122,7 +122,7 @@ class Operator:
         return await self._lists.clients(edges, wanted, limit=limit, cursor=cursor)
 
     async def room(self, channel: str) -> RoomInfo:
-        """Return all about one room, over all edges and in Redis; ``service/channel`` where several services have one.
+        """Return all about a room, over all edges and in Redis; ``service/channel`` where several services have one.
 
         Raises:
             NotThere: no edge serves the channel, and Redis has no log of it.
@@ -137,7 +137,7 @@ class Operator:
         return await room_of(self._registry, channel, answers, silent)
 
     async def client(self, client_id: str) -> ClientInfo:
-        """Return all about one client.
+        """Return all about a client.
 
         Raises:
             NotThere: no edge has the client; the sentence names the edges asked.

@@ -1,4 +1,4 @@
-"""An edge's answers to operators, and its looks, on a connection that is opened for the first of these."""
+"""An edge's answers to operators, and its looks, on a connection opened for the first of both."""
 
 from collections.abc import Mapping
 

@@ -148,7 +148,7 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True)
 class RoomOnEdge:
-    """A room in one edge.
+    """A room in an edge.
 
     Attributes:
         position: where the room stands; None on a channel without a log, or while the room opens.
@@ -216,7 +216,7 @@ class RoomInfo:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Counts of one second.
+    """Counts of a second.
 
     Attributes:
         events_in: lines from Redis.
@@ -274,7 +274,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One second of all edges that are looked at.
+    """A second of all edges under a look.
 
     Attributes:
         looks: of the edges that wrote one.

@@ -65,7 +65,7 @@ def admin_channel(edge: str) -> str:
 
 
 def told_channel(nonce: str) -> str:
-    """Return the channel on which one operator is answered."""
+    """Return the channel on which an operator is answered."""
     return f"{TOLD}{nonce}"
 
 
