@@ -64,7 +64,7 @@ _TRACING: Final = (
     f"(+zadd +zcard +zrange +zrem +zremrangebyscore +pexpire ~{TRACES_KEY})"
 )
 _OPERATOR: Final = (
-    "+client|setname +client|list +acl|whoami +command|docs +ping +time +info +role +multi +exec "
+    "+client|setname +client|info +client|list +acl|whoami +command|docs +ping +time +info +role +multi +exec "
     "+pubsub|channels +pubsub|numsub +pubsub|numpat +subscribe +unsubscribe +psubscribe +punsubscribe +publish "
     "+scan +exists +type +ttl +pttl +get +hgetall +zrange +xlen +xrange +xrevrange +xinfo|stream +memory|usage "
     # decisions/0125: looks of `edgebus doctor`. CONFIG GET is in no list, since passwords are among its answers.

@@ -60,7 +60,7 @@ TABLE = {
     f"EVALSHA {SHA} 1 {GLOBAL_LOG}": "P",
     f"XADD {LOG} * a b": "P",
     "WAIT 1 100": "P",
-    "CLIENT INFO": "P",
+    "CLIENT INFO": "PO",
     "CLIENT KILL ID 1 ADDR 127.0.0.1:1": "P",
     "PUBLISH workflow:a {}": "PO",
     "PUBLISH adapters {}": "PO",
@@ -596,7 +596,7 @@ CLIENTS = {
     f"SET {PAINTED_LOG} a": "-",
     f"DEL {ONCE}": "-",
     f"DEL {PAINTED_LOG}": "-",
-    "CLIENT INFO": "P",
+    "CLIENT INFO": "PO",
     "CLIENT KILL ID 1 ADDR 127.0.0.1:1": "P",
 }
 
