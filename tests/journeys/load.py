@@ -31,6 +31,7 @@ async def publish(producer: Producer) -> None:
         with contextlib.suppress(BusError):
             await producer.publish(WorkflowStarted(workflow_id="load", adapter="local"))
             await sessions.broadcast_session_created(f"s{number % 3}", {})
+            await sessions.broadcast_session_updated("odd", {})
             rows = [{**skill, "total_invocations": number} for skill in SKILLS]
             anomaly = {
                 "skill_name": "skill-1",

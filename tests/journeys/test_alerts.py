@@ -48,6 +48,7 @@ def names(prometheus: Prometheus) -> set[str]:
 def broken(stage: Watched) -> Iterator[Watched]:
     """Lend the stage with all faults that leave everybody alive."""
     stage.leave_little_memory()
+    stage.spoil_a_log()
     stage.relay.signal(SIGSTOP)
     inside = stage.leave_few_descriptors()
     stage.come_back_too_late()
@@ -67,10 +68,17 @@ def killed(broken: Watched) -> Watched:
 
 
 @pytest.fixture(scope="module")
-def gone(killed: Watched) -> Watched:
-    """Lend the stage with the other replica killed, too."""
-    killed.plain.process.signal(SIGKILL)
+def drained(killed: Watched) -> Watched:
+    """Lend the stage with the other replica left draining."""
+    killed.drain()
     return killed
+
+
+@pytest.fixture(scope="module")
+def gone(drained: Watched) -> Watched:
+    """Lend the stage with that replica killed, too."""
+    drained.plain.process.signal(SIGKILL)
+    return drained
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +122,13 @@ FAULTS = {
     "EdgebusRefusals": ("broken", {"limit": "message_rate_limit"}, "plain"),
     "EdgebusLinkLost": ("broken", {"severity": "critical"}, "other"),
     "EdgebusDescriptorsLow": ("broken", {}, "sessions"),
+    "EdgebusConnectionsNearMax": ("broken", {}, "sessions"),
+    "EdgebusPublishFailing": ("broken", {"service": "mahavishnu"}, None),
     "EdgebusGapsTold": ("broken", {"service": "mahavishnu"}, None),
     "EdgebusHistoryLost": ("broken", {"service": "mahavishnu"}, None),
     "EdgebusSlowClients": ("broken", {}, "plain"),
     "EdgebusEdgeDown": ("killed", {"service": "mahavishnu"}, "other"),
+    "EdgebusEdgeNotReady": ("drained", {}, "plain"),
     "EdgebusServiceDown": ("gone", {"service": "mahavishnu"}, None),
     "EdgebusRedisMemory": ("gone", {"severity": "warning"}, None),
     "EdgebusRedisLost": ("without_redis", {}, None),

@@ -18,7 +18,7 @@ from edgebus.commands.certificates import write_dev
 from producers.blocking import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.edges.peers import frame, upgrade
-from tests.journeys.processes import DEADLINE_S, EDGEBUS, Processes, Running, wait_ready
+from tests.journeys.processes import DEADLINE_S, EDGEBUS, Processes, Running, edgebus, wait_ready
 from tests.journeys.prometheus import Prometheus
 from tests.ports import free_ports
 
@@ -61,7 +61,7 @@ class Watched:
         self.prometheus = Prometheus(processes, folder, own, targets, {"mahavishnu": load})
         self.relay = processes.start(sys.executable, "-m", "tests.journeys.relay", str(broker.port))
         self._start(self.plain, "mahavishnu", broker.url)
-        self._start(self.sessions, "session-buddy", broker.url)
+        self._start(self.sessions, "session-buddy", broker.url, max_connections=INSIDE + 8)
         write_dev(folder, extra=(), days=DAYS, force=False)
         tls = {"tls_certificate": folder / "edgebus-cert.pem", "tls_key": folder / "edgebus-key.pem"}
         relayed = self.relay.until(lambda: re.match(r"\d+(?=\n)", self.relay.output))
@@ -139,6 +139,18 @@ class Watched:
             used = int(redis.info("memory")["used_memory"])
             redis.config_set("maxmemory", int(used / 0.9))
 
+    def spoil_a_log(self) -> None:
+        """Have something else where a log of the program's is."""
+        with closing(Redis(port=self.broker.port)) as redis:
+            redis.set("bus:log:{session:odd}", "typed by hand")
+
+    def drain(self) -> None:
+        """Drain an edge, and leave it so."""
+        with closing(Redis(port=self.broker.port, decode_responses=True)) as redis:
+            (found,) = [it for it in redis.zrange("bus:edges", 0, -1) if f"-{self.plain.port}-" in it]
+        drained = edgebus("drain", str(found), "--redis", self.broker.url)
+        assert drained.returncode == 0, drained.stderr
+
     def kill_redis(self) -> None:
         """Kill Redis."""
         os.kill(self.broker.pid, signal.SIGKILL)
@@ -160,10 +172,11 @@ def ask(client: socket.socket, verb: str, **data: Any) -> None:
     client.sendall(frame(1, json.dumps({"type": "request", "event": verb, "data": data, "id": verb}).encode()))
 
 
-def read_until(client: socket.socket, text: bytes, *, times: int = 1) -> None:
-    """Read until a text has come that often."""
+def read_until(client: socket.socket, text: bytes, *, times: int = 1) -> bytes:
+    """Read until a text has come that often; return what was read."""
     read = b""
     while read.count(text) < times:
         more = client.recv(65536)
         assert more, read
         read += more
+    return read
