@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import NoPermissionError
 
 from bus.admin.values import EdgeEntry, Look
 from bus.admin.words import look_key
@@ -26,13 +27,22 @@ class Registry(Connection):
     """A connection of an operator for commands.
 
     Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
+
+    Args:
+        url: of database 0, see ``bus.redis.address``.
+        name: for ``CLIENT LIST``.
+
     """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        super().__init__(url, name=name)
+        self._foreign: set[str] = set()
 
     async def edges(self) -> list[EdgeEntry]:
         """Return the edges that are there, by id; a killed edge stays for at most ten seconds."""
         async with self.connected() as redis:
-            known: Any = await redis.zrange(EDGES_KEY, 0, _MOST_EDGES - 1)
-        ids = [edge.decode(errors="replace") for edge in known]
+            known: Any = await redis.zrange(EDGES_KEY, -_MOST_EDGES, -1)  # the freshest
+        ids = [name for edge in known if (name := edge.decode(errors="replace")) not in self._foreign]
         found: list[EdgeEntry] = []
         for start in range(0, len(ids), _BATCH):
             found += await self._entries(ids[start : start + _BATCH])
@@ -44,8 +54,10 @@ class Registry(Connection):
             for edge in ids:
                 pipeline.hgetall(edge_key(edge))
             hashes = await pipeline.execute(raise_on_error=False)
-        # An entry of another type, typed by hand, or of a service that this user may not see, is no edge to this user.
-        pairs = zip(ids, hashes, strict=True)
+        pairs = list(zip(ids, hashes, strict=True))
+        # Another service's edge is asked for once, and not every second: each refusal is an entry in ACL LOG.
+        self._foreign.update(edge for edge, fields in pairs if isinstance(fields, NoPermissionError))
+        # An entry of another type, typed by hand, is no edge either.
         return [entry_of(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
 
     async def looks(self, ids: Sequence[str]) -> list[Look]:

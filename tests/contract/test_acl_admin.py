@@ -48,8 +48,10 @@ def edge_of(real: Broker, user: str) -> Edge:
     return Edge(load("mahavishnu"), EdgeSettings(port=0, redis_url=with_login(real.url, user, "secret")))
 
 
-async def test_operator_and_edge_may_all_they_need(real: Broker, admin: Cli) -> None:
+async def test_operator_and_edge_may_all_they_need(real: Broker, admin: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every verb, from the registry to the end of a drain, without an entry in ACL LOG."""
+    monkeypatch.setattr("bus.admin.operator._LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("edges.admin.looks._EVERY_S", 0.05)
     async with (
         edge_of(real, "edgebus-edge") as edge,
         Operator(with_login(real.url, "edgebus-operator", "secret")) as operator,
@@ -119,3 +121,20 @@ async def test_edge_with_a_user_of_before_goes_on_and_says_so_once(
         told = [it.getMessage() for it in lines if it.levelno == logging.WARNING]
     assert sum("cannot reach" in it for it in told) == 1
     assert sum("do not find" in it for it in told) >= 1
+
+
+async def test_operator_of_one_service_sees_its_edges_alone(real: Broker) -> None:
+    """Another service's edge is asked for once, and no more: each refusal would be an entry in ACL LOG."""
+    client: Cli
+    async with Redis.from_url(real.url, protocol=2, decode_responses=True) as client:
+        for user in users([load("mahavishnu")], narrowed=True):
+            await client.execute_command(*user.command(SHA_OF_SECRET).split())
+        for edge in ("mahavishnu-1", "akosha-1"):
+            await client.hset(f"bus:edge:{edge}", mapping={"service": edge[:-2]})
+            await client.zadd("bus:edges", {edge: 1})
+        await client.execute_command("ACL", "LOG", "RESET")
+        async with Operator(with_login(real.url, "edgebus-operator-mahavishnu", "secret")) as operator:
+            for _ in range(3):
+                assert [it.id for it in await operator.edges()] == ["mahavishnu-1"]
+        assert await refused(client) == ["edgebus-operator-mahavishnu: bus:edge:akosha-1"]
+        assert [entry["count"] for entry in await client.acl_log()] == [1]

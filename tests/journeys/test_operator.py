@@ -12,6 +12,7 @@ from tests.journeys.clients import eventually
 from tests.journeys.processes import Processes
 
 
+@pytest.mark.nightly  # two seconds of waiting; tests/edges/admin has the small form
 async def test_edge_killed_between_question_and_answer_is_silent(broker: EmbeddedBroker, processes: Processes) -> None:
     """The operator is told after two seconds; before, the same question had its answer. Lists name the silent edge."""
     (first, _), (second, _) = processes.edges("mahavishnu", broker.url, 2)

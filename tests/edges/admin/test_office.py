@@ -138,6 +138,29 @@ async def test_edge_that_has_gone_does_not_listen(
     assert silent.value.edge == edge.id
 
 
+async def test_edge_that_goes_between_question_and_answer_is_silent(
+    broker: EmbeddedBroker, start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same question has its answer before; a process that is killed stands in tests/journeys."""
+    edge = await start_edge(broker)
+    async with Operator(broker.url, answer_s=0.3) as operator:
+        await heard(operator, edge)
+        with pytest.raises(AdminRefused, match="no operator drains"):
+            await operator.undrain(edge.id)
+        is_asked = asyncio.Event()
+
+        async def hang(_: object) -> None:
+            is_asked.set()
+            await asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(edge._parts.office._verbs, "answer", hang)  # noqa: SLF001
+        asking = asyncio.create_task(operator.undrain(edge.id))
+        await is_asked.wait()
+        await edge.stop()
+        with pytest.raises(EdgeSilent, match="did not answer within"):
+            await asking
+
+
 async def test_edge_without_an_answer_is_silent_and_lists_say_so(
     broker: EmbeddedBroker, start_edge: StartEdge, redis: Redis
 ) -> None:
