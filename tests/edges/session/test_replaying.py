@@ -1,5 +1,6 @@
 """A replay remembers the lines given: a log read on has those left out, and a fork behind one of them is told."""
 
+import logging
 from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from bus.envelope import Arrived
 from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from bus.service import Service
+from edges.limits.floods import Floods
+from edges.rooms.repairs import Repairs
 from edges.session.replaying import Replaying
 from producers.services.mahavishnu import SERVICE
 
@@ -26,6 +29,8 @@ def lines(*numbers: int) -> tuple[Arrived, ...]:
 
 class Peer:
     """A client that reads all at once, as a transport and its dialect."""
+
+    name = "a client"
 
     def __init__(self) -> None:
         self.said: Said = []
@@ -54,6 +59,7 @@ class Rooms:
         self._replays, self._forks, self._lacks = list(replays), forks, lacks
         self.entered = 0
         self.told = Counter[Reason]()
+        self.repairs = Repairs(Floods(logging.getLogger("edgebus.edges")))
 
     async def replay(self, _channel: Channel, _start: Start) -> Replay:
         return self._replays.pop(0)

@@ -1,5 +1,6 @@
 """One client's way into a room, with a hub that a test scripts: what is told where, and once."""
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.log.replay import FromState, Replay, Since, Start
 from bus.position import Reason
+from edges.limits.floods import Floods
 from edges.protocol.envelope import ENVELOPE
+from edges.rooms.repairs import Repairs
 from edges.session.subscriptions import Subscriptions
 from tests.edges.hub_redis import X
 from tests.edges.rooms.test_room import event
@@ -27,6 +30,7 @@ class ScriptedHub:
         self.replay_slots = self
         self._looks = self.joined = 0
         self.told = Counter[Reason]()
+        self.repairs = Repairs(Floods(logging.getLogger("edgebus.edges")))
         self.learned: tuple[str, ...] = ()
         """Forks that the room knows of when a replay has ended."""
 
@@ -61,6 +65,8 @@ class ScriptedHub:
 
 class Listener:
     """A client that reads at once."""
+
+    name = "a client"
 
     dialect = ENVELOPE
 
