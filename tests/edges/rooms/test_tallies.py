@@ -33,6 +33,7 @@ def made(ago_s: float) -> str:
         ("yesterday, shortly before the end of the day...", "unreadable"),
         ("0001-01-01T00:00:00.000000+23:59", "old"),
     ],
+    ids=["ahead", "old", "unreadable", "before all"],  # names that are the same in each process of a run
 )
 def test_timestamp_that_says_nothing_of_the_bus_is_counted_apart(timestamp: str, odd: str) -> None:
     """A producer with a wrong clock, or a text of its own, neither makes the bus fast nor spoils the sum."""
