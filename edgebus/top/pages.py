@@ -56,6 +56,11 @@ class PagesScreen(FrameScreen, Generic[RowT]):
         """Return what the list is of."""
         return ""
 
+    @property
+    def ending(self) -> str:
+        """What to say of a page behind which there is none."""
+        return "the last page"
+
     def _load(self) -> None:
         self.query_one(SheetTable).put([], "asking …")
         self.run_worker(self._show(), name="ask for a page", exclusive=True)
@@ -68,7 +73,7 @@ class PagesScreen(FrameScreen, Generic[RowT]):
             table.put([], str(error))
             return
         self._next = page.cursor
-        notes = [self.about(), f"page {len(self._cursors)}", "n for more" if page.cursor else "the last page"]
+        notes = [self.about(), f"page {len(self._cursors)}", "n for more" if page.cursor else self.ending]
         if page.silent:
             notes.append(f"without {len(page.silent)} edge(s) that did not answer: {', '.join(page.silent)}")
         table.put(page.rows, ", ".join(filter(None, notes)))
@@ -125,6 +130,11 @@ class RoomsScreen(PagesScreen[RoomRow]):
     def about(self) -> str:
         """Return the order and the prefix."""
         return f"by {list(By)[self._by]}" + (f", beginning with {self.text!r}" if self.text else "")
+
+    @property
+    def ending(self) -> str:
+        """What to say of a page behind which there is none: by rate there is a top, which moves with every second."""
+        return "the busiest" if list(By)[self._by] is By.RATE else super().ending
 
     def action_sort(self) -> None:
         """Ask in the next order: edges sort, for a page holds only some."""

@@ -43,6 +43,7 @@ The head says what is wrong now, the worst first. To change something, quit and 
   edgebus drain EDGE      edgebus undrain EDGE      edgebus log-level EDGE debug
 docs/operating.md has an example of each, docs/runbook.md what to look at for each alert.
 """
+_TOP: Final = 50
 
 
 @dataclass
@@ -151,8 +152,8 @@ class Overview(FrameScreen):
         """Return the three tables."""
         yield SheetTable(EDGES, id="edges", empty="none is in Redis' registry")
         yield Container(
-            SheetTable(BUSY, order=Order(1), id="rooms", empty="no event in the last second"),
-            SheetTable(SLOW, order=Order(2), id="slow", empty="none"),
+            SheetTable(BUSY, order=Order(1), id="rooms", empty="no event in the last second", most=_TOP),
+            SheetTable(SLOW, order=Order(2), id="slow", empty="none", most=_TOP),
             id="below",
         )
 

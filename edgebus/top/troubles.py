@@ -139,5 +139,9 @@ def _of_clients(frame: Frame) -> Iterator[Trouble]:
     if not number:
         return
     most = max(frame.slow(), key=lambda it: it.waiting_bytes, default=None)
-    whose = "" if most is None else f"; {amount(most.waiting_bytes)} wait for {most.user or most.address or most.id}"
+    whose = (
+        ""
+        if most is None
+        else f"; {amount(most.waiting_bytes)} wait for {most.user or most.address}: edgebus client {most.id}"
+    )
     yield Trouble(f"{count(number)} client(s) read slower than events come{whose}", is_bad=False)
