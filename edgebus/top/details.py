@@ -16,7 +16,7 @@ from bus.errors import BusError
 from edgebus.terminal import escape
 from edgebus.top.facts import Facts, client_facts, edge_facts, room_facts
 from edgebus.top.frames import Frame
-from edgebus.top.screens import FrameScreen, Open
+from edgebus.top.screens import FrameScreen, Open, named
 from edgebus.top.sheets import BUSY, ON_EDGES, SLOW, Order
 from edgebus.top.source import Source
 from edgebus.top.widgets import SheetTable
@@ -62,7 +62,7 @@ class EdgeScreen(FrameScreen):
         chosen = table.chosen
         if chosen is None:
             return None
-        return Open("room", chosen[1].channel) if table.id == "rooms" else Open("client", chosen.id)
+        return Open("room", named(chosen)) if table.id == "rooms" else Open("client", chosen.id)
 
     def action_clients(self) -> None:
         """Open the list of the edge's clients."""
@@ -100,6 +100,10 @@ class RoomScreen(Asking):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "clients", "Its members")]
 
+    def __init__(self, source: Source, name: str) -> None:
+        super().__init__(source, name)
+        self._channel = name
+
     def body(self) -> Iterable[Widget]:
         """Return the facts, and the room in each edge."""
         yield Static(id="facts")
@@ -108,6 +112,7 @@ class RoomScreen(Asking):
     async def ask(self) -> None:
         """Ask for the room."""
         room = await self._source.room(self._of)
+        self._channel = room.channel
         self.query_one("#facts", Static).update(_text(room_facts(room)))
         self.query_one("#on-edges", SheetTable).put(room.edges)
 
@@ -118,7 +123,7 @@ class RoomScreen(Asking):
 
     def action_clients(self) -> None:
         """Open the list of the room's members."""
-        self.post_message(Open("clients", f"room:{self._of}"))
+        self.post_message(Open("clients", f"room:{self._channel}"))
 
 
 class ClientScreen(Asking):

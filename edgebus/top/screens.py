@@ -14,10 +14,10 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Footer, Input, Static
 
 from edgebus.top.frames import Frame
-from edgebus.top.sheets import BUSY, EDGES, SLOW, Order
+from edgebus.top.sheets import BUSY, EDGES, SLOW, Busy, Order
 from edgebus.top.widgets import Head, SheetTable
 
-__all__ = ["FrameScreen", "HelpScreen", "Kind", "Open", "Overview"]
+__all__ = ["FrameScreen", "HelpScreen", "Kind", "Open", "Overview", "named"]
 
 Kind: TypeAlias = Literal["edge", "room", "client", "rooms", "clients"]
 
@@ -145,6 +145,12 @@ class FrameScreen(Screen[None]):
             table.draw()
 
 
+def named(busy: Busy) -> str:
+    """Return a room's name with its service: services share names such as ``global``."""
+    service, room = busy
+    return f"{service}/{room.channel}" if service else room.channel
+
+
 class Overview(FrameScreen):
     """Edges, the busiest rooms and the slowest clients."""
 
@@ -171,7 +177,7 @@ class Overview(FrameScreen):
             case "edges":
                 return Open("edge", chosen.entry.id)
             case "rooms":
-                return Open("room", chosen[1].channel)
+                return Open("room", named(chosen))
         return Open("client", chosen.id)
 
 

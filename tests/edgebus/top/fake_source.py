@@ -125,6 +125,7 @@ class FakeSource:
         """Return a room."""
         self.asked.append(("room", channel))
         on = RoomOnEdge(entry(1).id, 7, 1.5, "1-1")
+        channel = channel.removeprefix("mahavishnu/")
         return RoomInfo(channel, channel, 7, (on,), "1-1", "1-1", "history", 1000, 86_400, 12, 3_456, 60_000)
 
     async def client(self, client_id: str) -> ClientInfo:
