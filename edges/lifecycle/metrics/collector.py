@@ -74,7 +74,8 @@ class _Together(Collector):
         for collector in self._collectors:
             for metric in collector.collect():
                 known = found.setdefault((metric.name, metric.type), metric)
-                if known is not metric:
+                # The process is one, whoever looks at it; of other metrics each part has counted its own share.
+                if known is not metric and not metric.name.startswith("process_"):
                     known.samples = _summed(known.samples, metric.samples)
         return found.values()
 

@@ -67,6 +67,9 @@ def _requests(it: Seen) -> Read:
     return {(verb, outcome): n for verb, tally in by_verb.items() for outcome, n in tally.outcomes.items()}
 
 
+# A label of each policy, reason and outcome from the first scrape on: `rate` does not see a series that begins at 1.
+
+
 def _questions(it: Seen) -> Read:
     if (live := it.sources.live) is None:
         return None
@@ -336,9 +339,8 @@ ROWS: Final = (
     Row(
         "edgebus_delivery_latency_seconds",
         "histogram",
-        "From an event's timestamp to its hand-over to clients, of "
-        "one event per read from Redis; without events made up for from logs, and as true as the clocks of both "
-        "hosts.",
+        "From an event's timestamp to its hand-over to clients, of a sample: at most one event per read from Redis. "
+        "Without events made up for from logs, and as true as the clocks of both hosts.",
         lambda it: {(head,): tally.latency for head, tally in it.sources.tallies.by_family.items()},
         ("family",),
     ),

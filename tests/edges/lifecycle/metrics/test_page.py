@@ -4,17 +4,18 @@ import subprocess
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from bus.broker.embedded import EmbeddedBroker
-from edges import Edge
+from edges import Edge, EdgeSettings
 from edges.lifecycle.metrics.collector import EdgeCollector
 from edges.lifecycle.metrics.page import Page
 from edges.lifecycle.metrics.sources import Seen
 from producers import Producer
-from producers.services.mahavishnu import WorkflowStarted
+from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import eventually, get, http, upgrade
 
@@ -171,6 +172,19 @@ async def test_strangers_words_make_no_series(
     assert {key for key in set(after) - before if key[0] not in late} == set()
     assert after[of("edgebus_requests_total", verb="other", outcome="refused")] == 20
     assert after[of("edgebus_requests_total", verb="subscribe", outcome="refused")] == 20
+
+
+async def test_registry_of_the_program_is_shown_beside(broker: EmbeddedBroker) -> None:
+    """A producer's numbers on the edge's page, and the process once, though both look at it."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    settings = EdgeSettings(port=0, redis_url=NO_REDIS, metrics=True)
+    async with Producer(broker.url, metrics=registry) as producer, Edge(SERVICE, settings, metrics=registry) as edge:
+        await producer.publish(WorkflowStarted(workflow_id="w", adapter="local"))
+        found = await scrape(edge.port)
+    assert found[of("edgebus_published_total")] == 1
+    assert found[of("process_max_fds")] == registry.get_sample_value("process_max_fds")
+    assert of("edgebus_edge_ready") in found
 
 
 async def test_page_is_made_anew_after_half_a_second(start_edge: StartEdge) -> None:
