@@ -1,8 +1,8 @@
-"""OpenTelemetry's spans of a publish and of an edge's hand-over, for programs that have set OpenTelemetry up.
+"""OpenTelemetry's spans of a publish and of an edge's hand-over, for programs with OpenTelemetry set up.
 
-Attributes and names are those of the semantic conventions for messaging
-(https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/). A program without OpenTelemetry loads nothing
-of it.
+Attributes and names follow the semantic conventions for messaging
+(https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/). A program without OpenTelemetry loads no part
+of OpenTelemetry here.
 """
 
 import sys
@@ -34,7 +34,7 @@ def current() -> str:
 
 
 def begin_publish(channels: Sequence[Channel], event: str, event_id: str, parent: str) -> "Span":
-    """Begin the span of a publish, in the active span, or in ``parent`` (a ``traceparent``) where one is given."""
+    """Begin the span of a publish, in the active span, or in ``parent`` (a ``traceparent``) if given."""
     from opentelemetry import trace
 
     attributes = _attributes("publish", "send", channels[0].name, event, event_id)
@@ -102,7 +102,7 @@ def _attributes(name: str, kind: str, channel: str, event: str, event_id: str) -
 
 
 def _template(channel: str) -> str:
-    """Return the family of a channel: the name of a span is not to hold an id."""
+    # The conventions want names of few values: a name with an id would make a line in every list of operations.
     head, colon, _ = channel.partition(":")
     return f"{head}:*" if colon else head
 
@@ -118,6 +118,7 @@ def _context(traceparent: str) -> Any:
 
 
 def _written(span: "Span") -> str:
+    # By hand: the propagator of the API needs a carrier and a context for these same three numbers.
     context = span.get_span_context()
     if not context.is_valid:
         return ""

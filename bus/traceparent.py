@@ -21,10 +21,10 @@ _SHOWN: Final = 80
 
 
 def check_traceparent(text: object) -> str:
-    """Return a ``traceparent`` as the bus carries one: of a later version, the four parts that version 00 has.
+    """Return a ``traceparent`` in the bus's form: of a later version, the four parts of version 00.
 
     Raises:
-        EventError: the text is none; the message shows one.
+        EventError: the text is none; the message shows a sound text.
 
     """
     if isinstance(text, str):

@@ -1,6 +1,6 @@
-"""The traces of a producer's calls: the ``traceparent`` that events carry, and the span of a publish.
+"""The traces of a producer's calls: the ``traceparent`` in events, and the span of a publish.
 
-The active span of OpenTelemetry counts where a program has one. Knows no Redis.
+The active span of OpenTelemetry counts, if any. Knows no Redis.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ __all__ = ["Tracing", "note_trace", "traced"]
 
 
 class Tracing:
-    """The trace of one call.
+    """The trace of a call.
 
     Args:
-        traceparent: that the caller gave, checked; else empty.
+        traceparent: the caller's, checked; else empty.
         is_asked: the stages of the events are to be kept.
         has_spans: a span for each event, in the active span or in ``traceparent``.
 
@@ -32,7 +32,7 @@ class Tracing:
         self._spans: list[Span] = []
 
     def note(self, event: Event, made: Attempt) -> None:
-        """Note in the attempt what the event's lines are to carry; a repeated attempt keeps what it carried."""
+        """Note the ``traceparent`` for the event's lines in the attempt; a repeated attempt keeps the first."""
         if made.traceparent:
             return
         carried = self._traceparent
@@ -51,7 +51,7 @@ class Tracing:
         del self._spans[: len(outcomes)]
 
     def fail(self, error: BaseException) -> None:
-        """End all spans that have not ended: no event of the call was sent, or the caller has left."""
+        """End all open spans: no event of the call was sent, or the caller has left."""
         self.end([error] * len(self._spans))
 
 
@@ -63,6 +63,7 @@ def traced(traceparent: str | None, *, trace: bool) -> Iterator[Tracing | None]:
         EventError: ``traceparent`` is none.
 
     """
+    # Without an active span none begins: each publish would be a trace of its own, with a root and nothing below.
     given = "" if traceparent is None else check_traceparent(traceparent)
     has_spans = spans.is_loaded() and bool(given or spans.current())
     if not (given or trace or has_spans):
@@ -77,7 +78,7 @@ def traced(traceparent: str | None, *, trace: bool) -> Iterator[Tracing | None]:
 
 
 def note_trace(event: Event, made: Attempt, tracing: Tracing | None) -> None:
-    """Note what the event's lines are to carry; without a trace of the call, the active span, if any."""
+    """Note the ``traceparent`` for the event's lines; without a trace of the call, the active span, if any."""
     if tracing is not None:
         tracing.note(event, made)
     elif not made.traceparent:

@@ -1,6 +1,6 @@
-"""The health of a service's edges, as they tell it themselves in Redis: the answer of a service's own health tool.
+"""The health of a service's edges, by the edges' own words in Redis: the answer of a service's own health tool.
 
-Keys and words are those of the tool that services had over a server of their own (``websocket_health_check``).
+Keys and words are the old tool's, which services had over a server in the process (``websocket_health_check``).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ async def health(
     *,
     timeout_s: float = HEALTH_TIMEOUT_S,
 ) -> dict[str, Any]:
-    """Return the health of a service's edges: ``status``, ``connections``, ``rooms`` and more, over all its edges.
+    """Return the health of a service's edges: ``status``, ``connections``, ``rooms`` and more, summed up.
 
     ``status`` is ``healthy`` (an edge is ready), ``degraded`` (none of the edges is ready; ``message`` says why),
     ``stopped`` (no edge is there) or ``error`` (Redis cannot tell; ``error`` says why). A room of two edges counts
@@ -34,7 +34,7 @@ async def health(
 
     Args:
         redis_url: None takes ``EDGEBUS_REDIS_URL``, else ``redis://127.0.0.1:6390``.
-        service: a catalogue or its name, None for all: then ``services`` has the same of each.
+        service: a catalogue or a name, None for all: then ``services`` has the same of each.
         timeout_s: how long Redis may take.
 
     Raises:
@@ -55,12 +55,12 @@ async def health(
 
 
 def name_of(service: Service | str | None) -> str | None:
-    """Return the name of a service, by its catalogue, its name, or the name of its repository."""
+    """Return the name of a service, by catalogue, by name, or by the name of the repository."""
     return ALIASES.get(service, service) if isinstance(service, str) else None if service is None else service.name
 
 
 def told(edges: Sequence[EdgeEntry], service: str | None) -> dict[str, Any]:
-    """Return the health of a service by its edges' own words; of all services for None."""
+    """Return the health of a service by the edges' own words; of all services for None."""
     if service is not None:
         return _told(edges, service)
     names = list(dict.fromkeys(it.service for it in edges))
@@ -77,6 +77,7 @@ def _told(edges: Sequence[EdgeEntry], service: str) -> dict[str, Any]:
         return found | {"message": f"no edge of {service} is there"}
     ready = [it for it in edges if it.is_ready or not it.ready]  # an edge of an older version does not say
     first = (ready or edges)[0]
+    # One ready replica serves; balancers pass the others over. `host` is the edge's own name for its machine.
     found |= {"status": "healthy" if ready else "degraded", "host": first.host, "port": first.port}
     return found if ready else found | {"message": f"no edge is ready: {first.ready}"}
 

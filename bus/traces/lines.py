@@ -1,4 +1,4 @@
-"""Which lines' stages are kept, and what such a line says of itself. Only lines of the bus's own are looked at."""
+"""Lines with stages to keep: known by their fronts, and read for id, name and time. Only lines of the bus's own."""
 
 import re
 from typing import Final, NamedTuple
@@ -25,14 +25,14 @@ _ONE_IN: Final = b"000"
 
 
 class Marked(NamedTuple):
-    """What a line with a trace says of itself.
+    """The words of a line with stages to keep.
 
     Attributes:
         id: of the event.
         event: the event's name.
-        made: when, by the publisher's clock; empty where the line does not say.
+        made: by the publisher's clock; empty where the line has no time.
         position: None on a ``live`` channel.
-        traceparent: None for an event that was drawn by its position.
+        traceparent: None for an event drawn by position.
 
     """
 
@@ -44,7 +44,7 @@ class Marked(NamedTuple):
 
 
 def is_kept(line: bytes) -> bool:
-    """Tell whether the stages of a line are kept: the event's trace is sampled, or its position is one in 1,000."""
+    """Tell whether the stages of a line are kept: the event's trace is sampled, or the position ends in 000."""
     # decisions/0130: by the position's last digits, which are random (a salt), the same for every edge, and known to
     # whoever has the line.
     found = _front(line)
@@ -57,7 +57,7 @@ def is_kept(line: bytes) -> bool:
 
 
 def read_marked(line: bytes) -> Marked | None:
-    """Return what a line says of itself; None for a line of another form, such as an id that is no key's."""
+    """Return the words of a line; None for a line of another form, such as an id with a space."""
     found = _head(line)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The stages of one event, as values and as the fields of a hash that a person reads with ``HGETALL``."""
+"""The stages of an event, as values and as the fields of a hash, to be read by a person with ``HGETALL``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ _MOST_BYTES: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """An event in one edge. Times are ISO 8601, by Redis' clock as far as the edge knows the difference.
+    """An event in an edge. Times are ISO 8601, by Redis' clock as far as the edge knows the difference.
 
     Attributes:
         read: when the edge read the line.
         written: when the line was handed to the connections of the room's clients.
-        clients: how many that were.
-        is_held: the line did not follow the one before, and was written later, with what was missing.
+        clients: the number of these.
+        is_held: lines before were missing, and the line was written later, behind these.
 
     """
 
@@ -39,12 +39,12 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The stages that are known of one event.
+    """The known stages of an event.
 
     Attributes:
         made: by the publisher's clock.
         appended: channel to position; the position begins with Redis' milliseconds.
-        handovers: by edge and channel, in the order of their reading.
+        handovers: by edge and channel, the earliest read first.
 
     """
 
@@ -62,7 +62,7 @@ def iso(time_ns: float) -> str:
 
 
 def fields_of(marked: Marked, handover: Handover) -> dict[str, str]:
-    """Return the fields for one event in one edge; fields of other edges and channels stand beside."""
+    """Return the fields for an event in an edge; fields of other edges and channels stand beside."""
     told: dict[str, Any] = {"read": handover.read, "written": handover.written, "clients": handover.clients}
     if handover.is_held:
         told["held"] = True
@@ -77,7 +77,7 @@ def fields_of(marked: Marked, handover: Handover) -> dict[str, str]:
 
 
 def stages_of(event_id: str, fields: Mapping[bytes, bytes]) -> Stages:
-    """Return the stages in a hash; a field of another form is passed over, since a person may have typed it."""
+    """Return the stages in a hash; a field of another form, as typed by a person, is passed over."""
     texts = {
         name.decode(errors="replace"): value[:_MOST_BYTES].decode(errors="replace") for name, value in fields.items()
     }

@@ -22,7 +22,7 @@ _TRIM: Final = 1_000
 
 
 class TraceStore:
-    """Writes and reads stages over ``connection``, whose turns are shared with its other users.
+    """Writes and reads stages over ``connection``, in turns with the connection's other users.
 
     Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
     """
@@ -31,13 +31,14 @@ class TraceStore:
         self._connection = connection
 
     async def add(self, told: Sequence[tuple[Marked, Handover]]) -> None:
-        """Write what one edge has to say of some events."""
+        """Write an edge's stages of some events."""
         now_ms = int(time.time() * 1000)
         async with self._connection.connected() as redis:
             pipeline = redis.pipeline(transaction=False)
             for marked, _ in told:
                 pipeline.hlen(trace_key(marked.id))
             lengths = await pipeline.execute(raise_on_error=False)
+            # A second round trip, off the hot path: a hash that grows with every event of one id would have no bound.
             for (marked, handover), length in zip(told, lengths, strict=True):
                 if isinstance(length, int) and length < MOST_FIELDS:  # another type, typed by hand, is left alone
                     key, fields = trace_key(marked.id), fields_of(marked, handover)
@@ -69,7 +70,7 @@ class TraceStore:
         return stages_of(event_id, fields) if fields else None
 
     async def newest(self, count: int) -> list[Stages]:
-        """Return the stages of the events that were written to last, the newest first."""
+        """Return the stages of the ``count`` newest events, by the last word of any edge, the newest first."""
         async with self._connection.connected() as redis:
             known: Any = await redis.zrange(TRACES_KEY, -count, -1)
             ids = [it.decode(errors="replace") for it in reversed(known)]

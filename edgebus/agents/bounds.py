@@ -1,4 +1,4 @@
-"""How much a tool answers, and how a tool fails: in a sentence for the agent to read."""
+"""The size of a tool's answer, and a tool's failure: a sentence for the agent to read."""
 
 import functools
 from collections.abc import Awaitable, Callable, Iterable
@@ -39,7 +39,8 @@ def spoken(tool: Callable[ParamsT, Awaitable[AnswerT]]) -> Callable[ParamsT, Awa
 
 
 def fitting(rows: Iterable[Any], limit_bytes: int = ANSWER_BYTES) -> list[Any]:
-    """Return the first of ``rows`` that fit into an answer; at least one, however large."""
+    """Return the first of ``rows``, as many as fit into an answer; a first row is there, however large."""
+    # An empty answer would read as "no rows"; a single row is bounded by the bus's own limit of a line.
     found: list[Any] = []
     left = limit_bytes
     for row in rows:

@@ -1,4 +1,4 @@
-"""The tools for the bus itself: edges, rooms, clients, channels, and the events that were and that come."""
+"""The tools for the bus: edges, rooms, clients, channels, past and coming events."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class BusTools:
         log: reads logs.
         listening: hears what comes.
         producer: publishes; None: the tools only read.
-        services: that are known by their code.
+        services: known by code.
 
     """
 
@@ -57,7 +57,7 @@ class BusTools:
 
     @spoken
     async def edges(self, service: str | None = None) -> Answer:
-        """List the edges that are there, of one service or of all, each with what it says of itself every 3 s."""
+        """List the edges of a service, or of all services, each with the edge's own entry of the last 3 seconds."""
         edges = [dataclasses.asdict(it) for it in await self._operator.edges(name_of(service))]
         shown = fitting(edges)
         return {"edges": shown, "left_out": len(edges) - len(shown)}
@@ -83,18 +83,18 @@ class BusTools:
         limit: Limit = _PAGE,
         cursor: Annotated[str | None, Field(max_length=100_000, description="Of the page before.")] = None,
     ) -> Answer:
-        """List clients, over all edges, in pages: of a room, of a user, or only those for which much waits."""
+        """List clients, over all edges, in pages: of a room, of a user, or slow clients only."""
         page = await self._operator.clients(slow=slow, room=room, user=user, limit=limit, cursor=cursor)
         return _page("clients", page)
 
     @spoken
     async def services(self) -> Answer:
-        """List the services known here: channels by their forms, and the names of events and requests."""
+        """List the services known here: forms of channels, and names of events and requests."""
         return {it.name: _catalogue(it) for it in self._services}
 
     @spoken
     async def history(self, channel: Named, count: Limit = 20) -> Answer:
-        """Show the newest events that Redis holds of a channel, oldest first."""
+        """Show a channel's newest events in Redis, oldest first."""
         found, stranger = channel_by_name(channel, self._services)
         answer = await past(self._log, found, count=count)
         if stranger is not None and not answer["events"]:
@@ -103,13 +103,13 @@ class BusTools:
 
     @spoken
     async def listen(self, channel: Named, seconds: Seconds = 10, events: Limit = 100) -> Answer:
-        """Show the events that come on a channel from now on: until the seconds are over, or so many have come."""
+        """Show the events of a channel from now on, until the seconds are over or so many have come."""
         found, _ = channel_by_name(channel, self._services)
         return await self._listening.listen(found, seconds=seconds, events=events)
 
     @spoken
     async def doctor(self) -> Answer:
-        """Say what is wrong with Redis and the edges: a sentence for each check, with the lines to type."""
+        """Find faults of Redis and of the edges: a sentence for each check, with the lines to type."""
         report = await examine(self._url)
         findings = [dataclasses.asdict(it) for it in report.findings]
         return {"level": report.level, "findings": fitting(findings), "is_reached": report.is_reached}
@@ -118,7 +118,7 @@ class BusTools:
     async def trace(
         self, event_id: Annotated[str | None, Field(max_length=128, description="Without one: the newest.")] = None
     ) -> Answer:
-        """Show an event's stages: made, appended, read by each edge, written to how many clients; of sampled events."""
+        """Show a sampled event's stages: made, appended, read by each edge, written to how many clients."""
         store = TraceStore(self._log)
         found = await store.newest(_PAGE) if event_id is None else [it for it in [await store.read(event_id)] if it]
         if event_id is not None and not found:
@@ -129,7 +129,7 @@ class BusTools:
     async def publish(
         self, event: Annotated[str, Field(max_length=300)], data: Annotated[dict[str, Any], Field()]
     ) -> Answer:
-        """Validate and publish one event of a service, such as workflow.started, on the event's own channels."""
+        """Validate and publish an event of a service, such as workflow.started, on the event's own channels."""
         if self._producer is None:
             raise BusError("this server only reads: it was started without --allow-publish")
         _, model = find_event(event, self._services)

@@ -1,6 +1,6 @@
-"""The five tools that the ecosystem's services have over a server of their own, answered for all edges of a service.
+"""The five tools of the ecosystem's services, answered for all edges of a service.
 
-Names, arguments and keys are those of the old tools; the keys that a tool has more came with edges and replicas.
+Names, arguments and keys are the old tools' own, which programs call and read; further keys came with replicas.
 """
 
 from collections import defaultdict
@@ -31,7 +31,7 @@ class Ecosystem:
     Args:
         operator: of the edges.
         producer: publishes test events; None: the tools only read.
-        services: whose channels may be published on.
+        services: with the channels to publish on.
 
     """
 
@@ -44,6 +44,7 @@ class Ecosystem:
         Answers status (healthy, degraded, stopped or error), connections, rooms, max_connections, host and port.
         """
         name = name_of(service)
+        # No error of the tool where Redis is away: programs read `status`, and know `error` from the old tool.
         try:
             return told(await self._operator.edges(name), name)
         except BusError as error:
@@ -78,7 +79,7 @@ class Ecosystem:
 
     @spoken
     async def websocket_list_rooms(self, service: str | None = None) -> Answer:
-        """List a service's rooms with their numbers of subscribers, the fullest first, at most 500."""
+        """List a service's rooms with numbers of subscribers, the fullest first, at most 500."""
         edges = await self._edges(service)
         page = await self._operator.rooms([it.id for it in edges], limit=_ROOMS) if edges else None
         rows = () if page is None else page.rows
@@ -91,7 +92,7 @@ class Ecosystem:
 
     @spoken
     async def websocket_get_metrics(self, service: str | None = None) -> Answer:
-        """Show counters of a service's edges since their start; edgebus_metrics of Prometheus have more."""
+        """Show counters of a service's edges since the start; edgebus_metrics of Prometheus have more."""
         edges = await self._edges(service)
         health = told(edges, name_of(service) or "all")
         deliveries, uptime_s = _sum(edges, "deliveries"), health["uptime_seconds"]

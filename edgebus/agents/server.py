@@ -1,4 +1,4 @@
-"""The MCP server: which tools there are, and the ways to serve them."""
+"""The MCP server: the table of tools, and the ways to serve."""
 
 import asyncio
 import hmac
@@ -41,8 +41,8 @@ async def server_of(
 
     Args:
         redis_url: the user is ``operator`` of ``edgebus acl``.
-        services: whose channels and events are known by their code.
-        allow_publish: offer the tools that publish.
+        services: known by code, with channels and events.
+        allow_publish: offer the publishing tools.
 
     """
     async with (
@@ -65,7 +65,7 @@ async def _producer(redis_url: str, *, is_wanted: bool) -> AsyncIterator[Produce
 
 
 def with_tools(ecosystem: Ecosystem, tools: BusTools, *, allow_publish: bool) -> "MCPServer[Any]":
-    """Return a server of these tools; the ones that publish answer where ``allow_publish`` is."""
+    """Return a server of the tools; ``publish`` is among the tools with ``allow_publish`` alone."""
     server: MCPServer[Any] = MCPServer("edgebus", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
     for reads in (
         ecosystem.websocket_health_check,
@@ -90,14 +90,15 @@ def with_tools(ecosystem: Ecosystem, tools: BusTools, *, allow_publish: bool) ->
 
 
 async def serve_stdio(server: "MCPServer[Any]") -> None:
-    """Serve on standard input and output, until the client closes them."""
+    """Serve on standard input and output, until the client closes the input."""
     await server.run_stdio_async()
 
 
 async def serve_http(
     server: "MCPServer[Any]", bound: socket.socket, asked: asyncio.Event, *, token: str | None
 ) -> None:
-    """Serve by streamable HTTP at ``/mcp`` on a bound socket, until ``asked``; with ``token``, to its holders alone."""
+    """Serve by streamable HTTP at ``/mcp`` on a bound socket, until ``asked``; with ``token``, to holders alone."""
+    # The host decides about checks of `Host` and `Origin`: on loopback, a page in a browser could be led here by DNS.
     host = str(bound.getsockname()[0])
     app: Any = server.streamable_http_app(host=host, max_request_body_size=_REQUEST_BYTES)
     config = uvicorn.Config(
@@ -118,12 +119,12 @@ async def serve_http(
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the command, as every command that runs until a signal does."""
+        """Leave signals to the command."""
         yield
 
 
 class _Guarded:
-    """An ASGI application that hands on requests with the token alone."""
+    """An ASGI application in front of another, for requests with the token alone."""
 
     def __init__(self, app: Any, token: str) -> None:
         self._app, self._wanted = app, f"Bearer {token}".encode()

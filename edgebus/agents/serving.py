@@ -1,4 +1,4 @@
-"""``edgebus mcp``: the way from typed options to a server that runs."""
+"""``edgebus mcp``: the way from typed options to a running server."""
 
 import os
 import signal
@@ -22,10 +22,10 @@ _PORTS: Final = 65_535
 
 
 def place_of(text: str, token: str | None) -> tuple[str, int]:
-    """Return host and port of ``[HOST:]PORT``; without a host, of this machine alone.
+    """Return host and port of ``[HOST:]PORT``; without a host, loopback.
 
     Raises:
-        AddressError: the text has another form, or others would reach a server that asks for no token.
+        AddressError: the text has another form, or others would reach a server without a token.
 
     """
     host, _, port = text.rpartition(":")

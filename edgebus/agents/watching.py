@@ -1,6 +1,6 @@
-"""Events of a channel for an agent: those that come within some seconds, and those that Redis holds.
+"""Events of a channel for an agent: the coming events of some seconds, and the past in Redis.
 
-Read from Redis, not by an edge: an operator sees every channel, whoever serves it and under whatever tokens.
+Read from Redis, not by an edge: an operator sees every channel, of any service and without a token (decisions/0129).
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class Listening:
             BusError: too many agents listen.
 
         """
+        # Each call is a connection to Redis for up to a minute, and an agent may make calls without end.
         if self._running >= _AT_ONCE:
             raise BusError(f"{_AT_ONCE} calls of listen are under way; try again when one has ended")
         self._running += 1
@@ -89,7 +90,7 @@ class _Heard:
 
 
 async def past(log: Log, channel: Channel, *, count: int) -> Answer:
-    """Return the newest ``count`` events that Redis holds of ``channel``, oldest first; the oldest go to fit an answer.
+    """Return the newest ``count`` events of ``channel`` in Redis, oldest first; the oldest go to fit an answer.
 
     Raises:
         BusUnavailable: Redis cannot be reached.
@@ -109,7 +110,7 @@ async def past(log: Log, channel: Channel, *, count: int) -> Answer:
 
 
 def _message(line: bytes) -> dict[str, Any] | None:
-    """Return the message in a line; None for a line of other writers that is none, or nests too deep to be sent on."""
+    """Return the message in a line; None for no object, or for one nested too deep to be sent on."""
     try:
         value = orjson.loads(line)
         orjson.dumps(value)

@@ -1,4 +1,4 @@
-"""``edgebus trace``: the stages of an event, as edges wrote them down, each with its time since the event was made."""
+"""``edgebus trace``: the stages of an event, by the edges' words, each with the time since the event was made."""
 
 import dataclasses
 import re
@@ -46,7 +46,7 @@ async def show_trace(url: str, wanted: str | None, *, count: int, as_json: bool)
 
 
 def event_ids(wanted: str) -> list[str]:
-    """Return the ids of events that ``wanted`` may mean: an event's id, or the trace that was named after the event.
+    """Return the ids of events that ``wanted`` may mean: an event's id, or a trace named after the event.
 
     Raises:
         EventError: the text can be none.

@@ -1,4 +1,4 @@
-"""The stages of traced events in this edge: noted at the hand-over, written to Redis by a task of its own."""
+"""The stages of traced events in an edge: noted at the hand-over, written to Redis by a task apart."""
 
 import asyncio
 from collections import deque
@@ -30,7 +30,7 @@ class Traces:
         offset_ms: the edge's clock, less Redis'; None before the two were compared.
 
     Attributes:
-        left_out: how many events came faster than they could be noted, or than Redis is to be written to.
+        left_out: events beyond the bounds, of waiting or of writing.
 
     """
 
@@ -42,7 +42,7 @@ class Traces:
         self.left_out = 0
 
     def note(self, traced: TracedLine) -> None:
-        """Take note of a line that was handed on. Never waits and never raises."""
+        """Take note of a line behind the hand-over. Never waits and never raises."""
         if len(self._waiting) >= _WAITING or self._bytes + len(traced.line) > _WAITING_BYTES:
             self.left_out += 1
             return
@@ -51,25 +51,26 @@ class Traces:
         self._wake.set()
 
     async def run(self, mishaps: Mishaps) -> None:
-        """Write what was noted, round by round; wait while there is nothing."""
+        """Write noted lines, round by round; wait while there are none."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            # No timer while nothing is traced; behind a round a pause, so that a flood is many events a pipeline.
             with mishaps.spared("traces"):
                 await self.write()
             await asyncio.sleep(_ROUND_S)
 
     async def write(self) -> None:
-        """Write what was noted so far.
+        """Write the lines noted so far.
 
         Raises:
-            BusUnavailable: Redis is away; what was noted is lost.
+            BusUnavailable: Redis is away; the lines noted are lost.
             BusError: Redis refused; likewise.
 
         """
         noted, self._waiting, self._bytes = self._waiting, deque(), 0
         pairs = [(marked, it) for it in noted if (marked := read_marked(it.line)) is not None]
-        if spans.is_loaded():
+        if spans.is_loaded():  # for all, and before Redis is asked: a collector need not wait for Redis
             for marked, traced in pairs:
                 self._record(marked, traced)
         self.left_out += max(0, len(pairs) - _WRITTEN)

@@ -1,4 +1,4 @@
-"""Lines whose front is not the plain one: those with a trace, told once written, and those of other writers."""
+"""Lines without the plain front: lines with a trace, told once written, and lines of other writers."""
 
 import time
 from collections.abc import Callable, Container
@@ -15,11 +15,11 @@ _MOST: Final = 1_000
 
 
 class TracedLine(NamedTuple):
-    """A line that was handed on. Times are nanoseconds since 1970, by the edge's clock.
+    """A line behind the hand-over. Times are nanoseconds since 1970, by the edge's clock.
 
     Attributes:
-        clients: how many members of the room the line was written for.
-        is_held: the line waits for lines before it, which are missing.
+        clients: the number of members, for whom the line was written.
+        is_held: the line waits, as lines before are missing.
 
     """
 
@@ -32,13 +32,13 @@ class TracedLine(NamedTuple):
 
 
 class TracedLines:
-    """Reads such lines, and tells of those with a trace that is kept.
+    """Reads lines without the plain front, and tells of lines with stages to keep.
 
     Args:
         tell: gets each, on the event loop, and must neither wait nor raise.
 
     Attributes:
-        seen: the lines of this read from Redis; most reads have none.
+        seen: the lines of the last read from Redis; most reads have none.
 
     """
 
@@ -49,7 +49,7 @@ class TracedLines:
         self.seen: list[tuple[bytes, Room, int]] = []
 
     def read(self, line: bytes, room: Room) -> Arrived:
-        """Return a line of ``room`` with its positions; a line of other writers is completed.
+        """Return a line of ``room`` with the positions; a line of other writers is completed.
 
         Raises:
             EventError: the line is no event.
@@ -64,7 +64,7 @@ class TracedLines:
         return arrived
 
     def written(self, touched: Container[Room]) -> None:
-        """Tell of the lines seen: those of ``touched`` rooms are with the connections now, others wait."""
+        """Tell of the lines seen: lines of ``touched`` rooms are with the connections now, others wait."""
         now_ns, seen, self.seen = time.time_ns(), self.seen, []
         for line, room, read_ns in seen:
             is_held = room not in touched
