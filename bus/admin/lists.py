@@ -1,7 +1,6 @@
 """Lists over several edges: pages of each edge, put together."""
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ __all__ = ["Lists", "ask_all"]
 
 _CLIENTS: Final = TypeAdapter(list[ClientInfo])
 _MEASURED: Final = TypeAdapter(list[tuple[str, int, float | None, float]])
-_LEAST: Final = 10
 _MEASURE_EVERY_S: Final = 0.2
 _MEASURE_TURNS: Final = 15
 
@@ -51,15 +49,14 @@ class Lists:
         places: dict[str, Any] = dict.fromkeys(edges, 0) if cursor is None else unpack(cursor)
         if not places:
             return Page(())
-        # A part from each edge, with some to spare: filters leave most edges without rows.
-        part = min(PAGE_ROWS, max(_LEAST, math.ceil(limit / len(places))))
-        asked = [
-            self._desk.ask(it, AdminVerb.CLIENTS, {**wanted, "after": at, "limit": part}) for it, at in places.items()
-        ]
-        answers, silent = _sorted_out(list(places), await asyncio.gather(*asked, return_exceptions=True))
+        # Of fewer rows than edges, the later edges wait for the next page: a row that came cannot be put back.
+        now = list(places)[: max(1, limit)]
+        part = min(PAGE_ROWS, max(1, limit // len(now)))
+        asked = [self._desk.ask(it, AdminVerb.CLIENTS, {**wanted, "after": places[it], "limit": part}) for it in now]
+        answers, silent = _sorted_out(now, await asyncio.gather(*asked, return_exceptions=True))
         rows = [row for answer in answers.values() for row in _parsed(_CLIENTS, answer.get("rows"))]
         left = {edge: answer["after"] for edge, answer in answers.items() if answer.get("after") is not None}
-        return Page(tuple(rows), pack(left), silent)
+        return Page(tuple(rows), pack({**left, **{it: places[it] for it in places if it not in now}}), silent)
 
     async def rooms(
         self, edges: Sequence[str], order: Order, prefix: str, *, limit: int, cursor: str | None

@@ -65,9 +65,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="The edge's 
 EdgesOption = Annotated[
     list[str] | None, typer.Option("--edge", metavar="EDGE", help="Only edges whose ids begin so; may be repeated.")
 ]
-LimitOption = Annotated[
-    int, typer.Option(min=1, max=1_000_000, help="About so many: clients come edge by edge, at least ten of each.")
-]
+LimitOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")]
 CursorOption = Annotated[str | None, typer.Option(help="To go on where the page before ended, as it said.")]
 MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
 

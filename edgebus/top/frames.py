@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.admin.values import BusyRoom, ClientInfo, EdgeEntry, Look, View
 
-__all__ = ["EdgeNow", "Frame", "Ledger", "label"]
+__all__ = ["EdgeNow", "Frame", "Lately", "Ledger", "label"]
 
 _QUIET_S: Final = 7.0
 """A heartbeat comes every three seconds; after two that did not come, the edge counts as silent."""
@@ -14,6 +14,7 @@ _LOOKLESS_S: Final = 4.0
 _GONE_S: Final = 120.0
 """How long an edge that has gone is shown."""
 _GONE_LIMIT: Final = 20
+_LATELY_S: Final = 60.0
 _BACK_S: Final = 5.0
 """How long edges have to announce themselves anew once Redis is back: their entries may have expired meanwhile."""
 
@@ -28,7 +29,8 @@ class EdgeNow:
         silent_s: for how long no heartbeat came, where too long; else None.
         gone_s: for how long its entry has been gone; None for an edge that is there.
         lookless_s: for how long it has been looked at in vain, where too long; else None.
-        new_gaps: gaps found since it was first seen here.
+        gaps: those found of late; None for none.
+        slowed: clients closed of late for slow reading; None for none.
 
     """
 
@@ -37,7 +39,16 @@ class EdgeNow:
     silent_s: float | None = None
     gone_s: float | None = None
     lookless_s: float | None = None
-    new_gaps: int = 0
+    gaps: "Lately | None" = None
+    slowed: "Lately | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """How often something happened of late, and how long the last time is ago."""
+
+    count: int
+    ago_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +104,35 @@ def label(entry: EdgeEntry) -> str:
 
 
 @dataclass(slots=True)
+class _Count:
+    """A count of an edge, from a minute before its last change on; an operator sees what is new, and for how long."""
+
+    base: int
+    last: int
+    changed_s: float
+
+    @classmethod
+    def of(cls, number: int | None) -> "_Count":
+        return cls(number or 0, number or 0, float("-inf"))
+
+    def take(self, number: int | None, now_s: float) -> None:
+        if now_s - self.changed_s > _LATELY_S:
+            self.base = self.last
+        if number is not None and number > self.last:
+            self.changed_s = now_s
+        self.last = number or 0
+
+    def lately(self, now_s: float) -> Lately | None:
+        is_new = self.last > self.base and now_s - self.changed_s <= _LATELY_S
+        return Lately(self.last - self.base, now_s - self.changed_s) if is_new else None
+
+
+@dataclass(slots=True)
 class _Seen:
     entry: EdgeEntry
     beat_s: float
-    gaps: int
+    gaps: _Count
+    slow: _Count
     look: Look | None = None
     look_s: float = 0.0
     gone_at_s: float | None = None
@@ -139,8 +175,10 @@ class Ledger:
     def _note(self, entry: EdgeEntry, now_s: float) -> None:
         seen = self._seen.get(entry.id)
         if seen is None or seen.gone_at_s is not None:
-            self._seen[entry.id] = _Seen(entry, now_s, entry.gaps or 0, look_s=now_s)
+            self._seen[entry.id] = _Seen(entry, now_s, _Count.of(entry.gaps), _Count.of(entry.slow), look_s=now_s)
             return
+        seen.gaps.take(entry.gaps, now_s)
+        seen.slow.take(entry.slow, now_s)
         if entry.heartbeat_ms != seen.entry.heartbeat_ms:
             seen.beat_s = now_s
         seen.entry = entry
@@ -183,5 +221,6 @@ class Ledger:
             silent_s if is_there and silent_s >= _QUIET_S else None,
             None if seen.gone_at_s is None else now_s - seen.gone_at_s,
             lookless_s if is_there and is_stale else None,
-            max(0, (seen.entry.gaps or 0) - seen.gaps),
+            seen.gaps.lately(now_s),
+            seen.slow.lately(now_s),
         )

@@ -41,7 +41,7 @@ def title(frame: Frame, address: str) -> str:
     parts = (
         f"{count(len(edges))} edge(s)",
         f"{count(clients)} client(s)",
-        f"{count(rooms)} room(s)",
+        f"{count(rooms)} room(s) on them",
         f"in {rate(events_in)}/s",
         f"out {rate(out)}/s",
         address,
@@ -113,10 +113,17 @@ def _of_limits(edge: EdgeNow, name: str, now_ms: float) -> Iterator[Trouble]:
         yield Trouble(f"{name}: its certificate {ends}", is_bad=left_s <= 0)
     if entry.clock_offset_ms is not None and abs(entry.clock_offset_ms) > _CLOCK_MS:
         yield Trouble(f"{name}: its clock is {entry.clock_offset_ms / 1000:+.1f} s off Redis' clock", is_bad=False)
-    if edge.new_gaps:
+    yield from _of_late(edge, name)
+
+
+def _of_late(edge: EdgeNow, name: str) -> Iterator[Trouble]:
+    if edge.gaps is not None:
         yield Trouble(
-            f"{name} found {count(edge.new_gaps)} gap(s) meanwhile, {count(entry.told)} told in all", is_bad=False
+            f"{name} found {count(edge.gaps.count)} gap(s), the last {age(edge.gaps.ago_s)} ago", is_bad=False
         )
+    if edge.slowed is not None:
+        number, ago = count(edge.slowed.count), age(edge.slowed.ago_s)
+        yield Trouble(f"{name} closed {number} client(s) for slow reading, the last {ago} ago", is_bad=False)
 
 
 def _of_services(entries: Sequence[EdgeEntry]) -> Iterator[Trouble]:

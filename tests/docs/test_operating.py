@@ -121,7 +121,7 @@ async def test_dashboard_in_a_pipe(broker: EmbeddedBroker, edge: Edge) -> None:
     """One second as text, with rates; of a service without edges, what to type."""
     done = await run(broker.url, "top")
     assert done.exit_code == 0
-    assert done.stdout.startswith("1 edge(s)  1 client(s)  1 room(s)  in 0/s  out 0/s  redis://127.0.0.1:")
+    assert done.stdout.startswith("1 edge(s)  1 client(s)  1 room(s) on them  in 0/s  out 0/s  redis://127.0.0.1:")
     assert "all is well: 1 edge(s) ready" in done.stdout
     assert "no edge yet: start one with" in (await run(broker.url, "top", "akosha")).stdout
 

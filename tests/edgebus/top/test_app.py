@@ -15,6 +15,7 @@ from bus.admin.values import View
 from edgebus.top.app import Top
 from edgebus.top.frames import EdgeNow, Frame, Ledger
 from edgebus.top.screens import Overview
+from edgebus.top.troubles import troubles
 from tests.edgebus.top.fake_source import BUSY, EVIL, QUIET, SAFE, FakeSource, entry, look
 
 _FRAME = "c5c8c6"
@@ -77,7 +78,7 @@ async def test_all_at_once_and_what_is_wrong_first(size: tuple[int, int]) -> Non
         assert isinstance(pilot.app, Top)
         shown = text_of(pilot.app)
     lines = shown.splitlines()
-    assert lines[0].startswith("3 edge(s)  60 client(s)  15 room(s)  in 600/s  out 6,000/s")
+    assert lines[0].startswith("3 edge(s)  60 client(s)  15 room(s) on them  in 600/s  out 6,000/s")
     assert lines[1] == f"! {NAME}3: its link to Redis is deaf: no probe came back"
     assert "- 2 client(s) read slower than events come; 2.0 MB wait for al\\u001b" in " ".join(lines)
     assert "link deaf" in shown
@@ -201,6 +202,26 @@ def test_ledger_tells_what_only_time_tells() -> None:
     now[0] = 36.0
     ledger.take([], None)
     assert [it.gone_s is None for it in ledger.frame().edges] == [False, False]
+
+
+def test_what_happened_of_late_is_told_for_a_minute() -> None:
+    """Gaps and slow clients from before the first look are no news; new ones are, each time for a minute."""
+    now = [0.0]
+    ledger = Ledger(lambda: now[0])
+    for at, slow, told in (
+        (0.0, 5, None),
+        (1.0, 5, None),
+        (2.0, 7, 2),
+        (40.0, 8, 3),
+        (90.0, 8, 3),
+        (101.0, 8, None),
+        (102.0, 9, 1),
+    ):
+        now[0] = at
+        ledger.take([entry(1, slow=slow, gaps=1)], None)
+        edge = ledger.frame().edges[0]
+        assert (edge.gaps, edge.slowed.count if edge.slowed else None) == (None, told), at
+    assert any("closed 1 client(s) for slow reading" in it.text for it in troubles(ledger.frame(), 0.0))
 
 
 def test_edge_that_ended_in_order_is_no_trouble() -> None:

@@ -13,7 +13,7 @@ def test_frame_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     show_frame(BUSY, "redis://127.0.0.1:6390", 0.0)
     shown = capsys.readouterr().out
     assert shown.startswith(
-        "3 edge(s)  60 client(s)  15 room(s)  in 600/s  out 6,000/s  redis://127.0.0.1:6390\n! mahav"
+        "3 edge(s)  60 client(s)  15 room(s) on them  in 600/s  out 6,000/s  redis://127.0.0.1:6390\n! mahav"
     )
     assert SAFE in shown
     assert "\x1b" not in shown

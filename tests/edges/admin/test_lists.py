@@ -113,6 +113,24 @@ async def test_clients_are_listed_once_while_others_come_and_go(
     )
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_page_of_clients_has_no_more_than_was_asked_for(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, operator: Operator, limit: int
+) -> None:
+    """Of fewer rows than edges, some edges wait for the next page; nobody is left out, and nobody comes twice."""
+    edges = [await start_edge(broker) for _ in range(3)]
+    members = [await member(edge, open_client) for edge in edges for _ in range(2)]
+    await heard(operator, *edges)
+    page = await operator.clients(limit=limit)
+    sizes, rows = [len(page.rows)], list(page.rows)
+    while page.cursor is not None:
+        page = await operator.clients(limit=limit, cursor=page.cursor)
+        sizes.append(len(page.rows))
+        rows += page.rows
+    assert max(sizes) <= limit
+    assert sorted(row.id for row in rows) == sorted(it for it, _ in members)
+
+
 async def test_clients_by_room_and_slowness(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, operator: Operator
 ) -> None:
