@@ -6,7 +6,6 @@ A label has few values, known when the edge starts; never an id, a channel, a us
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from bus.description import digest
 from bus.position import Reason
 from bus.version import own_version
 from edges.lifecycle.metrics.sources import Seen
@@ -42,8 +41,7 @@ def _each(counts: Mapping[str, float]) -> dict[tuple[str, ...], float | Buckets]
 
 
 def _info(it: Seen) -> Read:
-    service = it.sources.service
-    return {(service.name, own_version(), digest(service)): 1}
+    return {(it.sources.service.name, own_version(), it.sources.catalogue): 1}
 
 
 def _slow(it: Seen) -> Read:

@@ -1,8 +1,9 @@
 """What metrics are read from: the parts of an edge, as far as the parts count."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bus.description import digest
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from edges.lifecycle.health import Health
@@ -31,6 +32,7 @@ class Sources:
         replay_slots: of the rooms.
         live: None for a service without live requests.
         statistics: returns the counters of connections and of rooms.
+        catalogue: a digest of the service's families, events and requests.
         skills: of session-buddy; None for other services, and without the ecosystem's names.
 
     """
@@ -48,6 +50,11 @@ class Sources:
     live: LiveRequests | None
     statistics: Callable[[], tuple[RegistryStatistics, HubStatistics]]
     skills: Skills | None = None
+    catalogue: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the digest of the catalogue once: all schemas of all events are written down for it."""
+        object.__setattr__(self, "catalogue", digest(self.service))
 
     def look(self) -> "Seen":
         """Look at everything once."""
