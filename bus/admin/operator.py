@@ -16,6 +16,7 @@ from bus.admin.registry import Registry
 from bus.admin.values import (
     ClientInfo,
     EdgeEntry,
+    GoneEdge,
     Kicked,
     LevelChange,
     Page,
@@ -69,6 +70,11 @@ class Operator:
         An edge says so every three seconds. A killed edge stays for at most ten.
         """
         return [it for it in await self._registry.edges() if service in (None, it.service)]
+
+    async def gone(self, service: str | None = None) -> list[GoneEdge]:
+        """Return the edges that ended without a word in the last ten minutes, the last first."""
+        gone = await self._registry.gone()
+        return [it for it in gone if service is None or it.id.startswith(f"{service}-")]
 
     async def rooms(
         self,

@@ -7,8 +7,9 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import NoPermissionError
 
-from bus.admin.values import EdgeEntry, Look
+from bus.admin.values import EdgeEntry, GoneEdge, Look
 from bus.admin.words import look_key
+from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection
 from bus.redis.keys import EDGES_KEY, edge_key
 from bus.redis.refusals import checked
@@ -18,6 +19,7 @@ __all__ = ["Registry", "entry_of"]
 _BATCH: Final = 100
 """Entries read in one round trip."""
 _MOST_EDGES: Final = 10_000
+_MOST_GONE: Final = 100
 
 _ENTRY: Final = TypeAdapter(EdgeEntry)
 _LOOK: Final = TypeAdapter(Look)
@@ -59,6 +61,19 @@ class Registry(Connection):
         self._foreign.update(edge for edge, fields in pairs if isinstance(fields, NoPermissionError))
         # An entry of another type, typed by hand, is no edge either.
         return [entry_of(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
+
+    async def gone(self) -> list[GoneEdge]:
+        """Return the edges that ended without a word within the last ten minutes, the last first, and at most so many.
+
+        Edges that ended in order have taken themselves out of the index.
+        """
+        async with self.connected() as redis:
+            now_ms = redis_ms(*await redis.time())
+            pairs: Any = await redis.zrange(
+                EDGES_KEY, int(now_ms), 0, desc=True, withscores=True, byscore=True, offset=0, num=_MOST_GONE
+            )
+        ids = [(edge.decode(errors="replace"), score) for edge, score in pairs]
+        return [GoneEdge(edge, (now_ms - score) / 1000) for edge, score in ids if edge not in self._foreign]
 
     async def looks(self, ids: Sequence[str]) -> list[Look]:
         """Return the newest look of each edge that wrote one."""

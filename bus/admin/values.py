@@ -8,6 +8,7 @@ __all__ = [
     "BusyRoom",
     "ClientInfo",
     "EdgeEntry",
+    "GoneEdge",
     "Kicked",
     "LastEvent",
     "LevelChange",
@@ -78,6 +79,19 @@ class EdgeEntry:
     def is_ready(self) -> bool:
         """Whether the edge is ready."""
         return self.ready == "yes"
+
+
+@dataclass(frozen=True, slots=True)
+class GoneEdge:
+    """An edge that ended without a word: killed, or cut off from Redis.
+
+    Attributes:
+        ago_s: since its entry expired, ten seconds behind its last heartbeat.
+
+    """
+
+    id: str
+    ago_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,26 +26,30 @@ _PAGE = 500
 async def show_edges(url: str, service: str | None, now_ms: float, *, as_json: bool) -> None:
     """Print the edges' entries, and what is wrong with them."""
     async with Operator(url) as operator:
-        entries = await operator.edges(service)
+        entries, gone = await operator.edges(service), await operator.gone(service)
     if as_json:
         for entry in entries:
             show_json(dataclasses.asdict(entry))
+        for it in gone:
+            show_json(dataclasses.asdict(it))
         return
-    if not entries:
+    if not entries and not gone:
         note("no edge is in Redis' registry; start one with: edgebus edge mahavishnu")
         return
     table = table_of("edge", "state", "#clients", "#rooms", "#events in", "#out", "#slow", "#gaps", "#up", "version")
-    for entry in entries:
-        add_row(table, *_edge(entry, now_ms))
+    edges = [*map(EdgeNow, entries), *(EdgeNow(EdgeEntry(it.id), gone_s=it.ago_s) for it in gone)]
+    for edge in edges:
+        add_row(table, *_edge(edge, now_ms))
     show_table(table)
-    for trouble in troubles(Frame(tuple(map(EdgeNow, entries))), now_ms):
+    for trouble in troubles(Frame(tuple(edges)), now_ms):
         note(trouble.text)
 
 
-def _edge(entry: EdgeEntry, now_ms: float) -> Iterable[str]:
+def _edge(edge: EdgeNow, now_ms: float) -> Iterable[str]:
+    entry = edge.entry
     numbers = (entry.connections, entry.rooms, entry.events_in, entry.deliveries, entry.slow, entry.gaps)
     up = None if entry.started is None else (now_ms - entry.started) / 1000
-    return entry.id, state_of(EdgeNow(entry)), *map(count, numbers), age(up), entry.version or "-"
+    return entry.id, state_of(edge), *map(count, numbers), age(up), entry.version or "-"
 
 
 async def show_rooms(

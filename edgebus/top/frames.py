@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bus.admin.values import BusyRoom, ClientInfo, EdgeEntry, Look, View
+from bus.admin.values import BusyRoom, ClientInfo, EdgeEntry, GoneEdge, Look, View
 
 __all__ = ["EdgeNow", "Frame", "Lately", "Ledger", "label"]
 
@@ -137,6 +137,11 @@ class _Seen:
     look_s: float = 0.0
     gone_at_s: float | None = None
 
+    @classmethod
+    def gone(cls, edge: GoneEdge, now_s: float) -> "_Seen":
+        none = _Count.of(0)
+        return cls(EdgeEntry(edge.id), now_s, none, none, gone_at_s=now_s - edge.ago_s)
+
 
 class Ledger:
     """Remembers when what was seen of each edge, by our own clock alone: clocks of hosts differ.
@@ -154,8 +159,8 @@ class Ledger:
         self._why = ""
         self._has_begun = False
 
-    def take(self, entries: Sequence[EdgeEntry], view: View | None) -> None:
-        """Take the entries and looks of a second."""
+    def take(self, entries: Sequence[EdgeEntry], view: View | None, gone: Sequence[GoneEdge] = ()) -> None:
+        """Take the entries and looks of a second, and the edges that Redis says are gone: some since before we came."""
         now_s = self._clock()
         if self._away_since_s is not None:
             self._back_s = now_s
@@ -166,6 +171,9 @@ class Ledger:
         for edge, seen in list(self._seen.items()):
             if edge not in there:
                 self._miss(edge, seen, now_s)
+        for it in gone:
+            if it.id not in self._seen and it.ago_s <= _GONE_S and now_s - self._back_s >= _BACK_S:
+                self._seen[it.id] = _Seen.gone(it, now_s)
         for look in view.looks if view is not None else ():
             if (found := self._seen.get(look.edge)) is not None:
                 if found.look is None or found.look.at != look.at:

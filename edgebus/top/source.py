@@ -81,10 +81,11 @@ class OperatorSource:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 entries = await self._operator.edges(self._service)
+                gone = await self._operator.gone(self._service)
         except (BusError, TimeoutError) as error:
             self._ledger.away(str(error) or f"no answer within {_ANSWER_S:g} s")
         else:
-            self._ledger.take(entries, self._view)
+            self._ledger.take(entries, self._view, gone)
 
     async def _look(self) -> None:
         """Keep the newest view; looks begin anew once Redis is back."""

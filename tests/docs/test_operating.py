@@ -4,6 +4,7 @@ import asyncio
 import platform
 import re
 import shlex
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -111,6 +112,10 @@ async def test_what_nobody_has_and_who_is_silent(broker: EmbeddedBroker, edge: E
         done = await run(broker.url, "drain", "mahavishnu-dead")
         assert (done.exit_code, done.stdout) == (4, "")
         assert f"{dead} does not listen" in done.stderr
+        await redis.zadd("bus:edges", {"mahavishnu-killed-1-1-00000000": 1000 * (time.time() - 60)})
+        done = await run(broker.url, "edges")
+        assert re.search(r"^mahavishnu-killed-1-1-00000000 +gone \d+ s ", done.stdout, re.MULTILINE)
+        assert "mahavishnu-killed-1 is gone since" in done.stderr
         done = await run(broker.url, "clients")
         assert done.exit_code == 4, "a list without a part of the edges is no whole list"
         assert f"without what is on {dead}: no answer came" in done.stderr

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
-from bus.admin.values import View
+from bus.admin.values import GoneEdge, View
 from edgebus.top.app import Top
 from edgebus.top.frames import EdgeNow, Frame, Ledger
 from edgebus.top.screens import Overview
@@ -145,7 +145,7 @@ async def test_ten_thousand_rooms_are_pages_and_so_are_clients() -> None:
     asked = [it for it in source.asked if it[0] == "rooms"]
     assert asked[:2] == [("rooms", "members", "", 100, None), ("rooms", "members", "", 100, "100")]
     assert asked[-1] == ("rooms", "rate", "workflow:w999", 100, None)
-    assert source.asked[-2] == ("clients", None, "workflow:w999", None, 100, "1"), "the page without a row was passed"
+    assert ("clients", None, "workflow:w999", None, 100, "1") in source.asked, "the page without a row was passed"
     assert "did not answer: mahavishnu" in shown
 
 
@@ -202,6 +202,13 @@ def test_ledger_tells_what_only_time_tells() -> None:
     now[0] = 36.0
     ledger.take([], None)
     assert [it.gone_s is None for it in ledger.frame().edges] == [False, False]
+
+
+def test_edge_that_died_before_we_looked_is_told() -> None:
+    """Redis' index remembers edges that ended without a word; those of some minutes ago are no news."""
+    ledger = Ledger(lambda: 100.0)
+    ledger.take([entry(1)], None, [GoneEdge(entry(2).id, 30.0), GoneEdge(entry(3).id, 500.0)])
+    assert [(it.entry.id, it.gone_s) for it in ledger.frame().edges] == [(entry(1).id, None), (entry(2).id, 30.0)]
 
 
 def test_what_happened_of_late_is_told_for_a_minute() -> None:
