@@ -26,11 +26,12 @@ def is_loaded() -> bool:
 
 def current() -> str:
     """Return the active span as a ``traceparent``; empty for none."""
-    if not is_loaded():
+    # Each publish asks: so without an import statement, which takes as long as the rest, and by identity where none is.
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
         return ""
-    from opentelemetry import trace
-
-    return _written(trace.get_current_span())
+    span: Span = trace.get_current_span()
+    return "" if span is trace.INVALID_SPAN else _written(span)
 
 
 def begin_publish(channels: Sequence[Channel], event: str, event_id: str, parent: str) -> "Span":

@@ -25,7 +25,7 @@ class Composer:
     def item(self, event: Event, *, repeated: bool = False, tracing: Tracing | None = None) -> Item:
         """Return ``event`` as an item; with ``repeated``, of the attempt that the object remembers.
 
-        Of a call without a trace (``tracing`` is None) the event belongs to the active span, if any.
+        ``tracing`` None: the event belongs to the active span, if any.
 
         Raises:
             TypeError: ``event`` is no event.

@@ -225,14 +225,13 @@ class Producer:
             return await self._publish_all(events, deadline_s, tracing, repeated=repeated)
 
     async def _publish_all(
-        self, events: Sequence[Event], deadline_s: float | None, tracing: Tracing | None, *, repeated: bool
+        self, events: Sequence[Event], deadline_s: float | None, tracing: Tracing, *, repeated: bool
     ) -> list[Published]:
         self._check_open()
         check_events(events)
         items = await self._composer.items(events, repeated=repeated, tracing=tracing)
         outcomes = await self._publish(items, deadline_s)
-        if tracing is not None:
-            tracing.end(outcomes)
+        tracing.end(outcomes)
         return whole(outcomes)
 
     async def publish_raw(
@@ -297,8 +296,7 @@ class Producer:
         """Return an emitted event's item; its span ends here, since the caller does not wait for Redis."""
         with traced(traceparent, trace=trace) as tracing:
             item = self._composer.item(event, tracing=tracing)
-            if tracing is not None:
-                tracing.end([None])
+            tracing.end([None])
         return item
 
     async def emit_wait(

@@ -3,9 +3,8 @@
 The active span of OpenTelemetry counts, if any. Knows no Redis.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Self
 
 from bus import spans
 from bus.event import Attempt, Event
@@ -14,7 +13,7 @@ from bus.traceparent import check_traceparent, new_traceparent, sampled
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["Tracing", "note_trace", "traced"]
+__all__ = ["NO_TRACE", "Tracing", "note_trace", "traced"]
 
 
 class Tracing:
@@ -44,20 +43,27 @@ class Tracing:
             carried = sampled(carried) if carried else new_traceparent(made.id)
         made.traceparent = carried
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """End all open spans with the error: no event of the call was sent, or the caller has left."""
+        if error is not None:
+            self.end([error] * len(self._spans))
+
     def end(self, outcomes: Sequence[object]) -> None:
         """End the spans, each with the outcome of its event."""
         for span, outcome in zip(self._spans, outcomes, strict=False):
             spans.end_publish(span, outcome if isinstance(outcome, BaseException) else None)
         del self._spans[: len(outcomes)]
 
-    def fail(self, error: BaseException) -> None:
-        """End all open spans: no event of the call was sent, or the caller has left."""
-        self.end([error] * len(self._spans))
+
+NO_TRACE: Final = Tracing("", is_asked=False, has_spans=False)
+"""Of a call without a trace: notes nothing, and so may be shared."""
 
 
-@contextmanager
-def traced(traceparent: str | None, *, trace: bool) -> Iterator[Tracing | None]:
-    """Give the trace of a call; None, at no cost, where the call belongs to none.
+def traced(traceparent: str | None, *, trace: bool) -> Tracing:
+    """Return the trace of a call, to stand in a ``with`` block around the call.
 
     Raises:
         EventError: ``traceparent`` is none.
@@ -65,20 +71,14 @@ def traced(traceparent: str | None, *, trace: bool) -> Iterator[Tracing | None]:
     """
     # Without an active span none begins: each publish would be a trace of its own, with a root and nothing below.
     given = "" if traceparent is None else check_traceparent(traceparent)
-    has_spans = spans.is_loaded() and bool(given or spans.current())
-    if not (given or trace or has_spans):
-        yield None
-        return
-    tracing = Tracing(given, is_asked=trace, has_spans=has_spans)
-    try:
-        yield tracing
-    except BaseException as error:
-        tracing.fail(error)
-        raise
+    has_spans = bool(spans.current() or (given and spans.is_loaded()))
+    return Tracing(given, is_asked=trace, has_spans=has_spans) if given or trace or has_spans else NO_TRACE
 
 
 def note_trace(event: Event, made: Attempt, tracing: Tracing | None) -> None:
     """Note the ``traceparent`` for the event's lines; without a trace of the call, the active span, if any."""
+    if tracing is NO_TRACE:
+        return
     if tracing is not None:
         tracing.note(event, made)
     elif not made.traceparent:
