@@ -38,6 +38,7 @@ _FIRST: Final = (
     "count",
 )
 """The order of keys; others follow in the order of the line, and a traceback comes last."""
+_LAST: Final = ("incident", "generation", "edge")
 _OURS: Final = ("edgebus", "asyncio", "py.warnings")
 """The loggers that are sent on. Without the root logger: a library at debug level would write tokens and payloads."""
 _HIDDEN: Final = "***"
@@ -97,6 +98,15 @@ def _cut(text: str, most: int = _FIELD) -> str:
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]} ({len(text)} characters in all)"
 
 
+def _for_people(_: object, __: str, record: EventDict) -> EventDict:
+    """Show the time of day, and the edge last: in a terminal there is mostly one edge, of today."""
+    record["timestamp"] = record["timestamp"][11:23]
+    record.pop("logger", None)
+    return {name: it for name, it in record.items() if name not in _LAST} | {
+        name: record[name] for name in _LAST if name in record
+    }
+
+
 def _indented(_: object, __: str, record: EventDict) -> EventDict:
     """Begin no line of a traceback at the margin: the text of an error may hold a line that looks like the log's."""
     if "exception" in record:
@@ -113,7 +123,7 @@ def _renderers(form: str, stream: TextIO) -> list[Processor]:
     shown = structlog.dev.ConsoleRenderer(
         colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False, pad_event_to=0
     )
-    return [_indented, shown]
+    return [_for_people, _indented, shown]
 
 
 def configure(level: str, form: str = "auto") -> None:
