@@ -1,5 +1,6 @@
 """``edgebus top``: the dashboard on a terminal, else one second as text; as JSON, a line a second."""
 
+import os
 import sys
 import time
 from contextlib import aclosing
@@ -23,8 +24,7 @@ async def show_top(url: str, service: str | None, *, once: bool, as_json: bool) 
     """
     async with Operator(url) as operator:
         source, address = OperatorSource(operator, service), without_password(url)
-        # Textual draws on standard error: with either stream in a file there is no terminal to draw on.
-        if once or not (as_json or (sys.stdout.isatty() and sys.stderr.isatty() and sys.stdin.isatty())):
+        if once or not (as_json or _can_draw()):
             await _show_once(source, address, as_json=as_json)
         elif as_json:
             await _follow(source)
@@ -32,6 +32,11 @@ async def show_top(url: str, service: str | None, *, once: bool, as_json: bool) 
             from edgebus.top.app import Top
 
             await Top(source, address).run_async()
+
+
+def _can_draw() -> bool:
+    # Textual draws on standard error: with either stream in a file there is no terminal to draw on.
+    return all(it.isatty() for it in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"
 
 
 async def _show_once(source: OperatorSource, address: str, *, as_json: bool) -> None:

@@ -95,16 +95,14 @@ class Sheet(Generic[ValueT]):
         if column is not None and column.order is not None:
             found.sort(key=column.order, reverse=column.is_number != order.is_reversed)
         columns = self.shown(is_wide=is_wide)
-        rows: list[Row] = []
+        rows: dict[str, Row] = {}  # an edge of another make could name a client twice, and a table takes a key once
         for value in found:
-            if wanted and not self._has(value, wanted.casefold()):
-                continue
             if len(rows) == most:
                 break
-            rows.append(
-                Row(self.key(value), tuple(_cell(it, value, is_wide=is_wide) for it in columns), self.mood(value))
-            )
-        return rows
+            if not wanted or self._has(value, wanted.casefold()):
+                cells = tuple(_cell(it, value, is_wide=is_wide) for it in columns)
+                rows.setdefault(self.key(value), Row(self.key(value), cells, self.mood(value)))
+        return list(rows.values())
 
     def _has(self, value: ValueT, wanted: str) -> bool:
         return any(wanted in it.cell(value).casefold() for it in self.columns)

@@ -7,12 +7,14 @@ import shlex
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 
 import orjson
 import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
+from bus.admin.operator import Operator
 from bus.broker.embedded import EmbeddedBroker
 from bus.tasks import end
 from clients import Client, ClientError, connect
@@ -61,8 +63,14 @@ async def edge(broker: EmbeddedBroker) -> AsyncIterator[Edge]:
         watching = asyncio.create_task(_watch(edge))
         await eventually(lambda: edge.statistics()[1].rooms == 1)
         await producer.publish(WorkflowStarted(workflow_id="wf_123", adapter="local"))
+        async with Operator(broker.url) as operator:
+            await eventually(partial(_says_ready, operator))
         yield edge
         await end([watching])
+
+
+async def _says_ready(operator: Operator) -> bool:
+    return [entry.ready for entry in await operator.edges()] == ["yes"]
 
 
 async def _watch(edge: Edge) -> None:

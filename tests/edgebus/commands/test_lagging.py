@@ -18,6 +18,7 @@ from bus.service import Service
 from bus.tasks import end
 from edgebus.catalogue import all_services
 from edgebus.commands.lagging import Measure, quantile, show_lag
+from edgebus.commands.listing import show_edges
 from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import load
@@ -118,12 +119,14 @@ def test_quantiles_are_of_the_numbers() -> None:
 
 
 @pytest.mark.skipif(shutil.which("redis-cli") is None, reason="no redis-cli: apt-get install redis-tools")
-async def test_operator_may_measure(broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_operator_may_look_and_measure(broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
     """The operator's user of ``edgebus acl`` finds the edges, appends to the measure's own log, and to no other."""
     users = await asyncio.to_thread(users_only, broker)
     async with Edge(load("mahavishnu"), settings(users.edge)) as edge:
         await edge.ready()
         name = f"mahavishnu-{platform.node()}-{edge.port}"
+        await show_edges(users.operator, None, 0.0, as_json=False)
+        assert edge.id in capsys.readouterr().out
         assert await show_lag(measure(users.operator, count=3), None, [], as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["events"], found["edge"]) == (3, name)
