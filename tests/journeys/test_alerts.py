@@ -148,3 +148,24 @@ def test_alert_fires_from_its_fault(name: str, request: pytest.FixtureRequest) -
     (alert, *more) = until(lambda: [it for it in watched.prometheus.firing() if it["labels"].items() >= wanted.items()])
     assert more == []
     assert not re.search(r"error|no value|\{\{", alert["annotations"]["summary"])
+
+
+@pytest.mark.nightly
+def test_alert_fires_where_readers_hold_every_replay(stage: Watched) -> None:
+    """Clients that come back wait for more than a second, since others hold all places and do not read."""
+    until(lambda: "EdgebusReplaysSaturated" not in names(stage.prometheus))
+    stuck = stage.replay_without_reading()
+    until(lambda: "EdgebusReplaysSaturated" in names(stage.prometheus))
+    for client in stuck:
+        client.close()
+
+
+@pytest.mark.nightly
+def test_alert_fires_where_a_process_gets_no_time(stage: Watched) -> None:
+    """An edge that was frozen says so by its lag: seconds, and no tenths as on a machine that is merely busy."""
+    lag = f'instance:edgebus_event_loop_lag_seconds:p99_5m{{instance="{stage.plain.instance}"}}'
+    assert stage.prometheus.ask(f"{lag} < 1")
+    stage.freeze()
+    until(lambda: stage.prometheus.ask(f"{lag} > 1"))
+    wanted = {"alertname": "EdgebusEventLoopLag", "instance": stage.plain.instance}
+    until(lambda: [it for it in stage.prometheus.firing() if it["labels"].items() >= wanted.items()])

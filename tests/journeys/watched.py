@@ -18,7 +18,7 @@ from edgebus.commands.certificates import write_dev
 from producers.blocking import Producer
 from producers.services.mahavishnu import WorkflowStarted
 from tests.edges.peers import frame, upgrade
-from tests.journeys.processes import DEADLINE_S, EDGEBUS, Processes, Running, edgebus, wait_ready
+from tests.journeys.processes import DEADLINE_S, EDGEBUS, Processes, Running, edgebus, until, wait_ready
 from tests.journeys.prometheus import Prometheus
 from tests.ports import free_ports
 
@@ -60,7 +60,7 @@ class Watched:
         targets = {"mahavishnu": [self.plain.metrics, self.other.metrics], "session-buddy": [self.sessions.metrics]}
         self.prometheus = Prometheus(processes, folder, own, targets, {"mahavishnu": load})
         self.relay = processes.start(sys.executable, "-m", "tests.journeys.relay", str(broker.port))
-        self._start(self.plain, "mahavishnu", broker.url)
+        self._start(self.plain, "mahavishnu", broker.url, max_replays=2)
         self._start(self.sessions, "session-buddy", broker.url, max_connections=INSIDE + 8)
         write_dev(folder, extra=(), days=DAYS, force=False)
         tls = {"tls_certificate": folder / "edgebus-cert.pem", "tls_key": folder / "edgebus-key.pem"}
@@ -108,6 +108,22 @@ class Watched:
             for since in [*[first] * 12, f"{ms}-{int(number) + 1}"]:
                 ask(client, "subscribe", channel="workflow:gone", since=since)
             read_until(client, b'"subscribed"', times=13)
+
+    def replay_without_reading(self) -> list[socket.socket]:
+        """Have clients that ask for a long log, and read none of it, hold the places of replays."""
+        with Producer(self.broker.url) as producer:
+            producer.publish_all([WorkflowStarted(workflow_id="long", adapter=LARGE[:8_000]) for _ in range(500)])
+        stuck = [client_of(self.plain.port) for _ in range(SLOW)]
+        for client in stuck:
+            ask(client, "subscribe", channel="workflow:long", last=500)
+        return stuck
+
+    def freeze(self) -> None:
+        """Stop an edge for longer than a second, as a machine does that has no time for it."""
+        self.plain.process.signal(signal.SIGSTOP)
+        silent = f'sum_over_time((up{{instance="{self.plain.instance}"}} == bool 0)[3s:200ms]) >= 10'
+        until(lambda: self.prometheus.ask(silent))
+        self.plain.process.signal(signal.SIGCONT)
 
     def flood(self) -> None:
         """Send more than any client may, and go when refused."""
