@@ -77,6 +77,15 @@ def test_each_section_says_what_to_look_at_and_what_to_type() -> None:
             assert "```sh" in text, anchor
 
 
+def test_each_panel_of_the_runbook_is_there() -> None:
+    """What a section looks at, in italics, is the title of a panel or of a row of panels."""
+    titles = {panel["title"] for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]}
+    for anchor, text in sections("docs/runbook.md").items():
+        _, _, look = text.partition("**Look.**")
+        named = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", look.partition("**Do.**")[0])
+        assert {" ".join(name.split()) for name in named} - {"As administrator:"} <= titles, anchor
+
+
 def test_each_service_has_its_job() -> None:
     """A service's job is called as the ecosystem's charts ask for it, and gives its targets the service's name."""
     jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
