@@ -87,9 +87,10 @@ class Fanout:
 
     def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
         # Once for all subscribers: what is counted per delivery costs every delivery.
-        self.deliveries += len(subscribers) * count
-        self.sent_bytes += len(subscribers) * len(frames)
-        self.writes += len(subscribers)
+        members = len(subscribers)
+        self.deliveries += members * count
+        self.sent_bytes += members * len(frames)
+        self.writes += members
         for subscriber in subscribers:
             try:
                 if subscriber.deliver(frames):
