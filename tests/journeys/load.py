@@ -25,7 +25,7 @@ SKILLS = [
 
 
 async def publish(producer: Producer) -> None:
-    """Publish and emit, whatever Redis says."""
+    """Publish, whatever Redis says."""
     sessions = SessionBuddy(producer)
     for number in itertools.count(1):
         with contextlib.suppress(BusError):
@@ -40,7 +40,12 @@ async def publish(producer: Producer) -> None:
                 "deviation_score": number,
             }
             await sessions.broadcast_metrics(rows, [anomaly])
-        # While Redis is away, more than the outbox holds.
+        await asyncio.sleep(EVERY_S)
+
+
+async def emit(producer: Producer) -> None:
+    """Emit now and then; while Redis is away, more than the outbox holds."""
+    while True:
         for _ in range(2 * OUTBOX if producer.statistics().is_away else 1):
             with contextlib.suppress(BusError):
                 producer.emit(WorkflowStarted(workflow_id="load", adapter="local"))
@@ -77,11 +82,17 @@ async def main(redis_url: str, edge_port: int, sessions_port: int, metrics_port:
     outbox = OutboxSettings(max_events=OUTBOX)
     edge, buddy = f"ws://127.0.0.1:{edge_port}", f"ws://127.0.0.1:{sessions_port}"
     async with (
-        Producer(redis_url, name="load", deadline_s=0.2, outbox=outbox, metrics=registry) as producer,
+        Producer(redis_url, name="load", deadline_s=2.0, outbox=outbox, metrics=registry) as producer,
         connect(edge) as client,
         connect(buddy) as sessions,
     ):
-        jobs = publish(producer), listen(client, "workflow:load"), listen(sessions, "skills"), ask(client)
+        jobs = (
+            publish(producer),
+            emit(producer),
+            listen(client, "workflow:load"),
+            listen(sessions, "skills"),
+            ask(client),
+        )
         await asyncio.gather(*jobs, come_back(edge, "workflow:load"), come_back(buddy, "session:s1"))
 
 
