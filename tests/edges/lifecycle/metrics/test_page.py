@@ -136,12 +136,13 @@ async def test_numbers_are_those_of_the_edge(
 async def test_scrape_while_redis_is_away_is_answered(start_edge: StartEdge) -> None:
     """With a link that was there and is lost: down, with the age of the last probe, and no number of Redis' own."""
     with EmbeddedBroker(port=0) as broker:
-        edge = await start_edge(broker, metrics=True, probe_interval_s=0.1)
+        edge = await start_edge(broker, metrics=True)
         seen = edge._parts.observed  # noqa: SLF001 (asked for in the background)
         await eventually(lambda: seen.redis_memory is not None and edge._parts.subscriber.probe_age_s is not None)  # noqa: SLF001
     await eventually(lambda: edge.not_ready() is not None)
     found = await scrape(edge.port)
-    assert [found[of(f"edgebus_{name}")] for name in ("link_up", "edge_ready", "link_lost_total")] == [0, 0, 1]
+    assert [found[of(f"edgebus_{name}")] for name in ("link_up", "edge_ready")] == [0, 0]
+    assert found[of("edgebus_link_lost_total")] >= 1
     assert found[of("edgebus_link_probe_age_seconds")] > 0
 
 
