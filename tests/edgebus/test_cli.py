@@ -88,6 +88,15 @@ def redis_url() -> Iterator[str]:
         (["services", "nope"], 2, "mahavishnu, akosha"),
         (["nope"], 2, "No such command"),
         (["publish"], 2, "Missing argument"),
+        (["kick"], 2, "say whom: a client's ID, --user USER, or --room CHANNEL"),
+        (["kick", "a", "--user", "b"], 2, "CLIENT, --user: give one of them"),
+        (["log-level", "mahavishnu", "loud"], 2, "'loud' is not one of"),
+        (["rooms", "--by", "size"], 2, "'size' is not one of"),
+        (["get", "a\x1b"], 2, "a position is <ms>-<n>"),
+        (["edges", "--redis", NOBODY], 3, "edgebus broker"),
+        (["top", "--once", "--redis", NOBODY], 3, "edgebus broker"),
+        (["drain", "mahavishnu", "--redis", NOBODY], 3, "edgebus broker"),
+        (["lag", "--redis", NOBODY], 3, "edgebus broker"),
     ],
 )
 def test_wrong_call_gets_a_sentence_and_its_exit_code(words: list[str], code: int, sentence: str) -> None:

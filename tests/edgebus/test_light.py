@@ -6,7 +6,7 @@ import sys
 import orjson
 import pytest
 
-HEAVY = {"cryptography", "edges", "jwt", "pydantic_settings", "redis", "rich", "websockets"}
+HEAVY = {"cryptography", "edges", "jwt", "pydantic_settings", "redis", "rich", "textual", "websockets"}
 PROBE = """
 import json, sys
 sys.argv = ["edgebus", *sys.argv[1:]]
@@ -29,6 +29,7 @@ print(json.dumps({"code": code, "loaded": sorted({name.partition(".")[0] for nam
         ["publish", "--help"],
         ["token", "--help"],
         ["token", "make", "--help"],
+        ["top", "--help"],
     ],
     ids=" ".join,
 )
