@@ -56,7 +56,6 @@ class Fanout:
 
     def _flush(self, room: Room) -> None:
         items = room.take()
-        room.tally.events += len(items)
         for dialect, subscribers in room.subscribers.items():
             frames = (
                 [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []

@@ -34,6 +34,7 @@ class HubStatistics:
         told: gaps told by reason: once per room to the members, and once per client coming back.
         slowed: by policy, how often a client was left out of a room.
         lagging: by policy, clients left out of rooms.
+        events: by family, lines and notices that were handed to rooms, each once.
         unreadable: entries of logs, marks of forks and events of an older model that were passed over.
 
     """
@@ -54,6 +55,7 @@ class HubStatistics:
     told: Mapping[Reason, int] = field(default_factory=dict)
     slowed: Mapping[str, int] = field(default_factory=dict)
     lagging: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
     unreadable: int = 0
 
 

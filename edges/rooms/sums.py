@@ -18,6 +18,7 @@ class Sums:
     """Sums over rooms.
 
     Attributes:
+        events: by family, lines and notices that were handed to rooms.
         gaps: lines that did not follow the line before.
         repaired: lines made up for from logs.
         left_out: by policy, deliveries left out for slow clients.
@@ -28,12 +29,12 @@ class Sums:
 
     """
 
-    __slots__ = ("gaps", "lagging", "left_out", "repaired", "slowed", "subscriptions", "told")
+    __slots__ = ("events", "gaps", "lagging", "left_out", "repaired", "slowed", "subscriptions", "told")
 
     def __init__(self) -> None:
         self.gaps = self.repaired = self.subscriptions = 0
         self.left_out, self.slowed, self.lagging = Counter[str](), Counter[str](), Counter[str]()
-        self.told = Counter[Reason]()
+        self.told, self.events = Counter[Reason](), Counter[str]()
 
     def add(self, *rooms: Room) -> None:
         """Add the counters of rooms."""
@@ -43,6 +44,7 @@ class Sums:
             sequencer = room.sequencer
             gaps += sequencer.gaps
             repaired += sequencer.repaired
+            self.events[room.tally.family] += room.written
             for subscribers in room.subscribers.values():
                 members += len(subscribers)
             if sequencer.told:
@@ -65,6 +67,7 @@ class Sums:
         found = Sums()
         found.gaps, found.repaired = self.gaps, self.repaired
         found.left_out, found.slowed, found.told = self.left_out.copy(), self.slowed.copy(), self.told.copy()
+        found.events = self.events.copy()
         found.add(*rooms)
         return found
 
@@ -90,6 +93,7 @@ def statistics_of(
         told=dict(sums.told + told),
         slowed=dict(sums.slowed),
         lagging=dict(sums.lagging),
+        events=dict(sums.events),
     )
 
 

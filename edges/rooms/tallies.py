@@ -1,4 +1,4 @@
-"""Counts of each family of an edge's rooms: events, and how late a sample of the events was handed on.
+"""The families of an edge's rooms, and how late a sample of the events of each was handed on.
 
 A closed set: channels of other families, as the rooms of an edge with an owner may be, count together.
 """
@@ -26,15 +26,15 @@ class Tally:
     """The counts of a family.
 
     Attributes:
-        events: lines and notices that were handed to rooms.
+        family: the name.
         latency: from the timestamps of a sample of events to their hand-over.
 
     """
 
-    __slots__ = ("events", "latency")
+    __slots__ = ("family", "latency")
 
-    def __init__(self) -> None:
-        self.events = 0
+    def __init__(self, family: str = OTHER) -> None:
+        self.family = family
         self.latency = Buckets(_BOUNDS_S)
 
 
@@ -50,7 +50,7 @@ class Tallies:
     """
 
     def __init__(self, heads: Iterable[str] = ()) -> None:
-        self._by_head: dict[str, Tally] = {head: Tally() for head in (*heads, OTHER)}
+        self._by_head: dict[str, Tally] = {head: Tally(head) for head in (*heads, OTHER)}
         self.odd = {"ahead": 0, "old": 0, "unreadable": 0}
 
     def of(self, channel: Channel) -> Tally:

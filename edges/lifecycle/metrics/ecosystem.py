@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from edges.lifecycle.metrics.rows import Read, Row
+from edges.lifecycle.metrics.rows import Read, Row, events
 from edges.lifecycle.metrics.skills import Skill, Skills
 from edges.lifecycle.metrics.sources import Seen
 from edges.limits.buckets import Buckets
@@ -101,7 +101,7 @@ ECOSYSTEM_ROWS: Final = (
         "websocket_broadcast_total",
         "counter",
         "As `edgebus_events_received_total`; the channel is the family.",
-        _by(lambda it: {head: tally.events for head, tally in it.sources.tallies.by_family.items()}),
+        _by(lambda it: dict(events(it))),
         (*_SERVER, "channel"),
     ),
     Row(

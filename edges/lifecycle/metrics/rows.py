@@ -11,7 +11,7 @@ from bus.version import own_version
 from edges.lifecycle.metrics.sources import Seen
 from edges.limits.buckets import Buckets
 
-__all__ = ["ROWS", "Read", "Row"]
+__all__ = ["ROWS", "Read", "Row", "events"]
 
 Read: TypeAlias = float | Buckets | Mapping[tuple[str, ...], float | Buckets] | None
 """A number, or numbers by the values of the labels; None: nothing to say at present."""
@@ -42,6 +42,11 @@ def _each(counts: Mapping[str, float]) -> dict[tuple[str, ...], float | Buckets]
 
 def _info(it: Seen) -> Read:
     return {(it.sources.service.name, own_version(), it.sources.catalogue): 1}
+
+
+def events(it: Seen) -> dict[str, int]:
+    """Return the events of each family, also of those without any yet."""
+    return {head: it.rooms.events.get(head, 0) for head in it.sources.tallies.by_family}
 
 
 def _slow(it: Seen) -> Read:
@@ -168,7 +173,7 @@ ROWS: Final = (
         "edgebus_events_received_total",
         "counter",
         "Events that were given to rooms, each once however many members there are; with notices of gaps.",
-        lambda it: {(head,): tally.events for head, tally in it.sources.tallies.by_family.items()},
+        lambda it: {(head,): count for head, count in events(it).items()},
         ("family",),
     ),
     Row(
