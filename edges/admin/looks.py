@@ -12,18 +12,20 @@ import orjson
 from bus.admin.telling import Telling
 from bus.admin.values import BusyRoom, ClientInfo, Look, Rates
 from bus.admin.words import INTEREST_S, LOOK_LIFE_S, LOOK_ROWS, look_key
-from bus.slices import Slices
+from bus.slices import Slices, batches
 from bus.tasks import Spawn
 from edges.admin.sights import Sights
 from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
-from edges.limits.registry import Registry
+from edges.limits.registry import Registry, Timed
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
 
 __all__ = ["Looks"]
 
 _EVERY_S: Final = 1.0
+_STEPS: Final = 500
+"""Connections in one step of a walk."""
 
 
 class Looks:
@@ -134,15 +136,16 @@ class Looks:
 
     async def _slow(self) -> tuple[int, tuple[ClientInfo, ...]]:
         """Return how much waits, and the clients with the most; only clients for which much waits are looked at."""
-        loop, slices = asyncio.get_running_loop(), Slices()
-        rows: list[ClientInfo] = []
-        for connection in list(self._registry.lagging):
+        now, slices = asyncio.get_running_loop().time(), Slices()
+        whole = 0
+        most: list[tuple[int, Timed]] = []
+        for some in batches(list(self._registry.lagging), _STEPS):
+            sizes = [(connection.waiting_bytes, connection) for connection in some]
+            whole += sum(size for size, _ in sizes)
+            most = heapq.nlargest(LOOK_ROWS, [*most, *sizes], key=lambda it: it[0])
             await slices.give_way()
-            row = self._sights.row(connection, loop.time())
-            if row is not None:
-                rows.append(row)
-        most = heapq.nlargest(LOOK_ROWS, rows, key=lambda it: it.waiting_bytes)
-        return sum(row.waiting_bytes for row in rows), tuple(most)
+        rows = (self._sights.row(connection, now) for _, connection in most)
+        return whole, tuple(row for row in rows if row is not None)
 
 
 def _fields(look: Look) -> dict[str, bytes]:

@@ -78,6 +78,8 @@ class Verbs:
         return await self._rooms.page(asked, self._rates)
 
     async def _list_clients(self, asked: Asked) -> dict[str, Any]:
+        if self._is_elsewhere(asked):
+            return {"rows": [], "after": None}
         return await self._clients.page(asked, self._channel(asked))
 
     async def _room(self, asked: Asked) -> dict[str, Any]:
@@ -92,12 +94,12 @@ class Verbs:
         return {}
 
     async def _kick(self, asked: Asked) -> dict[str, Any]:
-        client, user, channel = asked.text("client"), asked.text("user"), self._channel(asked)
+        client, user = asked.text("client"), asked.text("user")
         if client is None and user is None and asked.text("room") is None:
             raise BadCommand("kick: name a client, a user or a room")
-        if channel is None and asked.text("room") is not None:  # a room of another service has nobody here
+        if self._is_elsewhere(asked):
             return {"count": 0}
-        return {"count": await self._kicks.kick(client, user, channel)}
+        return {"count": await self._kicks.kick(client, user, self._channel(asked))}
 
     async def _drain(self, _: Asked) -> dict[str, Any]:
         if self._draining.state is ENDING:
@@ -118,6 +120,10 @@ class Verbs:
     async def _log_level(self, asked: Asked) -> dict[str, Any]:
         before, level = change_level(asked.text("level"))
         return {"before": before, "level": level}
+
+    def _is_elsewhere(self, asked: Asked) -> bool:
+        """Tell whether a room is named that is of no family here: of another service, perhaps, and without clients."""
+        return asked.text("room") is not None and self._channel(asked) is None
 
     def _channel(self, asked: Asked) -> Channel | None:
         room = asked.text("room")

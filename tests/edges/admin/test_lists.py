@@ -141,7 +141,8 @@ async def test_clients_by_room_and_slowness(
     await heard(operator, edge)
     (row,) = (await operator.clients(room="workflow:x")).rows
     assert (row.id, row.rooms, row.rooms_count) == (here, ("workflow:x", "pool:p"), 2)
-    assert (await operator.clients(room="workflow:y")).rows == ()
+    for nobodys in ("workflow:y", "pattern:of-another-service", "no channel"):
+        assert (await operator.clients(room=nobodys)).rows == ()
     assert (await operator.clients(slow=True)).rows == ()
     assert (await operator.clients(user="alice")).rows == ()
 
