@@ -10,7 +10,7 @@ from bus.admin.registry import Registry
 from bus.admin.values import ClientInfo, RoomInfo, RoomOnEdge
 from bus.errors import AdminRefused, NotThere
 
-__all__ = ["client_of", "room_of"]
+__all__ = ["client_of", "known_of", "room_of"]
 
 _CLIENT: Final = TypeAdapter(ClientInfo)
 _ROOM: Final = TypeAdapter(RoomOnEdge)
@@ -29,6 +29,21 @@ def client_of(answer: Any) -> ClientInfo:
         raise AdminRefused("an edge's answer has another form: edge and operator are of different versions") from error
 
 
+def known_of(channel: str, answers: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the answers of edges that serve a channel.
+
+    Raises:
+        AdminRefused: several services have a channel of this name; the sentence has the names to choose from.
+
+    """
+    known = {edge: answer for edge, answer in answers.items() if answer.get("is_known") is True}
+    names = {str(answer.get("redis")): str(answer.get("service")) for answer in known.values()}
+    if len(names) > 1:
+        choices = ", ".join(sorted(f"{service}/{channel}" for service in names.values()))
+        raise AdminRefused(f"several services have a channel {channel}: {choices}")
+    return known
+
+
 async def room_of(
     registry: Registry, channel: str, answers: Mapping[str, Mapping[str, Any]], silent: Sequence[str]
 ) -> RoomInfo:
@@ -39,11 +54,7 @@ async def room_of(
         AdminRefused: several services have a channel of this name; the sentence has the names to choose from.
 
     """
-    known = {edge: answer for edge, answer in answers.items() if answer.get("is_known") is True}
-    names = {str(answer.get("redis")): str(answer.get("service")) for answer in known.values()}
-    if len(names) > 1:
-        choices = ", ".join(sorted(f"{service}/{channel}" for service in names.values()))
-        raise AdminRefused(f"several services have a channel {channel}: {choices}")
+    known = known_of(channel, answers)
     about: Mapping[str, Any] = next(iter(known.values()), {})
     redis = str(about.get("redis", channel))
     senders = about.get("senders")

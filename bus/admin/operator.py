@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
 
-from bus.admin.about import client_of, room_of
+from bus.admin.about import client_of, known_of, room_of
 from bus.admin.desk import Desk
 from bus.admin.freshness import Freshness
 from bus.admin.lists import Lists, ask_all
@@ -117,14 +117,14 @@ class Operator:
         Args:
             edge_ids: the edges to ask; None: all that are there.
             slow: only clients for which much waits.
-            room: only clients in this room.
+            room: only clients in this room; ``service/channel`` where several services have one.
             user: only clients of this user, as tokens name users.
             limit: the most rows of a page.
             cursor: of the page before. Nobody is shown twice, and nobody who stays is left out.
 
         """
-        wanted: dict[str, Any] = {"slow": slow, "room": room, "user": user}
-        edges = await self._edges(edge_ids)
+        edges, name = await self._of_service(room, edge_ids)
+        wanted: dict[str, Any] = {"slow": slow, "room": name, "user": user}
         return await self._lists.clients(edges, wanted, limit=limit, cursor=cursor)
 
     async def room(self, channel: str) -> RoomInfo:
@@ -134,13 +134,9 @@ class Operator:
             NotThere: no edge serves the channel, and Redis has no log of it.
 
         """
-        entries = await self._registry.edges()
-        service, _, name = channel.partition("/")
-        if service in {it.service for it in entries}:
-            entries, channel = [it for it in entries if it.service == service], name
-        edges = [it.id for it in entries]
-        answers, silent = await ask_all(self._desk, edges, AdminVerb.ROOM, {"channel": channel})
-        return await room_of(self._registry, channel, answers, silent)
+        edges, name = await self._of_service(channel, None)
+        answers, silent = await ask_all(self._desk, edges, AdminVerb.ROOM, {"channel": name})
+        return await room_of(self._registry, name or channel, answers, silent)
 
     async def client(self, client_id: str) -> ClientInfo:
         """Return all about a client.
@@ -181,12 +177,16 @@ class Operator:
 
         Raises:
             NotThere: no edge has such a connection; the sentence names the edges asked.
+            AdminRefused: several services have such a room: ``service/channel`` names one.
 
         """
-        wanted = {name: value for name, value in _named(client, user, room).items() if value is not None}
+        edges, channel = await self._of_service(room, None)
+        wanted = {name: value for name, value in _named(client, user, channel).items() if value is not None}
         if not wanted or (client is not None and user is not None):
             raise AdminRefused("kick: name a client, a user or a room; a client and a user are one too many")
-        edges = await self._edges(None)
+        if channel is not None:  # a room of several services is to be named with the service
+            about, _ = await ask_all(self._desk, edges, AdminVerb.ROOM, {"channel": channel})
+            known_of(channel, about)
         answers, silent = await ask_all(self._desk, edges, AdminVerb.KICK, wanted)
         counts = {edge: count for edge, it in answers.items() if isinstance(count := it.get("count"), int) and count}
         if not counts:
@@ -224,6 +224,17 @@ class Operator:
         """
         answer = await self._desk.ask(edge, AdminVerb.LOG_LEVEL, {"level": level})
         return LevelChange(edge, str(answer.get("before", "")), str(answer.get("level", "")))
+
+    async def _of_service(self, channel: str | None, edge_ids: Sequence[str] | None) -> tuple[list[str], str | None]:
+        """Return the edges to ask for a channel, and its name there; ``service/channel`` leaves out other services."""
+        if channel is None:
+            return await self._edges(edge_ids), None
+        entries = await self._registry.edges()
+        service, _, name = channel.partition("/")
+        is_named = service in {it.service for it in entries}
+        others = {it.id for it in entries if is_named and it.service != service}
+        ids = [it.id for it in entries] if edge_ids is None else list(dict.fromkeys(edge_ids))
+        return [it for it in ids if it not in others], name if is_named else channel
 
     async def _edges(self, edge_ids: Sequence[str] | None) -> list[str]:
         """Return the ids of the edges to ask: those named, or all."""

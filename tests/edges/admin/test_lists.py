@@ -184,6 +184,11 @@ async def test_one_room(
     assert room.expires_ms is not None
     with pytest.raises(AdminRefused, match="crackerjack/global, mahavishnu/global"):
         await operator.room("global")
+    with pytest.raises(AdminRefused, match="crackerjack/global, mahavishnu/global"):
+        await operator.kick(room="global")
     assert (await operator.room("mahavishnu/global")).redis == "global:mahavishnu"
+    assert len((await operator.clients(room="mahavishnu/global")).rows) == 1
+    assert (await operator.clients(room="crackerjack/global")).rows == ()
+    assert (await operator.kick(room="mahavishnu/global")).count == 1
     with pytest.raises(NotThere, match="no log"):
         await operator.room("workflows")
