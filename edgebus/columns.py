@@ -1,4 +1,4 @@
-"""Tables of commands: columns without lines around them, and cells that may hold the text of strangers."""
+"""Tables of commands: columns without lines around, and cells with the texts of strangers."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ __all__ = ["add_row", "table_of"]
 
 
 def table_of(*columns: str) -> Table:
-    """Return an empty table; a column whose name begins with ``#`` holds numbers, and stands to the right."""
+    """Return an empty table; a column named with a ``#`` in front holds numbers, and stands to the right."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         is_number = column.startswith("#")

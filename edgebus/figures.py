@@ -10,19 +10,19 @@ _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def count(number: float | None) -> str:
-    """Return a whole number with commas; ``-`` for a number that is not known."""
+    """Return a whole number with commas; ``-`` for an unknown number."""
     return "-" if number is None else f"{int(number):,}"
 
 
 def rate(number: float | None) -> str:
-    """Return events a second: small rates with a digit behind the point, so that one in three seconds is not none."""
+    """Return events a second: small rates with a digit behind the point, since 0 means no event."""
     if number is None:
         return "-"
     return f"{number:,.0f}" if number >= 10 or number == 0 else f"{number:.1f}"
 
 
 def amount(size: float | None) -> str:
-    """Return a number of bytes in the unit that fits."""
+    """Return a number of bytes in the fitting unit."""
     if size is None:
         return "-"
     for unit in _BYTES:
@@ -33,7 +33,7 @@ def amount(size: float | None) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """Return a span of time, as ``3 h`` or ``12 s``; a negative one, of clocks that differ, is ``0 s``."""
+    """Return a span of time, as ``3 h`` or ``12 s``; a negative span, of different clocks, is ``0 s``."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
@@ -42,7 +42,7 @@ def age(seconds: float | None) -> str:
 
 
 def clock_time(ms: int | None) -> str:
-    """Return a time of day and its date, UTC, of milliseconds since 1970; ``-`` for an impossible or unknown time."""
+    """Return a date and a time of day, UTC, of milliseconds since 1970; ``-`` for an impossible or unknown time."""
     try:
         return "-" if ms is None else f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (OverflowError, ValueError, OSError):
@@ -50,7 +50,7 @@ def clock_time(ms: int | None) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return ``text`` with its middle left out where longer than ``limit``: ids differ at both ends."""
+    """Return ``text`` with the middle left out where longer than ``limit``: ids differ at both ends."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2

@@ -1,4 +1,4 @@
-"""``edgebus top``: the dashboard on a terminal, else one second as text; as JSON, a line a second."""
+"""``edgebus top``: the dashboard on a terminal, else a second as text; as JSON, a line a second."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ async def show_top(url: str, service: str | None, *, once: bool, as_json: bool) 
     """Show the edges of ``service``, or all.
 
     Raises:
-        BusUnavailable: Redis cannot be reached, and there is one second to show and no other.
+        BusUnavailable: Redis cannot be reached, and a single second was asked for.
 
     """
     async with Operator(url) as operator:

@@ -20,7 +20,7 @@ _HEAD: Final = ("event", "room", "position", "previous", "id", "timestamp", "cor
 
 
 def bare_channels(services: Sequence[Service]) -> list[Channel]:
-    """Return the channels with a log and without an id: few, and many an event goes on one of them, too."""
+    """Return the channels with a log and without an id: few, and many an event goes on such a channel, too."""
     # decisions/0123: an event's channel cannot be told from its id or position, and a walk over all logs is no answer.
     families = [family for service in services for family in service.families if family.field is None]
     return list(dict.fromkeys(it.fill() for it in families if it.retention.kind != "live"))

@@ -1,4 +1,4 @@
-"""``edgebus lag``: which edges are measured, and the measure as a table or JSON lines."""
+"""``edgebus lag``: the edges to measure, and the measure as a table or JSON lines."""
 
 import math
 import platform
@@ -27,7 +27,7 @@ _COLUMNS: Final = ("#to Redis p50", "#p99", "#to client p50", "#p99", "#whole p5
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is measured with.
+    """The means of a measure.
 
     Attributes:
         redis_url: of Redis.
@@ -50,7 +50,7 @@ async def show_lag(
 ) -> bool:
     """Measure and print; tell whether every edge was measured.
 
-    Without ``urls``, the edges are those of Redis' registry, or those of them that ``edges`` begin.
+    Without ``urls``, the edges are all of Redis' registry, or the edges with ids begun by ``edges``.
 
     Raises:
         NotThere: there is no edge to measure.
@@ -85,13 +85,13 @@ async def _known(redis_url: str, names: Sequence[str], service: Service | None) 
 
 
 def url_of(entry: EdgeEntry) -> str:
-    """Return the address of an edge, as its entry has host and port; an edge of this machine is asked on 127.0.0.1."""
+    """Return the address of an edge, by host and port of the entry; an edge of our machine is asked on 127.0.0.1."""
     host = "127.0.0.1" if entry.host == platform.node() else entry.host
     return f"{'ws' if entry.certificate_expires is None else 'wss'}://{host}:{entry.port}"
 
 
 def quantile(numbers: Sequence[float], share: float) -> float | None:
-    """Return the smallest of ``numbers`` that ``share`` of them do not exceed; None of none."""
+    """Return the smallest of ``numbers`` not exceeded by ``share`` of the numbers; None of no numbers."""
     ordered = sorted(numbers)
     return ordered[math.ceil(len(ordered) * share) - 1] if ordered else None
 

@@ -24,7 +24,7 @@ _PAGE = 500
 
 
 async def show_edges(url: str, service: str | None, now_ms: float, *, as_json: bool) -> None:
-    """Print the edges' entries, and what is wrong with them."""
+    """Print the edges' entries, and the edges' troubles."""
     async with Operator(url) as operator:
         entries, gone = await operator.edges(service), await operator.gone(service)
     if as_json:
@@ -99,7 +99,7 @@ def _client(client: ClientInfo) -> Iterable[str]:
 
 
 async def _pages(page: Pages[RowT], limit: int, cursor: str | None) -> Page[RowT]:
-    """Return rows of as many pages as ``limit`` rows take: edges are asked for no more at a time than they give."""
+    """Return rows of as many pages as ``limit`` rows take: an edge is asked for an answer's worth at a time."""
     rows: list[RowT] = []
     silent: dict[str, None] = {}
     while True:
@@ -112,7 +112,7 @@ async def _pages(page: Pages[RowT], limit: int, cursor: str | None) -> Page[RowT
 
 
 def _show(found: Page[RowT], columns: Sequence[str], cells: Callable[[RowT], Iterable[str]], *, as_json: bool) -> None:
-    """Print the rows, then how to go on, and which edges are not in it.
+    """Print the rows, then how to go on, and the silent edges.
 
     Raises:
         BusTimeout: an edge did not answer; printed behind the rows of the others.

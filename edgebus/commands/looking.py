@@ -1,4 +1,4 @@
-"""``edgebus room`` and ``edgebus client``: all about one."""
+"""``edgebus room`` and ``edgebus client``: all facts of a room, of a client."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ async def show_room(url: str, channel: str, *, as_json: bool) -> None:
     """Print all about a room.
 
     Raises:
-        NotThere: no edge serves the channel, and Redis has no log of it.
-        BusTimeout: an edge did not answer; printed behind what others said.
+        NotThere: no edge serves the channel, and Redis has no such log.
+        BusTimeout: an edge did not answer; printed behind the answers of others.
 
     """
     async with Operator(url) as operator:

@@ -1,4 +1,4 @@
-"""Edges by the beginnings of their ids: ``mahavishnu-host-8690`` is enough, and so is ``mahavishnu`` of a list."""
+"""Edges by the beginnings of ids: ``mahavishnu-host-8690`` is enough, and so is ``mahavishnu`` of a list."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ async def the_one(operator: Operator, name: str) -> str:
     """Return the id of the edge that ``name`` begins.
 
     Raises:
-        NotThere: no edge is so called; the message has those there are.
-        Several: it begins several.
+        NotThere: no edge is so called; the message has the edges there are.
+        Several: several edges are.
 
     """
     entries = await operator.edges()
@@ -33,10 +33,10 @@ class Several(BusError, ValueError):
 
 
 async def chosen(operator: Operator, names: Sequence[str]) -> list[str] | None:
-    """Return the ids of all edges that one of ``names`` begins; None for no names, which means every edge.
+    """Return the ids of all edges begun by any of ``names``; None for no names: every edge.
 
     Raises:
-        NotThere: a name begins no edge's id; the message has those there are.
+        NotThere: a name begins no edge's id; the message has the edges there are.
 
     """
     if not names:

@@ -1,4 +1,4 @@
-"""``edgebus kick``, ``drain``, ``undrain`` and ``log-level``: what changes something, and says what it changed."""
+"""``edgebus kick``, ``drain``, ``undrain`` and ``log-level``: commands with an effect, told with the edge."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ __all__ = ["drain", "kick", "log_level", "undrain"]
 
 
 async def kick(url: str, *, client: str | None, user: str | None, room: str | None, as_json: bool) -> None:
-    """Close connections of a client or a user, or let members out of a room, and print how many on which edge.
+    """Close connections of a client or a user, or let members out of a room, and print how many by edge.
 
     Raises:
         NotThere: no edge has such a connection; the message names the edges asked.
@@ -31,7 +31,7 @@ async def kick(url: str, *, client: str | None, user: str | None, room: str | No
 
 
 async def drain(url: str, name: str, *, as_json: bool) -> None:
-    """Have an edge send its clients away, and print the edge's standing."""
+    """Have an edge send all clients away, and print the edge's standing."""
     async with Operator(url) as operator:
         standing = await operator.drain(await the_one(operator, name))
     if as_json:

@@ -1,6 +1,6 @@
-"""How long events take, by clients of edges: an event of our own on a channel of our own, or those of a live channel.
+"""How long events take, by clients of edges: events on a channel of our own, or the events of a channel in use.
 
-Decisions/0124: no event is ever published on a channel that others watch.
+Decisions/0124: no event is ever published on a channel of others.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Target:
 
 @dataclass(slots=True)
 class Lag:
-    """What was measured by a client of one edge; times in milliseconds.
+    """The measure of a client at an edge; times in milliseconds.
 
     Attributes:
         target: the edge.
@@ -62,7 +62,7 @@ class Lag:
         to_redis: publish to Redis' answer; of a watched channel: made, to the time in the event's position.
         to_client: from there to the client.
         whole: both together.
-        missing: events that came to no client within two seconds.
+        missing: events without an arrival within two seconds.
         trouble: why there is no measure, or no whole one; empty for none.
 
     """
@@ -78,7 +78,7 @@ class Lag:
 
 @dataclass(slots=True, eq=False)
 class _Watcher:
-    """A client of an edge, and the moments at which events came."""
+    """A client of an edge, and the moments of events' arrivals."""
 
     lag: Lag
     client: Client
@@ -86,7 +86,7 @@ class _Watcher:
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow(self, channel: str, joined: asyncio.Event) -> None:
-        """Note each event of ``channel``, and at what moment of our own clock the event came."""
+        """Note each event of ``channel``, and the moment of arrival by our own clock."""
         async with self.client.subscribe(channel) as values:
             joined.set()
             async for value in values:
@@ -107,7 +107,7 @@ class _Watcher:
 async def probe(
     redis_url: str, targets: Sequence[Target], *, token: str | None, count: int, services: Sequence[Service]
 ) -> list[Lag]:
-    """Publish ``count`` events one after another for each service, and measure them at all edges of the service.
+    """Publish ``count`` events in a row for each service, and measure at all edges of the service.
 
     Raises:
         BusUnavailable: Redis does not take the events.
@@ -127,7 +127,7 @@ async def probe(
 
 
 async def _opened(stack: AsyncExitStack, lag: Lag, token: str | None) -> tuple[_Watcher, Mapping[str, Any]] | None:
-    """Return a client of the edge, and what the edge serves; None, and the trouble noted, where there is no way in."""
+    """Return a client of the edge, and the edge's catalogue; None, and the trouble noted, where there is no way in."""
     try:
         async with asyncio.timeout(_ARRIVES_S):
             client = await stack.enter_async_context(connect(lag.target.url, token=token, settings=_SETTINGS))
@@ -138,7 +138,7 @@ async def _opened(stack: AsyncExitStack, lag: Lag, token: str | None) -> tuple[_
 
 
 def _own_channel(catalogue: Mapping[str, Any], services: Sequence[Service]) -> Channel | None:
-    """Return a channel of the service that nobody watches, with a log of short life; None where none can be made."""
+    """Return an unwatched channel of the service, with a log of short life; None without a fitting family."""
     known = {family.pattern: family for service in services for family in service.families}
     forms = [it for it in catalogue.get("channels", ()) if str(it.get("pattern", "")).endswith("}")]
     kinds = ("history", "latest", "live")
@@ -156,7 +156,7 @@ def _of(kind: Any) -> Retention:
 
 @asynccontextmanager
 async def _following(watchers: Sequence[_Watcher], channel: str) -> AsyncIterator[list[_Watcher]]:
-    """Have the watchers follow ``channel``, and give those that are in the room."""
+    """Have the watchers follow ``channel``, and give the watchers in the room."""
     joined = [asyncio.Event() for _ in watchers]
     tasks = [asyncio.create_task(it.follow(channel, at)) for it, at in zip(watchers, joined, strict=True)]
     try:
@@ -195,7 +195,7 @@ async def _measure(producer: Producer, channel: Channel | None, watchers: Sequen
 
 
 async def _one(producer: Producer, channel: Channel, watchers: Sequence[_Watcher], number: int) -> None:
-    """Publish one event, and note its legs for each watcher; whoever missed an event is waited for no more."""
+    """Publish an event, and note the legs for each watcher; a watcher that missed an event is waited for no more."""
     began = time.perf_counter()
     published = await producer.publish_raw(channel, _EVENT, {"number": number})
     stored = time.perf_counter()
@@ -215,10 +215,10 @@ async def _one(producer: Producer, channel: Channel, watchers: Sequence[_Watcher
 async def watch(
     redis_url: str, targets: Sequence[Target], channel: str, *, token: str | None, count: int, timeout_s: float
 ) -> list[Lag]:
-    """Measure the events that come on ``channel`` anyhow, at most ``count`` at each edge and for ``timeout_s``.
+    """Measure the events of others on ``channel``, at most ``count`` at each edge and for ``timeout_s``.
 
-    Times are those of the event (its producer's clock), of its position (Redis' clock, in whole milliseconds), and of
-    its arrival (our clock, set by Redis').
+    Times are the event's own (the producer's clock), the position's (Redis' clock, in whole milliseconds), and the
+    arrival's (our clock, set by Redis').
 
     Raises:
         BusUnavailable: Redis does not tell the time.

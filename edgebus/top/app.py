@@ -1,4 +1,4 @@
-"""``edgebus top`` as a program: frames come once a second, keys open screens, and nothing waits for Redis."""
+"""``edgebus top`` as a program: frames come once a second, keys open screens, and no key waits for Redis."""
 
 import time
 from typing import Any, ClassVar, Final
@@ -38,7 +38,7 @@ class Top(App[None]):
     """The dashboard.
 
     Args:
-        source: of frames, and of what is drilled into.
+        source: of frames, and of single edges, rooms and clients.
         address: of Redis, for the head; without a password.
 
     """
@@ -67,13 +67,14 @@ class Top(App[None]):
 
     async def _follow(self) -> None:
         async for frame in self._source.frames():
+            # The head goes on in a pause: an operator who compares rows must still learn that Redis went.
             if not self._is_paused:
                 self._frame = frame
             self._draw(self.screen, frame)
 
     def _draw(self, screen: Screen[Any], frame: Frame) -> None:
         """Show a frame; of a pause, the head alone goes on."""
-        if not screen.is_mounted:
+        if not screen.is_mounted:  # a frame may come while a new screen is still being put together
             return
         for head in screen.query(Head):
             head.put(frame, troubles(frame, time.time() * 1000), self._address, is_paused=self._is_paused)
@@ -81,7 +82,7 @@ class Top(App[None]):
             screen.put(frame)
 
     def on_open(self, wish: Open) -> None:
-        """Open the screen that is wished for."""
+        """Open the screen wished for."""
         match wish.kind:
             case "edge":
                 self._show(EdgeScreen(wish.key))

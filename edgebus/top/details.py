@@ -1,4 +1,4 @@
-"""One edge, one room, one client: asked for again and again while the screen is seen."""
+"""An edge, a room, a client: asked for again and again while the screen is seen."""
 
 import asyncio
 from abc import abstractmethod
@@ -32,7 +32,7 @@ def _text(facts: Facts) -> Text:
 
 
 class EdgeScreen(FrameScreen):
-    """One edge: all of its entry, its busiest rooms and its slowest clients."""
+    """An edge: the whole entry, the busiest rooms and the slowest clients."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "clients", "Its clients")]
 
@@ -70,7 +70,7 @@ class EdgeScreen(FrameScreen):
 
 
 class Asking(FrameScreen):
-    """A screen that asks for its one thing every two seconds while it is seen, and shows an error in its place."""
+    """A screen with facts, asked for every two seconds while the screen is seen; an error stands in place of facts."""
 
     def __init__(self, source: Source, name: str) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Asking(FrameScreen):
 
     async def _poll(self) -> None:
         while True:
-            if self.is_current:
+            if self.is_current:  # a screen under another asks for no answers that nobody sees
                 try:
                     await self.ask()
                 except BusError as error:
@@ -96,7 +96,7 @@ class Asking(FrameScreen):
 
 
 class RoomScreen(Asking):
-    """One room: members by edge, position, log, last event."""
+    """A room: members by edge, position, log, last event."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "clients", "Its members")]
 
@@ -127,7 +127,7 @@ class RoomScreen(Asking):
 
 
 class ClientScreen(Asking):
-    """One client, and the line that would send it away."""
+    """A client, and the line to type to send the client away."""
 
     def body(self) -> Iterable[Widget]:
         """Return the facts."""

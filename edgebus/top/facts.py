@@ -1,4 +1,4 @@
-"""All about one edge, one room, one client, as names and texts. Pure."""
+"""All facts of an edge, a room, a client, as names and texts. Pure."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Facts: TypeAlias = Sequence[tuple[str, str]]
 
 
 def edge_facts(edge: EdgeNow) -> Facts:
-    """Return what is known of an edge."""
+    """Return the facts of an edge."""
     entry = edge.entry
     link = entry.link if entry.probe_age_ms is None else f"{entry.link}, probe {entry.probe_age_ms:,} ms ago"
     rates = edge.look.rates if edge.look is not None else None
@@ -38,7 +38,7 @@ def edge_facts(edge: EdgeNow) -> Facts:
 
 
 def room_facts(room: RoomInfo) -> Facts:
-    """Return what is known of a room."""
+    """Return the facts of a room."""
     kept = room.retention or "no edge serves the channel"
     if room.max_events and room.retention == "history":
         kept += f", the newest {count(room.max_events)} events, for {age(room.keeps_s)} after the last"
@@ -57,7 +57,7 @@ def room_facts(room: RoomInfo) -> Facts:
 
 
 def client_facts(client: ClientInfo) -> Facts:
-    """Return what is known of a client."""
+    """Return the facts of a client."""
     more = f" and {count(client.rooms_count - len(client.rooms))} more" * (client.rooms_count > len(client.rooms))
     state = client.state if client.lagging_since is None else f"{client.state}, since {_since(client.lagging_since)}"
     return (

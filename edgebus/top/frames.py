@@ -1,4 +1,4 @@
-"""One second of everything: entries of edges, their looks, and what our own clock adds: since when all is so. Pure."""
+"""A second of all edges: entries, looks, and the times by our own clock since when all is so. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ class EdgeNow:
     """An edge at the moment.
 
     Attributes:
-        entry: its word in the registry.
-        look: its last second; None where it has written none.
+        entry: the edge's word in the registry.
+        look: the last second; None where the edge has written no look.
         silent_s: for how long no heartbeat came, where too long; else None.
-        gone_s: for how long its entry has been gone; None for an edge that is there.
-        lookless_s: for how long it has been looked at in vain, where too long; else None.
-        gaps: those found of late; None for none.
-        slowed: clients closed of late for slow reading; None for none.
+        gone_s: for how long the entry has been gone; None for an edge with an entry.
+        lookless_s: for how long no look came, where too long; else None.
+        gaps: found of late; None without any.
+        slowed: clients closed of late for slow reading; None without any.
 
     """
 
@@ -45,7 +45,7 @@ class EdgeNow:
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """How often something happened of late, and how long the last time is ago."""
+    """How often of late, and how long the last time is ago."""
 
     count: int
     ago_s: float
@@ -53,11 +53,11 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is shown for a second.
+    """A second, as shown.
 
     Attributes:
-        edges: by id, those gone of late at the end.
-        away_s: for how long Redis has been away; None: it is there.
+        edges: by id, edges gone of late at the end.
+        away_s: for how long Redis has been away; None: Redis answers.
         why: of Redis' absence.
         has_begun: whether Redis has been asked at all.
 
@@ -70,11 +70,11 @@ class Frame:
 
     @property
     def present(self) -> list[EdgeNow]:
-        """The edges that have an entry."""
+        """The edges with an entry."""
         return [edge for edge in self.edges if edge.gone_s is None]
 
     def rooms(self) -> list[tuple[str, BusyRoom]]:
-        """Return the busiest rooms, of each service apart; members of all its edges are added."""
+        """Return the busiest rooms, of each service apart; members of all edges are added."""
         found: dict[tuple[str, str], BusyRoom] = {}
         for edge in self.present:
             for room in edge.look.rooms if edge.look is not None else ():
@@ -85,7 +85,7 @@ class Frame:
         return [(service, room) for (service, _), room in found.items()]
 
     def slow(self) -> list[ClientInfo]:
-        """Return the clients that lag, of all edges."""
+        """Return the lagging clients of all edges."""
         return [client for edge in self.present if edge.look is not None for client in edge.look.clients]
 
     def lagging(self) -> int:
@@ -98,14 +98,14 @@ def _joined(room: BusyRoom, other: BusyRoom) -> BusyRoom:
 
 
 def label(entry: EdgeEntry) -> str:
-    """Return an edge's name for people: the beginning of its id, which commands take."""
+    """Return an edge's name for people: the beginning of the id, as commands take edges."""
     parts = entry.id.rsplit("-", 2)
     return parts[0] if len(parts) == 3 and parts[0] else entry.id
 
 
 @dataclass(slots=True)
 class _Count:
-    """A count of an edge, from a minute before its last change on; an operator sees what is new, and for how long."""
+    """A count of an edge, of the last minute with changes: an operator sees news, and the age of news."""
 
     base: int
     last: int
@@ -144,7 +144,7 @@ class _Seen:
 
 
 class Ledger:
-    """Remembers when what was seen of each edge, by our own clock alone: clocks of hosts differ.
+    """Remembers each edge, with times by our own clock alone: clocks of hosts differ.
 
     Args:
         clock: seconds, monotonic.
@@ -160,7 +160,7 @@ class Ledger:
         self._has_begun = False
 
     def take(self, entries: Sequence[EdgeEntry], view: View | None, gone: Sequence[GoneEdge] = ()) -> None:
-        """Take the entries and looks of a second, and the edges that Redis says are gone: some since before we came."""
+        """Take the entries and looks of a second, and the edges gone by Redis' index: some since before we came."""
         now_s = self._clock()
         if self._away_since_s is not None:
             self._back_s = now_s
@@ -168,9 +168,10 @@ class Ledger:
         for entry in entries:
             self._note(entry, now_s)
         there = {entry.id for entry in entries}
+        dead = {it.id for it in gone}
         for edge, seen in list(self._seen.items()):
             if edge not in there:
-                self._miss(edge, seen, now_s)
+                self._miss(edge, seen, now_s, is_dead=edge in dead)
         for it in gone:
             if it.id not in self._seen and it.ago_s <= _GONE_S and now_s - self._back_s >= _BACK_S:
                 self._seen[it.id] = _Seen.gone(it, now_s)
@@ -191,12 +192,13 @@ class Ledger:
             seen.beat_s = now_s
         seen.entry = entry
 
-    def _miss(self, edge: str, seen: _Seen, now_s: float) -> None:
-        """Note that an edge's entry is gone; an edge that ended in order is forgotten at once."""
-        if seen.entry.draining and seen.gone_at_s is None:
-            del self._seen[edge]
+    def _miss(self, edge: str, seen: _Seen, now_s: float, *, is_dead: bool) -> None:
+        """Note an edge without an entry; an edge ended in order is forgotten at once."""
+        # An edge that ends in order takes its id out of the index, whose other ids without an entry are the dead.
+        if seen.gone_at_s is None and now_s - self._back_s < _BACK_S:
             return
-        if now_s - self._back_s < _BACK_S and seen.gone_at_s is None:
+        if seen.gone_at_s is None and not is_dead:
+            del self._seen[edge]
             return
         seen.gone_at_s = now_s if seen.gone_at_s is None else seen.gone_at_s
         gone = [it for it, one in self._seen.items() if one.gone_at_s is not None]
@@ -204,14 +206,14 @@ class Ledger:
             del self._seen[edge]
 
     def away(self, why: str) -> None:
-        """Note that Redis did not answer."""
+        """Note a question without an answer of Redis."""
         self._has_begun = True
         if self._away_since_s is None:
             self._away_since_s = self._clock()
         self._why = why
 
     def frame(self) -> Frame:
-        """Return the frame of this moment."""
+        """Return the frame of the moment."""
         now_s = self._clock()
         away_s = None if self._away_since_s is None else now_s - self._away_since_s
         edges = [self._edge(seen, now_s, is_away=away_s is not None) for seen in self._seen.values()]

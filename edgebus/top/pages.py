@@ -1,4 +1,4 @@
-"""Lists of all rooms and of all clients, a page at a time: the terminal holds one page, and an edge makes one."""
+"""Lists of all rooms and of all clients, a page at a time: the terminal holds a page, and an edge makes a page."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -36,6 +36,7 @@ class PagesScreen(FrameScreen, Generic[RowT]):
     def __init__(self, source: Source, sheet: Sheet[RowT]) -> None:
         super().__init__()
         self._source, self._sheet = source, sheet
+        # The way back needs the cursors and no rows: edges make a page again, as rooms and clients are then.
         self._cursors: list[str | None] = [None]
         self._next: str | None = None
         self.text = ""
@@ -53,12 +54,12 @@ class PagesScreen(FrameScreen, Generic[RowT]):
         """Ask for a page."""
 
     def about(self) -> str:
-        """Return what the list is of."""
+        """Return the list's order and filter."""
         return ""
 
     @property
     def ending(self) -> str:
-        """What to say of a page behind which there is none."""
+        """The name of a page without another behind."""
         return "the last page"
 
     def _load(self) -> None:
@@ -100,7 +101,7 @@ class PagesScreen(FrameScreen, Generic[RowT]):
             self._load()
 
     def action_again(self) -> None:
-        """Ask for this page again."""
+        """Ask for the page again."""
         self._load()
 
     def wanted(self, text: str) -> None:
@@ -133,7 +134,7 @@ class RoomsScreen(PagesScreen[RoomRow]):
 
     @property
     def ending(self) -> str:
-        """What to say of a page behind which there is none: by rate there is a top, which moves with every second."""
+        """The name of a page without another behind: by rate there is a top alone, as rates move with every second."""
         return "the busiest" if list(By)[self._by] is By.RATE else super().ending
 
     def action_sort(self) -> None:
@@ -147,7 +148,7 @@ class RoomsScreen(PagesScreen[RoomRow]):
 
 
 class ClientsScreen(PagesScreen[ClientInfo]):
-    """All clients, or those of an edge (``edge:…``) or of a room (``room:…``)."""
+    """All clients, or the clients of an edge (``edge:…``) or of a room (``room:…``)."""
 
     filter_hint = "a user, as tokens name users; Enter to ask, Esc for all"
 
@@ -164,7 +165,7 @@ class ClientsScreen(PagesScreen[ClientInfo]):
         )
 
     def about(self) -> str:
-        """Return whose clients."""
+        """Return the edge, the room and the user of the list."""
         parts = [f"of {self._edges[0]}" if self._edges else "", f"in {self._room}" if self._room else ""]
         return " ".join(filter(None, [*parts, f"of user {self.text!r}" if self.text else ""]))
 

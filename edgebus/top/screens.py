@@ -1,4 +1,4 @@
-"""What every screen has, the screen with all at once, and the page of the keys."""
+"""The frame of every screen, the screen with all at once, and the page of the keys."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -48,14 +48,14 @@ _TOP: Final = 50
 
 @dataclass
 class Open(Message):
-    """A wish for another screen: of one edge, room or client by ``key``; of lists, those of ``key`` (``edge:…``)."""
+    """A wish for another screen: of an edge, a room, a client by ``key``; of a list, likewise (``edge:…``)."""
 
     kind: Kind
     key: str = ""
 
 
 class FrameScreen(Screen[None]):
-    """A screen under the head, with a line for a filter at its foot."""
+    """A screen under the head, with a line for a filter at the foot."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
@@ -75,10 +75,10 @@ class FrameScreen(Screen[None]):
 
     @abstractmethod
     def body(self) -> Iterable[Widget]:
-        """Return what stands between head and foot."""
+        """Return the widgets between head and foot."""
 
     def put(self, frame: Frame) -> None:
-        """Take the newest frame; a screen that asks by itself shows none."""
+        """Take the newest frame; a screen with questions of its own shows no frame."""
 
     @property
     def tables(self) -> list[SheetTable[Any]]:
@@ -92,18 +92,18 @@ class FrameScreen(Screen[None]):
         return focused or next(iter(self.tables), None)
 
     def opens(self, table: SheetTable[Any]) -> Open | None:
-        """Return the wish for what is under the table's cursor; None for nothing."""
+        """Return the wish for the value under the table's cursor; None for an empty table."""
         return None
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Open what Enter was pressed on."""
+        """Open the value under the cursor, at Enter."""
         table = self.current
         wish = self.opens(table) if table is not None and table.table is event.data_table else None
         if wish is not None:
             self.post_message(wish)
 
     def action_sort(self) -> None:
-        """Sort the table by its next column."""
+        """Sort the table by the next column."""
         if (table := self.current) is not None:
             table.sort_next()
 
@@ -124,7 +124,7 @@ class FrameScreen(Screen[None]):
         self.wanted(event.value.strip())
 
     def action_back(self) -> None:
-        """End the filter; without one, go back a screen."""
+        """End the filter; without a filter, go back a screen."""
         line = self.query_one("#filter", Input)
         if line.has_class("asked") or line.value:
             line.value = ""
@@ -146,7 +146,7 @@ class FrameScreen(Screen[None]):
 
 
 def named(busy: Busy) -> str:
-    """Return a room's name with its service: services share names such as ``global``."""
+    """Return a room's name with the service: services share names such as ``global``."""
     service, room = busy
     return f"{service}/{room.channel}" if service else room.channel
 
@@ -182,7 +182,7 @@ class Overview(FrameScreen):
 
 
 class HelpScreen(FrameScreen):
-    """The keys, and what the columns mean."""
+    """The keys, and the meaning of columns."""
 
     def body(self) -> Iterable[Widget]:
         """Return the page."""

@@ -1,4 +1,4 @@
-"""Tables of the dashboard as data: which columns, in which order, what a row says. Pure, and without textual."""
+"""Tables of the dashboard as data: columns, orders, cells. Pure, and without textual."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -36,10 +36,10 @@ class Column(Generic[ValueT]):
     Attributes:
         name: the heading.
         cell: the text of a value.
-        order: what rows are sorted by; None: they cannot be.
+        order: the key to sort rows by; None for no sorting.
         is_number: stands to the right, and begins with the greatest.
         is_wide: left out on a narrow terminal.
-        limit: the most characters on a narrow terminal; three times as many on a wide one.
+        limit: the most characters on a narrow terminal; three times as many on a wide terminal.
 
     """
 
@@ -53,7 +53,7 @@ class Column(Generic[ValueT]):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its key, its cells, and a word for its colour (``bad``, ``odd`` or none)."""
+    """A row: key, cells, and a word for the colour (``bad``, ``odd`` or none)."""
 
     key: str
     cells: tuple[str, ...]
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By which column rows are sorted, as an index among those that can be; reversed or not."""
+    """The column to sort rows by, as an index among the sortable columns; reversed or not."""
 
     column: int = 0
     is_reversed: bool = False
@@ -70,7 +70,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Sheet(Generic[ValueT]):
-    """A table for values of one type."""
+    """A table for values of a type."""
 
     name: str
     columns: tuple[Column[ValueT], ...]
@@ -82,14 +82,14 @@ class Sheet(Generic[ValueT]):
         return [it for it in self.columns if is_wide or not it.is_wide]
 
     def sorted_by(self, order: Order) -> Column[ValueT] | None:
-        """Return the column of ``order``, None for a table that keeps the order it is given in."""
+        """Return the column of ``order``, None for a table in the order of the values."""
         able = [it for it in self.columns if it.order is not None]
         return able[order.column % len(able)] if able else None
 
     def rows(
         self, values: Iterable[ValueT], order: Order, *, wanted: str = "", is_wide: bool = True, most: int = 200
     ) -> list[Row]:
-        """Return the rows that contain ``wanted``, letters of both cases alike, sorted, and at most so many."""
+        """Return the rows with ``wanted``, letters of both cases alike, sorted, and at most so many."""
         column = self.sorted_by(order)
         found = list(values)
         if column is not None and column.order is not None:

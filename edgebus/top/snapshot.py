@@ -1,4 +1,4 @@
-"""One frame as plain text, for a pipe, a file, or a terminal that is asked once; and as data for JSON."""
+"""A frame as plain text, for a pipe, a file, or a terminal asked once; and as data for JSON."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ _ROWS: Final = 10
 
 
 async def first_whole(frames: AsyncIterator[Frame]) -> Frame:
-    """Return the first frame in which every edge has a look; after a few seconds without, the newest."""
+    """Return the first frame with a look of every edge; after a few seconds without, the newest."""
     frame = Frame(has_begun=False)
     number = 0
     async for frame in frames:
@@ -30,7 +30,7 @@ async def first_whole(frames: AsyncIterator[Frame]) -> Frame:
 
 
 def show_frame(frame: Frame, address: str, now_ms: float) -> None:
-    """Print a frame: the sums, what is wrong, edges, the busiest rooms, the slowest clients."""
+    """Print a frame: the sums, troubles, edges, the busiest rooms, the slowest clients."""
     show(title(frame, address))
     found = troubles(frame, now_ms)
     for trouble in found:

@@ -20,7 +20,7 @@ _ANSWER_S: Final = 2.0
 
 
 class Source(Protocol):
-    """What the dashboard asks. Every page is bounded, and every call has an end."""
+    """The questions of the dashboard. Every page is bounded, and every call has an end."""
 
     def frames(self) -> AsyncIterator[Frame]:
         """Yield a frame a second, for ever, also while Redis is away."""
@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 class OperatorSource:
-    """A source over an open operator, of one service's edges or of all."""
+    """A source over an open operator, of a service's edges or of all."""
 
     def __init__(self, operator: Operator, service: str | None = None) -> None:
         self._service = service

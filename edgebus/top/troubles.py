@@ -1,4 +1,4 @@
-"""What is wrong at the moment, in sentences, the worst first; each names its edge, and often what to type. Pure."""
+"""Troubles of the moment, in sentences with the edge and often a line to type, the worst first. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ class Trouble:
 
     Attributes:
         text: for people.
-        is_bad: whether clients miss something now; else it is worth a look.
+        is_bad: whether clients miss events now; else worth a look.
 
     """
 
@@ -32,7 +32,7 @@ class Trouble:
 
 
 def title(frame: Frame, address: str) -> str:
-    """Return the sums over all edges that are there, in one line."""
+    """Return the sums over all present edges, in a line."""
     edges = frame.present
     looks = [edge.look for edge in edges if edge.look is not None]
     clients = sum(edge.look.connections if edge.look else edge.entry.connections or 0 for edge in edges)
@@ -50,8 +50,9 @@ def title(frame: Frame, address: str) -> str:
 
 
 def troubles(frame: Frame, now_ms: float) -> list[Trouble]:
-    """Return what is wrong, the worst first. ``now_ms`` is the time since 1970, for the ends of certificates."""
+    """Return the troubles, the worst first. ``now_ms`` is the time since 1970, for the ends of certificates."""
     found = [*_of_redis(frame)]
+    # Without Redis nothing is known of any edge: one sentence, and not one for each edge that seems silent.
     if frame.away_s is None:
         for edge in frame.edges:
             found += _of_edge(edge, now_ms)
@@ -127,7 +128,7 @@ def _of_late(edge: EdgeNow, name: str) -> Iterator[Trouble]:
 
 
 def _of_services(entries: Sequence[EdgeEntry]) -> Iterator[Trouble]:
-    """Tell of services whose edges differ: a client that goes from one to the other finds other rules."""
+    """Tell of services with different edges: a client finds other rules after a move."""
     by_service: dict[str, list[EdgeEntry]] = defaultdict(list)
     for entry in entries:
         by_service[entry.service].append(entry)

@@ -1,4 +1,4 @@
-"""Parts of the dashboard's screens: the head with what is wrong, and a table that keeps its cursor on its row."""
+"""Parts of the dashboard's screens: the head with troubles, and a table with a cursor that follows a row."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ _STYLES: Final = {"bad": "bold red", "odd": "yellow", "": ""}
 
 
 class Head(Static):
-    """The sums, and below what is wrong at the moment, the worst first."""
+    """The sums, and below the troubles of the moment, the worst first."""
 
     def put(self, frame: Frame, found: Sequence[Trouble], address: str, *, is_paused: bool) -> None:
         """Show a frame's sums and troubles."""
@@ -44,14 +44,14 @@ class Head(Static):
 
 
 class SheetTable(Vertical, Generic[ValueT]):
-    """A table of a sheet, with its caption: what is sorted by, what is left out.
+    """A table of a sheet, with a caption: the order, the filter.
 
     Args:
         sheet: the columns.
         order: to begin with.
         id: of the widget.
         empty: said in place of rows.
-        most: rows that are drawn; drawing a row a second costs a tenth of a millisecond.
+        most: rows drawn; drawing a row a second costs a tenth of a millisecond.
 
     """
 
@@ -83,7 +83,7 @@ class SheetTable(Vertical, Generic[ValueT]):
         return self._by_key.get(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value or "")
 
     def put(self, values: Iterable[ValueT], note: str = "") -> None:
-        """Show other values; the cursor stays on its row, wherever the row is now."""
+        """Show other values; the cursor stays on the row, wherever the row is now."""
         self._values, self._note = list(values), note
         self.draw()
 
@@ -110,6 +110,7 @@ class SheetTable(Vertical, Generic[ValueT]):
         table = self.table
         at, row_at = self._cursor_key(), table.cursor_row
         self._head(table, is_wide=is_wide)
+        # All rows anew: sorted by rates, most rows move every second, and textual moves no row.
         table.clear()
         for row in rows:
             table.add_row(*(self._cell(row, index) for index in range(len(row.cells))), key=row.key)

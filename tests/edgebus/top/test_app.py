@@ -190,7 +190,7 @@ def test_ledger_tells_what_only_time_tells() -> None:
     one, two = ledger.frame().edges
     assert (one.silent_s, one.lookless_s, one.look) == (8.0, 8.0, None)
     assert (two.silent_s, two.look is not None) == (None, True)
-    ledger.take([entry(2, heartbeat_ms=3)], None)
+    ledger.take([entry(2, heartbeat_ms=3)], None, [GoneEdge(entry(1).id, 0.0)])
     now[0] = 10.0
     assert [it.gone_s for it in ledger.frame().edges] == [None, 2.0]
     ledger.away("refused")
@@ -200,7 +200,7 @@ def test_ledger_tells_what_only_time_tells() -> None:
     ledger.take([], None)
     assert [it.gone_s is None for it in ledger.frame().edges] == [True, False], "edges announce themselves anew"
     now[0] = 36.0
-    ledger.take([], None)
+    ledger.take([], None, [GoneEdge(entry(2).id, 20.0)])
     assert [it.gone_s is None for it in ledger.frame().edges] == [False, False]
 
 
@@ -232,8 +232,8 @@ def test_what_happened_of_late_is_told_for_a_minute() -> None:
 
 
 def test_edge_that_ended_in_order_is_no_trouble() -> None:
-    """An edge that drained and went is forgotten."""
-    ledger = Ledger(lambda: 0.0)
-    ledger.take([entry(1, draining=True)], None)
+    """An edge that took itself out of the index is forgotten, whether it drained or was stopped at once."""
+    ledger = Ledger(lambda: 100.0)
+    ledger.take([entry(1), entry(2, draining=True)], None)
     ledger.take([], None)
     assert ledger.frame().edges == ()
