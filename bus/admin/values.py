@@ -37,6 +37,7 @@ class EdgeEntry:
         link: ``up``, or ``down: …`` and ``deaf: …`` with the reason.
         ready: ``yes``, or the reason why not.
         draining: whether the edge sends clients away, or has sent all away.
+        limited: how often a limit hit a client, but for slow reading.
         clock_offset_ms: the edge's clock, less Redis'.
         heartbeat_ms: the time of the entry, by Redis' clock.
 
@@ -63,6 +64,7 @@ class EdgeEntry:
     bytes_out: int | None = None
     writes: int | None = None
     slow: int | None = None
+    limited: int | None = None
     gaps: int | None = None
     repaired: int | None = None
     told: int | None = None

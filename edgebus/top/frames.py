@@ -31,6 +31,7 @@ class EdgeNow:
         lookless_s: for how long no look came, where too long; else None.
         gaps: found of late; None without any.
         slowed: clients closed of late for slow reading; None without any.
+        limited: how often limits hit clients of late; None for never.
 
     """
 
@@ -41,6 +42,7 @@ class EdgeNow:
     lookless_s: float | None = None
     gaps: "Lately | None" = None
     slowed: "Lately | None" = None
+    limited: "Lately | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class _Seen:
     beat_s: float
     gaps: _Count
     slow: _Count
+    limited: _Count
     look: Look | None = None
     look_s: float = 0.0
     gone_at_s: float | None = None
@@ -140,7 +143,7 @@ class _Seen:
     @classmethod
     def gone(cls, edge: GoneEdge, now_s: float) -> "_Seen":
         none = _Count.of(0)
-        return cls(EdgeEntry(edge.id), now_s, none, none, gone_at_s=now_s - edge.ago_s)
+        return cls(EdgeEntry(edge.id), now_s, none, none, none, gone_at_s=now_s - edge.ago_s)
 
 
 class Ledger:
@@ -184,10 +187,12 @@ class Ledger:
     def _note(self, entry: EdgeEntry, now_s: float) -> None:
         seen = self._seen.get(entry.id)
         if seen is None or seen.gone_at_s is not None:
-            self._seen[entry.id] = _Seen(entry, now_s, _Count.of(entry.gaps), _Count.of(entry.slow), look_s=now_s)
+            gaps, slow, limited = map(_Count.of, (entry.gaps, entry.slow, entry.limited))
+            self._seen[entry.id] = _Seen(entry, now_s, gaps, slow, limited, look_s=now_s)
             return
         seen.gaps.take(entry.gaps, now_s)
         seen.slow.take(entry.slow, now_s)
+        seen.limited.take(entry.limited, now_s)
         if entry.heartbeat_ms != seen.entry.heartbeat_ms:
             seen.beat_s = now_s
         seen.entry = entry
@@ -233,4 +238,5 @@ class Ledger:
             lookless_s if is_there and is_stale else None,
             seen.gaps.lately(now_s),
             seen.slow.lately(now_s),
+            seen.limited.lately(now_s),
         )

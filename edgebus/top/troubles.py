@@ -15,6 +15,8 @@ _FULL: Final = 0.9
 _SOON_S: Final = 14 * 86_400
 _CLOCK_MS: Final = 1_000
 _REASON: Final = 100
+_FLOOD: Final = 200
+"""Within a minute: a single client is closed after 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,9 @@ def _of_late(edge: EdgeNow, name: str) -> Iterator[Trouble]:
     if edge.slowed is not None:
         number, ago = count(edge.slowed.count), age(edge.slowed.ago_s)
         yield Trouble(f"{name} closed {number} client(s) for slow reading, the last {ago} ago", is_bad=False)
+    if edge.limited is not None and edge.limited.count >= _FLOOD:
+        number, ago = count(edge.limited.count), age(edge.limited.ago_s)
+        yield Trouble(f"{name} held clients to its limits {number} times, the last {ago} ago: a flood", is_bad=False)
 
 
 def _of_services(entries: Sequence[EdgeEntry]) -> Iterator[Trouble]:

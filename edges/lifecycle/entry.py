@@ -84,6 +84,7 @@ class Entry:
             "bytes_out": rooms.sent_bytes,
             "writes": rooms.writes,
             "slow": clients.slow,
+            "limited": sum(clients.limited.values()) - clients.slow,
             "gaps": rooms.gaps,
             "repaired": rooms.repaired,
             "told": sum(rooms.told.values()),

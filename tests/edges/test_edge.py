@@ -23,7 +23,18 @@ LATER_MS = 60_000
 PRESENCE = {
     *("service", "host", "port", "pid", "connections", "rooms", "started", "version", "generation", "draining"),
     *("heartbeat_ms", "clock_offset_ms", "catalogue", "max_connections", "max_line_bytes", "link", "probe_age_ms"),
-    *("ready", "certificate_expires", "events_in", "deliveries", "bytes_out", "writes", "slow", "gaps", "repaired"),
+    *(
+        "ready",
+        "certificate_expires",
+        "events_in",
+        "deliveries",
+        "bytes_out",
+        "writes",
+        "slow",
+        "limited",
+        "gaps",
+        "repaired",
+    ),
     *("told", "waiting_bytes", "fds", "fds_limit", "memory_bytes"),
 }
 

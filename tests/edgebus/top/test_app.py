@@ -231,6 +231,14 @@ def test_what_happened_of_late_is_told_for_a_minute() -> None:
     assert any("closed 1 client(s) for slow reading" in it.text for it in troubles(ledger.frame(), 0.0))
 
 
+def test_flood_is_told() -> None:
+    """A client that runs into a limit now and then is none; hundreds of times within a minute are a flood."""
+    ledger = Ledger(lambda: 100.0)
+    for limited, is_told in ((1_000, False), (1_050, False), (1_900, True)):
+        ledger.take([entry(1, limited=limited)], None)
+        assert any("its limits 900 times" in it.text for it in troubles(ledger.frame(), 0.0)) == is_told
+
+
 def test_edge_that_ended_in_order_is_no_trouble() -> None:
     """An edge that took itself out of the index is forgotten, whether it drained or was stopped at once."""
     ledger = Ledger(lambda: 100.0)
