@@ -200,6 +200,7 @@ class Parts:
             self._own_name,
             process_request,
             publishes=self.features.publishing is not None,
+            events=owner is None,  # with an owner, rooms are the owner's choice
             metrics=answer if settings.metrics else None,
         )
         self.listener = self._listener(lambda: connection(context, routes), sockets, tls)

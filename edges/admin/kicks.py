@@ -9,7 +9,7 @@ from edges.admin.client_pages import ClientPages
 from edges.limits.registry import Registry, Timed
 from edges.protocol.messages import KICKED
 from edges.rooms.hub import Hub
-from edges.transport.connection import Connection
+from edges.transport.served import Served
 
 __all__ = ["Kicks"]
 
@@ -35,7 +35,7 @@ class Kicks:
         slices, count = Slices(), 0
         for connection in found:
             await slices.give_way()
-            if isinstance(connection, Connection) and (session := connection.session) is not None:
+            if isinstance(connection, Served) and (session := connection.session) is not None:
                 count += session.let_out(channel, _REASON) if channel is not None else _close(connection)
         return count
 
@@ -49,6 +49,6 @@ class Kicks:
         return () if room is None else cast(list[Timed], room.members())
 
 
-def _close(connection: Connection) -> bool:
+def _close(connection: Served) -> bool:
     connection.close(KICKED)
     return True

@@ -5,7 +5,7 @@ import time
 from bus.admin.values import ClientInfo
 from edges.limits.registry import Registry, Timed
 from edges.session.sight import Sight
-from edges.transport.connection import Connection
+from edges.transport.served import Served
 
 __all__ = ["Sights"]
 
@@ -32,7 +32,7 @@ class Sights:
         ``whole``: with all rooms.
         """
         since = self._registry.since(connection)
-        if since is None or not isinstance(connection, Connection) or (session := connection.session) is None:
+        if since is None or not isinstance(connection, Served) or (session := connection.session) is None:
             return None
         sight = session.sight(waiting_bytes=connection.waiting_bytes, lagging_at=connection.lagging_at)
         wall_ms = time.time() * 1000

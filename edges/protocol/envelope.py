@@ -59,11 +59,18 @@ class Dialect(Protocol):
     def parse(self, value: dict[str, Any], verbs: Mapping[str, Parser[CommandT_co]]) -> CommandT_co:
         """Return the command in a decoded message, read by the row of ``verbs``, or raise ``Refused``."""
 
+    @property
+    def name(self) -> str:
+        """The dialect's name, for operators."""
+
     def write(self, message: Message) -> bytes:
         """Return the text of a message to a client."""
 
+    def say(self, message: Message) -> bytes:
+        """Return a message to a client as finished bytes, down to the frame."""
+
     def frame(self, line: bytes) -> bytes | None:
-        """Return the WebSocket frame for a line from Redis, None where the dialect has no word for the line."""
+        """Return the finished bytes for a line from Redis, None where the dialect has no word for the line."""
 
 
 # Reading.
@@ -162,12 +169,16 @@ def _short(text: str) -> str:
 class _Envelope:
     """The dialect of nine keys."""
 
+    name: Final = "envelope"
     first_room: Final = None
     no_token: Final = NO_TOKEN
     parse = staticmethod(parse)
 
     def write(self, message: Message) -> bytes:
         return orjson.dumps(self._value(message))
+
+    def say(self, message: Message) -> bytes:
+        return text_frame(self.write(message))
 
     def _value(self, message: Message) -> dict[str, Any]:
         match message:

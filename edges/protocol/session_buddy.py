@@ -38,6 +38,7 @@ ALL_SKILLS: Final = "skills"
 class _Flat:
     """The flat dialect, with the verbs subscribe, unsubscribe, ping and auth."""
 
+    name: Final = "session-buddy"
     first_room: Final = ALL_SKILLS
     no_token: Final = NO_TOKEN_FLAT
 
@@ -48,6 +49,9 @@ class _Flat:
 
     def write(self, message: Message) -> bytes:
         return orjson.dumps(self._value(message))
+
+    def say(self, message: Message) -> bytes:
+        return text_frame(self.write(message))
 
     def _value(self, message: Message) -> dict[str, Any]:
         match message:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
-from edges.protocol.envelope import Dialect, text_frame
+from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 
@@ -71,7 +71,7 @@ class Fanout:
     def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
         """Return the frame of an item, None where the dialect has no word for the item, or fails at the item."""
         try:
-            return dialect.frame(item) if isinstance(item, bytes) else text_frame(dialect.write(item))
+            return dialect.frame(item) if isinstance(item, bytes) else dialect.say(item)
         except Exception as error:  # noqa: BLE001 (one line's fault must not be the room's)
             self.tell(error)
             return None

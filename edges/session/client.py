@@ -44,6 +44,7 @@ class Client:
         now: seconds of the loop's clock.
         carry_out: takes the next command of the inbox.
         carry: writes the results of a generator.
+        choice: the client's dialect; None: as the service has it.
 
     Attributes:
         publishes: those under way; None where no event is open to clients.
@@ -72,14 +73,20 @@ class Client:
     )
 
     def __init__(
-        self, transport: Transport, context: Context, now: float, carry_out: Callable[[Item], None], carry: Carry
+        self,
+        transport: Transport,
+        context: Context,
+        now: float,
+        carry_out: Callable[[Item], None],
+        carry: Carry,
+        choice: DialectChoice | None = None,
     ) -> None:
         self.transport, self.context, settings, visitor = transport, context, context.settings, transport.visitor
         network, most_bytes = network_of(visitor.address), settings.max_waiting_bytes
         self.carry = carry
         publishing = context.publishing
         self.publishes = None if publishing is None else Publishes(publishing.limits.connection(now))
-        self.choice = DialectChoice(context.service)
+        self.choice = DialectChoice(context.service) if choice is None else choice
         self.admission = Admission(
             context.authenticator, context.permissions, settings, now, needs_token=visitor.needs_token
         )

@@ -13,6 +13,10 @@ __all__ = ["DialectChoice"]
 class DialectChoice:
     """The dialect of a client.
 
+    Args:
+        service: has a dialect of its own, or not.
+        dialect: the client's, whatever its messages are like; None: the service and the first message decide.
+
     Attributes:
         dialect: the present dialect.
         is_undecided: whether a message may still change the dialect.
@@ -21,9 +25,9 @@ class DialectChoice:
 
     __slots__ = ("dialect", "is_undecided")
 
-    def __init__(self, service: Service) -> None:
-        self.is_undecided = service.dialect != "envelope"
-        self.dialect: Dialect = FLAT if self.is_undecided else ENVELOPE
+    def __init__(self, service: Service, dialect: Dialect | None = None) -> None:
+        self.is_undecided = dialect is None and service.dialect != "envelope"
+        self.dialect: Dialect = dialect or (FLAT if self.is_undecided else ENVELOPE)
 
     def decide(self, value: Mapping[str, Any] | None) -> bool:
         """Let a first message decide; None stands for an unreadable message, and makes the client flat.

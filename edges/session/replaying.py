@@ -19,7 +19,6 @@ from bus.position import BEGINNING, Reason, order
 from bus.words import NoticeName
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slot
-from edges.protocol.envelope import text_frame
 from edges.protocol.messages import Notice, gap
 from edges.rooms.given import Given
 from edges.rooms.hub import Hub
@@ -231,12 +230,12 @@ class Replaying:
     def _tell_state(self, state: Replay, *, anew: bool) -> None:
         values = (state.position, len(state.lines), state.truncated, anew)
         notice = Notice.of(NoticeName.ROOM_STATE, *values, room=self.channel.name)
-        self._transport.write(text_frame(self._transport.dialect.write(notice)))
+        self._transport.write(self._transport.dialect.say(notice))
 
     def _gap(self, start: str, end: str | None, reason: Reason) -> bytes:
         self._hub.told[reason] += 1
         self._hub.repairs.told_one(self.channel, start, end, reason, self._transport.name)
-        return text_frame(self._transport.dialect.write(gap(self.channel.name, start, end, reason)))
+        return self._transport.dialect.say(gap(self.channel.name, start, end, reason))
 
     async def _give_lines(self, replay: Replay, slot: Slot) -> int | None:
         """Give lines; return the number of given lines where the client gives way to others, None for all lines."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from edges.protocol.envelope import ENVELOPE
 from edges.session.client import Client
 
 __all__ = ["Sight", "sight_of"]
@@ -49,6 +48,6 @@ def sight_of(client: Client, messages: int, *, waiting_bytes: int, lagging_at: f
         is_left_out=client.rooms.is_suspended,
         owes_token=client.admission.is_locked,
         token_ends=caller.expires_at,
-        dialect="envelope" if client.choice.dialect is ENVELOPE else "session-buddy",
+        dialect=client.choice.dialect.name,
         messages=messages,
     )

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from bus.channel import Channel
 from bus.log.replay import Replay, Since, Start
-from edges.protocol.envelope import text_frame
 from edges.rooms.hub import Hub
 from edges.rooms.sequencer import Item
 from edges.session.appearances import Appearances
@@ -235,5 +234,5 @@ class Subscriptions:
         if not items:
             return
         dialect = self._transport.dialect
-        frames = [dialect.frame(it) if isinstance(it, bytes) else text_frame(dialect.write(it)) for it in items]
+        frames = [dialect.frame(it) if isinstance(it, bytes) else dialect.say(it) for it in items]
         self._transport.write(b"".join(frame for frame in frames if frame is not None))

@@ -5,52 +5,37 @@ on waiting bytes, ``keepalive`` on silence.
 """
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final, cast
 
-from bus.channel import Channel
-from edges.limits.floods import Told
-from edges.limits.quotas import Excess
 from edges.net.forwarded import client_address
-from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.messages import (
     AT_CAPACITY,
     CONTROL_FLOOD,
     KEEPALIVE,
-    OUR_BUG,
-    SLOW,
     STUCK,
     TOO_BIG_YET,
     TOO_MANY_PARTS,
     Closing,
-    Notice,
 )
 from edges.session.client import SENT_AWAY
 from edges.session.context import Context
 from edges.session.session import Session
 from edges.transport.backpressure import RESERVE_BYTES
+from edges.transport.following import Following
 from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
 from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.routes import Routes
+from edges.transport.served import FAILED, SILENT, Served
+from edges.transport.stream import stream_of
 from edges.transport.tls_listener import Agreement
-from edges.transport.writing import Phase, Writer, other_end
+from edges.transport.writing import Phase, other_end
 
 __all__ = ["Connection"]
 
 _LINGER_S: Final = 1.0
 """With TLS, for bytes that a client had under way when the connection was failed."""
-_SLOW_CLOSE_S: Final = 2.0
-"""For a slow client to read all waiting bytes and the close frame behind them, before the socket is cut."""
-_NO_FIELDS: Final[Mapping[str, object]] = {}
-_SLOW: Final = Told("closed a slow client", logging.WARNING, at_once=10)
-_LATE: Final = Told("cut a client before the end of its handshake")
-_SILENT: Final = Told("cut a client without a sign of life")
-_FAILED: Final = Told("a connection failed", logging.ERROR)
-_UNCLOSED: Final = Told("a connection could not be closed", logging.ERROR)
 _LIMITS: Final = {
     CONTROL_FLOOD: "control_rate_limit",
     TOO_BIG_YET: "max_message_bytes",
@@ -59,32 +44,20 @@ _LIMITS: Final = {
 """Faults of clients, with the limit that each hits."""
 
 
-class Connection(Writer):
+class Connection(Served):
     """A client of an edge, from ``connection_made`` to ``connection_lost``; the connection needs no task."""
 
-    __slots__ = (
-        "_context",
-        "_deadline",
-        "_handshake",
-        "_incoming",
-        "_is_deaf",
-        "_is_slow",
-        "_keepalive",
-        "_routes",
-        "_session",
-        "_websocket",
-    )
+    __slots__ = ("_handshake", "_incoming", "_is_deaf", "_keepalive", "_routes", "_websocket")
 
     def __init__(self, context: Context, routes: Routes) -> None:
-        super().__init__()
-        self._context, self._routes, settings, now = context, routes, context.settings, self._loop.time()
+        super().__init__(context)
+        self._routes, settings, now = routes, context.settings, self._loop.time()
         self._websocket = WebSocket(settings.max_message_bytes)
         self._incoming = Incoming(self._websocket, settings.max_fragments, settings.control_rate_limit, now)
         self._keepalive = Keepalive(interval_s=settings.ping_interval_s, timeout_s=settings.ping_timeout_s, now=now)
-        self._deadline: float | None = now + settings.open_timeout_s
         self._handshake: Handshake | None = None
         self._session: Session | None = None
-        self._is_deaf = self._is_slow = False
+        self._is_deaf = False
 
     # The socket's side.
 
@@ -110,63 +83,19 @@ class Connection(Writer):
             elif self._phase is not Phase.GONE:
                 self._receive(data)
         except Exception as error:  # noqa: BLE001 (told, with its traceback)
-            self._note(_FAILED, type(error).__name__, error=error)
+            self._note(FAILED, type(error).__name__, error=error)
             self.fail()
 
-    def pause_writing(self) -> None:
-        """Take note of a client slower than the writes."""
-        self._context.registry.lag(self)
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """Take note of a client that has caught up."""
-        self._context.registry.catch_up(self)
-        super().resume_writing()
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note of the socket's end."""
+        self._handshake = None
+        super().connection_lost(error)
 
     def eof_received(self) -> bool:
         """Take the end of the client's bytes; False lets the transport close."""
         if self._phase is not Phase.GONE:
             self._websocket.receive_eof()
         return False
-
-    def close_slow(self, code: Closing = SLOW) -> None:
-        """Close a slow client; a client for which not even a close frame may wait is cut off."""
-        if self._phase is not Phase.OPEN:
-            return
-        settings, self._is_slow = self._context.settings, True
-        # decisions/0032: a client that cannot keep up starts over with `since`; a queue without a bound ends the edge.
-        self._context.counters.hit_slow("slow_deadline_s" if code is STUCK else "max_waiting_bytes")
-        rooms = () if self._session is None else self._session.rooms.values()
-        self._note(_SLOW, code.reason, self._outgoing.told(rooms, self._loop.time()))
-        if not self._outgoing.takes_close_frame:
-            self._cut_slow()
-            return
-        self.close(code)
-        self._deadline = self._loop.time() + min(_SLOW_CLOSE_S, settings.close_timeout_s)
-
-    def _note(
-        self, told: Told, reason: str, fields: Mapping[str, object] = _NO_FIELDS, error: Exception | None = None
-    ) -> None:
-        """Tell the log of the client, or count the client in a sum."""
-        who = {"connection": self.name} if self._session is None else self._session.fields
-        self._context.floods.note(told, reason, self.visitor.address, {**who, **fields}, error=error)
-
-    def _cut_slow(self) -> None:
-        self._context.counters.cut += self._is_slow
-        self.cut()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Take note of the socket's end."""
-        self._phase, self._handshake = Phase.GONE, None
-        self._context.registry.exit(self)
-        self._release_drain()
-        if self._session is not None:
-            self._session.end()
-
-    def check_deadlines(self, now: float) -> None:
-        """Look at deadlines at ``now``; a bug of the edge closes the one connection and no other."""
-        with self._failing():
-            self._check_deadlines(now)
 
     def _check_deadlines(self, now: float) -> None:
         """Cut off a late handshake; ping a silent client; give up on a client without an answer or without reading.
@@ -184,15 +113,7 @@ class Connection(Writer):
             self._keepalive.excuse(now)
         else:
             self._act(self._keepalive.due(now, self._outgoing))
-        if self._session is not None and self._phase is Phase.OPEN:
-            self._session.check_standing(now)
-            self._session.check_kept()
-
-    def _cut_late(self) -> None:
-        if self._phase is Phase.OPENING:
-            self._context.counters.hit("open_timeout_s")
-            self._note(_LATE, "open_timeout_s")
-        self._cut_slow()
+        self._check_standing(now)
 
     def _act(self, due: Due | None) -> None:
         match due:
@@ -202,7 +123,7 @@ class Connection(Writer):
                 self._note(SENT_AWAY, KEEPALIVE.reason)
                 self.close(KEEPALIVE)
             case Due.CUT:
-                self._note(_SILENT, KEEPALIVE.reason)
+                self._note(SILENT, KEEPALIVE.reason)
                 self.cut()
 
     def prove_alive(self, now: float) -> None:
@@ -219,28 +140,6 @@ class Connection(Writer):
         self._send_pending()
         self._keepalive.pinged(self._outgoing.unread_bytes())
 
-    def check_revoked(self) -> None:
-        """Send the client away if the token was revoked; a bug of the edge closes the client, too."""
-        with self._failing():
-            if self._session is not None and self._phase is Phase.OPEN:
-                self._session.check_revoked()
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 (told, with its traceback)
-            self._note(_FAILED, type(error).__name__, error=error)
-            self.fail()
-
-    def fail(self) -> None:
-        """Close for a bug of the edge; where closing fails as well, cut the socket."""
-        try:
-            self.close(OUR_BUG)
-        except Exception as error:  # noqa: BLE001 (told, with its traceback)
-            self._note(_UNCLOSED, type(error).__name__, error=error)
-            self.cut()
-
     # The opening handshake.
 
     def _shake(self, data: bytes) -> None:
@@ -251,7 +150,7 @@ class Connection(Writer):
                 self._context.spawn(self._ask(asking), "request")
             case Word(answer):
                 self._transport.write(answer)
-            case Entry() | Farewell() as outcome:
+            case Entry() | Farewell() | Following() as outcome:
                 self._conclude(outcome)
 
     async def _ask(self, asking: Asking) -> None:
@@ -261,11 +160,22 @@ class Connection(Writer):
                 self._transport.resume_reading()
                 self._conclude(outcome)
 
-    def _conclude(self, outcome: Entry | Farewell) -> None:
-        if isinstance(outcome, Entry):
-            self._enter(outcome)
-        else:
-            self._finish(outcome.answer)
+    def _conclude(self, outcome: Entry | Farewell | Following) -> None:
+        match outcome:
+            case Entry():
+                self._enter(outcome)
+            case Following():
+                self._hand_over(outcome)
+            case Farewell():
+                self._finish(outcome.answer)
+
+    def _hand_over(self, following: Following) -> None:
+        """Leave the socket to the client of a stream: another protocol, that the socket speaks to from now on."""
+        self._phase, self._handshake = Phase.GONE, None
+        self._context.registry.exit(self)
+        stream = stream_of(self._context, following, self._transport, self._outgoing)
+        self._transport.set_protocol(stream)
+        stream.begin()
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
@@ -292,19 +202,6 @@ class Connection(Writer):
         self._session.begin()
         if entry.rest:
             self._receive(entry.rest)
-
-    @property
-    def session(self) -> Session | None:
-        """The client's conversation; None before the handshake's end, and on the way out."""
-        return self._session if self._phase is Phase.OPEN else None
-
-    def _suspend(self) -> None:
-        if self._session is not None:
-            self._session.suspend()
-
-    def _readmit(self) -> None:
-        if self._session is not None:
-            self._session.readmit()
 
     # Frames from the client.
 
@@ -363,34 +260,6 @@ class Connection(Writer):
         """Id of the connection, as in the welcome and in logs."""
         return str(self._websocket.id)
 
-    def identify(self, user: str) -> Excess | None:
-        """Count the connection for ``user``, or return the bound that the user has reached."""
-        return self._context.registry.identify(self, user, self._loop.time())
-
-    def be_found(self, names: tuple[str, ...]) -> None:
-        """Be found by ``names`` from now on: the members of revocations that concern the client."""
-        self._context.registry.name(self, names)
-
-    def take_place(self) -> bool:
-        """Take a place among the clients; tell whether there was room."""
-        return self._context.registry.take_place(self)
-
-    @property
-    def dialect(self) -> Dialect:
-        """The client's dialect at the moment."""
-        return ENVELOPE if self._session is None else self._session.dialect
-
-    def recover(self, channel: Channel, position: str) -> None:
-        """Catch up with a room from ``position`` on, at the client's pace; the room has let the client go."""
-        if self._session is not None:
-            self._session.recover(channel, position)
-
-    def notify(self, notice: Notice) -> bool:
-        """Tell the client a notice, unless the welcome is still due; return whether the client was told."""
-        with self._failing():
-            return self._session is not None and self._session.notify(notice)
-        return False
-
     def pause_reading(self) -> None:
         """Take no more bytes from the client for now."""
         self._is_deaf = True
@@ -416,11 +285,6 @@ class Connection(Writer):
         if self._session is not None:
             self._session.end()
             self.resume_reading()  # its commands may have waited, and the client's half of the close is behind them
-
-    def cut(self) -> None:
-        """Drop the socket now, with all waiting bytes."""
-        self._phase = Phase.GONE
-        self._transport.abort()
 
     def _send_pending(self) -> None:
         """Write the protocol's bytes; by an empty piece the protocol says that the socket is done."""

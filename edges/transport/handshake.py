@@ -3,6 +3,7 @@
 ``edges/transport/origin_policy.py`` judges origins, and the registry counts.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,18 @@ from websockets.http11 import Request, Response
 from edges.limits.floods import Told
 from edges.limits.registry import Timed
 from edges.net.visitor import Visitor
+from edges.protocol.messages import Refused
 from edges.session.context import Context
 from edges.session.publishing import Publishing
 from edges.transport import http
+from edges.transport.admission import admitted, excess_of, preflight, refused, tokens_of
 from edges.transport.bearer import shown_tokens
+from edges.transport.following import Following, following_of
 from edges.transport.framing import WebSocket
+from edges.transport.history import Past
 from edges.transport.origin_policy import admit
 from edges.transport.posting import CONTINUE, Posting, is_post, read_head
-from edges.transport.routes import Routes
+from edges.transport.routes import Answer, Route, Routes
 from edges.transport.screen import Applicant, ProcessRequest, screened
 
 __all__ = ["Asking", "Entry", "Farewell", "Handshake", "Word"]
@@ -33,6 +38,7 @@ _TURNED_AWAY: Final = Told("refused a request for its origin or host")
 _REFUSED: Final = Told("refused a publish")
 _HOOK: Final = Told("process_request failed", logging.ERROR)
 _PUBLISH: Final = Told("a publish failed", logging.ERROR)
+_PAST: Final = Told("a history failed", logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Word:
     answer: bytes
 
 
-_Outcome: TypeAlias = Entry | Farewell
+_Outcome: TypeAlias = Entry | Farewell | Following
 _PASSED: Final = Farewell(b"")
 """The hook has no objection."""
 
@@ -166,9 +172,54 @@ class Handshake:
     def _answer_plain(self, request: Request) -> _Outcome | Asking:
         self._context.registry.give_back(self._connection)  # the answer may count the clients
         route = self._routes.find(request)
-        if (refused := route.guard(request)) is not None:
-            return self._turn_away(request, refused)
+        if route.answer is not Answer.AT_ONCE:
+            return self._answer_events(route, request)
+        if (refusal := route.guard(request)) is not None:
+            return self._turn_away(request, refusal)
         return self._screen(request, self._peer, lambda: Farewell(route.handler(request).serialize()))
+
+    # Events by plain HTTP.
+
+    def _answer_events(self, route: Route, request: Request) -> _Outcome | Asking:
+        """Judge a request for events as a handshake's; whoever may ask then gets a stream, or the past."""
+        context = self._context
+        visitor = admitted(request, self._peer, context)
+        if isinstance(visitor, Response):
+            return self._turn_away(request, visitor)
+        if route.answer is Answer.BEFOREHAND:
+            return Farewell(preflight(request).serialize())
+        if route.answer is Answer.HISTORY:
+            return Asking(lambda: self._tell_past(request, visitor))
+        return self._screen(request, visitor, lambda: self._follow(request, visitor))
+
+    def _follow(self, request: Request, visitor: Visitor) -> _Outcome:
+        try:
+            return following_of(request, visitor, tokens_of(request, self._context), self._context.settings)
+        except Refused as wrong:
+            return self._farewell(refused(wrong.refusal, request), request)
+
+    async def _tell_past(self, request: Request, visitor: Visitor) -> _Outcome:
+        hook, context = self._routes.hook, self._context
+        if hook is not None:
+            applicant = Applicant(self._websocket, request, visitor)
+            outcome = await self._ask(hook, applicant, lambda: _PASSED)
+            if outcome is not _PASSED:
+                return outcome
+        now = asyncio.get_running_loop().time()
+        excess = context.registry.claim(self._connection, visitor.address, now)
+        if excess is not None:
+            return self._farewell(refused(excess_of(excess), request), request)
+        try:
+            answer = await Past(request, visitor, context).answer()
+        except Exception as error:  # noqa: BLE001 (told, with its traceback)
+            self._tell_bug(_PAST, error, visitor.address)
+            answer = http.failed("the edge failed; the fault is in its log")
+        return self._farewell(answer, request)
+
+    def _farewell(self, answer: Response, request: Request) -> Farewell:
+        if request.method == "HEAD":
+            answer.body = b""
+        return Farewell(answer.serialize())
 
     # A publish.
 

@@ -15,6 +15,7 @@ from bus.words import Code
 __all__ = [
     "HEAD_LIMIT_BYTES",
     "answered",
+    "bare",
     "failed",
     "forbidden",
     "head_end",
@@ -27,6 +28,7 @@ __all__ = [
     "page",
     "readiness",
     "refused",
+    "stream_head",
     "too_long",
     "too_many",
     "upgrade_required",
@@ -73,9 +75,21 @@ def lists_too_much(request: Request) -> bool:
     return listed.count(",") + listed.count(";") + request.path.count("&") > _VALUES
 
 
-def page(text: bytes, content_type: str) -> Response:
+def page(text: bytes, content_type: str, *headers: tuple[str, str]) -> Response:
     """Return a page of its own content type."""
-    return _plain(200, text, content_type)
+    return _plain(200, text, content_type, *headers)
+
+
+def bare(status: int, *headers: tuple[str, str]) -> Response:
+    """Return an answer without a body."""
+    fields = [("Date", formatdate(usegmt=True)), ("Connection", "close"), *headers]
+    return Response(status, http.HTTPStatus(status).phrase, Headers(fields), b"")
+
+
+def stream_head(content_type: str, *headers: tuple[str, str]) -> bytes:
+    """Return the head of an answer that the end of the connection ends, kept by no cache and held by no proxy."""
+    kept = ("Cache-Control", "no-cache, no-store, no-transform"), ("X-Accel-Buffering", "no")
+    return bare(200, ("Content-Type", content_type), *kept, *headers).serialize()
 
 
 def answered(body: dict[str, object]) -> Response:

@@ -5,7 +5,7 @@ from typing import Final
 
 from edges.transport.outgoing import Outgoing
 
-__all__ = ["Due", "Keepalive"]
+__all__ = ["Due", "Keepalive", "Pulse"]
 
 PROOF_S: Final = 3.0
 """For a sign of life of a client whose place another client wants."""
@@ -84,3 +84,51 @@ class Keepalive:
     def _late_s(self, under_way: int, outgoing: Outgoing) -> float:
         """Return the allowed silence with ``under_way`` bytes unread: longer where the other kernel is alive."""
         return self._interval_s + self._timeout_s * (outgoing.patience if outgoing.is_behind(under_way) else 1)
+
+
+class Pulse:
+    """The silence of a client that cannot answer: alive is whose kernel acknowledges bytes.
+
+    Args:
+        interval_s: between two words of the edge.
+        timeout_s: for the kernel to acknowledge, besides.
+        now: seconds of a monotonic clock, as everywhere here.
+
+    """
+
+    __slots__ = ("_alive_at", "_interval_s", "_proof_due", "_said_at", "_timeout_s", "_unread")
+
+    def __init__(self, *, interval_s: float, timeout_s: float, now: float) -> None:
+        self._interval_s, self._timeout_s = interval_s, timeout_s
+        self._said_at = self._alive_at = now
+        self._proof_due: float | None = None
+        self._unread = 0
+
+    def excuse(self, now: float) -> None:
+        """Count no silence until ``now``: much waits for the client, and other deadlines watch that."""
+        self._alive_at, self._proof_due = now, None
+
+    def wants_proof(self, now: float, outgoing: Outgoing) -> bool:
+        """Expect acknowledged bytes within moments; tell whether a word must be said for that."""
+        if self._proof_due is not None:
+            return False
+        self._proof_due, self._unread = now + PROOF_S, outgoing.unread_bytes()
+        return True
+
+    def due(self, now: float, outgoing: Outgoing) -> Due | None:
+        """Return the step that is due at ``now``, None for no step. The kernel is asked once an interval."""
+        if self._proof_due is not None and now >= self._proof_due:
+            self._proof_due = None
+            return None if self._is_alive(outgoing) else Due.CUT
+        if now - self._said_at < self._interval_s:
+            return None
+        if self._is_alive(outgoing):
+            self._alive_at = now
+        elif now - self._alive_at >= self._interval_s + self._timeout_s:
+            return Due.CUT
+        self._said_at = now
+        return Due.PING
+
+    def _is_alive(self, outgoing: Outgoing) -> bool:
+        before, self._unread = self._unread, outgoing.unread_bytes()
+        return self._unread < before or not outgoing.under_way_bytes()

@@ -15,7 +15,6 @@ from websockets.streams import StreamReader
 from bus.errors import BusError
 from bus.words import Code, Verb
 from edges.auth.jwks import KeysUnavailable
-from edges.auth.permissions import Caller
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import network_of
 from edges.net.visitor import Visitor
@@ -26,7 +25,7 @@ from edges.session.publishing import Publishing
 from edges.session.replies import RETRY_AFTER_MS, unavailable
 from edges.session.verbs.publish import report, wish_of
 from edges.transport import http
-from edges.transport.bearer import shown_tokens
+from edges.transport.admission import caller_of
 
 __all__ = ["CONTINUE", "PATH", "Posting", "is_post", "read_head"]
 
@@ -141,26 +140,13 @@ class Posting:
             return _refused(unavailable(error, Verb.PUBLISH, None))
 
     async def _published(self) -> dict[str, object]:
-        caller = await self._caller()
+        caller = await caller_of(self.request, self.visitor, self._context)
         value = decode(bytes(self._body), values=self._context.settings.max_message_values)
         data = {key: value[key] for key in ("event", "data") if key in value}
         _, said = heard({"type": "request", "event": Verb.PUBLISH, "data": data, "id": value.get("id")})
         network, now_s = network_of(self.visitor.address), asyncio.get_running_loop().time()
         prepared = self._publishing.prepare(wish_of(said), caller, network, None, now_s)
         return report(await self._publishing.publish(prepared))
-
-    async def _caller(self) -> Caller:
-        authenticator, settings = self._context.authenticator, self._context.settings
-        if authenticator.is_open:
-            return authenticator.anonymous
-        tokens = shown_tokens(self.request, in_query=settings.auth_in_query)
-        if len(tokens) > 1:
-            raise TokenRefused("several tokens are shown in different places; show one")
-        if tokens:
-            return await authenticator.admit(tokens[0])
-        if settings.auth_required or self.visitor.needs_token:
-            raise TokenRefused("a token is required: Authorization: Bearer …")
-        return authenticator.anonymous
 
 
 def _refused(refusal: Refusal) -> Response:

@@ -1,14 +1,16 @@
 """The plain HTTP side of an edge's port as a table: a path more is a row more. Pure."""
 
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from typing import NamedTuple, Protocol, TypeAlias
 
 from websockets.http11 import Request, Response
 
 from edges.transport import http
+from edges.transport.paths import EVENTS, HISTORY
 from edges.transport.screen import ProcessRequest
 
-__all__ = ["Guard", "Handler", "Route", "Routes", "Standing", "routes_of"]
+__all__ = ["Answer", "Guard", "Handler", "Route", "Routes", "Standing", "routes_of"]
 
 Handler: TypeAlias = Callable[[Request], Response]
 Guard: TypeAlias = Callable[[Request], Response | None]
@@ -28,14 +30,27 @@ class Standing(Protocol):
         """Return the warning of ``/readyz`` beside being ready, None for no warning."""
 
 
+class Answer(Enum):
+    """How a row is answered."""
+
+    AT_ONCE = auto()
+    STREAM = auto()
+    """The answer has no end."""
+    HISTORY = auto()
+    """The answer is read from a log."""
+    BEFOREHAND = auto()
+    """A page of elsewhere asks whether it may ask (CORS)."""
+
+
 class Route(NamedTuple):
     """A row.
 
     Attributes:
         method: GET stands for HEAD, too (RFC 9110, section 9.3.2).
-        path: without the query.
+        path: without the query; behind a slash at the end, there is a name.
         handler: returns the answer.
         guard: returns the refusal of clients that may not have the answer.
+        answer: by the handler, or in ways that need more than the request.
 
     """
 
@@ -43,6 +58,7 @@ class Route(NamedTuple):
     path: str
     handler: Handler
     guard: Guard
+    answer: Answer = Answer.AT_ONCE
 
 
 class Routes:
@@ -65,8 +81,18 @@ class Routes:
         if lost := http.lost_on_the_way(request):
             return Route("GET", request.path, lambda _: http.upgrade_required(lost), self._guard)
         is_head = request.method == "HEAD"
-        route = self._find(request.path.partition("?")[0], "GET" if is_head else request.method)
+        path = self._spelled(request.path.partition("?")[0])
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            route = self._rows.get((path, "GET"))
+            if route is not None and route.answer is not Answer.AT_ONCE:
+                return route._replace(answer=Answer.BEFOREHAND)
+        route = self._find(path, "GET" if is_head else request.method)
         return route._replace(handler=_without_body(route.handler)) if is_head else route
+
+    def _spelled(self, path: str) -> str:
+        """Return the path of a row with names below it for a path below it, any other as it is."""
+        above = path[: path.find("/", 1) + 1]
+        return above if (above, "GET") in self._rows and path != above else path
 
     def _find(self, path: str, method: str) -> Route:
         return self._rows.get((path, method)) or Route(method, path, lambda _: self._missing(path, method), self._guard)
@@ -80,7 +106,7 @@ class Routes:
     def _methods(self, path: str) -> list[str]:
         """Return the methods of a path; of an unknown path, the methods of all paths."""
         found = [method for it, method in self._rows if it == path] or [method for _, method in self._rows]
-        return list(dict.fromkeys(name for method in found for name in _spelled(method)))
+        return list(dict.fromkeys(name for method in found for name in _methods_of(method)))
 
     def _named(self) -> list[str]:
         first: dict[Handler, str] = {}
@@ -107,11 +133,13 @@ def routes_of(
     *,
     publishes: bool = False,
     metrics: Handler | None = None,
+    events: bool = False,
 ) -> Routes:
     """Return the table of an edge; ``guard`` stands before the paths of health, and before the ``hook``.
 
     ``publishes``: there is ``POST /publish``, which the handshake answers: the table has no place for a body.
-    ``metrics`` answers ``/metrics``; None: there is no such path.
+    ``metrics`` answers ``/metrics``; None: there is no such path. ``events``: the edge's events are there for plain
+    HTTP, too, streamed and from the logs.
     """
 
     def health(_: Request) -> Response:
@@ -127,12 +155,27 @@ def routes_of(
     )
     if publishes:
         rows = (*rows, Route("POST", "/publish", lambda _: http.no_request(), guard))
+    if events:
+        rows = (
+            *rows,
+            Route("GET", EVENTS, _unanswered, guard, Answer.STREAM),
+            Route("GET", HISTORY, _past_unanswered, guard, Answer.HISTORY),
+        )
     if metrics is not None:
         rows = (*rows, Route("GET", "/metrics", metrics, guard))
     return Routes(rows, guard, hook)
 
 
-def _spelled(method: str) -> tuple[str, ...]:
+def _unanswered(_: Request) -> Response:
+    """Stand for an answer that needs more than the request."""
+    return http.no_request()
+
+
+def _past_unanswered(request: Request) -> Response:
+    return _unanswered(request)
+
+
+def _methods_of(method: str) -> tuple[str, ...]:
     return ("GET", "HEAD") if method == "GET" else (method,)
 
 

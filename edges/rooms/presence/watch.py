@@ -12,7 +12,7 @@ from bus.presence.entries import Change
 from bus.presence.store import PresenceStore
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
-from edges.protocol.envelope import ENVELOPE, text_frame
+from edges.protocol.envelope import ENVELOPE
 from edges.rooms.fanout import Fanout
 from edges.rooms.presence.table import MISSING_S, Table
 from edges.rooms.room import RoomSubscriber
@@ -157,6 +157,6 @@ class Watch:
         notices = room.table.news(asyncio.get_running_loop().time(), len(room.watchers))
         if notices:
             # Encoded once for all: only clients of the envelope can ask to be told.
-            frames = b"".join(text_frame(ENVELOPE.write(notice)) for notice in notices)
+            frames = b"".join(ENVELOPE.say(notice) for notice in notices)
             self.fanout.hand(list(room.watchers), frames, room.watchers)
         self._schedule(room)

@@ -75,14 +75,14 @@ class Subscribe(Command):
         if start is not None and channel.retention.kind != "live":
             return self._resume(client, channel, start)
         joined = client.rooms.join(channel)
-        return self._open(client, channel) if joined is None else self._joined(channel, joined)
+        return self._open(client, channel) if joined is None else self.joined(channel, joined)
 
     async def _open(self, client: Client, channel: Channel) -> AsyncGenerator[Outgoing, None]:
         await client.context.first_link()
         await client.rooms.open(channel)
         self._check(client, channel)
         joined = client.rooms.join(channel)
-        for item in self._joined(channel, joined) if joined is not None else ():
+        for item in self.joined(channel, joined) if joined is not None else ():
             yield item
 
     async def _resume(self, client: Client, channel: Channel, start: Start) -> AsyncGenerator[Outgoing, None]:
@@ -92,7 +92,7 @@ class Subscribe(Command):
             if replay.reason is not None and isinstance(start, Since):
                 end = replay.lines[0].position if replay.lines else replay.position
                 client.context.hub.repairs.told_one(channel, start.position, end, replay.reason, client.transport.name)
-            yield self._resumed(channel, replay)
+            yield self.resumed(channel, replay)
             del replay  # while the client reads, the lines are held by the turn alone (decisions/0034)
 
     def _check(self, client: Client, channel: Channel) -> None:
@@ -102,13 +102,15 @@ class Subscribe(Command):
 
     # Answers.
 
-    def _joined(self, channel: Channel, joined: Joined) -> tuple[Outgoing, ...]:
+    def joined(self, channel: Channel, joined: Joined) -> tuple[Outgoing, ...]:
+        """Return the answer to a client that has joined at the end of the log, and the latest event."""
         data = {"status": "subscribed", **asked(self.channel, channel), "position": joined.position}
         if self.start is not None:  # a live channel keeps no event, so no edge knows of a loss
             data |= {"recovered": False, "reason": Reason.UNKNOWN, "replayed": 0}
         return (Reply(self.verb, data, self.reply_to), *joined.frames)
 
-    def _resumed(self, channel: Channel, replay: Replay) -> Reply:
+    def resumed(self, channel: Channel, replay: Replay) -> Outgoing:
+        """Return the answer to a client that is given a replay."""
         count = len(replay.lines)
         data: dict[str, Any] = {"status": "subscribed", **asked(self.channel, channel), "position": replay.position}
         if self.start is not None:
