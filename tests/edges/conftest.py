@@ -12,9 +12,11 @@ from bus.service import Service
 from edges import Edge, EdgeSettings
 from producers.services.mahavishnu import SERVICE as MAHAVISHNU
 from tests.edges.peers import Client, eventually
+from tests.edges.streams import Listener
 
 StartEdge = Callable[..., Awaitable[Edge]]
 OpenClient = Callable[..., Awaitable[Client]]
+Listen = Callable[..., Awaitable[Listener]]
 
 
 @pytest.fixture
@@ -52,3 +54,17 @@ async def open_client() -> AsyncIterator[OpenClient]:
     yield open_
     for client in opened:
         await client.close()
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Listen]:
+    """Return a function that opens a stream of events, closed after the test."""
+    opened: list[Listener] = []
+
+    async def open_(edge: Edge | int, *channels: str, **options: Any) -> Listener:
+        opened.append(await Listener.open(edge, *channels, **options))
+        return opened[-1]
+
+    yield open_
+    for listener in opened:
+        await listener.close()
