@@ -1,8 +1,10 @@
 """A client's conversation over plain HTTP: one request says all commands, and the answers are a stream."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from bus.channel import Channel
+from bus.words import Code
 from edges.protocol.event_stream import StreamDialect
 from edges.protocol.messages import Dismissal, Refusal
 from edges.session.command import Command
@@ -10,13 +12,14 @@ from edges.session.context import Context
 from edges.session.conversation import Conversation
 from edges.session.dialect_choice import DialectChoice
 from edges.session.inbox import Item
-from edges.session.replies import no_token_yet
 from edges.session.transport import Transport
 from edges.session.verbs.auth import let_in
 from edges.session.verbs.follow import Follow, Watch
 from edges.session.verbs.subscribe import channel_of
 
 __all__ = ["Feed"]
+
+_NO_TOKEN: Final = Refusal(Code.AUTH_REQUIRED, "authenticate first: send Authorization: Bearer and a token")
 
 
 class Feed(Conversation):
@@ -50,7 +53,7 @@ class Feed(Conversation):
                 if isinstance(item, Refusal):
                     return item
         if self.admission.is_locked:
-            return no_token_yet(self._follows[0])
+            return _NO_TOKEN
         return next((it for follow in self._follows if (it := self._judged(follow)) is not None), None)
 
     def _judged(self, follow: Follow) -> Refusal | None:

@@ -92,7 +92,7 @@ async def caller_of(request: Request, visitor: Visitor, context: Context) -> Cal
     if tokens:
         return await authenticator.admit(tokens[0])
     if not authenticator.is_open and (context.settings.auth_required or visitor.needs_token):
-        raise TokenRefused("a token is required: Authorization: Bearer …")
+        raise TokenRefused("a token is required: Authorization: Bearer and the token")
     return authenticator.anonymous
 
 

@@ -68,7 +68,7 @@ class Query:
         self._values = [(unquote(name), unquote(value)) for name, _, value in pairs]
         for name, _ in self._values:
             if name == "token" and not settings.auth_in_query:
-                raise _wrong("token: this edge takes no token in the query; send Authorization: Bearer …")
+                raise _wrong("token: this edge takes no token in the query; send Authorization: Bearer and the token")
             if name not in (*known, "token"):
                 raise _wrong(f"{name[:40]!a}: no such key; there are {', '.join(known)}")
 
@@ -114,7 +114,7 @@ def following_of(request: Request, visitor: Visitor, tokens: Sequence[str], sett
     channels = list({canonical_name(name): name for name in query.all("channel")}.values())
     limit = min(CHANNELS_LIMIT, settings.max_rooms)
     if not channels:
-        raise _wrong("channel: expected one, such as ?channel=global; several are written channel=…&channel=…")
+        raise _wrong("channel: expected one, such as ?channel=global; for several write ?channel=a&channel=b")
     if len(channels) > limit:
         raise Refused(Refusal(Code.SUBSCRIPTION_LIMIT, f"channel: {len(channels)} of them, the limit is {limit}"))
     start = query.start()

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from tests.edges import bad_caller_rows, bad_effect_rows, bad_publish_rows
+from tests.edges import bad_caller_rows, bad_effect_rows, bad_publish_rows, bad_stream_rows
 from tests.edges.bad_input_row import Row, Setup, request, rows, text
 from tests.edges.peers import BINARY, CLOSE, PING, PONG, TEXT, frame, get, upgrade
 
@@ -313,7 +313,7 @@ HTTP: Final = (
     ("a `GET` behind a `GET`: the first is answered", "HTTP 200", get("/healthz") + get("/nothing")),
     (
         "a path that is none",
-        "HTTP 404: not found; there are /healthz and /readyz, and WebSocket on any path",
+        "HTTP 404: not found; there are /healthz, /readyz, /events and /channels/, and WebSocket on any path",
         get("/../etc/passwd"),
     ),
     ("the beginning of TLS", NO_REQUEST, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
@@ -341,6 +341,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *rows("Amounts, where the rate allows them", ROOMS, setup=FAST),
     *rows("HTTP", HTTP, is_handshake=True),
     *bad_publish_rows.ROWS,
+    *bad_stream_rows.ROWS,
     *bad_effect_rows.ROWS,
     *bad_caller_rows.ROWS,
 )

@@ -95,7 +95,11 @@ async def test_body_in_pieces_and_behind_a_word_to_go_on(edge: Edge, redis: Redi
         (post(EVENT, bearer(), length="Content-Length: -5"), 400, "Content-Length: expected one number"),
         (post(b"x", bearer(), length="Content-Length: 1000000"), 413, "max_publish_bytes: the body has 1000000 bytes"),
         (post(EVENT, bearer(), "Expect: a miracle"), 417, "Expect: only 100-continue"),
-        (post(EVENT, bearer(), path="/elsewhere"), 404, "not found; there are /healthz, /readyz and /publish"),
+        (
+            post(EVENT, bearer(), path="/elsewhere"),
+            404,
+            "not found; there are /healthz, /readyz, /publish, /events and /channels/",
+        ),
         (post(EVENT, bearer(), path="/healthz"), 405, "method not allowed; use GET, HEAD"),
         (get("/publish", bearer()), 405, "method not allowed; use POST"),
     ],

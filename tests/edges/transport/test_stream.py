@@ -94,7 +94,12 @@ async def test_line_is_encoded_once_for_all_streams(
         await stream.named("subscribed")
     kind = type(event_stream.EVENT_STREAM)
     plain = kind.frame
-    monkeypatch.setattr(kind, "frame", lambda self, line: (encoded.append(line), plain(self, line))[1])
+
+    def counted(self: event_stream.StreamDialect, line: bytes) -> bytes | None:
+        encoded.append(line)
+        return plain(self, line)
+
+    monkeypatch.setattr(kind, "frame", counted)
     await producer.publish(Step(number=1))
     for stream in streams:
         assert numbers(await stream.heard(1)) == [1]
