@@ -1,6 +1,5 @@
 """``GET /events``: streams over real sockets, with the places, permissions, notices and bounds of a WebSocket."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -52,12 +51,6 @@ class Paged(Event, event="paged", channels=(PAGE,)):
 @pytest.fixture
 async def edge(broker: EmbeddedBroker, start_edge: StartEdge) -> Edge:
     return await start_edge(broker, SERVICE)
-
-
-@pytest.fixture
-async def producer(broker: EmbeddedBroker) -> AsyncIterator[Producer]:
-    async with Producer(broker.url) as producer:
-        yield producer
 
 
 def numbers(values: list[dict[str, Any]]) -> list[int]:
