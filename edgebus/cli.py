@@ -16,6 +16,7 @@ from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
 from edgebus.commands.cert import cert
 from edgebus.commands.clients import client, clients, kick
+from edgebus.commands.dashboard import dashboard
 from edgebus.commands.doctor import doctor
 from edgebus.commands.edge import edge
 from edgebus.commands.edges import drain, edges, log_level, undrain
@@ -108,7 +109,7 @@ for _command in (
 app.command()(doctor)
 
 # An operator's: first those that look, then those that change something.
-for _order in (top, edges, rooms, clients, room, client, lag, kick, drain, undrain):
+for _order in (dashboard, top, edges, rooms, clients, room, client, lag, kick, drain, undrain):
     app.command()(_order)
 app.command("log-level")(log_level)
 

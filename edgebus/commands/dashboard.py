@@ -1,56 +1,49 @@
-"""``edgebus top``: the dashboard on a terminal, else a second as text; as JSON, a line a second."""
+"""``edgebus dashboard``: its arguments."""
 
-import os
-import sys
-import time
-from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
 
-from bus.admin.operator import Operator
-from bus.errors import BusUnavailable
-from bus.redis.address import without_password
-from edgebus.terminal import show_json
-from edgebus.top.snapshot import as_data, first_whole, show_frame
-from edgebus.top.source import OperatorSource
+import typer
 
-__all__ = ["show_top"]
+from edgebus.commands.options import Level, LevelOption, RedisOption, setting_pairs
+from edgebus.terminal import exits
+
+__all__ = ["dashboard"]
 
 
-async def show_top(url: str, service: str | None, *, once: bool, as_json: bool) -> None:
-    """Show the edges of ``service``, or all.
+def dashboard(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8600,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; others need tokens.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with a 'websocket:' section, as of an edge.")] = None,
+    redis: RedisOption = None,
+    service: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE:ATTR", help="A service of your own; may be repeated.")
+    ] = None,
+    insecure_behind_proxy: Annotated[
+        bool, typer.Option("--insecure-behind-proxy", help="No TLS, though others reach it: a proxy in front ends TLS.")
+    ] = False,
+    more: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, as of an edge.")
+    ] = None,
+    log_level: LevelOption = Level.WARNING,
+) -> None:
+    """Show the bus in a browser: what is wrong, events as they come, edges and clients."""
+    from edgebus.catalogue import all_services, find_service
+    from edgebus.dashboard.serving import serve_dashboard
+    from edgebus.logs import configure
+    from edgebus.run import run
+    from edges import EdgeSettings
 
-    Raises:
-        BusUnavailable: Redis cannot be reached, and a single second was asked for.
-
-    """
-    async with Operator(url) as operator:
-        source, address = OperatorSource(operator, service), without_password(url)
-        if once or not (as_json or _can_draw()):
-            await _show_once(source, address, as_json=as_json)
-        elif as_json:
-            await _follow(source)
-        else:
-            from edgebus.top.app import Top
-
-            await Top(source, address).run_async()
-
-
-def _can_draw() -> bool:
-    # Textual draws on standard error: with either stream in a file there is no terminal to draw on.
-    return all(it.isatty() for it in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"
-
-
-async def _show_once(source: OperatorSource, address: str, *, as_json: bool) -> None:
-    async with aclosing(source.frames()) as frames:  # type: ignore[type-var]
-        frame = await first_whole(frames)
-    if frame.away_s is not None:
-        raise BusUnavailable(frame.why)
-    if as_json:
-        show_json(as_data(frame, time.time() * 1000))
-    else:
-        show_frame(frame, address, time.time() * 1000)
-
-
-async def _follow(source: OperatorSource) -> None:
-    async with aclosing(source.frames()) as frames:  # type: ignore[type-var]
-        async for frame in frames:
-            show_json(as_data(frame, time.time() * 1000))
+    configure(log_level)
+    with exits():
+        settings = EdgeSettings.load(
+            config,
+            setting_pairs(more or []),
+            host=host,
+            port=port,
+            redis_url=redis,
+            insecure_behind_proxy=insecure_behind_proxy or None,
+        )
+        services = [*(find_service(name) for name in service or []), *all_services()]
+        run(serve_dashboard(settings, services))

@@ -18,9 +18,9 @@ def top(
     as_json: JsonOption = False,
 ) -> None:
     """Show edges, rates, busy rooms and slow clients once a second, and what is wrong first."""
-    from edgebus.commands import dashboard
+    from edgebus.commands import watching
     from edgebus.run import run
 
     with exits():
         url = redis_url(redis)
-        run(dashboard.show_top(url, service, once=once, as_json=as_json))
+        run(watching.show_top(url, service, once=once, as_json=as_json))
