@@ -11,8 +11,8 @@ __all__ = ["DEMO", "free_port", "free_ports", "free_shift", "is_free"]
 
 _BELOW_EPHEMERAL: Final = range(10_000, 20_000)
 """Ports that no kernel hands out by itself, so none of them is gone between looking and listening."""
-DEMO: Final = (6390, 8690, 8692, 8686, 8765, 8693, 3042, 8684)
-"""The ports of the demo: the broker's, and those of the services."""
+DEMO: Final = (6390, 8690, 8692, 8686, 8765, 8693, 3042, 8684, 8600)
+"""The ports of the demo: the broker's, those of the services, and the page's."""
 _SHIFTS: Final = range(17_000, 20_000)
 """They keep every port of the demo above ours, and below those that a kernel hands out by itself."""
 

@@ -8,6 +8,7 @@ from bus.admin.operator import Operator
 from bus.errors import BusError
 from edgebus.dashboard.flow import Filter
 from edgebus.dashboard.reads import Reads
+from edgebus.dashboard.sums import NAME
 from edgebus.dashboard.watch import Watch
 
 __all__ = ["AT_ONCE", "Answers", "BadQuestion", "text_of"]
@@ -60,8 +61,9 @@ class Answers:
 
     async def _clients(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
         edge, user, room = (text_of(data, name) or None for name in ("edge", "user", "room"))
+        edges = [it.id for it in await self._operator.edges() if it.service != NAME and edge in (None, it.id)]
         page = await self._operator.clients(
-            [edge] if edge else None,
+            edges,
             slow=data.get("slow") is True,
             user=user,
             room=room,

@@ -10,6 +10,7 @@ import orjson
 
 from bus.errors import AdminRefused, BusError, NotThere
 from bus.event import now
+from bus.redis.address import without_password
 from bus.tasks import Spawn
 from bus.words import Code, NoticeName
 from edgebus import __version__
@@ -102,7 +103,8 @@ class Desk:
         return await answer(client.id, data)
 
     def _hello(self, client: OwnedClient) -> dict[str, Any]:
-        return {"version": __version__, "user": client.caller.user_id, "mayAct": self.may_act(client)}
+        redis = without_password(self._settings.redis_url)
+        return {"version": __version__, "user": client.caller.user_id, "mayAct": self.may_act(client), "redis": redis}
 
     def may_act(self, client: OwnedClient) -> bool:
         """Tell whether a page may change something: by a token alone, also where everybody may look."""

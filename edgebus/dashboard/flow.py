@@ -23,6 +23,8 @@ _LATENCIES: Final = 3_000
 _SPAN_MS: Final = 60_000
 _SAMPLE_MS: Final = 20
 _HEADS: Final = 2_000
+_GOLDEN: Final = 2_654_435_769
+_WHOLE: Final = 2**32
 
 
 @dataclass(slots=True)
@@ -121,7 +123,8 @@ class Viewer:
             self._second, self._in_second = second, 0
         self.matched += 1
         self._in_second += 1
-        if self.matched % self.every:
+        # Every other line would always be the same of two that come in turn: drawn by the golden ratio instead.
+        if self.every > 1 and self.matched * _GOLDEN % _WHOLE * self.every >= _WHOLE:
             return False
         self.pending.append(taken)
         return True

@@ -14,6 +14,7 @@ from bus.event import now
 from bus.redis.address import client
 from bus.service import Service
 from bus.tasks import end
+from edgebus.dashboard.dashboard import PORT, Dashboard
 from edgebus.demo.machine import Machine
 from edgebus.demo.quality import Quality, run_id
 from edgebus.demo.steps import Steps
@@ -67,6 +68,7 @@ class Demo:
         self._url = f"redis://127.0.0.1:{DEFAULT_PORT + shift}"
         self._steps = Steps()
         self._edges: list[Edge] = []
+        self._dashboard: Dashboard | None = None
 
     async def run(self, for_s: float | None) -> None:
         """Run for ``for_s`` seconds, or until a signal."""
@@ -94,6 +96,17 @@ class Demo:
                     Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; {_OTHER_PORTS}"
                 )
             self._edges.append(edge)
+        await self._start_dashboard(stack)
+
+    async def _start_dashboard(self, stack: AsyncExitStack) -> None:
+        """Show the page, of all that runs here."""
+        port = PORT + self._shift
+        settings = EdgeSettings(port=port, redis_url=self._url, close_timeout_s=_CLOSE_TIMEOUT_S)
+        try:
+            dashboard = Dashboard(settings, [load(name) for name in NAMES])
+            self._dashboard = await stack.enter_async_context(dashboard)
+        except OSError as error:
+            exit_with(Exit.FAILED, f"cannot listen on {written(settings.host, port)}: {why(error)}; {_OTHER_PORTS}")
 
     async def _stop_edges(self) -> None:
         """Stop all edges at once: a client that does not answer delays the end once, and not for each of its edges."""
@@ -125,7 +138,8 @@ class Demo:
     # What a person sees.
 
     def _explain(self) -> None:
-        lines = ["Everything runs. Redis is " + self._url, ""]
+        page = "" if self._dashboard is None else f"Look at {self._dashboard.url} in a browser. "
+        lines = [f"{page}Everything runs; Redis is {self._url}", ""]
         lines += [f"  {edge.service.name:<14} ws://127.0.0.1:{edge.port}" for edge in self._edges]
         port, shifted = DEFAULT_PORT + self._shift, self._shift > 0
         edge_url = f" --url ws://127.0.0.1:{self._edges[0].port}" if shifted else ""

@@ -37,7 +37,7 @@ export class EventDialog {
       el("h2", { id: "event-title" }, foreign(row.event ?? "a line that is no event")), el("span", { class: `dot ${colour(row.service)}` }, row.service || "unknown"), close);
     this.#node.replaceChildren(head, el("div", { class: "body" }, this.#way(row), this.#facts(row),
       el("div", { class: "head" }, el("h3", {}, "Data"), line === null ? null : copyButton("copy the line", line)),
-      this.#data(line, trouble), el("h3", {}, "The same elsewhere"), ...ways(row, this.#page.now)));
+      this.#data(line, trouble), el("h3", {}, "The same elsewhere"), ...ways(row, this.#page)));
     close.focus();
   }
 

@@ -12,8 +12,8 @@ const SERVICES = [
 const BUSY = [{ name: "channel" }, { name: "service" }, { name: "events/s", number: true }, { name: "members", number: true }];
 
 function tile(name, curve) {
-  const [value, unit, below] = [el("span"), el("small"), el("p")];
-  return { node: el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, value, " ", unit), curve ? curve.node : below), value, unit, below };
+  const [value, unit, below] = [el("span"), el("small"), el("span")];
+  return { node: el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, value, " ", unit), el("dd", { class: "below" }, curve ? curve.node : below)), value, unit, below };
 }
 
 export class Overview {
@@ -59,7 +59,7 @@ export class Overview {
     this.#figure("in", rate(this.rate), "a second");
     this.#figure("out", rate(now.deliveries), "a second");
     this.#figure("late", span(now.latency.p50), `p50  ·  ${span(now.latency.p99)} p99`);
-    say(late.below, now.latency.count ? `from the publisher's clock to this page's server; ${count(now.latency.count)} events of the last minute` : "no event in the last minute");
+    say(late.below, now.latency.count ? `${count(now.latency.count)} events of the last minute, from the publisher's clock on` : "no event in the last minute");
     this.#figure("clients", count(now.clients), "");
     say(clients.below, `in ${count(now.rooms)} room${now.rooms === 1 ? "" : "s"}`);
     const there = now.edges.filter((it) => it.gone === null);
