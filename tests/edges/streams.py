@@ -63,6 +63,7 @@ class Listener:
     def __init__(self, client: Client, status: int, headers: dict[str, str]) -> None:
         self.client, self.status, self.headers = client, status, headers
         self.last_id, self.retry_ms, self.comments = "", 0, 0
+        self._buffer = b""
 
     @classmethod
     async def open(
@@ -81,10 +82,22 @@ class Listener:
         return cls(client, status, found)
 
     async def _block(self) -> str:
-        try:
-            return (await self.client.reader.readuntil(b"\n\n")).decode().removesuffix("\n\n")
-        except asyncio.IncompleteReadError as end:
-            raise EOFError(end.partial.decode()) from None
+        while b"\n\n" not in self._buffer:
+            data = await self._more()
+            if not data:
+                raise EOFError(self._buffer.decode())
+            self._buffer += data
+        block, _, self._buffer = self._buffer.partition(b"\n\n")
+        return block.decode()
+
+    async def _more(self) -> bytes:
+        """Return more bytes of the answer; a proxy may send them in chunks (RFC 9112, section 7.1)."""
+        reader = self.client.reader
+        if "transfer-encoding" not in self.headers:
+            return await reader.read(65_536)
+        line = await reader.readline()
+        size = int(line or b"0", 16)
+        return (await reader.readexactly(size + 2))[:-2] if size else b""
 
     async def next(self, deadline_s: float = DEADLINE_S) -> Said:
         """Return the next event, whatever its name; at the end of the stream raise ``EOFError``."""

@@ -33,10 +33,11 @@ class Page:
 
     Args:
         host: by which it is called; a name leads here too, in the browser that opens the page.
+        html: None: a page that opens a WebSocket and does as it is told.
 
     """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", html: bytes | None = None) -> None:
         self.saw: list[dict[str, Any]] = []
         self.orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         page = self
@@ -48,7 +49,7 @@ class Page:
                 if self.path.startswith("/next"):
                     self._answer(json.dumps(page.next_order()).encode(), "application/json")
                 else:
-                    self._answer(_PAGE.read_bytes(), "text/html")
+                    self._answer(_PAGE.read_bytes() if html is None else html, "text/html")
 
             def do_POST(self) -> None:
                 page.saw.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
