@@ -1,12 +1,17 @@
 """What a page may ask: a table of verbs, each reading its data and returning the data of the answer."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from bus.admin.operator import Operator
-from bus.errors import BusError
-from edgebus.dashboard.flow import Filter
+from bus.errors import AdminError, BusError
+from bus.position import is_position
+from edgebus.dashboard.cards import cards_of
+from edgebus.dashboard.channels import Channels
+from edgebus.dashboard.flow import Filter, Taken, row_of
+from edgebus.dashboard.names import is_channel
 from edgebus.dashboard.reads import Reads
 from edgebus.dashboard.sums import NAME
 from edgebus.dashboard.watch import Watch
@@ -18,6 +23,8 @@ _Verb: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 AT_ONCE: Final = frozenset({"dashboard.hello", "dashboard.now", "dashboard.flow"})
 """Verbs that never wait; the others are answered beside."""
 _PAGE: Final = 100
+_OFFSET: Final = 100_000
+_TIME_LIMIT: Final = 1e15
 _TEXT: Final = 1_000
 
 
@@ -37,11 +44,15 @@ class Answers:
 
     def __init__(self, watch: Watch, operator: Operator, reads: Reads) -> None:
         self._watch, self._operator, self._reads = watch, operator, reads
+        self._channels = Channels(watch.flow, operator, reads)
         self.table: Mapping[str, _Verb] = {
             "dashboard.now": self._now,
             "dashboard.flow": self._flow,
             "dashboard.event": self._event,
             "dashboard.clients": self._clients,
+            "dashboard.channels": self._list_channels,
+            "dashboard.channel": self._channel,
+            "dashboard.history": self._history,
         }
 
     async def _now(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +69,35 @@ class Answers:
             return {"line": kept.line.decode(errors="replace")}
         channel, position = text_of(data, "channel"), text_of(data, "position")
         return {"line": await self._reads.line(channel, position) if position else None}
+
+    async def _list_channels(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        offset = data.get("offset")
+        start = offset if isinstance(offset, int) and 0 <= offset <= _OFFSET else 0
+        return await self._channels.page(text_of(data, "search"), text_of(data, "by"), start)
+
+    async def _channel(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all about a channel: its rooms, the ends of its log, what requests answer."""
+        name = text_of(data, "channel")
+        if not is_channel(name):
+            raise BadQuestion(f"channel: {name[:100]!r} is no name of a channel")
+        names = self._watch.names
+        try:
+            room = asdict(await self._operator.room(names.at_edge(name)))
+        except AdminError as error:
+            room = {"trouble": str(error)}
+        first, last = await self._reads.ends(name)
+        cards = await cards_of(names, self._reads.log, name)
+        return {"service": names.service(name), "room": room, "first": first, "last": last, "cards": cards}
+
+    async def _history(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return rows of a log: the newest before a time, or the oldest after a position and up to a time."""
+        name, after = text_of(data, "channel"), text_of(data, "after")
+        until, now_ms = data.get("untilMs"), time.time() * 1000
+        before = f"{max(0, int(until))}" if isinstance(until, int | float) and 0 <= until < _TIME_LIMIT else "+"
+        if after and not is_position(after):
+            raise BadQuestion("after: expected a position")
+        lines = await self._reads.entries(name, after=f"({after}" if after else "-", before=before, newest=not after)
+        return {"rows": [row_of(Taken(0, name, it, now_ms), self._watch.names) for it in lines]}
 
     async def _clients(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
         edge, user, room = (text_of(data, name) or None for name in ("edge", "user", "room"))

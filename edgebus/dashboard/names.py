@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.service import Service
 
-__all__ = ["HEADS", "Names"]
+__all__ = ["HEADS", "Names", "is_channel"]
 
 HEADS: Final = 500
 """The most unknown forms of channels that are remembered."""

@@ -50,6 +50,18 @@ async def check_text(page: Page) -> None:
     await page("press", key="Escape")
 
 
+async def check_channels(page: Page) -> None:
+    """Find a channel, and what a request answers about it, with its past."""
+    await page("click", selector="nav a[data-view=channels]")
+    await page("fill", selector="input[type=search]", text="wf_")
+    await page("click", selector="a.channel-row")
+    await page("has", selector=".card", text="get_workflow_status")
+    await page("has", selector=".card .badge", text="failed")
+    await page("has", selector=".row.past", text="workflow.failed")
+    await check_axe(page, "light")
+    await page("click", selector="nav a[data-view=flow]")
+
+
 async def lose_edge(page: Page, edge: Running, redis_url: str) -> None:
     """Kill an edge, and take its entry away, as Redis does by itself ten seconds later."""
     edge.kill()
@@ -76,6 +88,7 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                 await seen("click", selector="nav a[data-view=flow]")
                 await publish(seen, producer, WorkflowFailed(workflow_id="wf_1", error=EVIL))
                 await check_text(seen)
+                await check_channels(seen)
                 await lose_edge(seen, edge, broker.url)
                 await asyncio.to_thread(life.close)
                 await seen.status("Redis is away since")

@@ -68,7 +68,8 @@ export class EventDialog {
   }
 
   #facts(row) {
-    const facts = [["channel", row.channel], ["id", row.id], ["position", row.position], ["size", amount(row.size)]];
-    return el("dl", { class: "facts" }, facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, foreign(value))]));
+    const facts = [["id", row.id], ["position", row.position], ["size", amount(row.size)]];
+    const channel = el("a", { href: `#channels/${encodeURIComponent(row.channel)}`, on: { click: () => this.#node.close() } }, foreign(row.channel));
+    return el("dl", { class: "facts" }, el("dt", {}, "channel"), el("dd", {}, channel), facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, foreign(value))]));
   }
 }

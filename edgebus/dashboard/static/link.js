@@ -49,6 +49,11 @@ export class Link {
     return this.state.state === "connected";
   }
 
+  /** Resolves when the connection is up. */
+  async whenUp() {
+    while (!this.isUp) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+
   ask(verb, data, options) {
     return this.#bus.request(`dashboard.${verb}`, data, options);
   }

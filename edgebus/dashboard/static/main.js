@@ -1,6 +1,7 @@
 // The page: one connection, one view at a time, and the sentence that comes first.
 
 import { el, foreign, say } from "./dom.js";
+import { Channels } from "./channels.js";
 import { Clients, Edges } from "./edges.js";
 import { EventDialog } from "./event.js";
 import { Flow } from "./flow.js";
@@ -12,7 +13,7 @@ const content = document.getElementById("content");
 const status = document.getElementById("status");
 const page = { link: new Link(changed), now: null, hello: null, show: null };
 page.dialog = new EventDialog(document.getElementById("event"), page);
-const views = { overview: new Overview(page), flow: new Flow(page), edges: new Edges(page), clients: new Clients(page) };
+const views = { overview: new Overview(page), flow: new Flow(page), channels: new Channels(page), edges: new Edges(page), clients: new Clients(page) };
 let view = null;
 let countdown = 0;
 

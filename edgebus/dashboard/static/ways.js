@@ -23,7 +23,7 @@ export function ways(row, { now, hello }) {
   if (row.position) lines.push(`edgebus get ${row.position} ${quoted(named)}${redis}`);
   lines.push(`edgebus listen ${quoted(channel)} --url ws://${edge}${row.position ? " --last 10" : ""}`);
   lines.push(row.position ? `redis-cli -u ${quoted(url)} XRANGE ${quoted(`bus:log:{${row.channel}}`)} ${row.position} ${row.position}` : `redis-cli -u ${quoted(url)} SUBSCRIBE ${quoted(row.channel)}`);
-  lines.push(`curl -N ${quoted(`http://${edge}/events?channel=${encodeURIComponent(channel).replaceAll("%3A", ":")}`)}`);
+  lines.push(`curl -N ${quoted(`http://${edge}/events?channel=${encodeURIComponent(channel).replaceAll("%3A", ":")}${row.position ? "&last=10" : ""}`)}`);
   lines.push(`from clients import connect\nasync with connect("ws://${edge}") as client:\n    async for value in client.subscribe(${JSON.stringify(channel)}${row.position ? ", last=10" : ""}):\n        print(value)`);
   lines.push(`for await (const it of connect("ws://${edge}").subscribe(${JSON.stringify(channel)}${since})) console.log(it);`);
   return lines.map(typed);

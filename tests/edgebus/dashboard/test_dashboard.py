@@ -87,6 +87,12 @@ async def test_redis_that_is_away_is_told() -> None:
         ("event", {"channel": ["a"]}, "INVALID_REQUEST"),
         ("event", {"channel": "bus:epoch", "position": "1-1"}, None),
         ("flow", {"filter": 7}, None),
+        ("channel", {"channel": "bus:epoch"}, "INVALID_REQUEST"),
+        ("channel", {"channel": "a:\n"}, "UNAVAILABLE"),  # a name that somebody may have typed in Redis
+        ("history", {"channel": "workflow:a", "after": "+"}, "INVALID_REQUEST"),
+        ("history", {"channel": "bus:epoch"}, None),
+        ("history", {"channel": "workflow:a", "untilMs": "soon"}, "UNAVAILABLE"),
+        ("channels", {"offset": -1, "by": "luck"}, "UNAVAILABLE"),
     ],
 )
 async def test_nonsense_is_answered(verb: str, data: dict[str, Any], code: str | None) -> None:
