@@ -76,7 +76,7 @@ def summary(frame: Frame) -> str:
 def _of_redis(frame: Frame) -> Iterator[Trouble]:
     if frame.away_s is not None:
         why = f": {shortened(frame.why, _REASON)}" if frame.why else ""
-        yield Trouble(f"Redis is away since {age(frame.away_s)}{why}")
+        yield Trouble(f"Redis is away for {age(frame.away_s)}{why}")
         if frame.edges:
             yield Trouble("what stands below is from before that; edges keep their clients meanwhile", is_bad=False)
 
@@ -84,10 +84,10 @@ def _of_redis(frame: Frame) -> Iterator[Trouble]:
 def _of_edge(edge: EdgeNow, now_ms: float) -> Iterator[Trouble]:
     name, entry = label(edge.entry), edge.entry
     if edge.gone_s is not None:
-        yield Trouble(f"{name} is gone since {age(edge.gone_s)}: killed, or cut off from Redis for ten seconds")
+        yield Trouble(f"{name} is gone for {age(edge.gone_s)}: killed, or cut off from Redis for ten seconds")
         return
     if edge.silent_s is not None:
-        yield Trouble(f"{name} is silent since {age(edge.silent_s)}: no heartbeat; stopped, or cut off from Redis")
+        yield Trouble(f"{name} is silent for {age(edge.silent_s)}: no heartbeat; stopped, or cut off from Redis")
     elif entry.link and entry.link != "up":
         yield Trouble(f"{name}: its link to Redis is {shortened(entry.link, _REASON)}")
     elif entry.draining:
@@ -97,7 +97,7 @@ def _of_edge(edge: EdgeNow, now_ms: float) -> Iterator[Trouble]:
     elif entry.ready not in ("", "yes"):
         yield Trouble(f"{name} is not ready: {shortened(entry.ready, _REASON)}")
     elif edge.lookless_s is not None:
-        yield Trouble(f"{name} writes no look since {age(edge.lookless_s)}: busy, or of an older version", is_bad=False)
+        yield Trouble(f"{name} writes no look for {age(edge.lookless_s)}: busy, or of an older version", is_bad=False)
     yield from _of_limits(edge, name, now_ms)
 
 

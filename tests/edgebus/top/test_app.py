@@ -152,9 +152,9 @@ async def test_ten_thousand_rooms_are_pages_and_so_are_clients() -> None:
 STATES = (
     (Frame(has_begun=False), ["asking Redis"]),
     (Frame(), ["no edge yet: start one with  edgebus edge mahavishnu", "edges: none is in Redis' registry"]),
-    (replace(QUIET, away_s=12.0, why="refused"), ["! Redis is away since 12 s: refused", "is from before that"]),
-    (Frame((EdgeNow(entry(1), gone_s=3.0),)), [f"! {NAME}1 is gone since 3 s: killed, or cut off", "gone 3 s"]),
-    (Frame((EdgeNow(entry(1), silent_s=8.0),)), [f"! {NAME}1 is silent since 8 s: no heartbeat", "silent 8 s"]),
+    (replace(QUIET, away_s=12.0, why="refused"), ["! Redis is away for 12 s: refused", "is from before that"]),
+    (Frame((EdgeNow(entry(1), gone_s=3.0),)), [f"! {NAME}1 is gone for 3 s: killed, or cut off", "gone 3 s"]),
+    (Frame((EdgeNow(entry(1), silent_s=8.0),)), [f"! {NAME}1 is silent for 8 s: no heartbeat", "silent 8 s"]),
     (Frame((EdgeNow(entry(1, draining=True)),)), [f"- {NAME}1 drains, 10 client(s) left", "draining"]),
     (QUIET, ["all is well: 2 edge(s) ready, every link up", "no event in the last second", "slow clients: none"]),
 )
