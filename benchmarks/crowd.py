@@ -11,20 +11,24 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeAlias
 
 import orjson
 from websockets.frames import Frame, Opcode
 
-__all__ = ["Crowd", "LoadError", "frame_of"]
+__all__ = ["Crowd", "Enter", "LoadError", "frame_of"]
 
 _WITNESSES = 8
 _BUFFER_BYTES = 1024 * 1024
 _ANSWER_DEADLINE_S = 5.0
 _WHOLE_TEXT = 0x81
 _LENGTH_16 = 126
+
+
+Enter: TypeAlias = Callable[[socket.socket, str, int], None]
+"""Brings a connection into a room, by the room's channel, and reads so many greetings."""
 
 
 class LoadError(Exception):
@@ -56,13 +60,17 @@ class Crowd:
         channels: the rooms.
         clients: how many; the first clients come into the first rooms.
         greetings: text frames that the server sends after a subscription, before any event.
+        enter: how a client comes into a room; None: by WebSocket.
 
     Raises:
         LoadError: the server does not let a client in.
 
     """
 
-    def __init__(self, port: int, channels: Sequence[str], clients: int, *, greetings: int) -> None:
+    def __init__(
+        self, port: int, channels: Sequence[str], clients: int, *, greetings: int, enter: "Enter | None" = None
+    ) -> None:
+        self._enter = enter or _enter
         self._rooms = [_Room(channel) for channel in channels]
         self._clients: dict[int, _Client] = {}
         self._epoll = select.epoll()
@@ -84,7 +92,7 @@ class Crowd:
     def _admit(self, port: int, room: int, greetings: int) -> None:
         connection = socket.create_connection(("127.0.0.1", port), _ANSWER_DEADLINE_S)
         client = _Client(connection, room)
-        _enter(connection, self._rooms[room].channel, greetings)
+        self._enter(connection, self._rooms[room].channel, greetings)
         connection.setblocking(False)
         if self._rooms[room].members == 0 and room < _WITNESSES:
             client.read = []

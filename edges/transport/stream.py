@@ -236,6 +236,9 @@ class _Several(Stream):
     def _place(self, event: bytes) -> bytes:
         first, _, rest = event.partition(b"\n")
         room = rest[rest.rfind(b'"room":"') + 8 :].partition(b'"')[0]
+        if room not in self._places:  # somebody typed the line: the line before it was the channel's, too
+            previous = (rest.split(b'"', 8)[7:8] or [b""])[0]
+            room = next((it for it, place in self._places.items() if place == previous), room)
         if room in self._places:
             self._places[room] = first[4:]
         return b"id: %b\n%b" % (b",".join(self._places.values()), rest)

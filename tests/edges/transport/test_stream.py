@@ -182,6 +182,20 @@ async def test_id_of_several_channels_is_a_place_in_each(edge: Edge, producer: P
     assert numbers(await again.heard(1)) == [7]
 
 
+async def test_line_without_a_room_moves_its_place(
+    edge: Edge, producer: Producer, redis: Redis, listen: Listen
+) -> None:
+    """Somebody appended a line with positions and no room: it follows the line before it, and so does the id."""
+    first = (await producer.publish(Step(number=1))).positions["workflow:a"]
+    place = f"Last-Event-ID: {first},"
+    stream = await listen(edge, "workflow:a", "workflow:b", headers=(place,))
+    for name in ("recovered", "subscribed"):
+        await stream.named(name)
+    typed: dict[str, Any] = {"position": f"{first}0", "previous": first, "event": "typed", "data": {}}
+    await redis.publish("workflow:a", orjson.dumps(typed))
+    assert (await stream.named("message")).last_id.split(",")[0] == f"{first}0"
+
+
 async def test_gap_is_a_named_event(edge: Edge, producer: Producer, redis: Redis, listen: Listen) -> None:
     """What cannot be had is told, from where to where and why, and what there is follows."""
     await producer.publish(Step(number=1))
