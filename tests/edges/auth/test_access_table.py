@@ -9,7 +9,7 @@ from edges.auth.permissions import Permissions
 from producers.services import NAMES, load
 from tests.edges.auth.access_table import CALLERS, NAMED, TABLE
 from tests.edges.conftest import OpenClient, StartEdge
-from tests.edges.peers import Client, eventually
+from tests.edges.peers import Client, eventually, get, http
 from tests.edges.signing import SECRET, token
 
 pytestmark = pytest.mark.virtual_time
@@ -151,3 +151,21 @@ async def test_flat_subscribing(
     is_open = channel in channels_for(caller, "session-buddy")
     assert connected["type"] == "connected"
     assert answer.get("error_code") == (None if is_open else "FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    "service", [it if it == "mahavishnu" else pytest.param(it, marks=pytest.mark.nightly) for it in NAMES]
+)
+async def test_plain_http(start_edge: StartEdge, broker_url: str, service: str) -> None:
+    """Streams and the past open to each caller what a `subscribe` does; all else is forbidden."""
+    edge = await ready(start_edge, broker_url, service, auth_required=True)
+    for caller in CALLERS:
+        bearer = f"Authorization: Bearer {token('alice', permissions(caller, service))}"
+        for path in ("/events?channel=", "/channels/"):
+            statuses = {
+                channel: (await http(edge.port, get(path + channel, bearer, method="HEAD")))[0]
+                for channel in TABLE[service].channels
+            }
+            assert set(statuses.values()) <= {200, 403}
+            found = {channel for channel, status in statuses.items() if status == 200}
+            assert (caller, path, found) == (caller, path, channels_for(caller, service))
