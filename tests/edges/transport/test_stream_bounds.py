@@ -3,17 +3,22 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from websockets.http11 import Request, Response
 
 from bus.broker.embedded import EmbeddedBroker
+from edges import Edge, EdgeSettings
 from edges.transport.keepalive import Due, Pulse
+from edges.transport.screen import Applicant
 from producers import Producer
 from tests.edges.conftest import Listen, OpenClient, StartEdge
-from tests.edges.peers import eventually
+from tests.edges.peers import eventually, get, http
 from tests.edges.signing import SECRET, token
 from tests.edges.streams import Listener, events_path, refusal
 from tests.edges.transport.test_stream import SERVICE, Paged, Step, numbers
+from tests.edges.transport.test_tls import Files
 
 BROWSER = "Accept: text/event-stream"
 TEXT = "y" * 16_000
@@ -231,3 +236,39 @@ async def test_redis_is_away(broker: EmbeddedBroker, start_edge: StartEdge, prod
         for one in (stream, late):
             await one.close()
         await edge.stop()
+
+
+async def test_stream_over_tls(
+    broker: EmbeddedBroker, start_edge: StartEdge, producer: Producer, tmp_path: Path
+) -> None:
+    """The same port speaks HTTPS: events come at once, and the end is an end of TLS, too."""
+    files = Files(tmp_path)
+    edge = await start_edge(broker, SERVICE, drain_notice_s=0, drain_window_s=0, **files.settings)
+    reader, writer = await asyncio.open_connection("localhost", edge.port, ssl=files.client())
+    writer.write(get(events_path("workflow:a")))
+    async with asyncio.timeout(10):
+        assert b'"secure":true' in await reader.readuntil(b"event: subscribed\n")
+        await producer.publish(Step(number=1, text="at once"))
+        await reader.readuntil(b'"text":"at once"')
+        draining = asyncio.create_task(edge.drain())
+        rest = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    await draining
+    assert b"event: closed\n" in rest
+
+
+async def test_hook_is_asked_first(broker: EmbeddedBroker) -> None:
+    """`process_request` may refuse a stream, and the past."""
+    asked: list[str] = []
+
+    def hook(applicant: Applicant, request: Request) -> Response | None:
+        asked.append(request.path)
+        return applicant.respond(403, "not you\n") if "secret" in request.path else None
+
+    settings = EdgeSettings(port=0, redis_url=broker.url)
+    async with Edge(SERVICE, settings, process_request=hook) as edge:
+        await edge.ready()
+        paths = [path(f"workflow:{name}") for name in ("secret", "a") for path in (events_path, "/channels/{}".format)]
+        statuses = [(await http(edge.port, get(path, method="HEAD")))[0] for path in paths]
+    assert (statuses, asked) == ([403, 403, 200, 200], paths)
