@@ -12,6 +12,7 @@ from edges.limits.counters import Counters
 from edges.limits.floods import Floods
 from edges.limits.registry import Registry
 from edges.protocol.messages import Notice
+from edges.protocol.places import Places
 from edges.rooms.hub import Hub
 from edges.rooms.presence.presence import Presence
 from edges.session.command import Command
@@ -42,6 +43,7 @@ class Context:
         floods: tells the log of clients, in sums where clients are many.
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
         tallies: counts of requests.
+        places: makes the ids of streams of several channels.
 
     """
 
@@ -63,3 +65,4 @@ class Context:
     publishing: Publishing | None = None
     tallies: RequestTallies = field(default_factory=RequestTallies)
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))
+    places: Places = field(default_factory=Places)

@@ -209,17 +209,17 @@ class _Several(Stream):
     Lines are encoded once for all clients; the ids are the client's own, and take the line's place in its frame.
     """
 
-    __slots__ = ("_places",)
+    __slots__ = ("_channels", "_stands")
 
     def __init__(
         self, context: Context, following: Following, transport: asyncio.Transport, outgoing: Outgoing
     ) -> None:
         super().__init__(context, following, transport, outgoing)
-        self._places: dict[bytes, bytes] = {}
+        self._channels = b""
+        self._stands = b",".join(it.place.encode() for it in following.follows)
 
     def _open(self) -> None:
-        for channel, follow in zip(self._feed.channels, self._following.follows, strict=True):
-            self._places[channel.name.encode()] = follow.place.encode()
+        self._channels = b",".join(it.name.encode() for it in self._feed.channels)
         super()._open()
 
     def write(self, frames: bytes) -> None:
@@ -231,17 +231,8 @@ class _Several(Stream):
         return super().deliver(self._placed(frames))
 
     def _placed(self, frames: bytes) -> bytes:
-        return b"\n\n".join([self._place(it) if it.startswith(b"id: ") else it for it in frames.split(b"\n\n")])
-
-    def _place(self, event: bytes) -> bytes:
-        first, _, rest = event.partition(b"\n")
-        room = rest[rest.rfind(b'"room":"') + 8 :].partition(b'"')[0]
-        if room not in self._places:  # somebody typed the line: the line before it was the channel's, too
-            previous = (rest.split(b'"', 8)[7:8] or [b""])[0]
-            room = next((it for it, place in self._places.items() if place == previous), room)
-        if room in self._places:
-            self._places[room] = first[4:]
-        return b"id: %b\n%b" % (b",".join(self._places.values()), rest)
+        events, self._stands = self._context.places.placed(self._channels, self._stands, frames)
+        return events
 
 
 def stream_of(context: Context, following: Following, transport: asyncio.Transport, outgoing: Outgoing) -> Stream:
