@@ -8,6 +8,7 @@ from typing import Final, Self
 from bus.admin.operator import Operator
 from bus.service import Service
 from bus.tasks import end
+from edgebus.dashboard.actions import Actions
 from edgebus.dashboard.answers import Answers
 from edgebus.dashboard.desk import Desk, has_keys
 from edgebus.dashboard.files import Files
@@ -50,9 +51,10 @@ class Dashboard:
             settings = settings.model_copy(update={"auth_required": True})
         self._url, self._tasks = settings.redis_url, Tasks()
         self._operator, self._reads = Operator(self._url), Reads(self._url)
-        self._watch = Watch(self._url, self._operator, Names(services))
-        answers = Answers(self._watch, self._operator, self._reads)
-        desk = Desk(answers, settings, self._tasks.spawn)
+        names = Names(services)
+        self._watch = Watch(self._url, self._operator, names)
+        self._actions = Actions(self._url, self._operator, names)
+        desk = Desk(Answers(self._watch, self._operator, self._reads), self._actions, settings, self._tasks.spawn)
         service = Service(name=NAME, port=PORT, welcome="Connected to the dashboard", families=(), events=())
         self._edge = Edge(service, settings, owner=desk, process_request=Files())
         self._stack = AsyncExitStack()
@@ -67,6 +69,7 @@ class Dashboard:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._operator)
             stack.push_async_callback(self._reads.close)
+            stack.push_async_callback(self._actions.close)
             await stack.enter_async_context(self._edge)
             self._watching = asyncio.create_task(self._watch.run(), name="dashboard")
             stack.push_async_callback(self._end_tasks)

@@ -14,6 +14,7 @@ from bus.redis.address import without_password
 from bus.tasks import Spawn
 from bus.words import Code, NoticeName
 from edgebus import __version__
+from edgebus.dashboard.actions import Actions
 from edgebus.dashboard.answers import AT_ONCE, Answers, BadQuestion
 from edgebus.dashboard.sums import NAME
 from edges import EdgeSettings
@@ -33,14 +34,15 @@ class Desk:
     """Answers pages.
 
     Args:
-        answers: the verbs.
+        answers: the verbs that look.
+        actions: the verbs that change something.
         settings: of the edge.
         spawn: runs and owns a task.
 
     """
 
-    def __init__(self, answers: Answers, settings: EdgeSettings, spawn: Spawn) -> None:
-        self._answers, self._settings, self._spawn = answers, settings, spawn
+    def __init__(self, answers: Answers, actions: Actions, settings: EdgeSettings, spawn: Spawn) -> None:
+        self._answers, self._actions, self._settings, self._spawn = answers, actions, settings, spawn
         self._under_way: Counter[str] = Counter()
         self.has_tokens = has_keys(settings)
 
@@ -97,6 +99,10 @@ class Desk:
             raise _Refused(Code.FORBIDDEN, f"the dashboard needs the permission {NAME}:read")
         if verb == "dashboard.hello":
             return self._hello(client)
+        if verb in self._actions.table:
+            if not self.may_act(client):
+                raise _Refused(Code.FORBIDDEN, f"to change something, show a token with the permission {NAME}:admin")
+            return await self._actions.do(verb, data, client.caller.user_id)
         answer = self._answers.table.get(verb)
         if answer is None:
             raise _Refused(Code.UNKNOWN_REQUEST, f"no such request; there are {', '.join(self._answers.table)}")

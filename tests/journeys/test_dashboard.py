@@ -13,6 +13,7 @@ from edges import EdgeSettings
 from producers import Producer
 from producers.services import NAMES, load
 from producers.services.mahavishnu import WorkflowFailed, WorkflowStarted
+from tests.edges.signing import HIDDEN, token
 from tests.journeys.chromium import Page, page
 from tests.journeys.processes import DEADLINE_S, Processes, Running, wait_ready
 from tests.ports import free_port
@@ -62,6 +63,23 @@ async def check_channels(page: Page) -> None:
     await page("click", selector="nav a[data-view=flow]")
 
 
+async def check_form(page: Page) -> None:
+    """Publish by the form: faults stand at their fields, those that the page finds and those of the model."""
+    await page("click", selector="#publish-link")
+    await page("has", selector=".field", text="workflow_id")
+    await page("click", selector="button.main")
+    await page("has", selector=".field:has(#field-workflow_id) .fault", text="is wanted")
+    await page("select", selector=".bar select", value="akosha")
+    for name, text in {"pattern_id": "p", "pattern_type": "rising", "description": "d", "confidence": "7"}.items():
+        await page("fill", selector=f"#field-{name}", text=text)
+    await page("click", selector="button.main")
+    await page("has", selector=".field:has(#field-confidence) .fault", text="less than or equal to 1")
+    await check_axe(page, "dark")
+    await page("fill", selector="#field-confidence", text="0.7")
+    await page("click", selector="button.main")
+    await page("has", selector="main [role=status]", text="Published pattern.detected")
+
+
 async def lose_edge(page: Page, edge: Running, redis_url: str) -> None:
     """Kill an edge, and take its entry away, as Redis does by itself ten seconds later."""
     edge.kill()
@@ -77,11 +95,13 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
     with ExitStack() as life:
         broker = life.enter_context(EmbeddedBroker(port, tmp_path / "data"))
         edge, edge_port = processes.edges("mahavishnu", broker.url)[0]
-        settings = EdgeSettings(port=free_port(), redis_url=broker.url, close_timeout_s=0.2)
+        settings = EdgeSettings(
+            port=free_port(), redis_url=broker.url, close_timeout_s=0.2, auth_secret=HIDDEN, auth_required=True
+        )
         async with page() as seen, Producer(broker.url) as producer:
             async with Dashboard(settings, [load(name) for name in NAMES]) as dashboard:
                 await asyncio.to_thread(wait_ready, edge, edge_port)
-                await seen("goto", url=dashboard.url)
+                await seen("goto", url=f"{dashboard.url}/#token={token(permissions=['dashboard:admin'])}")
                 await seen.status("All is well: 1 edge(s) ready")
                 await seen("has", selector=".empty", text="edgebus publish workflow.started")
                 await check_axe(seen, "light", "dark")
@@ -89,11 +109,13 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                 await publish(seen, producer, WorkflowFailed(workflow_id="wf_1", error=EVIL))
                 await check_text(seen)
                 await check_channels(seen)
+                await check_form(seen)
                 await lose_edge(seen, edge, broker.url)
                 await asyncio.to_thread(life.close)
                 await seen.status("Redis is away since")
                 with EmbeddedBroker(port, tmp_path / "data"):
                     await seen.status("is gone since")
+                    await seen("click", selector="nav a[data-view=flow]")
                     await publish(seen, producer, started)
                     assert await seen("faults") == []
             await seen.status("The dashboard is away; the next attempt is in")

@@ -1,6 +1,7 @@
 // Edges with their own numbers, and the clients of all edges.
 
 import { colour } from "./colours.js";
+import { action } from "./confirm.js";
 import { cells, el, reconcile, say, table } from "./dom.js";
 import { amount, count, rate, span } from "./figures.js";
 
@@ -18,11 +19,20 @@ const CLIENTS = [
 const moodOf = (it) => (it.state === "ready" ? "good" : it.state === "draining" ? "odd" : "bad");
 const ofLimit = (used, limit) => (limit ? `${count(used)} of ${count(limit)}` : count(used));
 
+/** A cell with a row's actions, for a page that may act; its head comes with the first one. */
+function acts(row, ...buttons) {
+  if (row.lastElementChild.className === "acts") return;
+  row.append(el("td", { class: "acts" }, buttons));
+  const heads = row.closest("table").tHead.rows[0];
+  if (heads.cells.length < row.cells.length) heads.append(el("th", { scope: "col" }, "actions"));
+}
+
 export class Edges {
   #table = table("Edges", EDGES);
   #empty = el("div", { class: "empty", hidden: true }, el("h2", {}, "No edge yet"), el("p", {}, "Start one with: edgebus edge mahavishnu"));
 
-  constructor() {
+  constructor(page) {
+    this.page = page;
     this.node = el("div", {}, el("div", { class: "head" }, el("h1", {}, "Edges"),
       el("span", { class: "muted" }, "the same numbers as /metrics and edgebus top")), this.#table.node, this.#empty);
   }
@@ -43,6 +53,12 @@ export class Edges {
     row.children[0].className = `dot ${colour(it.service)}`;
     row.children[1].className = "state";
     row.children[1].dataset.mood = moodOf(it);
+    if (this.page.hello?.mayAct) queueMicrotask(() => acts(row, this.#act(it, "drain"), this.#act(it, "undrain")));
+  }
+
+  #act({ id, label }, verb) {
+    const text = verb === "drain" ? `${label} tells its clients to go elsewhere, and refuses new ones until it is undrained.` : `${label} takes clients again.`;
+    return action(verb, `${verb} ${label}`, { title: () => `${verb} this edge?`, text: () => text, act: async () => `${label}: ${(await this.page.link.ask(verb, { edge: id })).state}` });
   }
 }
 
@@ -113,6 +129,12 @@ export class Clients {
       row.children[2].className = `dot ${colour(service)}`;
       row.children[3].className = "state";
       row.children[3].dataset.mood = it.state === "reading" ? "good" : "odd";
+      if (this.#page.hello?.mayAct) queueMicrotask(() => acts(row, this.#kick(it)));
     });
+  }
+
+  #kick({ id, user, address }) {
+    const text = `${user ?? "A client without a token"} at ${address || "an unknown address"} is sent away, and told not to come back by itself.`;
+    return action("kick", `kick ${id}`, { title: () => "Kick this client?", text: () => text, act: async () => `${(await this.#page.link.ask("kick", { client: id })).count} kicked` });
   }
 }

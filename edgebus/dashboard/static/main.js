@@ -1,6 +1,6 @@
 // The page: one connection, one view at a time, and the sentence that comes first.
 
-import { el, foreign, say } from "./dom.js";
+import { el, foreign, say, typed } from "./dom.js";
 import { Channels } from "./channels.js";
 import { Clients, Edges } from "./edges.js";
 import { EventDialog } from "./event.js";
@@ -8,12 +8,13 @@ import { Flow } from "./flow.js";
 import { Link, keepToken } from "./link.js";
 import { count } from "./figures.js";
 import { Overview } from "./overview.js";
+import { Publish } from "./publish.js";
 
 const content = document.getElementById("content");
 const status = document.getElementById("status");
 const page = { link: new Link(changed), now: null, hello: null, show: null };
 page.dialog = new EventDialog(document.getElementById("event"), page);
-const views = { overview: new Overview(page), flow: new Flow(page), channels: new Channels(page), edges: new Edges(page), clients: new Clients(page) };
+const views = { overview: new Overview(page), flow: new Flow(page), channels: new Channels(page), edges: new Edges(page), clients: new Clients(page), publish: new Publish(page) };
 let view = null;
 let countdown = 0;
 
@@ -85,6 +86,7 @@ async function greet() {
     return;
   }
   const { user, version, mayAct } = page.hello;
+  document.getElementById("publish-link").hidden = !mayAct;
   document.getElementById("who").replaceChildren(...(user ? [foreign(user), mayAct ? " · may act · " : " · reads · "] : []), version);
 }
 
@@ -92,9 +94,10 @@ function askForToken(reason) {
   mood("A token is wanted", "odd");
   const dialog = document.getElementById("login");
   const input = el("input", { name: "token", type: "password", autocomplete: "off", required: true, "aria-describedby": "login-why" });
+  const why = page.hello || sessionStorage.length ? reason ?? "" : "This dashboard shows itself to those with a token.";
   const form = el("form", { class: "stack", method: "dialog", on: { submit } },
     el("h2", { id: "login-title" }, "A token, please"),
-    el("p", { id: "login-why", class: "muted" }, `${reason ?? ""} Make one with: edgebus token make NAME dashboard:read`),
+    el("p", { id: "login-why", class: "muted" }, why), typed("edgebus token make NAME dashboard:read"),
     el("label", {}, "Token", input), el("button", { class: "main" }, "Come in"));
   function submit() {
     keepToken(input.value.trim());

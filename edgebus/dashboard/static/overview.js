@@ -12,7 +12,7 @@ const SERVICES = [
 const BUSY = [{ name: "channel" }, { name: "service" }, { name: "events/s", number: true }, { name: "members", number: true }];
 
 function tile(name, curve) {
-  const [value, unit, below] = [el("span"), el("small"), el("span")];
+  const [value, unit, below] = [el("span", {}, "–"), el("small"), el("span")];
   return { node: el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, value, " ", unit), el("dd", { class: "below" }, curve ? curve.node : below)), value, unit, below };
 }
 

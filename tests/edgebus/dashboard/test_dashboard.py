@@ -14,6 +14,7 @@ from websockets.http11 import Request
 from edgebus.dashboard.dashboard import Dashboard
 from edgebus.dashboard.files import CSP, Files
 from edges import EdgeSettings, SettingsError
+from producers.services import load
 from tests.edges.signing import HIDDEN, token
 
 NOWHERE = "redis://127.0.0.1:1"
@@ -117,6 +118,31 @@ async def test_permissions(permission: str, code: str | None, may_act: bool | No
         answer = await ask(dashboard.url, "hello", shown=token(permissions=[permission]))
         assert answer["error_code"] == code
         assert answer["data"].get("mayAct") is may_act
+
+
+@pytest.mark.parametrize(
+    ("permission", "verb", "data", "code"),
+    [
+        ("dashboard:read", "kick", {"user": "bob"}, "FORBIDDEN"),
+        ("dashboard:read", "publish", {}, "FORBIDDEN"),
+        ("admin", "kick", {"user": "bob"}, "UNAVAILABLE"),
+        ("admin", "drain", {"edge": ["x"]}, "INVALID_REQUEST"),
+        ("admin", "publish", {"service": "akosha", "event": "no.such"}, "INVALID_REQUEST"),
+        ("admin", "publish", {"service": "akosha", "event": "pattern.detected", "data": "x"}, "INVALID_REQUEST"),
+        ("admin", "publish", {"service": "akosha", "event": "pattern.detected", "data": {"confidence": 7}}, None),
+        ("admin", "models", {"service": "akosha", "event": "pattern.detected"}, None),
+    ],
+)
+async def test_changes_want_a_token_of_an_admin(
+    permission: str, verb: str, data: dict[str, Any], code: str | None
+) -> None:
+    """Who may look changes nothing; an admin's nonsense is answered, and faults of an event are told by field."""
+    settings = EdgeSettings(port=0, redis_url=NOWHERE, auth_secret=HIDDEN, auth_required=True)
+    async with Dashboard(settings, [load("akosha")]) as dashboard:
+        answer = await ask(dashboard.url, verb, data, shown=token(permissions=[permission]))
+        assert answer["error_code"] == code
+        if verb == "publish" and code is None:
+            assert {it["field"] for it in answer["data"]["faults"]} >= {"confidence", "pattern_id"}
 
 
 async def test_without_tokens_a_page_reads_and_does_no_more() -> None:

@@ -29,6 +29,7 @@ const DO = {
   has: ({ selector, text, ms = 15_000 }) => page.locator(selector, { hasText: text }).first().waitFor({ timeout: ms }),
   click: ({ selector }) => page.locator(selector).first().click(),
   fill: ({ selector, text }) => page.locator(selector).first().fill(text),
+  select: async ({ selector, value }) => void (await page.locator(selector).first().selectOption(value)),
   press: ({ key }) => page.keyboard.press(key),
   text: ({ selector }) => page.locator(selector).first().innerText(),
   evaluate: ({ expression }) => evaluate(expression),
