@@ -133,7 +133,9 @@ class SubscriptionState:
                 state = {"state": True} if self._with_state else {}
                 return Verb.SUBSCRIBE, {"channel": self.room, **start, **self._presence, **state}
             case Phase.FULL:
-                self.phase = Phase.LEFT
+                # While the unsubscribe waited for the edge's pace, the caller may have caught up: no later value would
+                # bring the room back.
+                self.phase = Phase.LEFT if self.queue.is_behind else Phase.AWAY
                 return Verb.UNSUBSCRIBE, {"channel": self.room}
         return None
 

@@ -201,6 +201,7 @@ class Subscriptions:
         verb, data = command
         if verb == Verb.UNSUBSCRIBE:
             self._ask_to_leave(connection, state.room)
+            self._serve(state)
             return
         try:
             connection.requests.ask(verb, data, partial(self._subscribed, connection, state))

@@ -19,7 +19,7 @@ from edges import Edge, EdgeSettings
 from edges.limits.rates import Patience, TokenBucket
 from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
-from tests.clients.fake_edge import DEADLINE_S, FakeEdge, Talk, at, eventually, fake_edge, take
+from tests.clients.fake_edge import CHANNEL, DEADLINE_S, FakeEdge, Talk, at, eventually, fake_edge, take
 
 pytestmark = pytest.mark.virtual_time
 
@@ -113,8 +113,8 @@ class Flow:
         due[2].set()
         return True
 
-    def settings(self) -> ClientSettings:
-        return ClientSettings(timing=Timing(self.sleep, lambda: self.now_s, lambda: 0.5))
+    def settings(self, **more: Any) -> ClientSettings:
+        return ClientSettings(**more, timing=Timing(self.sleep, lambda: self.now_s, lambda: 0.5))
 
 
 class StrictEdge:
@@ -223,6 +223,31 @@ async def test_room_that_was_not_joined_yet_is_left_in_silence() -> None:
             await strict.until(lambda: strict.taken == 8)
             assert (await client.request("ping"))["channel"] is None
             assert (strict.taken, strict.rooms) == (9, set(names(0, 8)))
+
+
+async def test_caller_that_catches_up_before_its_room_was_left_joins_again() -> None:
+    """The unsubscribe waits for the edge's pace, and the caller has taken all by then: the room is joined anew."""
+    flow = Flow()
+    async with fake_edge() as edge, connect(edge.url, settings=flow.settings(queue_limit=16)) as client:
+        subscription = client.subscribe(CHANNEL)
+        talk = await edge.accept()
+        await talk.joins(0)
+        asking = [asyncio.create_task(client.request("get")) for _ in range(20)]  # the pace is used up
+        asked = [await talk.asked("get") for _ in asking]
+        await talk.events(*range(1, 18))
+        await talk.settled()
+        await take(subscription, 17)
+        for verb in ("unsubscribe", "subscribe"):
+            said = asyncio.create_task(talk.asked(verb))
+            for _ in range(100):
+                if said.done():
+                    break
+                await talk.settled()
+                flow.advance()
+        assert (await said)["data"] == {"channel": CHANNEL, "since": at(16)}
+        for it in asked:
+            await talk.reply(it)
+        await asyncio.gather(*asking)
 
 
 async def test_refused_rooms_come_back_one_by_one() -> None:

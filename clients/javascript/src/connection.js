@@ -1,10 +1,11 @@
 // One connection to an edge, from its handshake to its end: requests and answers, the edge's pace, and signs of life.
 
-import { AuthenticationFailed, Disconnected, Dismissed, Refused, Unsendable, refused } from "./errors.js";
+import { AuthenticationFailed, Disconnected, Dismissed, Refused, Unsendable } from "./errors.js";
 import { Pace } from "./pace.js";
 import { decode, whole } from "./wire.js";
 import { ABOUT_THE_TOKEN, FOR_GOOD } from "./words.js";
 
+const UNANSWERED = "the connection ended before the answer";
 const SMALL = 512;
 const ADVICE_LIMIT_MS = 300_000;
 
@@ -15,6 +16,7 @@ const bytesOf = (text) => new TextEncoder().encode(text).length;
 
 export class Connection {
   comeBackAt = null;
+  isOver = false;
   publishRate = null;
   #asked = new Map();
   #offers = new Map();
@@ -22,21 +24,21 @@ export class Connection {
   #refusal = null;
   #probe = null;
   #trickle = null;
+  #late;
 
   /** `terms`: what earlier connections learned, `{requestBytes, rate}`; `take` is given events and notices. */
-  constructor(url, { WebSocket, clock, terms, openTimeoutMs, take }) {
+  constructor(url, { WebSocket, clock, terms, openTimeoutMs, token, take }) {
     Object.assign(this, { clock, terms, take, heardAt: clock() });
     this.pace = new Pace(terms.rate, clock());
     this.socket = new WebSocket(url);
     this.ended = new Promise((resolve) => (this.resolveEnd = resolve));
-    const late = setTimeout(() => this.drop("no edge answered in time"), openTimeoutMs);
-    this.opened = new Promise((resolve) => (this.socket.onopen = () => resolve(true)));
+    this.#late = setTimeout(() => this.drop("no edge answers"), openTimeoutMs);
+    const opened = new Promise((resolve) => (this.socket.onopen = resolve));
+    this.ready = opened.then(() => this.#authenticate(token)).then(() => clearTimeout(this.#late));
     this.socket.onmessage = ({ data }) => this.#hear(data);
     this.socket.onclose = ({ code, reason }) => this.#end(this.#meaning(code, reason));
     // A browser says close as well, in the same turn and with a code; some runtimes do not where nobody answers.
     this.socket.onerror = () => setTimeout(() => this.drop("no edge answers"));
-    this.ended.then(() => clearTimeout(late));
-    this.opened.then(() => clearTimeout(late));
   }
 
   // Messages.
@@ -45,8 +47,7 @@ export class Connection {
     this.heardAt = this.clock();
     const message = typeof data === "string" ? decode(data) : null;
     if (!message) return;
-    if (message.kind === "refusal") this.#note(message);
-    if (message.kind === "answer" || message.kind === "refusal") this.#answered(message);
+    if (message.heard) this.#answered(message);
     else if (message.event === "session.created") this.#welcomed(message.data);
     else this.take(message);
   }
@@ -63,16 +64,18 @@ export class Connection {
     this.pace.welcomed(rate_limit, this.clock());
   }
 
-  #answered(message) {
-    const asked = this.#asked.get(message.asked);
-    this.#asked.delete(message.asked);
-    asked?.hear(message);
+  #answered({ asked, heard }) {
+    if (heard instanceof Refused) this.#note(heard);
+    const hear = this.#asked.get(asked)?.hear;
+    this.#asked.delete(asked);
+    hear?.(heard);
   }
 
   // Requests.
 
-  /** Send a request now; `hear` is called once: an answer, a refusal, an `Unsendable`, or null at the end. */
+  /** Send a request now; `hear` is called once: with the answer's data, or a `Refused`, `Unsendable` or `Disconnected`. */
   ask(verb, data, hear, id = String(++this.#number)) {
+    if (this.isOver) return hear(new Disconnected(UNANSWERED));
     let text;
     try {
       text = JSON.stringify({ type: "request", event: verb, data, id });
@@ -81,7 +84,7 @@ export class Connection {
     }
     const size = bytesOf(text);
     if (size > this.terms.requestBytes) {
-      throw new Unsendable(`${verb}: ${size} bytes, and the edge takes ${this.terms.requestBytes}`);
+      throw new Unsendable(`${verb}: ${size} bytes are more than the edge takes: ${this.terms.requestBytes}`);
     }
     this.pace.spend(this.clock());
     this.#asked.set(id, { size, hear });
@@ -91,17 +94,13 @@ export class Connection {
   /** The answer's data. */
   request(verb, data) {
     return new Promise((resolve, reject) => {
-      this.ask(verb, data, (heard) => {
-        if (heard === null) reject(new Disconnected("the connection ended before the answer"));
-        else if (heard instanceof Error) reject(heard);
-        else if (heard.kind === "refusal") reject(refused(heard));
-        else resolve(heard.data);
-      });
+      this.ask(verb, data, (heard) => (heard instanceof Error ? reject(heard) : resolve(heard)));
     });
   }
 
   /** Have `say` called as soon as the edge's rate allows one more message. */
   offer(key, say) {
+    if (this.isOver) return;
     if (!this.#offers.size && !this.pace.waitMs(this.clock())) say();
     else {
       this.#offers.set(key, say);
@@ -127,7 +126,8 @@ export class Connection {
 
   // The token.
 
-  async authenticate(token) {
+  async #authenticate(token) {
+    if (token == null) return;
     try {
       await this.request("auth", { token });
     } catch (error) {
@@ -146,16 +146,16 @@ export class Connection {
     this.ask("ping", {}, () => {});
     this.#probe = setTimeout(() => {
       this.#probe = null;
-      if (this.heardAt < since) this.drop("nothing was heard of the edge");
+      if (this.heardAt < since) this.drop("the edge is silent");
     }, withinMs);
   }
 
   #meaning(code, reason) {
-    if (code === 1009 && this.#tooLong(reason)) return new Disconnected("a message was too long for the edge");
+    if (code === 1009 && this.#tooLong(reason)) return new Disconnected("too long for the edge");
     if (!FOR_GOOD.has(code)) return new Disconnected(`the connection ended: ${code} ${reason}`);
     const Kind = this.#refusal || code === 4001 ? AuthenticationFailed : Dismissed;
     const why = reason || this.#refusal?.sentence;
-    return new Kind(`the edge closed for good: ${code} ${why}`, { code, retryAfterMs: this.#refusal?.retryAfterMs });
+    return new Kind(`closed for good: ${code} ${why}`, { code, retryAfterMs: this.#refusal?.retryAfterMs });
   }
 
   // The close names no request: the longest one without an answer is taken for the culprit, and fails alone.
@@ -170,20 +170,16 @@ export class Connection {
 
   /** Give the connection up at once, without a closing handshake. */
   drop(why) {
-    this.close();
-    this.#end(new Disconnected(why));
-  }
-
-  close() {
     const { socket } = this;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {};
     socket.close(1000);
+    this.#end(new Disconnected(why));
   }
 
   #end(error) {
-    clearTimeout(this.#probe);
-    clearTimeout(this.#trickle);
+    this.isOver = true;
+    for (const it of [this.#probe, this.#trickle, this.#late]) clearTimeout(it);
     this.#offers.clear();
     this.resolveEnd(error);
   }
@@ -192,6 +188,6 @@ export class Connection {
   giveUp() {
     const asked = [...this.#asked.values()];
     this.#asked.clear();
-    for (const { hear } of asked) hear(null);
+    for (const { hear } of asked) hear(new Disconnected(UNANSWERED));
   }
 }

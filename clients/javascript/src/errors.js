@@ -16,8 +16,7 @@ ClientError.prototype.name = "ClientError";
 
 /** The edge answered with an error: `code`, `sentence`, and `retryAfterMs` where the same may go well later. */
 export const Refused = kind("Refused");
-export const refused = ({ code, sentence, retryAfterMs }) =>
-  new Refused(`${code}: ${sentence}`, { code, sentence, retryAfterMs });
+export const refused = (fields) => new Refused(`${fields.code}: ${fields.sentence}`, fields);
 
 /** The connection went before the answer came: whether the edge acted is not known. */
 export const Disconnected = kind("Disconnected");

@@ -93,7 +93,7 @@ export interface ConnectOptions {
   /** A token, or a function that returns one: asked before every connection, and before a token ends. */
   token?: string | (() => string | Promise<string>) | null;
   signal?: AbortSignal;
-  /** How many values may wait in one subscription (2,000); above, the log is read later. */
+  /** How many values may wait in one subscription (2,000, at least 16); above, the log is read later. */
   queueLimit?: number;
   openTimeoutMs?: number;
   requestTimeoutMs?: number;
@@ -138,6 +138,8 @@ export class Refused extends ClientError {
   readonly code: string;
   readonly sentence: string;
   readonly retryAfterMs: number | null;
+  /** Whether the same may go well later. */
+  readonly isPassing: boolean;
 }
 export class Disconnected extends ClientError {}
 export class RequestTimeout extends ClientError {}

@@ -1,12 +1,12 @@
 // A client of one edge: connections one after another, for ever, and the subscriptions that go on across all of them.
 
 import { Connection, advised } from "./connection.js";
-import { AlreadyFollowed, AuthenticationFailed, ClientClosed, Disconnected, Dismissed, RequestTimeout, refused } from "./errors.js";
+import { AlreadyFollowed, AuthenticationFailed, ClientClosed, Disconnected, Dismissed, refused } from "./errors.js";
 import { canonicalName } from "./names.js";
-import { Publishes } from "./publishes.js";
+import { Publishes, limited } from "./publishes.js";
 import { isPosition } from "./sequencer.js";
 import { SubscriptionState } from "./state.js";
-import { Subscription } from "./subscription.js";
+import { Subscription, tell } from "./subscription.js";
 import { whole } from "./wire.js";
 import { ABOUT_THE_TOKEN } from "./words.js";
 
@@ -35,11 +35,13 @@ const DEFAULTS = {
   maxRequestBytes: 65_536,
 };
 
+const given = (options) => Object.fromEntries(Object.entries(options).filter(([, it]) => it != null));
+
 /** A client of the edge at `url`; it connects at once, and again for ever. See index.d.ts for the options. */
 export const connect = (url, options) => new Client(url, options);
 
 /** Full jitter: up to half a second, doubled up to half a minute. */
-const delayMs = (attempt) => Math.random() * Math.min(30_000, 500 * 2 ** Math.min(attempt, 16));
+const delayMs = (attempt) => Math.random() * Math.min(30_000, 500 * 2 ** attempt);
 
 export class Client {
   #url;
@@ -51,20 +53,25 @@ export class Client {
   #listeners = new Set();
   #over = null;
   #rejected = null;
-  #isRenewing = false;
+  #shown = null;
+  #asking;
+  #latest;
+  #renewing;
   #wake = () => {};
   #state = "connecting";
-  #stops = [];
+  #ticker;
+  #ending = new AbortController();
 
   constructor(url, { token = null, signal, ...options } = {}) {
     this.#url = String(url);
-    this.#options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, clock: () => performance.now(), ...options, token };
+    this.#options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, clock: () => performance.now(), ...given(options), token };
     this.#terms = { requestBytes: this.#options.maxRequestBytes, rate: null };
     this.#publishes = new Publishes(this.#options.clock);
     if (!/^wss?:\/\//i.test(this.#url)) throw new TypeError(`${this.#url.split("?")[0]} is no address of an edge: ws://… or wss://…`);
+    if (!this.#options.WebSocket) throw new TypeError("no WebSocket here: give one, {WebSocket}");
+    signal?.addEventListener("abort", () => this.close(), { signal: this.#ending.signal });
     if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
-    if (!this.#over) this.#run();
+    else this.#run();
   }
 
   /** `connecting`, `connected`, `waiting` (for another attempt) or `closed`. */
@@ -79,14 +86,14 @@ export class Client {
 
   /** Call `listener` with `{state, reason, retryInMs}` at every change; returns a function that ends this. */
   on(type, listener) {
-    if (type !== "state") throw new TypeError('on: a client tells of "state"');
+    if (type !== "state") throw new TypeError('on: "state" alone');
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   #become(state, more = {}) {
     this.#state = state;
-    for (const listener of this.#listeners) listener({ state, ...more });
+    tell(this.#listeners, { state, ...more });
   }
 
   // One connection after another.
@@ -101,14 +108,14 @@ export class Client {
       if (connection && this.#options.clock() - begun >= STEADY_MS) attempt = 0;
       const leastMs = this.#judged(error);
       if (this.#over) return;
-      const backAt = connection?.comeBackAt ?? null;
-      await this.#pause(backAt === null ? Math.max(leastMs, delayMs(attempt)) : backAt - this.#options.clock(), error);
+      const backAt = connection?.comeBackAt;
+      await this.#pause(backAt == null ? Math.max(leastMs, delayMs(attempt)) : backAt - this.#options.clock(), error);
     }
   }
 
   /** Open a connection and serve it to its end; the error that ended it, and the connection if there was one. */
   async #live() {
-    let [connection, error] = [null, null];
+    let connection, error;
     try {
       connection = await this.#open();
       this.#connection = connection;
@@ -119,7 +126,7 @@ export class Client {
     } catch (caught) {
       error = caught;
     }
-    if (!connection) return [error, null];
+    if (!connection) return [error];
     this.#connection = null;
     this.#publishes.went();
     connection.giveUp();
@@ -132,40 +139,35 @@ export class Client {
 
   async #open() {
     const token = await this.#fresh();
+    if (this.#over) throw this.#over;
     const { openTimeoutMs, WebSocket, clock } = this.#options;
     const connection = new Connection(this.#url, {
-      WebSocket, clock, openTimeoutMs, terms: this.#terms, take: (message) => this.#take(connection, message),
+      WebSocket, clock, openTimeoutMs, token, terms: this.#terms, take: (message) => this.#take(connection, message),
     });
-    this.#stops.push(() => connection.close());
+    this.#latest = connection;
     try {
-      await this.#unless(connection, connection.opened);
-      if (token !== null) await this.#within(openTimeoutMs, connection, connection.authenticate(token));
+      await Promise.race([connection.ready, connection.ended.then((error) => Promise.reject(error))]);
     } catch (error) {
       connection.giveUp();
-      connection.close();
+      connection.drop();
       throw error;
     }
     this.#rejected = null;
     return connection;
   }
 
-  #unless(connection, wanted) {
-    return Promise.race([wanted, connection.ended.then((error) => Promise.reject(error))]);
+  /** A token; the caller's function is called once at a time. */
+  #fresh() {
+    return (this.#asking ??= this.#asked().finally(() => (this.#asking = null)));
   }
 
-  #within(ms, connection, wanted) {
-    const late = setTimeout(() => connection.drop("the edge did not answer to the token"), ms);
-    return this.#unless(connection, wanted).finally(() => clearTimeout(late));
-  }
-
-  async #fresh() {
+  async #asked() {
     const { token } = this.#options;
     const found = typeof token === "function" ? await token() : token;
     if (this.#rejected && this.#rejected.token === found) throw Object.assign(this.#rejected.error, { isFinal: true });
     this.#shown = found;
     return found;
   }
-  #shown = null;
 
   /** Whether an error is for good; else the least wait before another attempt. */
   #judged(error) {
@@ -178,15 +180,15 @@ export class Client {
 
   async #pause(ms, error) {
     const retryInMs = Math.max(0, Math.round(ms));
-    this.#become("waiting", { reason: error?.message, retryInMs });
-    await new Promise((resolve) => {
+    const woken = new Promise((resolve) => {
       const timer = setTimeout(resolve, retryInMs);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#wake = () => {};
+    this.#become("waiting", { reason: error?.message, retryInMs });
+    await woken;
   }
 
   // A machine that slept, a network that came back, a tab that is looked at again: find out now.
@@ -194,18 +196,15 @@ export class Client {
   #watch() {
     const { clock, pingIntervalMs, pingTimeoutMs } = this.#options;
     let expected = clock() + TICK_MS;
-    const timer = setInterval(() => {
+    this.#ticker = setInterval(() => {
       const slept = clock() - expected > TICK_MS;
       expected = clock() + TICK_MS;
       if (slept) this.#look();
       else if (this.#connection && clock() - this.#connection.heardAt >= pingIntervalMs) this.#connection.probe(pingTimeoutMs);
     }, TICK_MS);
-    timer.unref?.();
-    this.#stops.push(() => clearInterval(timer));
-    const look = () => this.#look();
+    this.#ticker.unref?.();
     for (const type of ["online", "offline", "pageshow"]) {
-      globalThis.addEventListener?.(type, look);
-      this.#stops.push(() => globalThis.removeEventListener?.(type, look));
+      globalThis.addEventListener?.(type, () => this.#look(), { signal: this.#ending.signal });
     }
   }
 
@@ -218,7 +217,7 @@ export class Client {
 
   #take(connection, message) {
     const state = this.#states.get(message.room);
-    if (message.kind === "event") state?.arrived(message.of);
+    if (message.of) state?.arrived(message.of);
     else if (message.room === null) return this.#notice(connection, message);
     else if (state) this.#ofRoom(state, message);
     if (state) this.#changed(state);
@@ -244,15 +243,15 @@ export class Client {
   }
 
   async #renew(connection, leftMs) {
-    if (this.#isRenewing || typeof this.#options.token !== "function") return;
-    this.#isRenewing = true;
+    if (this.#renewing === connection || typeof this.#options.token !== "function") return;
+    this.#renewing = connection;
     const until = this.#options.clock() + leftMs;
     let waitMs = 0;
     while (this.#connection === connection && waitMs !== null && this.#options.clock() + waitMs <= until) {
-      if (waitMs) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (waitMs) await new Promise((resolve) => setTimeout(resolve, waitMs).unref?.());
       waitMs = await this.#renewed(connection);
     }
-    this.#isRenewing = false;
+    if (this.#renewing === connection) this.#renewing = null;
   }
 
   /** Show a new token: null when the edge has judged it, else the wait before another try. */
@@ -272,14 +271,14 @@ export class Client {
   /** Follow `channel`: from now on, after `since`, or from the `last` so many events on. */
   subscribe(channel, { signal, ...options } = {}) {
     if (this.#over) throw this.#over;
-    if (typeof channel !== "string") throw new TypeError("subscribe: a channel's name is a text");
+    if (typeof channel !== "string") throw new TypeError("channel: a text");
     const { since, last, state } = options;
-    if (since != null && last != null) throw new TypeError("since, last: give one of them");
+    if (since != null && last != null) throw new TypeError("since, last: one of them");
     if (state && (last != null || (since != null && !isPosition(since)))) {
-      throw new TypeError("state: goes with a position, or alone");
+      throw new TypeError("state: with a position, or alone");
     }
     if (this.#states.has(canonicalName(channel))) throw new AlreadyFollowed(`${channel} is followed already`);
-    const made = new SubscriptionState(channel, { ...options, limit: this.#options.queueLimit, nowMs: this.#options.clock() });
+    const made = new SubscriptionState(channel, { ...options, limit: Math.max(16, this.#options.queueLimit), nowMs: this.#options.clock() });
     made.changed = () => {};
     this.#states.set(made.room, made);
     this.serve(made);
@@ -302,22 +301,23 @@ export class Client {
     if (state.queue.isOver || !state.hasCommand) return;
     const [verb, data] = state.command(this.#options.clock());
     try {
-      if (verb === "unsubscribe") this.#askToLeave(connection, state.room);
-      else connection.ask(verb, data, (heard) => this.#subscribed(connection, state, heard));
+      if (verb === "unsubscribe") {
+        this.#askToLeave(connection, state.room);
+        this.serve(state);
+      } else connection.ask(verb, data, (heard) => this.#subscribed(connection, state, heard));
     } catch (error) {
       this.#end(state, error);
     }
   }
 
   #subscribed(connection, state, heard) {
-    if (state.queue.isOver || heard === null) return;
-    if (heard instanceof Error) this.#end(state, heard);
-    else if (heard.kind === "answer") state.joined(heard.data);
+    if (state.queue.isOver || heard instanceof Disconnected) return;
+    if (!(heard instanceof Error)) state.joined(heard);
     else if (heard.code === "RATE_LIMIT_EXCEEDED") {
       state.refused();
       state.retry(); // the pace keeps silent for as long as it has to
     } else if (heard.isPassing) this.#later(connection, state, heard);
-    else if (!ABOUT_THE_TOKEN.has(heard.code)) this.#end(state, refused(heard));
+    else if (!ABOUT_THE_TOKEN.has(heard.code)) this.#end(state, heard);
     this.#changed(state);
   }
 
@@ -328,7 +328,7 @@ export class Client {
       if (this.#connection !== connection) return;
       state.retry();
       this.serve(state);
-    }, advised(retryAfterMs ?? RETRY_MS) * (1 + Math.random() / 2));
+    }, advised(retryAfterMs ?? RETRY_MS) * (1 + Math.random() / 2)).unref?.();
   }
 
   /** For subscriptions: end one that its caller has done with. */
@@ -343,7 +343,7 @@ export class Client {
     connection.ask("unsubscribe", { channel: room }, (heard) => {
       const state = this.#states.get(room);
       const isUnwanted = !state || state.phase === "left";
-      if (isUnwanted && heard?.isPassing && this.#connection === connection) {
+      if (isUnwanted && heard.isPassing && this.#connection === connection) {
         connection.offer(`leave ${room}`, () => this.#askToLeave(connection, room));
       }
     });
@@ -363,39 +363,28 @@ export class Client {
   async request(verb, data = {}, { timeoutMs = this.#options.requestTimeoutMs, signal } = {}) {
     if (this.#over) throw this.#over;
     if (!this.#connection) throw new Disconnected("there is no connection");
-    signal?.throwIfAborted();
-    let [timer, aborted] = [null, null];
-    const given = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new RequestTimeout(`${verb}: no answer within ${timeoutMs} ms`)), timeoutMs);
-      aborted = () => reject(signal.reason);
-      signal?.addEventListener("abort", aborted);
-    });
-    try {
-      return await Promise.race([this.#connection.request(verb, data), given]);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", aborted);
-    }
+    return limited(verb, timeoutMs, signal, (...how) => this.#connection.request(verb, data).then(...how));
   }
 
   /** Publish an event that the service opens to clients; repeated across connections, and stored once. */
-  async publish(event, data = {}, options = {}) {
+  async publish(event, data = {}, { timeoutMs = this.#options.requestTimeoutMs, ...options } = {}) {
     if (this.#over) throw this.#over;
-    return this.#publishes.publish(event, data, { timeoutMs: this.#options.requestTimeoutMs, ...options });
+    return this.#publishes.publish(event, data, { timeoutMs, ...options });
   }
 
   /** Close the connection and end every iterator. */
   close() {
-    this.#finish(new ClientClosed("the client was closed"));
+    this.#finish(new ClientClosed("closed"));
   }
 
   #finish(error) {
     if (this.#over) return;
     this.#over = error;
-    for (const state of [...this.#states.values()]) this.#end(state, error instanceof ClientClosed ? null : error);
+    for (const state of [...this.#states.values()]) this.#end(state, this.error);
     this.#publishes.end(error);
-    this.#connection?.giveUp();
-    for (const stop of this.#stops) stop();
+    this.#ending.abort();
+    clearInterval(this.#ticker);
+    this.#latest?.drop(error.message);
     this.#wake();
     this.#become("closed", { reason: error.message });
   }

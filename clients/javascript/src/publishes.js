@@ -1,8 +1,26 @@
 // Publishes: sent in order at the edge's pace, and repeated with their ids until answered. An edge stores each once.
 
 import { advised } from "./connection.js";
-import { RequestTimeout, refused } from "./errors.js";
+import { Disconnected, RequestTimeout } from "./errors.js";
 import { Pace } from "./pace.js";
+
+/** A promise that `begin(resolve, reject)` keeps, in time and unless the signal says no. */
+export function limited(verb, timeoutMs, signal, begin) {
+  let [timer, aborted] = [];
+  return new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new RequestTimeout(`${verb}: no answer within ${timeoutMs} ms`)), timeoutMs);
+    aborted = () => reject(signal.reason);
+    signal?.addEventListener("abort", aborted);
+    if (signal?.aborted) aborted();
+    else begin(resolve, reject);
+  }).finally(() => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", aborted);
+  });
+}
+
+// `crypto.randomUUID` is there for pages of https alone.
+const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 export class Publishes {
   #pending = new Map();
@@ -15,22 +33,12 @@ export class Publishes {
     this.clock = clock;
   }
 
-  publish(event, data, { id = crypto.randomUUID(), timeoutMs, signal }) {
+  publish(event, data, { id = newId(), timeoutMs, signal }) {
     if (this.#pending.has(id)) throw new Error(`${id} is under way`);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => end(reject, new RequestTimeout(`${event}: no answer within ${timeoutMs} ms`)), timeoutMs);
-      const aborted = () => end(reject, signal.reason);
-      const end = (how, value) => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
-        this.#pending.delete(id);
-        how(value);
-      };
-      if (signal?.aborted) return end(reject, signal.reason);
-      signal?.addEventListener("abort", aborted);
-      this.#pending.set(id, { data: { event, data }, isDue: true, resolve: (it) => end(resolve, it), reject: (it) => end(reject, it) });
+    return limited(event, timeoutMs, signal, (resolve, reject) => {
+      this.#pending.set(id, { data: { event, data }, isDue: true, resolve, reject });
       this.#send();
-    });
+    }).finally(() => this.#pending.delete(id));
   }
 
   came(connection) {
@@ -87,13 +95,12 @@ export class Publishes {
   }
 
   #heard(pending, heard) {
-    if (heard === null) return; // the next connection repeats
-    if (heard instanceof Error) pending.reject(heard);
-    else if (heard.kind === "answer") pending.resolve(heard.data);
+    if (heard instanceof Disconnected) return; // the next connection repeats
+    if (!(heard instanceof Error)) pending.resolve(heard);
     else if (heard.isPassing) {
       this.#silentUntil = this.clock() + advised(heard.retryAfterMs ?? 1000);
       pending.isDue = true;
       this.#send();
-    } else pending.reject(refused(heard));
+    } else pending.reject(heard);
   }
 }

@@ -13,10 +13,6 @@ export class Queue {
     this.#limit = limit;
   }
 
-  get length() {
-    return this.#waiting.length;
-  }
-
   /** Whether more than half of the limit waits: too much to let more events come. */
   get isBehind() {
     return this.#waiting.length > this.#limit / 2;
@@ -35,13 +31,6 @@ export class Queue {
       return false;
     }
     this.#waiting.push(...entries);
-    return true;
-  }
-
-  /** End an interruption, if there is one, with `value`. */
-  goOn(value, position = null) {
-    if (!this.put({ value, position })) return false;
-    this.isInterrupted = false;
     return true;
   }
 

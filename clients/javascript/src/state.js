@@ -56,7 +56,8 @@ export class SubscriptionState {
   /** Verb and data of the command that is due. */
   command(nowMs) {
     if (this.phase === "full") {
-      this.phase = "left";
+      // The caller may have caught up while this waited for the edge's pace: no later value would bring it back.
+      this.phase = this.queue.isBehind ? "left" : "away";
       return ["unsubscribe", { channel: this.room }];
     }
     this.phase = "asked";
@@ -265,14 +266,10 @@ export class SubscriptionState {
   }
 
   #put(...entries) {
-    if (this.queue.put(...entries)) return true;
-    this.phase = "full";
-    return false;
+    return this.queue.put(...entries) || !(this.phase = "full");
   }
 
-  #goOn(value, position) {
-    if (this.queue.goOn(value, position)) return true;
-    this.phase = "full";
-    return false;
+  #goOn(value, position = null) {
+    return this.#put({ value, position }) && !(this.queue.isInterrupted = false);
   }
 }

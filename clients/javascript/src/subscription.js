@@ -1,22 +1,40 @@
 // A subscription in the caller's hands: an async iterator over one channel's values, or callbacks.
 
+// A fault of the page's is told as such, and stops nothing here.
+const fault = (error) =>
+  setTimeout(() => {
+    throw error;
+  });
+
+/** Call all of `listeners` with `value`. */
+export function tell(listeners, value) {
+  for (const listener of [...listeners]) {
+    try {
+      listener(value);
+    } catch (error) {
+      fault(error);
+    }
+  }
+}
+
 export class Subscription {
   #state;
   #owner;
   #wake = () => {};
   #listeners = new Map();
-  #isPumping = false;
+  #taker = "";
+  #turn = Promise.resolve();
 
   constructor(state, owner, signal) {
     this.#state = state;
     this.#owner = owner;
-    state.changed = () => this.#wake();
-    this.#stopAt(signal);
-  }
-
-  #stopAt(signal) {
-    if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
+    const aborted = () => this.close();
+    state.changed = () => {
+      if (state.queue.isOver) signal?.removeEventListener("abort", aborted);
+      this.#wake();
+    };
+    signal?.addEventListener("abort", aborted);
+    if (signal?.aborted) aborted();
   }
 
   get channel() {
@@ -29,10 +47,22 @@ export class Subscription {
   }
 
   [Symbol.asyncIterator]() {
+    this.#takeBy("a loop");
     return this;
   }
 
-  async next() {
+  // Two that take would have half of the values each.
+  #takeBy(taker) {
+    if (this.#taker && this.#taker !== taker) throw new TypeError(`${this.channel}: ${this.#taker} takes them`);
+    this.#taker = taker;
+  }
+
+  /** The next value; of several calls at once, each has its own. */
+  next() {
+    return (this.#turn = this.#turn.catch(() => {}).then(() => this.#next()));
+  }
+
+  async #next() {
     const { queue } = this.#state;
     for (;;) {
       if (queue.isOver && !queue.error) return { done: true, value: undefined };
@@ -58,36 +88,29 @@ export class Subscription {
 
   /**
    * Call `listener` with every value of a type (`event`, `gap`, `recovered`, `interrupted`, `state`, …, `*` for all), and
-   * with the error for `error`. Returns a function that ends this.
+   * with the error for `error`; without such a listener the error is the page's. Returns a function that ends this.
    */
   on(type, listener) {
-    const listeners = this.#listeners.get(type) ?? new Set();
+    const isFirst = !this.#taker;
+    this.#takeBy("a callback");
+    const listeners = this.#of(type);
     this.#listeners.set(type, listeners.add(listener));
-    if (!this.#isPumping) this.#pump();
+    if (isFirst) this.#pump();
     return () => listeners.delete(listener);
   }
 
-  async #pump() {
-    this.#isPumping = true;
-    try {
-      await null; // listeners that are added in one go hear all values
-      for await (const value of this) this.#tell(value.type, value);
-      this.#tell("end");
-    } catch (error) {
-      this.#tell("error", error);
-    }
+  #of(type) {
+    return this.#listeners.get(type) ?? new Set();
   }
 
-  #tell(type, value) {
-    for (const listener of [...(this.#listeners.get(type) ?? []), ...(this.#listeners.get("*") ?? [])]) {
-      try {
-        listener(value);
-      } catch (error) {
-        // A fault of a listener is the page's, and told as such; the others and later values go on.
-        setTimeout(() => {
-          throw error;
-        });
-      }
+  async #pump() {
+    await null; // listeners that are added in one go hear all values
+    try {
+      for (let it; !(it = await this.next()).done; ) tell([...this.#of(it.value.type), ...this.#of("*")], it.value);
+      tell(this.#of("end"));
+    } catch (error) {
+      if (this.#of("error").size) tell(this.#of("error"), error);
+      else fault(error);
     }
   }
 }

@@ -1,5 +1,6 @@
 // Messages of the connection: text to values. Everything that comes is input, and may be of any form.
 
+import { refused } from "./errors.js";
 import { OF_A_ROOM, OF_THE_CONNECTION, PASSING } from "./words.js";
 
 const LONG = /\d{16}/;
@@ -18,7 +19,7 @@ const isObject = (it) => typeof it === "object" && it !== null && !Array.isArray
 export const text = (it) => (typeof it === "string" ? it : null);
 export const whole = (it) => (Number.isSafeInteger(it) && it >= 0 ? it : null);
 
-/** A message as `{kind, …}`: answer, refusal, notice or event; null for a text without a meaning here. */
+/** An answer or error `{asked, heard}`, a notice `{room, event, data}`, an event `{room, of}`, or null: no meaning here. */
 export function decode(frame) {
   let value;
   try {
@@ -36,18 +37,18 @@ export function decode(frame) {
     const code = text(value.error_code) || "INTERNAL_ERROR";
     const retryAfterMs = whole(data.retry_after_ms);
     const isPassing = PASSING.has(code) || retryAfterMs !== null;
-    return { kind: "refusal", asked, code, sentence: text(value.error_message) ?? "", retryAfterMs, isPassing };
+    return { asked, heard: refused({ code, sentence: text(value.error_message) ?? "", retryAfterMs, isPassing }) };
   }
-  return asked !== null && (value.type === "response" || value.type === "pong") ? { kind: "answer", asked, data } : null;
+  return asked !== null && (value.type === "response" || value.type === "pong") ? { asked, heard: data } : null;
 }
 
 function event(value, data) {
   const [name, room, position] = [text(value.event), text(value.room), text(value.position)];
   if (name === null) return null;
-  const notice = { kind: "notice", event: name, room, data };
+  const notice = { event: name, room, data };
   if (room === null) return OF_THE_CONNECTION.has(name) && position === null ? notice : null;
   if (OF_A_ROOM.has(name) && position === null) return notice;
   const [id, timestamp] = [text(value.id) ?? "", text(value.timestamp) ?? ""];
   const of = { type: "event", channel: room, id, event: name, data, timestamp, position, previous: text(value.previous) };
-  return { kind: "event", room, of };
+  return { room, of };
 }

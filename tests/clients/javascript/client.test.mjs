@@ -282,3 +282,210 @@ test("closing ends iterators, publishes and requests", async (t) => {
   assert.equal(first.isClosed, true);
   assert.equal(Socket.all.length, 1);
 });
+
+test("closing while the token is fetched: no connection afterwards, and the token is shown to nobody", async (t) => {
+  let give;
+  const { bus } = begin(t, { token: () => new Promise((resolve) => (give = resolve)) });
+  await until(() => give);
+  bus.close();
+  give("t");
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  assert.equal(Socket.all.length, 0);
+  assert.equal(bus.state, "closed");
+});
+
+/** Have what is begun and not ended counted: timers, and listeners of a signal. */
+function counted(t) {
+  const timers = new Set();
+  for (const [begin, end] of [["setTimeout", "clearTimeout"], ["setInterval", "clearInterval"]]) {
+    const [begun, ended] = [globalThis[begin], globalThis[end]];
+    t.mock.method(globalThis, begin, (work, ms) => {
+      const timer = begun(() => { if (begin === "setTimeout") timers.delete(timer); work(); }, ms);
+      timers.add(timer);
+      return timer;
+    });
+    t.mock.method(globalThis, end, (timer) => { timers.delete(timer); ended(timer); });
+  }
+  return timers;
+}
+
+test("closing leaves no timer behind, whatever was under way", async (t) => {
+  const { time, bus, socket } = begin(t);
+  bus.close();
+  const timers = counted(t);
+  const options = { WebSocket: Socket, clock: () => time.now };
+  const opening = connect("ws://edge", options);
+  const waiting = connect("ws://edge", options);
+  const probing = connect("ws://edge", options);
+  await until(() => Socket.all.length === 3);
+  waiting.on("state", (it) => it.state === "waiting" && waiting.close());
+  Socket.all[1].end(1006);
+  Socket.all[2].open();
+  await until(() => probing.state === "connected" && waiting.state === "closed");
+  for (let n = 0; n < 12; n += 1) probing.request("x").catch(() => {});
+  probing.subscribe("global"); // waits for the edge's pace
+  time.now += 60_000;
+  await time.pass(5_000);
+  await Socket.all[2].asked("ping");
+  for (const it of [opening, probing]) it.close();
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  assert.equal(timers.size, 0);
+  assert.ok((await socket(0)).isClosed);
+});
+
+test("a signal that lives long keeps nothing of what is over", async (t) => {
+  const { signal } = new AbortController();
+  let count = 0;
+  const add = signal.addEventListener.bind(signal);
+  signal.addEventListener = (type, listener, { signal: until } = {}) => {
+    count += 1;
+    until?.addEventListener("abort", () => (count -= 1));
+    add(type, listener);
+  };
+  signal.removeEventListener = () => (count -= 1);
+  const { bus } = begin(t);
+  const other = connect("ws://edge", { WebSocket: Socket, signal });
+  bus.subscribe("global", { signal }).close();
+  other.close();
+  assert.equal(count, 0);
+});
+
+/** Faults that listeners had, in place of the page's own handler. */
+function faults(t) {
+  const heard = [];
+  const before = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (it) => heard.push(it.message));
+  t.after(() => {
+    process.removeAllListeners("uncaughtException");
+    for (const it of before) process.on("uncaughtException", it);
+  });
+  return heard;
+}
+
+test("a listener of the connection that throws ends nothing", async (t) => {
+  const { time, bus, socket } = begin(t);
+  const told = [];
+  bus.on("state", () => { throw new Error("a fault of the page's"); });
+  bus.on("state", (it) => told.push(it.state));
+  (await socket(0)).open();
+  await until(() => bus.state === "connected");
+  Socket.all[0].end(1006);
+  await until(() => bus.state === "waiting");
+  t.mock.timers.reset(); // the faults are told by timers: not in this test
+  const heard = faults(t);
+  bus.close();
+  await until(() => heard.length);
+  assert.deepEqual(told, ["connected", "waiting", "closed"]);
+  assert.equal(time.now, 0);
+});
+
+test("a token that comes after its connection: the next connection's is renewed all the same, one call at a time", async (t) => {
+  const gives = [];
+  const { time, bus, socket } = begin(t, { token: () => new Promise((resolve) => gives.push(resolve)) });
+  await until(() => gives.length === 1);
+  gives[0]("t1");
+  const first = (await socket(0)).open();
+  first.answer(await first.asked("auth"));
+  await until(() => bus.state === "connected");
+  const expiring = { type: "event", event: "auth.expiring", data: { expires_in_ms: 30_000 } };
+  first.say(expiring);
+  await until(() => gives.length === 2);
+  first.end(1006);
+  await until(() => bus.state === "waiting");
+  await time.pass(250);
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  assert.equal(gives.length, 2); // the call that is under way serves the new connection, too
+  gives[1]("t2");
+  const second = (await socket(1)).open();
+  assert.deepEqual((await second.asked("auth")).data, { token: "t2" });
+  second.answer(second.sent[0]);
+  await until(() => bus.state === "connected");
+  second.say(expiring);
+  second.say(expiring);
+  await until(() => gives.length === 3);
+  gives[2]("t3");
+  assert.deepEqual((await second.asked("auth")).data, { token: "t3" });
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  assert.equal(second.sent.length, 2);
+  assert.equal(first.sent.length, 1);
+});
+
+const event = (n) => ({ type: "event", event: "e", id: String(n), room: "global", data: {}, position: `${n}-1`, previous: n > 1 ? `${n - 1}-1` : "0-0" });
+
+test("several calls of next have a value each; a loop and callbacks do not share", async (t) => {
+  const { bus, socket } = begin(t);
+  const subscription = bus.subscribe("global");
+  const values = Promise.all([subscription.next(), subscription.next(), subscription.next()]);
+  const first = (await socket(0)).open();
+  first.answer(await first.asked("subscribe"), { position: "0-0" });
+  for (const n of [1, 2, 3]) first.say(event(n));
+  assert.deepEqual((await values).map((it) => it.value.id), ["1", "2", "3"]);
+  subscription[Symbol.asyncIterator]();
+  assert.throws(() => subscription.on("event", () => {}), TypeError);
+  const other = bus.subscribe("workflow:1");
+  other.on("event", () => {});
+  assert.throws(() => other[Symbol.asyncIterator](), TypeError);
+});
+
+test("`*` hears values alone, and an error that nobody listens for is the page's", async (t) => {
+  const { bus, socket } = begin(t);
+  const heard = [];
+  for (const channel of ["global", "workflow:1"]) bus.subscribe(channel).on("*", (it) => heard.push(it.type));
+  const first = (await socket(0)).open();
+  const asked = await first.asked("subscribe");
+  t.mock.timers.reset();
+  const told = faults(t);
+  first.say({ type: "error", correlation_id: asked.id, error_code: "FORBIDDEN", error_message: "not you", data: {} });
+  await until(() => told.length);
+  bus.close();
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  assert.deepEqual([heard, told], [[], ["FORBIDDEN: not you"]]);
+});
+
+test("a caller that catches up before the edge's pace lets it leave joins again all the same", async (t) => {
+  const { time, bus, socket } = begin(t, { queueLimit: 16 });
+  const subscription = bus.subscribe("global");
+  const first = (await socket(0)).open();
+  first.answer(await first.asked("subscribe"), { position: "0-0" });
+  for (let n = 0; n < 20; n += 1) bus.request("x").catch(() => {}); // the pace is used up
+  for (let n = 1; n <= 17; n += 1) first.say(event(n));
+  for (let n = 0; n < 17; n += 1) await subscription.next();
+  await time.pass(1_000);
+  await first.asked("unsubscribe");
+  assert.deepEqual((await first.asked("subscribe")).data, { channel: "global", since: "16-1" });
+});
+
+test("an option that is undefined is one that was not given; a runtime without WebSocket is told at once", async (t) => {
+  const { bus, socket } = begin(t, { queueLimit: undefined, openTimeoutMs: undefined });
+  (await socket(0)).open();
+  await until(() => bus.state === "connected");
+  const published = bus.publish("e", {}, { timeoutMs: undefined });
+  Socket.all[0].answer(await Socket.all[0].asked("publish"), { id: "p" });
+  assert.equal((await published).id, "p");
+  const { WebSocket } = globalThis;
+  delete globalThis.WebSocket;
+  t.after(() => WebSocket && (globalThis.WebSocket = WebSocket));
+  assert.throws(() => connect("ws://edge"), /WebSocket/);
+});
+
+test("a page without https can publish", async (t) => {
+  t.mock.method(crypto, "randomUUID", () => assert.fail("there for secure contexts alone"));
+  const { bus, socket } = begin(t);
+  for (let n = 0; n < 2; n += 1) bus.publish("e").catch(() => {});
+  const first = (await socket(0)).open();
+  const ids = [(await first.asked("publish")).id, (await first.asked("publish")).id];
+  assert.equal(new Set(ids).size, 2);
+});
+
+test("connections of before are forgotten", async (t) => {
+  const { time, bus, socket } = begin(t);
+  (await socket(0)).end(1006);
+  await until(() => bus.state === "waiting");
+  await time.pass(250);
+  (await socket(1)).open();
+  await until(() => bus.state === "connected");
+  Socket.all[0].isClosed = false;
+  bus.close();
+  assert.deepEqual(Socket.all.map((it) => it.isClosed), [false, true]);
+});
