@@ -25,10 +25,17 @@ NOUNS: Final = {
         "bus/description.py",
         "clients/state.py",
         "clients/subscriptions.py",
+        "edgebus/commands/probing.py",
         "edges/session/appearances.py",
     },
+    "publish": {"bus/spans.py"},
+    "services": {"edgebus/dashboard/actions.py", "edgebus/dashboard/sums.py", "producers/wellbeing.py"},
+    "session.created": {"edges/lifecycle/metrics/skills.py"},
+    "subscribe": {"edgebus/doctor/loop.py"},
 }
-"""A verb that is also the name of a family's part, and of that part in messages; and where that name is typed."""
+"""Words that mean something else as well, and where that is typed: a part of a family, OpenTelemetry's name of an
+operation, a key of answers about health and of the dashboard, session-buddy's own event, a kind of message of Redis'.
+"""
 
 VERBS = {"subscribe", "unsubscribe", "auth", "ping", "services", "presence", "publish"}
 NOTICES = {
