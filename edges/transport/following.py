@@ -116,7 +116,8 @@ def following_of(request: Request, visitor: Visitor, tokens: Sequence[str], sett
     if not channels:
         raise _wrong("channel: expected one, such as ?channel=global; for several write ?channel=a&channel=b")
     if len(channels) > limit:
-        raise Refused(Refusal(Code.SUBSCRIPTION_LIMIT, f"channel: {len(channels)} of them, the limit is {limit}"))
+        sentence, hit = f"channel: {len(channels)} of them, the limit is {limit}", len(channels) > settings.max_rooms
+        raise Refused(Refusal(Code.SUBSCRIPTION_LIMIT, sentence), "max_rooms" if hit else None)
     start = query.start()
     places = _places(request, len(channels), start)
     follows = tuple(

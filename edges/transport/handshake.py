@@ -196,6 +196,8 @@ class Handshake:
         try:
             return following_of(request, visitor, tokens_of(request, self._context), self._context.settings)
         except Refused as wrong:
+            if wrong.limit is not None:
+                self._context.counters.hit(wrong.limit)
             return self._farewell(refused(wrong.refusal, request), request)
 
     async def _tell_past(self, request: Request, visitor: Visitor) -> _Outcome:

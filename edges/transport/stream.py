@@ -8,13 +8,15 @@ import random
 import uuid
 from typing import Final
 
-from bus.words import Code
+from bus.words import Code, Verb
+from edges.limits.floods import Told
 from edges.protocol.event_stream import EVENT_STREAM
 from edges.protocol.messages import AT_CAPACITY, KEEPALIVE, STUCK, Closing, Refusal
 from edges.session.client import SENT_AWAY
 from edges.session.context import Context
 from edges.session.feed import Feed
 from edges.session.replies import RETRY_AFTER_MS, failed
+from edges.session.tallies import outcome_of
 from edges.transport import http
 from edges.transport.admission import excess_of, refused, shared_with
 from edges.transport.following import Following
@@ -29,6 +31,7 @@ _RETRY_MS: Final = (1_000, 3_000)
 """Between these, by lot, a client waits before it comes back: not all clients of an edge in one moment."""
 _DEAF_BYTES: Final = 64 * 1024
 """The most that is read, and dropped, behind the request."""
+_REFUSED: Final = Told("refused a stream")
 _AWAY: Final = "the edge does not take clients at the moment"
 
 
@@ -109,6 +112,8 @@ class Stream(Served):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with a status; a browser's ``EventSource`` that is to come back, with a stream that says so."""
         following = self._following
+        self._context.tallies.count(Verb.SUBSCRIBE, outcome_of(refusal), 0.0)
+        self._note(_REFUSED, refusal.code, {"sentence": refusal.sentence})
         is_passing = refusal.retry_after_ms is not None and following.takes_short_stream
         if is_passing and following.request.method == "GET":
             wait_ms = max(refusal.retry_after_ms or 0, _retry_ms())

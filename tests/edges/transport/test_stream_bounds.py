@@ -10,6 +10,7 @@ from websockets.http11 import Request, Response
 
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
+from edges.auth.authenticator import Authenticator
 from edges.transport.keepalive import Due, Pulse
 from edges.transport.screen import Applicant
 from producers import Producer
@@ -66,6 +67,7 @@ async def test_rooms_of_one_client(broker: EmbeddedBroker, start_edge: StartEdge
     edge = await start_edge(broker, SERVICE, max_rooms=1)
     status, _, body = await refusal(edge, events_path("workflow:a", "workflow:b"))
     assert (status, body["code"]) == (400, "SUBSCRIPTION_LIMIT")
+    assert edge.statistics()[0].limited["max_rooms"] == 1
 
 
 def stop_reading(listener: Listener) -> None:
@@ -195,10 +197,13 @@ async def test_end_of_a_token(
     """A client is warned before the end of its token, and sent away at it."""
     monkeypatch.setattr("edges.lifecycle.housekeeping._DEADLINES_S", 0.02)
     edge = await start_edge(broker, SERVICE, auth_secret=SECRET)
-    ends = {"iat": int(time.time()) - 9, "exp": int(time.time()) + 1}
-    shown = f"Authorization: Bearer {token('alice', ['workflow:read'], **ends)}"
+    ends_at = int(time.time()) + 3_600
+    shown = f"Authorization: Bearer {token('alice', ['workflow:read'], exp=ends_at)}"
     stream = await listen(edge, "workflow:a", headers=(shown,))
-    assert (await stream.named("auth.expiring")).value["data"]["expires_in_ms"] <= 1_000
+    await stream.named("subscribed")
+    monkeypatch.setattr(Authenticator, "now_s", lambda _: ends_at - 10.0)
+    assert (await stream.named("auth.expiring")).value["data"]["expires_in_ms"] == 10_000
+    monkeypatch.setattr(Authenticator, "now_s", lambda _: ends_at + 1.0)
     assert (await stream.named("closed")).value["data"]["come_back"] is False
 
 
