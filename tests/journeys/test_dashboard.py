@@ -1,9 +1,11 @@
 """The page in a real browser: what it says in each state, and that an event is text whatever it holds."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
 from bus.broker.embedded import EmbeddedBroker
@@ -119,3 +121,58 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                     await publish(seen, producer, started)
                     assert await seen("faults") == []
             await seen.status("The dashboard is away; the next attempt is in")
+
+
+FRAMES = """new Promise((done) => {
+  const [times, until] = [[], performance.now() + %d];
+  const spans = () => times.slice(1).map((it, n) => it - times[n]);
+  const step = (at) => (times.push(at), at < until ? requestAnimationFrame(step) : done(spans()));
+  requestAnimationFrame(step);
+})"""
+
+
+async def flood(producer: Producer, rate: int, seconds: float) -> None:
+    """Publish so many events a second, half of them on channels of their own, which are 10,000 at most."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(int(rate * seconds / 10)):
+        names = (f"flood_{(number * 5 + it) % 10_000}" for it in range(5))
+        await asyncio.gather(*(producer.publish(WorkflowStarted(workflow_id=it)) for it in names))
+        await asyncio.sleep(began + (number + 1) * 10 / rate - loop.time())
+
+
+async def heap_of(page: Page) -> tuple[float, float]:
+    """Return the page's heap after a collection, bytes, and the number of its nodes."""
+    await page("collect")
+    found = {it["name"]: it["value"] for it in await page("metrics")}
+    return found["JSHeapUsedSize"], found["Nodes"]
+
+
+async def frames_of(page: Page, ms: int) -> list[float]:
+    """Return the times between frames, in order of length."""
+    return sorted(await page("evaluate", expression=FRAMES % ms))
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(600, marks=pytest.mark.nightly)])
+async def test_page_stands_500_events_a_second(tmp_path: Path, seconds: int, figure: Callable[[str], None]) -> None:
+    """Rows, nodes and heap stay bounded under a flood with 10,000 channels; the share that is shown is said."""
+    with EmbeddedBroker(0, tmp_path / "data") as broker:
+        settings = EdgeSettings(port=free_port(), redis_url=broker.url, close_timeout_s=0.2)
+        services = [load(name) for name in NAMES]
+        async with page() as seen, Producer(broker.url) as producer, Dashboard(settings, services) as dashboard:
+            await seen("goto", url=f"{dashboard.url}/#flow")
+            await publish(seen, producer, WorkflowStarted(workflow_id="first"))
+            flooding = asyncio.create_task(flood(producer, 500, seconds))
+            await seen("has", selector=".note strong", text="1 of")
+            if seconds > 60:
+                await asyncio.sleep(60)
+            before, early = await heap_of(seen), await frames_of(seen, 500)
+            await flooding
+            late, after = await frames_of(seen, 500), await heap_of(seen)
+            assert await seen("evaluate", expression=COUNT.format(".row")) <= 300
+            assert after[0] < 1.5 * before[0] + 2_000_000
+            assert after[1] < 1.5 * before[1] + 5_000
+            assert await seen("faults") == []
+    heaps = " and ".join(f"{it[0] / 1e6:.1f}" for it in (before, after))
+    slow = " and ".join(f"{it[len(it) // 2]:.0f}/{it[len(it) * 99 // 100]:.0f}" for it in (early, late))
+    figure(f"500 events/s: {heaps} MB of heap, frames p50/p99 of {slow} ms, at the beginning and after {seconds} s")
