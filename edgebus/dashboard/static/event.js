@@ -58,9 +58,10 @@ export class EventDialog {
   #way(row) {
     const [published, appended] = [Date.parse(row.timestamp), positionMs(row.position)];
     const steps = [["published", published, "by the publisher's clock"], ["appended", appended, row.position ? "by Redis' clock" : "this channel keeps no log"], ["delivered", row.at, "to this page's server"]];
+    if (!row.number) steps[2] = ["read", row.at, "from the log, for this page"];
     let before = null;
     const items = steps.map(([name, at, whose]) => {
-      const took = before !== null && Number.isFinite(at) && at !== null ? `+${span(Math.max(0, at - before))}` : "";
+      const took = name !== "read" && before !== null && Number.isFinite(at) && at !== null ? `+${span(Math.max(0, at - before))}` : "";
       before = Number.isFinite(at) && at !== null ? at : before;
       return el("li", {}, el("b", {}, name), el("span", {}, `${clock(at ?? NaN)} ${took}`), el("span", {}, whose));
     });

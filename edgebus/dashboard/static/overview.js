@@ -25,7 +25,7 @@ export class Overview {
     in: tile("Events in", this.#curves.in), out: tile("Deliveries out", this.#curves.out),
     late: tile("End to end"), clients: tile("Clients"), edges: tile("Edges"),
   };
-  #troubles = el("ul", { class: "troubles", "aria-label": "What is wrong", hidden: true });
+  #troubles = el("ul", { class: "troubles", "aria-label": "What else is wrong", hidden: true });
   #empty = nothingYet();
   #services = table("Services", SERVICES);
   #busy = table("Busiest rooms", BUSY);
@@ -58,8 +58,8 @@ export class Overview {
     const { late, edges, clients } = this.#tiles;
     this.#figure("in", rate(this.rate), "a second");
     this.#figure("out", rate(now.deliveries), "a second");
-    this.#figure("late", span(now.latency.p50), `p50  ·  ${span(now.latency.p99)} p99`);
-    say(late.below, now.latency.count ? `${count(now.latency.count)} events of the last minute, from the publisher's clock on` : "no event in the last minute");
+    this.#figure("late", span(now.latency.p50), "p50");
+    say(late.below, now.latency.count ? `${span(now.latency.p99)} p99, of ${count(now.latency.count)} events of the last minute` : "no event in the last minute");
     this.#figure("clients", count(now.clients), "");
     say(clients.below, `in ${count(now.rooms)} room${now.rooms === 1 ? "" : "s"}`);
     const there = now.edges.filter((it) => it.gone === null);
@@ -82,8 +82,9 @@ export class Overview {
   }
 
   #tell({ troubles }) {
-    this.#troubles.hidden = !troubles.length;
-    const items = troubles.slice(0, 30).map((it, at) => ({ ...it, at }));
+    const others = troubles.slice(1); // the worst is the sentence on top
+    this.#troubles.hidden = !others.length;
+    const items = others.slice(0, 30).map((it, at) => ({ ...it, at }));
     reconcile(this.#troubles, items, (it) => it.at, () => el("li"), (node, it) => {
       node.dataset.bad = it.is_bad;
       say(node, visible(it.text));
