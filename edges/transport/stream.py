@@ -8,7 +8,7 @@ import random
 import uuid
 from typing import Final
 
-from bus.words import Code, Verb
+from bus.words import PASSING, Code, Verb
 from edges.limits.floods import Told
 from edges.protocol.event_stream import EVENT_STREAM
 from edges.protocol.messages import AT_CAPACITY, KEEPALIVE, STUCK, Closing, Refusal
@@ -114,7 +114,7 @@ class Stream(Served):
         following = self._following
         self._context.tallies.count(Verb.SUBSCRIBE, outcome_of(refusal), 0.0)
         self._note(_REFUSED, refusal.code, {"sentence": refusal.sentence})
-        is_passing = refusal.retry_after_ms is not None and following.takes_short_stream
+        is_passing = refusal.code in PASSING and following.takes_short_stream
         if is_passing and following.request.method == "GET":
             wait_ms = max(refusal.retry_after_ms or 0, _retry_ms())
             self._finish(self._head() + following.dialect.opening(wait_ms) + following.dialect.say(refusal))

@@ -70,6 +70,8 @@ class Watch(Command):
     """Join all rooms of a stream, one after the other; the edge's own command, in no table."""
 
     follows: tuple[Follow, ...]
+    told: str | None = None
+    """The channel that the client was told to wait for."""
     verb: ClassVar = Verb.SUBSCRIBE
     reply_to: ClassVar = None
     is_long: ClassVar = True
@@ -80,15 +82,8 @@ class Watch(Command):
         return cls(())
 
     async def run(self, client: Client) -> AsyncGenerator[Outgoing, None]:
-        """Join room by room; a stream that cannot have a room at the moment is told, and waits for the room."""
-        for follow in self.follows:
-            async with contextlib.aclosing(self._patiently(client, follow)) as items:
-                async for item in items:
-                    yield item
-
-    async def _patiently(self, client: Client, follow: Follow) -> AsyncGenerator[Outgoing, None]:
-        is_told = False
-        while not client.rooms.has_ended:
+        """Join room by room; a stream that cannot have a room at the moment is told so, and waits for the room."""
+        for number, follow in enumerate(self.follows):
             try:
                 async with contextlib.aclosing(_run(client, follow)) as items:
                     async for item in items:
@@ -97,12 +92,12 @@ class Watch(Command):
                 yield refused.refusal
             except BusError as error:  # a browser would come back for ever, so the edge itself tries again
                 refusal = client.unavailable(error, self.verb, None)
-                if not is_told:
+                if self.told != follow.channel:
                     yield refusal
-                is_told = True
                 await asyncio.sleep(_RETRY_S)
-                continue
-            return
+                if not client.rooms.has_ended:  # in turn: rooms joined before may have lines for the client to recover
+                    client.inbox.put(Watch(self.follows[number:], follow.channel))
+                return
 
 
 async def _run(client: Client, follow: Follow) -> AsyncGenerator[Outgoing, None]:

@@ -286,4 +286,5 @@ async def test_revoked_token_ends_the_stream(
     assert (closed["code"], closed["come_back"]) == (1008, False)
     with pytest.raises(EOFError):
         await stream.next()
-    assert (await refusal(edge, events_path("workflow:a"), bearer))[0] == 401
+    for more in ((), ("Accept: text/event-stream",)):  # a browser, too, is to stay away
+        assert (await refusal(edge, events_path("workflow:a"), bearer, *more))[0] == 401

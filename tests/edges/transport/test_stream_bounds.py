@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,12 @@ from websockets.http11 import Request, Response
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from edges.auth.authenticator import Authenticator
+from edges.protocol.messages import Outgoing
+from edges.session.client import Client as SessionClient
+from edges.session.verbs.recover import Recover
 from edges.transport.keepalive import Due, Pulse
 from edges.transport.screen import Applicant
+from edges.transport.stream import Stream
 from producers import Producer
 from tests.edges.conftest import Listen, OpenClient, StartEdge
 from tests.edges.peers import eventually, get, http
@@ -68,6 +72,38 @@ async def test_rooms_of_one_client(broker: EmbeddedBroker, start_edge: StartEdge
     status, _, body = await refusal(edge, events_path("workflow:a", "workflow:b"))
     assert (status, body["code"]) == (400, "SUBSCRIPTION_LIMIT")
     assert edge.statistics()[0].limited["max_rooms"] == 1
+
+
+async def test_room_that_cannot_be_had_holds_up_no_other(
+    broker: EmbeddedBroker, start_edge: StartEdge, producer: Producer, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream waits for a room of a full edge; in the rooms it has, it is given events, recoveries among them."""
+    monkeypatch.setattr("edges.session.verbs.follow._RETRY_S", 0.02)
+    recovered = asyncio.Event()
+    run = Recover.run
+
+    async def noted(self: Recover, client: SessionClient) -> AsyncGenerator[Outgoing, None]:
+        async for item in run(self, client):
+            yield item
+        recovered.set()
+
+    monkeypatch.setattr(Recover, "run", noted)
+    streams, begin = list[Stream](), Stream.begin
+
+    def begun(self: Stream) -> None:
+        streams.append(self)
+        begin(self)
+
+    monkeypatch.setattr(Stream, "begin", begun)
+    edge = await start_edge(broker, SERVICE, max_open_rooms=1)
+    stream = await listen(edge, "workflow:a", "workflow:b")
+    place = (await stream.named("subscribed")).last_id.rstrip(",")
+    assert (await stream.named("refused")).value["error_code"] == "UNAVAILABLE"
+    streams[0].recover(SERVICE.channel("workflow:a"), place)
+    async with asyncio.timeout(5):
+        await recovered.wait()
+    await producer.publish(Step(number=1))
+    assert (await stream.next()).value["data"]["number"] == 1  # and is not told again and again
 
 
 def stop_reading(listener: Listener) -> None:
