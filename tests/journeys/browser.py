@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from tests.journeys.processes import Processes, program
+from tests.journeys.processes import Processes, Running, program
 
 _PAGE: Final = Path(__file__).with_name("page.html")
 _POLL_S: Final = 0.5
@@ -34,10 +34,11 @@ class Page:
     Args:
         host: by which it is called; a name leads here too, in the browser that opens the page.
         html: None: a page that opens a WebSocket and does as it is told.
+        scripts: the folder of modules that the page loads from ``/client/``.
 
     """
 
-    def __init__(self, host: str = "127.0.0.1", html: bytes | None = None) -> None:
+    def __init__(self, host: str = "127.0.0.1", html: bytes | None = None, scripts: Path | None = None) -> None:
         self.saw: list[dict[str, Any]] = []
         self.orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         page = self
@@ -48,6 +49,8 @@ class Page:
             def do_GET(self) -> None:
                 if self.path.startswith("/next"):
                     self._answer(json.dumps(page.next_order()).encode(), "application/json")
+                elif scripts is not None and self.path.startswith("/client/"):
+                    self._answer((scripts / Path(self.path).name).read_bytes(), "text/javascript")
                 else:
                     self._answer(_PAGE.read_bytes() if html is None else html, "text/html")
 
@@ -88,11 +91,11 @@ class Page:
             self._server.server_close()
             thread.join()
 
-    def open(self, processes: Processes, edge_port: int, folder: Path, *, edge_host: str = "127.0.0.1") -> None:
+    def open(self, processes: Processes, edge_port: int, folder: Path, *, edge_host: str = "127.0.0.1") -> Running:
         """Open it in a Chromium of its own, where it connects to an edge; every name leads to this machine there."""
         chromium = shutil.which("google-chrome") or program("chromium", "chromium")
         url = f"{self.origin}/?edge={quote(f'ws://{edge_host}:{edge_port}')}"
-        processes.start(chromium, *_FLAGS, f"--user-data-dir={folder}", url)
+        return processes.start(chromium, *_FLAGS, f"--user-data-dir={folder}", url)
 
     def first(self, key: str) -> Any:
         """Return what it saw first under ``key``, None until then."""

@@ -1,0 +1,153 @@
+"""The page of docs/javascript.md in a real Chromium, while edge and Redis go and come back, and the browser sleeps."""
+
+import asyncio
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bus.broker.embedded import EmbeddedBroker
+from producers import Producer
+from producers.services.mahavishnu import WorkflowStageCompleted
+from tests.docs.pages import blocks
+from tests.journeys.browser import Page
+from tests.journeys.clients import eventually
+from tests.journeys.processes import ROOT, Processes, wait_ready
+from tests.ports import free_port
+
+_SOURCES: Final = ROOT / "clients" / "javascript" / "src"
+_REPORT: Final = """
+<script type="module">
+  let told = Promise.resolve();
+  const tell = (shown) => (told = told.then(() => fetch("/saw", { method: "POST", body: JSON.stringify({ shown }) })));
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const it of addedNodes) tell(it.textContent);
+  }).observe(document.querySelector("ul"), { childList: true });
+  addEventListener("error", (it) => tell(`error ${it.message}`));
+  addEventListener("unhandledrejection", (it) => tell(`error ${it.reason}`));
+</script>
+"""
+
+
+def page_of(port: int) -> Page:
+    """Return the document's page, which follows the edge at ``port`` and tells of each line that it shows."""
+    (html,) = (it.text for it in blocks("docs/javascript.md") if it.language == "html")
+    assert "127.0.0.1:8690" in html
+    shown, _, script = html.replace("127.0.0.1:8690", f"127.0.0.1:{port}").partition("<script")
+    return Page(html=f"{shown}{_REPORT}<script{script}".encode(), scripts=_SOURCES)
+
+
+def shown(page: Page) -> list[str]:
+    return [it["shown"] for it in page.saw if "shown" in it]
+
+
+def verdict(stages: Sequence[int], lines: Sequence[str]) -> tuple[list[int], list[int], bool]:
+    """Return which stages were never shown and which were shown twice, and whether all are in order."""
+    found = [int(it[1]) for line in lines if (it := re.search(r'"stage_name":"(\d+)"', line))]
+    counts = Counter(found)
+    return sorted(set(stages) - set(found)), [it for it, count in counts.items() if count > 1], found == sorted(found)
+
+
+def family(pid: int) -> list[int]:
+    """Return the ids of a process and of all that it has started."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):  # it has just ended
+            continue
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+@contextmanager
+def asleep(pid: int) -> Iterator[None]:
+    """Stop a program with all its processes, as a machine that sleeps does."""
+    stopped = family(pid)
+    assert len(stopped) > 2  # the page has a process of its own
+    for one in stopped:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in stopped:
+            os.kill(one, signal.SIGCONT)
+
+
+class Stages:
+    """Publishes numbered stages; ``numbers`` are those that Redis confirmed."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self.numbers: list[int] = []
+
+    async def publish(self, count: int = 20) -> None:
+        for _ in range(count):
+            number = len(self.numbers) + 1
+            await self._producer.publish(
+                WorkflowStageCompleted(workflow_id="42", stage_name=str(number), result={"ok": True})
+            )
+            self.numbers.append(number)
+
+
+def test_verdict() -> None:
+    """What is lost, doubled and out of order is found."""
+    lines = [f'workflow.stage_completed {{"stage_name":"{it}"}}' for it in (1, 3, 2, 3)]
+    assert verdict([1, 2, 3, 4], lines) == ([4], [3], False)
+
+
+@pytest.mark.parametrize(("rounds", "asleep_s"), [(1, 0.0), pytest.param(3, 60.0, marks=pytest.mark.nightly)])
+async def test_page_loses_nothing_and_doubles_nothing(
+    rounds: int, asleep_s: float, processes: Processes, tmp_path: Path, figure: Any
+) -> None:
+    """An edge killed, Redis restarted, the browser stopped: every event is shown once, in order, without a gap."""
+    port, data = free_port(), tmp_path / "data"
+    with ExitStack() as stack, ExitStack() as redis:
+        broker = redis.enter_context(EmbeddedBroker(port=0, directory=data))
+        edge = processes.begin_edge("mahavishnu", broker.url, port)
+        wait_ready(edge, port)
+        page = stack.enter_context(page_of(port).served())
+        async with Producer(broker.url, deadline_s=20) as producer:
+            stages = Stages(producer)
+            await stages.publish(5)
+            browser = page.open(processes, port, tmp_path / "chromium")
+
+            async def has_all() -> None:
+                await eventually(lambda: verdict(stages.numbers, shown(page))[0] == [], 60)
+
+            async def told(text: str, times: int) -> None:
+                await eventually(lambda: sum(text in it for it in shown(page)) >= times, 60)
+
+            await has_all()
+            for done in range(1, rounds + 1):
+                edge.signal(signal.SIGKILL).exit_code()
+                await stages.publish()
+                await told("interrupted: link", done)
+                edge = processes.begin_edge("mahavishnu", broker.url, port)
+                await has_all()
+
+                redis.close()
+                broker = redis.enter_context(EmbeddedBroker(port=broker.port, directory=data))
+                await stages.publish()
+                await has_all()
+
+                with asleep(browser.pid):
+                    until_s = asyncio.get_running_loop().time() + asleep_s
+                    await stages.publish()
+                    while asyncio.get_running_loop().time() < until_s:  # fewer than the log holds
+                        await stages.publish(1)
+                        await asyncio.sleep(0.2)
+                await has_all()
+    lost, doubled, is_in_order = verdict(stages.numbers, shown(page))
+    gaps = [it for it in shown(page) if it.startswith("missed")]
+    figure(f"page in Chromium: {len(stages.numbers)} events, lost {len(lost)}, doubled {len(doubled)}, gaps {gaps}")
+    assert not [it for it in shown(page) if it.startswith("error")]
+    assert (lost, doubled, gaps, is_in_order) == ([], [], [], True)
