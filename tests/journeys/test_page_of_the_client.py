@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from producers.services.mahavishnu import WorkflowStageCompleted
 from tests.docs.pages import blocks
 from tests.journeys.browser import Page
 from tests.journeys.clients import eventually
-from tests.journeys.processes import ROOT, Processes, wait_ready
+from tests.journeys.processes import ROOT, Processes, Running, wait_ready
 from tests.ports import free_port
 
+_LONG: Final = (pytest.mark.nightly, pytest.mark.timeout(600))
 _SOURCES: Final = ROOT / "clients" / "javascript" / "src"
 _REPORT: Final = """
 <script type="module">
@@ -98,56 +100,71 @@ class Stages:
             self.numbers.append(number)
 
 
+class Scene:
+    """The page at its edge, and what happens to the two."""
+
+    def __init__(self, processes: Processes, folder: Path, broker: EmbeddedBroker) -> None:
+        self._processes, self._folder, self._port = processes, folder, free_port()
+        self._redis_url, self._edge = broker.url, processes.begin_edge("mahavishnu", broker.url, self._port)
+        self.page = page_of(self._port)
+        self.lines = partial(shown, self.page)
+
+    async def open(self) -> Running:
+        await asyncio.to_thread(wait_ready, self._edge, self._port)
+        return self.page.open(self._processes, self._port, self._folder / "chromium")
+
+    async def shows_all(self, stages: Stages) -> None:
+        await eventually(lambda: not verdict(stages.numbers, self.lines())[0], 60)
+
+    async def kill_edge(self, stages: Stages) -> None:
+        """Kill the edge, publish, and start the edge anew once the page has told of the interruption."""
+        before = self.lines().count("interrupted: link")
+        self._edge.signal(signal.SIGKILL).exit_code()
+        await stages.publish()
+        await eventually(lambda: self.lines().count("interrupted: link") > before)
+        self._edge = self._processes.begin_edge("mahavishnu", self._redis_url, self._port)
+        await self.shows_all(stages)
+
+    async def sleep(self, browser: Running, stages: Stages, asleep_s: float) -> None:
+        """Publish while the browser is stopped."""
+        with asleep(browser.pid):
+            until_s = asyncio.get_running_loop().time() + asleep_s
+            await stages.publish()
+            while asyncio.get_running_loop().time() < until_s:  # fewer than the log holds
+                await stages.publish(1)
+                await asyncio.sleep(0.2)
+        await self.shows_all(stages)
+
+
 def test_verdict() -> None:
     """What is lost, doubled and out of order is found."""
     lines = [f'workflow.stage_completed {{"stage_name":"{it}"}}' for it in (1, 3, 2, 3)]
     assert verdict([1, 2, 3, 4], lines) == ([4], [3], False)
 
 
-@pytest.mark.parametrize(("rounds", "asleep_s"), [(1, 0.0), pytest.param(3, 60.0, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(("rounds", "asleep_s"), [(1, 0.0), pytest.param(3, 60.0, marks=_LONG)])
 async def test_page_loses_nothing_and_doubles_nothing(
     rounds: int, asleep_s: float, processes: Processes, tmp_path: Path, figure: Any
 ) -> None:
     """An edge killed, Redis restarted, the browser stopped: every event is shown once, in order, without a gap."""
-    port, data = free_port(), tmp_path / "data"
-    with ExitStack() as stack, ExitStack() as redis:
-        broker = redis.enter_context(EmbeddedBroker(port=0, directory=data))
-        edge = processes.begin_edge("mahavishnu", broker.url, port)
-        wait_ready(edge, port)
-        page = stack.enter_context(page_of(port).served())
-        async with Producer(broker.url, deadline_s=20) as producer:
-            stages = Stages(producer)
-            await stages.publish(5)
-            browser = page.open(processes, port, tmp_path / "chromium")
-
-            async def has_all() -> None:
-                await eventually(lambda: verdict(stages.numbers, shown(page))[0] == [], 60)
-
-            async def told(text: str, times: int) -> None:
-                await eventually(lambda: sum(text in it for it in shown(page)) >= times, 60)
-
-            await has_all()
-            for done in range(1, rounds + 1):
-                edge.signal(signal.SIGKILL).exit_code()
-                await stages.publish()
-                await told("interrupted: link", done)
-                edge = processes.begin_edge("mahavishnu", broker.url, port)
-                await has_all()
-
-                redis.close()
-                broker = redis.enter_context(EmbeddedBroker(port=broker.port, directory=data))
-                await stages.publish()
-                await has_all()
-
-                with asleep(browser.pid):
-                    until_s = asyncio.get_running_loop().time() + asleep_s
+    with ExitStack() as redis:
+        broker = redis.enter_context(EmbeddedBroker(port=0, directory=tmp_path / "data"))
+        scene = Scene(processes, tmp_path, broker)
+        with scene.page.served():
+            async with Producer(broker.url, deadline_s=20) as producer:
+                stages = Stages(producer)
+                await stages.publish(5)
+                browser = await scene.open()
+                await scene.shows_all(stages)
+                for _ in range(rounds):
+                    await scene.kill_edge(stages)
+                    redis.close()
+                    redis.enter_context(EmbeddedBroker(port=broker.port, directory=tmp_path / "data"))
                     await stages.publish()
-                    while asyncio.get_running_loop().time() < until_s:  # fewer than the log holds
-                        await stages.publish(1)
-                        await asyncio.sleep(0.2)
-                await has_all()
-    lost, doubled, is_in_order = verdict(stages.numbers, shown(page))
-    gaps = [it for it in shown(page) if it.startswith("missed")]
+                    await scene.shows_all(stages)
+                    await scene.sleep(browser, stages, asleep_s)
+    lines = scene.lines()
+    lost, doubled, is_in_order = verdict(stages.numbers, lines)
+    gaps = [it for it in lines if it.startswith(("missed", "error"))]
     figure(f"page in Chromium: {len(stages.numbers)} events, lost {len(lost)}, doubled {len(doubled)}, gaps {gaps}")
-    assert not [it for it in shown(page) if it.startswith("error")]
     assert (lost, doubled, gaps, is_in_order) == ([], [], [], True)
