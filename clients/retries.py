@@ -48,7 +48,9 @@ class Retries:
         least_s, self._least_s = self._least_s, 0.0
         is_rare, self._waits_rarely = self._waits_rarely, False
         if back_at is not None:
-            return max(0.0, back_at - self._timing.clock())
+            # An edge that says "at once" again and again is come back to more and more slowly all the same.
+            least_s = delay_s(attempt, self._timing.dice()) if attempt else 0.0
+            return max(least_s, back_at - self._timing.clock())
         dice = self._timing.dice()
         return max(least_s, rarely_s(dice) if is_rare else delay_s(attempt, dice))
 

@@ -186,6 +186,18 @@ async def test_foolish_advice_has_a_bound(advice: Any, wait_s: float) -> None:
         assert waiting.slept == [wait_s]
 
 
+async def test_edge_that_says_at_once_again_and_again_makes_no_storm() -> None:
+    """The first advice is followed to the letter, and the next ones no faster than connections that merely fail."""
+    waiting = Waiting()
+    async with fake_edge() as edge, connect(edge.url, settings=waiting.settings()):
+        for _ in range(4):
+            talk = await edge.accept()
+            await talk.notice("edge.draining", reconnect_after_ms=0)
+            await talk.close(1012)
+        await edge.accept()
+        assert waiting.slept == [0.0, 0.5, 1.0, 2.0]
+
+
 async def test_connection_that_lasted_makes_the_next_delay_a_first_one() -> None:
     """An edge that takes clients and drops them at once is met with growing delays; a steady one is not."""
     waiting = Waiting()

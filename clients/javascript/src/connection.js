@@ -15,7 +15,7 @@ export const advised = (ms) => Math.min(ms ?? 0, ADVICE_LIMIT_MS);
 const bytesOf = (text) => new TextEncoder().encode(text).length;
 
 export class Connection {
-  comeBackAt = null;
+  comeBackAt;
   isOver = false;
   publishRate = null;
   #asked = new Map();

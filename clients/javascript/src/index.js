@@ -108,8 +108,9 @@ export class Client {
       if (connection && this.#options.clock() - begun >= STEADY_MS) attempt = 0;
       const leastMs = this.#judged(error);
       if (this.#over) return;
-      const backAt = connection?.comeBackAt;
-      await this.#pause(backAt == null ? Math.max(leastMs, delayMs(attempt)) : backAt - this.#options.clock(), error);
+      const adviceMs = connection?.comeBackAt - this.#options.clock() || 0;
+      // An edge that says "at once" again and again is come back to more and more slowly all the same.
+      await this.#pause(adviceMs && !attempt ? adviceMs : Math.max(leastMs, adviceMs, delayMs(attempt)), error);
     }
   }
 

@@ -53,7 +53,7 @@ export class Subscription {
 
   // Two that take would have half of the values each.
   #takeBy(taker) {
-    if (this.#taker && this.#taker !== taker) throw new TypeError(`${this.channel}: ${this.#taker} takes them`);
+    if (this.#taker && this.#taker !== taker) throw new TypeError(`${this.channel}: ${this.#taker} takes the values`);
     this.#taker = taker;
   }
 

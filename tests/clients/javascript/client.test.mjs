@@ -469,6 +469,21 @@ test("an option that is undefined is one that was not given; a runtime without W
   assert.throws(() => connect("ws://edge"), /WebSocket/);
 });
 
+test("an edge that says at once again and again makes no storm", async (t) => {
+  const { time, bus, socket } = begin(t);
+  const waits = [];
+  bus.on("state", (it) => it.state === "waiting" && waits.push(it.retryInMs));
+  for (let number = 0; number < 4; number += 1) {
+    const one = (await socket(number)).open();
+    await until(() => bus.state === "connected");
+    one.say({ type: "event", event: "edge.draining", data: { reconnect_after_ms: 10 } });
+    one.end(1012);
+    await until(() => bus.state === "waiting");
+    await time.pass(waits.at(-1));
+  }
+  assert.deepEqual(waits, [10, 500, 1000, 2000]);
+});
+
 test("a page without https can publish", async (t) => {
   t.mock.method(crypto, "randomUUID", () => assert.fail("there for secure contexts alone"));
   const { bus, socket } = begin(t);
