@@ -18,7 +18,8 @@ NAME: Final = "dashboard"
 
 def now_of(frame: Frame, names: Names, counts: dict[str, int], now_ms: float) -> dict[str, Any]:
     """Return a frame as data; ``counts`` are lines by service."""
-    edges = tuple(edge for edge in frame.edges if edge.entry.service != NAME)
+    # By the id, too: of an edge that was gone before this page came, nothing else is known.
+    edges = tuple(it for it in frame.edges if it.entry.service != NAME and not it.entry.id.startswith(f"{NAME}-"))
     frame = Frame(edges, frame.away_s, frame.why, frame.has_begun)
     looks = [edge.look for edge in frame.present if edge.look is not None]
     return {

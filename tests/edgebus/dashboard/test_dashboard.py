@@ -1,8 +1,8 @@
 """The dashboard as a server: its files and their headers, who may ask what, and what is never asked of Redis."""
 
 import asyncio
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,8 +15,11 @@ from edgebus.dashboard.dashboard import Dashboard
 from edgebus.dashboard.files import CSP, Files
 from edges import EdgeSettings, SettingsError
 from producers.services import load
+from tests.docs.pages import ROOT
 from tests.edges.signing import HIDDEN, token
 
+STATIC = ROOT / "edgebus" / "dashboard" / "static"
+CLIENT = ROOT / "clients" / "javascript" / "src"
 NOWHERE = "redis://127.0.0.1:1"
 
 
@@ -43,8 +46,7 @@ def test_nothing_else_is_a_file(path: str) -> None:
 
 def test_page_asks_nothing_of_elsewhere_and_reads_no_markup() -> None:
     """The files have no address of elsewhere, and no way to read text as markup."""
-    folder = Path("edgebus/dashboard/static").resolve()
-    for file in folder.iterdir():
+    for file in STATIC.iterdir():
         text = file.read_text("utf-8")
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "onclick="):
             assert word not in text, (file.name, word)
@@ -53,6 +55,13 @@ def test_page_asks_nothing_of_elsewhere_and_reads_no_markup() -> None:
             file.name
         )
         assert len(text.splitlines()) < 400
+
+
+def test_page_names_every_module() -> None:
+    """The browser learns of all modules from the page, and not one after the other."""
+    named = re.findall(r'(?:src|href)="(/[^"]+\.js)"', get("/").body.decode())
+    modules = {f"/{it.name}" for it in STATIC.glob("*.js")} | {f"/client/{it.name}" for it in CLIENT.glob("*.js")}
+    assert sorted(named) == sorted(modules)
 
 
 async def ask(
