@@ -1,18 +1,24 @@
 """The page in a real browser: what it says in each state, and that an event is text whatever it holds."""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from websockets.asyncio.client import connect as websocket
 
 from bus.broker.embedded import EmbeddedBroker
+from bus.channel import Family
 from bus.event import Event
 from bus.redis.keys import EDGES_KEY, edge_key
+from bus.service import Service
+from clients import Dismissed, connect
 from edgebus.dashboard.dashboard import Dashboard
-from edges import EdgeSettings
+from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services import NAMES, load
 from producers.services.mahavishnu import WorkflowFailed, WorkflowStarted
@@ -123,6 +129,62 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                     await publish(seen, producer, started)
                     assert await seen("faults") == []
             await seen.status("The dashboard is away; the next attempt is in")
+
+
+STATION = Family("station:{station_id}")
+
+
+class Measured(Event, event="station.measured", channels=(STATION,)):
+    """A station read its instruments."""
+
+    station_id: str
+
+
+WEATHER = Service("weather", 0, "Connected to the weather", (STATION,), (Measured,))
+
+
+async def ask(url: str, verb: str, **data: Any) -> dict[str, Any]:
+    """Ask as an admin's page does; return the data of the answer."""
+    shown = token(permissions=["dashboard:admin"])
+    async with websocket(url.replace("http", "ws"), additional_headers={"Authorization": f"Bearer {shown}"}) as page:
+        await page.send(json.dumps({"type": "request", "event": f"dashboard.{verb}", "data": data, "id": "q"}))
+        while (answer := json.loads(await page.recv()))["correlation_id"] != "q":
+            pass
+    assert answer["error_code"] is None, answer
+    found: dict[str, Any] = answer["data"]
+    return found
+
+
+async def to_the_end(values: AsyncIterator[object]) -> None:
+    """Take all values that there are."""
+    async for _ in values:
+        pass
+
+
+async def test_service_without_code_is_seen_and_told() -> None:
+    """A service whose code is not at hand is named by its edge; its clients are kicked, and the edge drained."""
+    with EmbeddedBroker(0) as broker:
+        settings = EdgeSettings(port=0, redis_url=broker.url, close_timeout_s=0.2, auth_secret=HIDDEN)
+        edge = Edge(WEATHER, EdgeSettings(port=0, redis_url=broker.url, close_timeout_s=0.2, drain_notice_s=0.1))
+        async with edge, Dashboard(settings, []) as dashboard, Producer(broker.url) as producer:
+            await edge.ready()
+            async with connect(f"ws://127.0.0.1:{edge.port}") as client, asyncio.timeout(DEADLINE_S):
+                seen = aiter(client.subscribe("station:north"))
+                await ask(dashboard.url, "flow")
+                service = ""
+                while service != "weather":
+                    await producer.publish(Measured(station_id="north"))
+                    rows = (await ask(dashboard.url, "channels", search="station:"))["rows"]
+                    service = rows[0]["service"] if rows else ""
+                about = await ask(dashboard.url, "channel", channel="station:north")
+                assert about["room"]["members"] == 1
+                past = (await ask(dashboard.url, "history", channel="station:north"))["rows"]
+                assert {it["event"] for it in past} == {"station.measured"}
+                (row,) = (await ask(dashboard.url, "clients"))["rows"]
+                assert (await ask(dashboard.url, "kick", client=row["id"]))["count"] == 1
+                with pytest.raises(Dismissed):
+                    await to_the_end(seen)
+                assert (await ask(dashboard.url, "drain", edge=edge.id))["state"] == "draining"
 
 
 FRAMES = """new Promise((done) => {
