@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -37,12 +38,12 @@ _REPORT: Final = """
 """
 
 
-def page_of(port: int) -> Page:
+def page_of(port: int, scripts: Path) -> Page:
     """Return the document's page, which follows the edge at ``port`` and tells of each line that it shows."""
     (html,) = (it.text for it in blocks("docs/javascript.md") if it.language == "html")
     assert "127.0.0.1:8690" in html
     shown, _, script = html.replace("127.0.0.1:8690", f"127.0.0.1:{port}").partition("<script")
-    return Page(html=f"{shown}{_REPORT}<script{script}".encode(), scripts=_SOURCES)
+    return Page(html=f"{shown}{_REPORT}<script{script}".encode(), scripts=scripts)
 
 
 def shown(page: Page) -> list[str]:
@@ -103,10 +104,10 @@ class Stages:
 class Scene:
     """The page at its edge, and what happens to the two."""
 
-    def __init__(self, processes: Processes, folder: Path, broker: EmbeddedBroker) -> None:
+    def __init__(self, processes: Processes, folder: Path, broker: EmbeddedBroker, scripts: Path = _SOURCES) -> None:
         self._processes, self._folder, self._port = processes, folder, free_port()
         self._redis_url, self._edge = broker.url, processes.begin_edge("mahavishnu", broker.url, self._port)
-        self.page = page_of(self._port)
+        self.page = page_of(self._port, scripts)
         self.lines = partial(shown, self.page)
 
     async def open(self) -> Running:
@@ -123,7 +124,6 @@ class Scene:
         await stages.publish()
         await eventually(lambda: self.lines().count("interrupted: link") > before)
         self._edge = self._processes.begin_edge("mahavishnu", self._redis_url, self._port)
-        await self.shows_all(stages)
 
     async def sleep(self, browser: Running, stages: Stages, asleep_s: float) -> None:
         """Publish while the browser is stopped."""
@@ -158,6 +158,7 @@ async def test_page_loses_nothing_and_doubles_nothing(
                 await scene.shows_all(stages)
                 for _ in range(rounds):
                     await scene.kill_edge(stages)
+                    await scene.shows_all(stages)
                     redis.close()
                     redis.enter_context(EmbeddedBroker(port=broker.port, directory=tmp_path / "data"))
                     await stages.publish()
@@ -168,3 +169,28 @@ async def test_page_loses_nothing_and_doubles_nothing(
     gaps = [it for it in lines if it.startswith(("missed", "error"))]
     figure(f"page in Chromium: {len(stages.numbers)} events, lost {len(lost)}, doubled {len(doubled)}, gaps {gaps}")
     assert (lost, doubled, gaps, is_in_order) == ([], [], [], True)
+
+
+@pytest.mark.nightly
+async def test_client_that_forgets_its_position_is_found_out(processes: Processes, tmp_path: Path) -> None:
+    """The control: without `since` in the next subscribe, what came meanwhile is lost, and no line tells of it."""
+    scripts = tmp_path / "scripts"
+    shutil.copytree(_SOURCES, scripts)
+    state = (scripts / "state.js").read_text()
+    forgetful = state.replace("return { since: this.sequencer.at };", "return {};")
+    assert forgetful != state
+    (scripts / "state.js").write_text(forgetful)
+    with EmbeddedBroker(port=0) as broker:
+        scene = Scene(processes, tmp_path, broker, scripts)
+        with scene.page.served():
+            async with Producer(broker.url) as producer:
+                stages = Stages(producer)
+                await stages.publish(5)
+                await scene.open()
+                await scene.shows_all(stages)
+                await scene.kill_edge(stages)
+                await eventually(lambda: scene.lines()[-1] == "recovered")
+                await stages.publish(1)
+                await eventually(lambda: '"26"' in scene.lines()[-1])
+    lost, _, _ = verdict(stages.numbers, scene.lines())
+    assert lost == list(range(6, 26))
