@@ -1,4 +1,4 @@
-"""What a page with an admin's token may change: kick, drain, publish an event of a service whose code is at hand."""
+"""Changes by a page with an admin's token: kick, drain, publish an event of a service with its code at hand."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ _logger = logging.getLogger("edgebus.dashboard")
 
 
 class Actions:
-    """The verbs that change something, and the models of the form.
+    """The verbs of changes, and the models of the form.
 
     Args:
         url: of Redis.
@@ -52,7 +52,7 @@ class Actions:
         await self._stack.aclose()
 
     async def do(self, verb: str, data: Mapping[str, Any], user: str | None) -> dict[str, Any]:
-        """Do what a page wants, and say so in the log.
+        """Carry out a change, with a line in the log.
 
         Raises:
             BadQuestion: the data are of the wrong kind.
@@ -106,6 +106,7 @@ class Actions:
         return model
 
     async def _opened(self) -> Producer:
+        # Opened by the first publish: a dashboard without admins needs no right to write.
         async with self._opening:
             if self._producer is None:
                 self._producer = await self._stack.enter_async_context(Producer(self._url, name="dashboard"))

@@ -1,4 +1,4 @@
-"""What a page may ask: a table of verbs, each reading its data and returning the data of the answer."""
+"""The questions of pages: a table of verbs, each from the question's data to the answer's."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +21,7 @@ __all__ = ["AT_ONCE", "Answers", "BadQuestion", "text_of"]
 _Verb: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 AT_ONCE: Final = frozenset({"dashboard.hello", "dashboard.now", "dashboard.flow"})
-"""Verbs that never wait; the others are answered beside."""
+"""Verbs without a wait; the others are answered beside."""
 _PAGE: Final = 100
 _OFFSET: Final = 100_000
 _TIME_LIMIT: Final = 1e15
@@ -36,7 +36,7 @@ class Answers:
     """The verbs.
 
     Args:
-        watch: what is seen once a second.
+        watch: the last second.
         operator: asks edges.
         reads: reads logs.
 
@@ -101,6 +101,7 @@ class Answers:
 
     async def _clients(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
         edge, user, room = (text_of(data, name) or None for name in ("edge", "user", "room"))
+        # Pages are clients as well, and of no interest here.
         edges = [it.id for it in await self._operator.edges() if it.service != NAME and edge in (None, it.id)]
         page = await self._operator.clients(
             edges,

@@ -1,4 +1,4 @@
-"""What a service's requests answer about a channel, folded here from the log, as an edge would."""
+"""Answers of a service's requests about a channel, folded here from the log, as by an edge."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -44,12 +44,13 @@ async def cards_of(names: Names, log: Log, channel_name: str) -> list[dict[str, 
 
 
 def _asked(service: Service, channel: Channel) -> Iterator[tuple[Request[Any, Any], BaseModel, Sequence[Channel]]]:
-    """Yield the requests that a channel's name is enough for, with question and channels; the channel is the first."""
+    """Yield requests whose question a channel's name fills, with question and channels; the channel is the first."""
     family = service.family(channel)
     value = family.value(channel)
     for request in service.requests:
         if not request.has_fold:
             continue
+        # A request with more fields is asked by a person alone: the page would have to guess their values.
         try:
             question = request.question.model_validate({} if family.field is None else {family.field: value})
             channels = request.channels(question)

@@ -1,4 +1,4 @@
-"""The channels there are: with a log in Redis, with members, or heard of; in slices, however many."""
+"""All channels with a log in Redis, with members, or heard of; in slices, at any number."""
 
 import time
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _ROOMS: Final = 500
 
 @dataclass(slots=True)
 class _Known:
-    """What was last found out, and when, by the monotonic clock."""
+    """The last findings, each with its time by the monotonic clock."""
 
     lengths: dict[str, int] = field(default_factory=dict)
     is_cut: bool = False
@@ -51,10 +51,11 @@ class Channels:
         self._known = _Known()
 
     async def page(self, search: str, by: str, offset: int) -> dict[str, Any]:
-        """Return a slice of the channels that have ``search`` in their names, and how many there are."""
+        """Return a slice of the channels with ``search`` in their names, and the number of all."""
         known = await self._refreshed()
         every = {*known.lengths, *known.members, *self._flow.channels}
         found = [name for name in every if search in name]
+        # By lengths at hand: positions of all would cost an entry of each log, and are read for the slice alone.
         orders: dict[str, Mapping[str, float]] = {
             "rate": known.rates,
             "members": known.members,
@@ -80,6 +81,7 @@ class Channels:
 
     async def _refreshed(self) -> _Known:
         known, now_s = self._known, time.monotonic()
+        # Each part ages by itself, and is shared by all pages: ten pages cost Redis as much as one.
         if now_s - known.rated_s >= _RATED_S:
             counts = {name: count for name, (count, _) in self._flow.channels.items()}
             spent_s = now_s - known.rated_s

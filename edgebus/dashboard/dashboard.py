@@ -1,4 +1,4 @@
-"""The dashboard's composition: an edge of its own, owned by a desk that answers pages, and what the desk asks."""
+"""The dashboard's composition: an edge of its own, owned by a desk for pages, and the desk's sources."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PORT: Final = 8600
 
 
 class Dashboard:
-    """A dashboard that listens inside ``async with``.
+    """A dashboard, listening inside ``async with``.
 
     Args:
         settings: of its edge.

@@ -23,7 +23,7 @@ from edges.session.owner import OwnedClient
 __all__ = ["Desk"]
 
 _UNDER_WAY: Final = 8
-"""The most questions of a page that are answered beside each other."""
+"""The most questions of a page under way."""
 _ADMINS: Final = frozenset({"admin", f"{NAME}:admin"})
 _READERS: Final = _ADMINS | {f"{NAME}:read"}
 
@@ -34,8 +34,8 @@ class Desk:
     """Answers pages.
 
     Args:
-        answers: the verbs that look.
-        actions: the verbs that change something.
+        answers: the verbs of looks.
+        actions: the verbs of changes.
         settings: of the edge.
         spawn: runs and owns a task.
 
@@ -57,13 +57,14 @@ class Desk:
         await client.send(_message("event", NoticeName.SESSION_CREATED, data))
 
     async def said(self, client: OwnedClient, message: Mapping[str, Any]) -> None:
-        """Answer a message; an answer that has to wait for edges or logs comes later, and delays no other."""
+        """Answer a message; an answer behind edges or logs comes later, and delays no other."""
         verb, data = message.get("event"), message.get("data")
         asked = message.get("id") or message.get("correlation_id")
         verb, data = verb if isinstance(verb, str) else "", data if isinstance(data, dict) else {}
         if verb in AT_ONCE or self._under_way[client.id] >= _UNDER_WAY:
             await client.send(await self._answer(client, verb, data, asked))
             return
+        # An edge that was killed answers nothing for two seconds: the flow must not stand still meanwhile.
         self._under_way[client.id] += 1
         self._spawn(self._answer_later(client, verb, data, asked), f"dashboard: {verb[:40]}")
 
@@ -95,6 +96,7 @@ class Desk:
             return _error(Code.INTERNAL_ERROR, "the dashboard failed; the fault is in its log", verb, asked)
 
     async def _data(self, client: OwnedClient, verb: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        # Without keys every caller is anonymous, and may look; the edge lets pages of this machine in alone.
         if not client.caller.permissions & _READERS and self.has_tokens:
             raise _Refused(Code.FORBIDDEN, f"the dashboard needs the permission {NAME}:read")
         if verb == "dashboard.hello":

@@ -1,4 +1,4 @@
-"""Events as they come: what a page is shown of them, a sample where many come, and how late they were. Pure."""
+"""Events on their way to pages: filters, a sample of a flood, and delays. Pure."""
 
 import math
 from collections import Counter, deque
@@ -29,7 +29,7 @@ _WHOLE: Final = 2**32
 
 @dataclass(slots=True)
 class Taken:
-    """A line that came from Redis.
+    """A line of Redis.
 
     Attributes:
         number: counts from 1 on.
@@ -60,7 +60,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a page wants to see; an empty text is no condition. ``channel`` begins the name, or is all of it."""
+    """The conditions of a page; an empty text is none. ``channel`` begins the name, or is all of it."""
 
     service: str = ""
     channel: str = ""
@@ -70,13 +70,13 @@ class Filter:
 
     @classmethod
     def of(cls, data: Any) -> "Filter":
-        """Read a filter that a page sent."""
+        """Read a page's filter."""
         known = data if isinstance(data, dict) else {}
         texts = {name: str(known.get(name) or "")[:200] for name in ("service", "channel", "event", "text")}
         return cls(**texts, exact=known.get("exact") is True)
 
     def matches(self, taken: Taken, service: str) -> bool:
-        """Tell whether a line is wanted; the line is read only where its bytes may hold what is wanted."""
+        """Tell whether a line is wanted; the line is read only where its bytes may fit."""
         if self.service and self.service != service:
             return False
         if self.channel and not (taken.channel == self.channel if self.exact else self.channel in taken.channel):
@@ -114,9 +114,10 @@ class Viewer:
     _in_second: int = 0
 
     def take(self, taken: Taken, service: str) -> bool:
-        """Take a line; tell whether the page will show it."""
+        """Take a line; tell whether the page will show the line."""
         if not self.filter.matches(taken, service):
             return False
+        # The share of a second is of the second before: known when the first line comes, and said beside the rows.
         second = int(taken.at_ms // 1000)
         if second != self._second:
             self.every = max(1, math.ceil(self._in_second / SHOWN_A_SECOND)) if second == self._second + 1 else 1
@@ -130,7 +131,7 @@ class Viewer:
         return True
 
     def answer(self, names: Names, now_ms: float) -> dict[str, Any]:
-        """Return what came since the last answer."""
+        """Return the rows since the last answer."""
         self.asked_ms = now_ms
         rows = [row_of(it, names) for it in self.pending]
         self.pending.clear()
@@ -174,6 +175,7 @@ class Flow:
         wanted = [viewer.take(taken, service) for viewer in self.viewers.values()]
         if any(wanted):
             self._keep(taken)
+        # Reading each line would cost more than all else here; fifty a second make a median.
         if now_ms - self._sampled_ms >= _SAMPLE_MS:
             self._sampled_ms = now_ms
             self._note(taken)
@@ -181,6 +183,7 @@ class Flow:
     def _keep(self, taken: Taken) -> None:
         self._kept.append(taken)
         self._kept_bytes += len(taken.line)
+        # For a click on a row: channels without a log have their lines here alone.
         while len(self._kept) > _KEPT or (self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1):
             self._kept_bytes -= len(self._kept.popleft().line)
 
@@ -190,7 +193,7 @@ class Flow:
             self._late.append((taken.at_ms, max(0.0, taken.at_ms - published_ms)))
 
     def kept(self, number: int) -> Taken | None:
-        """Return a line that a page was shown, as long as it is kept."""
+        """Return a line of some page, as long as the line is kept."""
         return next((it for it in self._kept if it.number == number), None)
 
     def counts(self) -> dict[str, int]:

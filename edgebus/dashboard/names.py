@@ -1,4 +1,4 @@
-"""The service of a channel, by the channel's name in Redis: from the catalogues at hand, then from what edges say."""
+"""The service of a channel, by the channel's name in Redis: from the catalogues at hand, then by the word of edges."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from bus.service import Service
 __all__ = ["HEADS", "Names", "is_channel"]
 
 HEADS: Final = 500
-"""The most unknown forms of channels that are remembered."""
+"""The most unknown forms of channels in memory."""
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}(:.{1,200})?", re.DOTALL)
 
 
@@ -35,6 +35,7 @@ class Names:
         if head in self._shared:  # one name for all services, so in Redis the id is the service
             return rest
         form = head, bool(colon)
+        # Learned by form, and not by name: ten thousand stations are one question to one edge.
         known = self._heads.get(form) or self._learned.get(form, "")
         if not known and len(self.unknown) < HEADS:
             self.unknown.setdefault(form, channel)
@@ -48,7 +49,7 @@ class Names:
             self._learned[head, bool(colon)] = service
 
     def at_edge(self, channel: str) -> str:
-        """Return a channel as commands take it: ``mahavishnu/global`` for one that services share."""
+        """Return a channel as commands take it: ``mahavishnu/global`` for a shared one."""
         head, _, rest = channel.partition(":")
         return f"{rest}/{head}" if head in self._shared and rest else channel
 

@@ -1,4 +1,4 @@
-"""A second of all edges as data for the page: what is wrong, in words, first. Pure."""
+"""A second of all edges as data for the page: troubles, in words, first. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from edgebus.top.troubles import summary, troubles
 __all__ = ["NAME", "now_of"]
 
 NAME: Final = "dashboard"
-"""The name of the dashboard's own service, whose edges are not shown."""
+"""The name of the dashboard's own service; its edges are not shown."""
 
 
 def now_of(frame: Frame, names: Names, counts: dict[str, int], now_ms: float) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _edge(edge: EdgeNow) -> dict[str, Any]:
 
 
 def _services(edges: Sequence[EdgeNow], names: Names, counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Return the services that have an edge, a catalogue at hand, or events."""
+    """Return the services with an edge, a catalogue at hand, or events."""
     number = Counter(edge.entry.service for edge in edges)
     ready = Counter(edge.entry.service for edge in edges if edge.entry.is_ready)
     clients: Counter[str] = Counter()

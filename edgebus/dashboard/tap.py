@@ -45,6 +45,7 @@ class Tap:
     async def _hear(self) -> None:
         with converted(self._url):
             async with address.client(self._url, "edgebus-dashboard-tap") as redis, redis.pubsub() as heard:  # type: ignore[no-untyped-call, unused-ignore]
+                # The client library's reader does for a page: an edge's own link takes ten times as many lines.
                 await heard.psubscribe("*")
                 while True:
                     match await heard.get_message(timeout=_LOOK_S):

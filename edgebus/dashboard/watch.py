@@ -27,7 +27,7 @@ def _now_ms() -> float:
 
 
 class Watch:
-    """What pages see.
+    """The sight of pages.
 
     Args:
         url: of Redis.
@@ -62,7 +62,7 @@ class Watch:
         }
 
     def rows(self, viewer: str, wanted: Filter) -> dict[str, Any]:
-        """Return the rows that came for a page since it last asked."""
+        """Return a page's rows since its last question."""
         self._look_on()
         view = self.flow.viewers.setdefault(viewer, Viewer(wanted))
         if view.filter != wanted:
@@ -75,7 +75,7 @@ class Watch:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Look whenever somebody does, for ever."""
+        """Look while pages do, for ever."""
         while True:
             await self._wanted.wait()
             work = [self._keep(self._tap.run, "tap"), self._keep(self._learn, "learn services")]
@@ -83,6 +83,7 @@ class Watch:
                 await self._until_idle()
             finally:
                 await end(work)
+            # Old figures would be shown as new to the next page.
             self._wanted.clear()
             self._tap.trouble = "not begun"
             self._frame = Frame(has_begun=False)
@@ -100,10 +101,11 @@ class Watch:
                     return
 
     async def _learn(self) -> None:
-        """Ask edges of services without code at hand which of them serves a form of channels, a form a second."""
+        """Ask edges of services without code at hand about a form of channels, a form a second."""
         while True:
             await asyncio.sleep(1.0)
             strangers = {it.entry.service for it in self._frame.present} - {*self.names.services, NAME}
+            # A form that no edge serves is asked about again only when one of its lines comes.
             if self.names.unknown and strangers:
                 _, channel = next(iter(self.names.unknown.items()))
                 self.names.learn(channel, await self._served_by(channel, sorted(strangers)))
