@@ -10,9 +10,8 @@ import pytest
 
 from bus.words import ABOUT_THE_TOKEN, PASSING, CloseCode, NoticeName
 from tests.journeys.processes import program
+from tests.npm import PACKAGE, tools
 
-ROOT: Final = Path(__file__).parents[2]
-PACKAGE: Final = ROOT / "clients" / "javascript"
 _UNITS: Final = Path(__file__).parent / "javascript" / "client.test.mjs"
 _LIMIT: Final = 8 * 1024
 
@@ -24,13 +23,10 @@ def run(*argv: str | Path, cwd: Path = PACKAGE) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def tools() -> Path:
-    """Install what checks the package, where it is not yet; return where its programs are."""
-    npm = program("npm", "npm")
-    if not (PACKAGE / "node_modules" / ".package-lock.json").exists():
-        run(npm, "ci", "--no-audit", "--no-fund")
-    return PACKAGE / "node_modules" / ".bin"
+@pytest.fixture(name="tools", scope="module")
+def fixture_tools() -> Path:
+    """Lend what checks the package."""
+    return tools()
 
 
 def test_words() -> None:

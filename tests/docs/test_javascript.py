@@ -12,12 +12,13 @@ from edges import Edge, EdgeSettings
 from producers import Producer
 from producers.services.excalidraw import SERVICE as EXCALIDRAW
 from producers.services.mahavishnu import SERVICE, WorkflowStageCompleted, WorkflowStarted
-from tests.clients.test_javascript import PACKAGE, run, tools  # noqa: F401 (a fixture)
+from tests.clients.test_javascript import run
 from tests.docs.pages import blocks
 from tests.journeys.browser import Page
 from tests.journeys.clients import eventually
 from tests.journeys.conftest import processes  # noqa: F401 (a fixture)
 from tests.journeys.processes import Processes, program
+from tests.npm import PACKAGE, tools
 
 RECIPES: Final = {"jsx": "react.js", "vue": "vue.js", "svelte": "svelte.js"}
 _PAGE: Final = Path(__file__).parents[1] / "clients" / "javascript" / "recipes.mjs"
@@ -39,7 +40,7 @@ def stage(name: str) -> WorkflowStageCompleted:
     return WorkflowStageCompleted(workflow_id="42", stage_name=name, result={})
 
 
-def bundled(tools: Path, folder: Path) -> bytes:  # noqa: F811
+def bundled(folder: Path) -> bytes:
     """Return a page that has all recipes, each with its framework."""
     found = {it.language: it.text for it in blocks("docs/javascript.md")}
     for language, name in RECIPES.items():
@@ -49,19 +50,18 @@ def bundled(tools: Path, folder: Path) -> bytes:  # noqa: F811
     (folder / "node_modules").symlink_to(PACKAGE / "node_modules")
     alias = f"--alias:@edgebus/client={PACKAGE / 'src' / 'index.js'}"
     vue = "--define:__VUE_OPTIONS_API__=false", "--define:__VUE_PROD_DEVTOOLS__=false"
-    script = run(tools / "esbuild", folder / "recipes.mjs", "--bundle", "--format=esm", alias, *vue, cwd=folder)
+    script = run(tools() / "esbuild", folder / "recipes.mjs", "--bundle", "--format=esm", alias, *vue, cwd=folder)
     return f'<!doctype html><meta charset="utf-8"><body><script type="module">{script}</script>'.encode()
 
 
 async def test_recipes(
-    tools: Path,  # noqa: F811
     broker: EmbeddedBroker,
     producer: Producer,
     processes: Processes,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     """React in its strict mode, Vue and Svelte show the past and what comes, and leave the room at their end."""
-    page = Page(html=bundled(tools, tmp_path))
+    page = Page(html=bundled(tmp_path))
     await producer.publish(stage("a"))
     async with Edge(SERVICE, EdgeSettings(port=0, redis_url=broker.url)) as edge:
         await edge.ready()

@@ -11,8 +11,8 @@ from bus.channel import Family
 from bus.event import Event
 from bus.service import Service
 from edgebus.typescript import type_name, types_of
-from tests.clients.test_javascript import PACKAGE
 from tests.edgebus.test_cli import run
+from tests.npm import PACKAGE
 
 ROOM = Family("room:{room_id}")
 

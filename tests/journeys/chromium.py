@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
-from tests.journeys.processes import DEADLINE_S, ROOT, environment, program
+from tests.journeys.processes import DEADLINE_S, environment, program
+from tests.npm import tools
 
 _DRIVER: Final = Path(__file__).with_name("node") / "page.mjs"
-_TOOLS: Final = ROOT / "clients" / "javascript" / "node_modules" / ".package-lock.json"
 
 
 class Page:
@@ -44,8 +42,7 @@ class Page:
 @asynccontextmanager
 async def page() -> AsyncIterator[Page]:
     """Open a browser with an empty page."""
-    if not _TOOLS.exists():
-        pytest.skip("the tools of clients/javascript are not installed: npm ci in clients/javascript")
+    await asyncio.to_thread(tools)
     node, chromium = program("node", "nodejs"), program("chromium", "chromium")
     process = await asyncio.create_subprocess_exec(
         node,

@@ -34,7 +34,7 @@ const look = () => tell({ shown: Object.fromEntries([...document.querySelectorAl
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
 addEventListener("error", (it) => tell({ fault: it.message }));
 addEventListener("unhandledrejection", (it) => tell({ fault: String(it.reason) }));
-await (await fetch("/next")).json();
+while (!(await (await fetch("/next")).json()).end);
 
 // What is over follows nothing any more: the room of each can be followed anew.
 root.unmount();
