@@ -12,6 +12,7 @@ from typing import Final, Literal, Self, TypeAlias, cast, get_args
 from bus.channel import Channel, Family, Presence
 from bus.errors import AclError
 from bus.event import Event
+from bus.redis.acl_dashboard import dashboard
 from bus.redis.keys import (
     EDGES_KEY,
     EPOCH_KEY,
@@ -28,7 +29,7 @@ from bus.service import Service
 
 __all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
 
-Role: TypeAlias = Literal["producer", "edge", "operator", "responder"]
+Role: TypeAlias = Literal["producer", "edge", "operator", "responder", "dashboard"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 NEWER: Final[Mapping[Role, Sequence[str]]] = {
@@ -105,7 +106,9 @@ class User:
 
 
 def users(services: Sequence[Service], *, narrowed: bool = False, by_function: bool = False) -> list[User]:
-    """Return a producer, an edge and an operator for ``services``; and a responder, where a request is live.
+    """Return a producer, an edge and an operator for ``services``, and a responder, where a request is live.
+
+    A dashboard shows all services, and so is no user of a single one.
 
     Args:
         services: whose channels and logs the users reach; all others stay closed.
@@ -135,6 +138,9 @@ def users(services: Sequence[Service], *, narrowed: bool = False, by_function: b
     }
     if asked.questions:
         rules["responder"] = asked.responder(own)
+    if only is None:
+        shown = dashboard(publishing, _logs("~", names), _channels(names))
+        rules["dashboard"] = _joined(shown, _EPOCH, keeping(keyed, publishing.split()[-1]))
     return [
         User(role, f"edgebus-{role}-{only}" if only else f"edgebus-{role}", rules[role])
         for role in ROLES

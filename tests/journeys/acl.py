@@ -21,6 +21,7 @@ class Users:
     operator: str
     admin: str
     responder: str = ""
+    dashboard: str = ""
 
 
 def redis_cli(url: str, *words: str, lines: str = "") -> str:

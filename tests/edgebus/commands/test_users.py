@@ -44,7 +44,7 @@ def test_acl_takes_hashes() -> None:
     """A role whose hash is given gets no password; the line holds that hash."""
     _, lines, beside = run("--file", "--hash", f"edge={HASH}")
     assert lines[1].startswith(f"user edgebus-edge on #{HASH} ")
-    assert beside.count("EDGEBUS_REDIS_URL=") == len(lines) - 1 == 3
+    assert beside.count("EDGEBUS_REDIS_URL=") == len(lines) - 1 == 4
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_acl_by_function_loads_it_first() -> None:
     assert "+fcall" in lines[2].split()
     assert not {"+script|load", "+evalsha", "(+evalsha"} & set(lines[2].split())
     code, lines, beside = run("--function", "--file")
-    assert [line.split()[0] for line in lines] == ["user"] * 4
+    assert [line.split()[0] for line in lines] == ["user"] * 5
     assert "grep ^FUNCTION | redis-cli" in beside
