@@ -4,9 +4,9 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
-# Three workers on two cores, for they often wait; each has servers and ports of its own. A file's tests stay with one
+# Four workers on two cores, for they often wait; each has servers and ports of its own. A file's tests stay with one
 # worker, in their order, and files come in the order of tests/conftest.py, which spreads the ones that take long.
-IN_PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+IN_PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -98,16 +98,16 @@ class Desk:
     async def _data(self, client: OwnedClient, verb: str, data: Mapping[str, Any]) -> dict[str, Any]:
         # Without keys every caller is anonymous, and may look; the edge lets pages of this machine in alone.
         if not client.caller.permissions & _READERS and self.has_tokens:
-            raise _Refused(Code.FORBIDDEN, f"the dashboard needs the permission {NAME}:read")
+            raise _Refused(f"the dashboard needs the permission {NAME}:read")
         if verb == "dashboard.hello":
             return self._hello(client)
         if verb in self._actions.table:
             if not self.may_act(client):
-                raise _Refused(Code.FORBIDDEN, f"to change something, show a token with the permission {NAME}:admin")
+                raise _Refused(f"to change something, show a token with the permission {NAME}:admin")
             return await self._actions.do(verb, data, client.caller.user_id)
         answer = self._answers.table.get(verb)
         if answer is None:
-            raise _Refused(Code.UNKNOWN_REQUEST, f"no such request; there are {', '.join(self._answers.table)}")
+            raise _Refused(f"no such request; there are {', '.join(self._answers.table)}", Code.UNKNOWN_REQUEST)
         return await answer(client.id, data)
 
     def _hello(self, client: OwnedClient) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Desk:
 
 
 class _Refused(BusError):
-    def __init__(self, code: Code, sentence: str) -> None:
+    def __init__(self, sentence: str, code: Code = Code.FORBIDDEN) -> None:
         super().__init__(sentence)
         self.code = code
 

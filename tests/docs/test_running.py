@@ -86,6 +86,7 @@ def test_page_has_the_service_of_the_readme() -> None:
     assert here in [block.text for block in blocks("README.md")]
 
 
+@pytest.mark.nightly  # needs root and the right to mount, which a container may not have; its small form is above
 @pytest.mark.timeout(300)
 def test_page_is_typed_with_the_environment_of_this_tree(world: World) -> None:
     """Empty machines come to serve an event over TLS by haproxy and nginx; building and moving is left to the night."""

@@ -195,6 +195,7 @@ for file in sorted(house.rglob("*.py")):
 """
 
 
+@pytest.mark.nightly  # compiles all there is; tests/test_project.py looks into the wheel by day
 def test_wheel_of_the_image_imports_whole(tmp_path: Path) -> None:
     """A wheel built from what the image is built from holds all that its modules import, the commands' included."""
     for name in let_in():
