@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from clients import (
 )
 from clients.subscription import Subscription
 from tests.clients.fake_edge import DEADLINE_S, FakeEdge, Talk, Waiting, fake_edge
+from tests.journeys.processes import program
 
 _HERE: Final = Path(__file__).parent
 CONVERSATIONS: Final[list[dict[str, Any]]] = json.loads((_HERE / "conversations.json").read_text("utf-8"))
@@ -132,9 +132,12 @@ class JavaScriptClient:
 @asynccontextmanager
 async def node() -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the client in Node."""
-    program = shutil.which("node")
-    assert program is not None, "node is not installed"
-    argv = [program, "--no-warnings", "--experimental-websocket", str(_HERE / "javascript" / "drive.mjs")]
+    argv = [
+        program("node", "nodejs"),
+        "--no-warnings",
+        "--experimental-websocket",
+        str(_HERE / "javascript" / "drive.mjs"),
+    ]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, limit=2**22)
     try:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from bus.position import Reason
 from bus.words import CloseCode
 from tests.clients.test_conversations import CONVERSATIONS, hold
 from tests.docs.pages import ROOT
+from tests.journeys.processes import program
 
 PAGE: Final = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 BLOCKS: Final = {kind: re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("json", "js")}
@@ -70,10 +70,7 @@ class PageClient:
         self._process: asyncio.subprocess.Process | None = None
 
     async def begin(self, url: str, conversation: Mapping[str, Any]) -> None:
-        program = shutil.which("node")
-        if program is None:
-            pytest.skip("there is no node: apt-get install nodejs")
-        argv = [program, "--no-warnings", "--experimental-websocket", "drive.mjs", url]
+        argv = [program("node", "nodejs"), "--no-warnings", "--experimental-websocket", "drive.mjs", url]
         self._process = await asyncio.create_subprocess_exec(
             *argv, cwd=self._folder, stdout=asyncio.subprocess.PIPE, stderr=None
         )

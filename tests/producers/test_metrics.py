@@ -12,6 +12,7 @@ from producers import Producer, blocking
 from producers.metrics import COUNTERS, DROPPED, DURATION, GAUGES
 from producers.producer import DropReason, OutboxSettings
 from producers.services.mahavishnu import WorkflowStarted
+from tests.journeys.processes import program
 
 NO_REDIS = "redis://127.0.0.1:1"
 
@@ -68,7 +69,9 @@ def test_promtool_finds_nothing_to_say() -> None:
     registry = CollectorRegistry()
     producer = Producer(NO_REDIS, metrics=registry)
     text = generate_latest(registry)
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    checked = subprocess.run(
+        [program("promtool", "prometheus"), "check", "metrics"], input=text, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
     for reason in DropReason:
         assert value(registry, DROPPED[0], reason=reason.value) == 0

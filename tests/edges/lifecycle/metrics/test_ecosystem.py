@@ -13,6 +13,7 @@ from producers.services.session_buddy import SessionBuddy
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.lifecycle.metrics.test_page import of, scrape
 from tests.edges.peers import eventually, get, http
+from tests.journeys.processes import program
 
 ASKED = """
 websocket_connections_total{server,tls_mode} websocket_connections_active{server} websocket_health{server}
@@ -104,7 +105,9 @@ async def test_page_of_both_names_is_never_open_metrics(start_edge: StartEdge) -
     edge = await start_edge(redis_url="redis://127.0.0.1:1", metrics=True, metrics_names="ecosystem")
     _, headers, body = await http(edge.port, get("/metrics", "Accept: application/openmetrics-text;version=1.0.0"))
     assert headers["content-type"].startswith("text/plain")
-    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
+    checked = subprocess.run(
+        [program("promtool", "prometheus"), "check", "metrics"], input=body, capture_output=True, check=False
+    )
     assert not [line for line in checked.stdout.decode().splitlines() if "edgebus_" in line]
     assert b"error while linting" not in checked.stderr
 

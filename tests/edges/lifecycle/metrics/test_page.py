@@ -18,6 +18,7 @@ from producers import Producer
 from producers.services.mahavishnu import SERVICE, WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import eventually, get, http, upgrade
+from tests.journeys.processes import program
 
 NO_REDIS = "redis://127.0.0.1:1"
 Labels = frozenset[tuple[str, str]]
@@ -208,5 +209,7 @@ async def test_promtool_finds_nothing_to_say(broker: EmbeddedBroker, start_edge:
     edge: Edge = await start_edge(broker, metrics=True)
     await eventually(lambda: edge._parts.observed.redis_memory is not None)  # noqa: SLF001 (asked for in the background)
     _, _, body = await http(edge.port, get("/metrics"))
-    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
+    checked = subprocess.run(
+        [program("promtool", "prometheus"), "check", "metrics"], input=body, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
