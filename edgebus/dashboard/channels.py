@@ -13,13 +13,15 @@ from edgebus.dashboard.reads import Reads
 
 __all__ = ["ORDERS", "Channels"]
 
-ORDERS: Final = ("rate", "members", "length", "name")
+ORDERS: Final = ("rate", "members", "length", "last", "name")
 _SLICE: Final = 100
 _LISTED_S: Final = 5.0
 """How long a list of all channels is good for: some thousand commands."""
 _MEMBERS_S: Final = 2.0
 _RATED_S: Final = 1.0
 _ROOMS: Final = 500
+_HEADED_S: Final = 30.0
+"""How long last positions are good for: an entry of each log. What is heard since then counts by itself."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class _Known:
     counts: dict[str, int] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     rated_s: float = float("-inf")
+    lasts: dict[str, float] = field(default_factory=dict)
+    lasts_s: float = float("-inf")
 
 
 class Channels:
@@ -55,11 +59,12 @@ class Channels:
         known = await self._refreshed()
         every = {*known.lengths, *known.members, *self._flow.channels}
         found = [name for name in every if search in name]
-        # By lengths at hand: positions of all would cost an entry of each log, and are read for the slice alone.
+        # Positions of all cost an entry of each log, and are read for the slice alone where no page orders by them.
         orders: dict[str, Mapping[str, float]] = {
             "rate": known.rates,
             "members": known.members,
             "length": known.lengths,
+            "last": await self._lasts(known) if by == "last" else {},
         }
         values = orders.get(by, {})
         found.sort(key=lambda it: (-values.get(it, 0), it))
@@ -94,6 +99,15 @@ class Channels:
             known.listed_s = now_s
             known.lengths, known.is_cut = await self._reads.lengths()
         return known
+
+    async def _lasts(self, known: _Known) -> dict[str, float]:
+        """Return when each channel's last event was: by its log, or as heard; milliseconds since 1970."""
+        now_s = time.monotonic()
+        if now_s - known.lasts_s >= _HEADED_S:
+            known.lasts_s = now_s
+            heads = await self._reads.heads(list(known.lengths))
+            known.lasts = {name: float(it.partition("-")[0]) for name, it in heads.items()}
+        return known.lasts | {name: at_ms for name, (_, at_ms) in self._flow.channels.items()}
 
     async def _members(self) -> dict[str, int]:
         try:

@@ -64,11 +64,14 @@ class Reads:
         """Return the newest positions of logs."""
         if not channels:
             return {}
+        heads = dict[str, str]()
         async with self._log.connected() as redis:
-            found = await self._pipelined(redis, "xrevrange", channels, "+", "-", 1)
-        return {
-            name: it[0][0].decode() for name, it in zip(channels, found, strict=True) if isinstance(it, list) and it
-        }
+            for start in range(0, len(channels), _BATCH):
+                batch = channels[start : start + _BATCH]
+                found = await self._pipelined(redis, "xrevrange", batch, "+", "-", 1)
+                entries = zip(batch, found, strict=True)
+                heads |= {name: it[0][0].decode() for name, it in entries if isinstance(it, list) and it}
+        return heads
 
     @staticmethod
     async def _pipelined(redis: Any, command: str, channels: Sequence[str], *arguments: Any) -> list[Any]:

@@ -31,6 +31,10 @@ EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script>\
 """A script, a turn of direction, and a bell."""
 
 
+FOCUSED = "document.activeElement.className"
+READ_OUT = (
+    "[...document.querySelectorAll('[role=status], [role=alert], [aria-live]:not([aria-live=off])')].map((it) => it.id)"
+)
 COUNT = "document.querySelectorAll({!r}).length"
 
 
@@ -49,22 +53,47 @@ async def publish(page: Page, producer: Producer, event: Event) -> None:
             await producer.publish(event)
 
 
+async def press(page: Page, *keys: str) -> None:
+    """Press keys, one after the other."""
+    for key in keys:
+        await page("press", key=key)
+
+
+async def check_quiet(page: Page) -> None:
+    """Look for what moves and what is read out: nothing where people want no motion, and one sentence."""
+    moves = "getComputedStyle(document.querySelector('.rows li')).animationName"
+    assert await page("evaluate", expression=moves) == "none"
+    await page("motion", motion="no-preference")
+    assert await page("evaluate", expression=moves) == "come"
+    await page("motion", motion="reduce")
+    assert await page("evaluate", expression=READ_OUT) == ["status", "said"]
+
+
 async def check_text(page: Page) -> None:
     """Look at an event whose data is a script, in its row and whole."""
     await page("has", selector=".row", text="workflow.failed")
-    await page("click", selector=".row")
+    await press(page, *["Tab"] * 10)  # links, pause, filters
+    assert await page("evaluate", expression=FOCUSED) == "row"
+    await press(page, "Enter")
     await page("has", selector="dialog .leaf", text="<script>document.title=2</script>⟨U+202E⟩gnp.exe")
     assert await page("evaluate", expression=COUNT.format("main img, main script, dialog img, dialog script")) == 0
     assert await page("evaluate", expression="document.title") == "Flow · edgebus"
     await check_axe(page, "dark", "light")
-    await page("press", key="Escape")
+    await press(page, "Escape")
+    assert await page("evaluate", expression=FOCUSED) == "row"
 
 
 async def check_channels(page: Page) -> None:
     """Find a channel, and what a request answers about it, with its past."""
     await page("click", selector="nav a[data-view=channels]")
     await page("fill", selector="input[type=search]", text="wf_")
-    await page("click", selector="a.channel-row")
+    await page("has", selector="a.channel-row", text="wf_1")
+    await press(page, *["Tab"] * 7, "Enter")  # order, list, and the heads
+    await page("has", selector="[aria-pressed=true]", text="last event")
+    await page("has", selector="a.channel-row", text="wf_1")
+    await press(page, "Tab", "Enter")
+    await page("has", selector="h1", text="workflow:wf_1")
+    assert await page("evaluate", expression="document.activeElement.textContent") == "← all channels"
     await page("has", selector=".card", text="get_workflow_status")
     await page("has", selector=".card .badge", text="failed")
     await page("has", selector=".row.past", text="workflow.failed")
@@ -115,8 +144,9 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                 await seen.status("All is well: 1 edge(s) ready")
                 await seen("has", selector=".empty", text="edgebus publish workflow.started")
                 await check_axe(seen, "light", "dark")
-                await seen("click", selector="nav a[data-view=flow]")
+                await press(seen, "Tab", "Tab", "Tab", "Enter")  # past the way to the content, and the overview
                 await publish(seen, producer, WorkflowFailed(workflow_id="wf_1", error=EVIL))
+                await check_quiet(seen)
                 await check_text(seen)
                 await check_channels(seen)
                 await check_form(seen)

@@ -7,10 +7,15 @@ import { History } from "./history.js";
 import { tree } from "./json.js";
 import { VirtualList } from "./virtual.js";
 
+const ORDERS = { rate: "rate", members: "members", length: "length", last: "last event", name: "name" };
+const COLUMNS = { channel: "name", service: null, "events/s": "rate", members: "members", "in the log": "length", "last event": "last" };
+
 export class Channels {
   #page;
   #search = el("input", { type: "search", spellcheck: "false", on: { input: () => this.#again() } });
-  #by = el("select", { on: { change: () => this.#again() } }, ["rate", "members", "length", "name"].map((it) => el("option", { value: it }, it)));
+  #by = el("select", { on: { change: () => this.#again() } }, Object.entries(ORDERS).map(([it, name]) => el("option", { value: it }, name)));
+  #heads = Object.entries(COLUMNS).map(([name, order], at) => el(order ? "button" : "span", { type: order && "button", class: at > 1 && "number", title: order && `order by ${ORDERS[order]}`,
+    data: order ? { order } : {}, on: order ? { click: () => this.#orderBy(order) } : {} }, name));
   #note = el("p", { class: "note" });
   #list;
   #all;
@@ -20,7 +25,7 @@ export class Channels {
 
   constructor(page) {
     this.#page = page;
-    const head = el("div", { class: "channel-row channel-head", "aria-hidden": "true" }, ["channel", "service", "events/s", "members", "in the log", "last event"].map((it, at) => el("span", { class: at > 1 && "number" }, it)));
+    const head = el("div", { class: "channel-row channel-head", role: "group", "aria-label": "Order" }, this.#heads);
     this.#list = new VirtualList("Channels", head, {
       ask: (offset) => page.link.ask("channels", { search: this.#search.value.trim(), by: this.#by.value, offset }),
       make: () => el("a", { class: "channel-row" }, el("bdi", { class: "mono" }), el("span", { class: "service" }), ...Array.from({ length: 4 }, () => el("span", { class: "number" }))),
@@ -30,6 +35,11 @@ export class Channels {
       el("form", { class: "bar", role: "search", "aria-label": "Filters", on: { submit: (it) => it.preventDefault() } },
         el("label", {}, "Name has", this.#search), el("label", {}, "Order", this.#by)), this.#note, this.#list.node);
     this.node = el("div", {}, this.#all, this.#one);
+    this.#press();
+  }
+
+  #press() {
+    for (const it of this.#heads) if (it.dataset.order) it.setAttribute("aria-pressed", it.dataset.order === this.#by.value);
   }
 
   enter() {
@@ -46,9 +56,11 @@ export class Channels {
   go(name) {
     this.#history?.end();
     this.#history = null;
+    const left = [this.#all, this.#one].find((it) => it.contains(document.activeElement)); // what is hidden next takes the focus along
     this.#all.hidden = Boolean(name);
     this.#one.hidden = !name;
-    if (name) this.#open(name);
+    if (left?.hidden && !name) this.#list.node.focus();
+    if (name) this.#open(name, Boolean(left));
     else if (this.#page.link.isUp) this.#refresh().catch(() => {});
   }
 
@@ -62,7 +74,13 @@ export class Channels {
     say(this.#note, answer.total ? all : "no channel of this name");
   }
 
+  #orderBy(order) {
+    this.#by.value = order;
+    this.#again();
+  }
+
   #again() {
+    this.#press();
     this.#list.reset();
     if (this.#page.link.isUp) this.#refresh().catch(() => {});
   }
@@ -78,10 +96,11 @@ export class Channels {
     texts.forEach((text, index) => say(numbers[index], text));
   }
 
-  async #open(name) {
+  async #open(name, isFocused) {
     const back = el("a", { href: "#channels" }, "← all channels");
     const title = el("h1", {}, foreign(name));
     this.#one.replaceChildren(el("div", { class: "head" }, back, title), el("p", { class: "note" }, "reading …"));
+    if (isFocused) back.focus();
     document.title = `${name} · edgebus`;
     const link = this.#page.link;
     let about;
@@ -94,8 +113,10 @@ export class Channels {
     }
     if (this.#one.hidden || !title.isConnected) return;
     this.#history = new History(this.#page, name, about);
+    const wasFocused = document.activeElement === back;
     this.#one.replaceChildren(el("div", { class: "head" }, back, title, el("span", { class: `dot ${colour(about.service)}` }, about.service || "unknown")),
       facts(about.room), ...about.cards.map(card), this.#history.node);
+    if (wasFocused) back.focus();
   }
 }
 

@@ -1,22 +1,25 @@
 // What changes something for others is asked for twice.
 
-import { el, foreign, tell } from "./dom.js";
+import { el, foreign, showModal, tell } from "./dom.js";
 
 /** Ask whether to go on; resolves to true or false. */
 export function confirmed(title, text, verb) {
   const dialog = el("dialog", { "aria-labelledby": "confirm-title" });
   return new Promise((resolve) => {
-    const done = (answer) => () => {
+    let answer = false;
+    const done = (given) => () => {
+      answer = given;
       dialog.close();
-      dialog.remove();
-      resolve(answer);
     };
     const no = el("button", { type: "button", on: { click: done(false) } }, "No");
     dialog.append(el("div", { class: "stack" }, el("h2", { id: "confirm-title" }, title), el("p", {}, foreign(text)),
       el("div", { class: "bar" }, el("button", { type: "button", class: "main", on: { click: done(true) } }, verb), no)));
-    dialog.addEventListener("cancel", done(false));
     document.body.append(dialog);
-    dialog.showModal();
+    showModal(dialog);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
     no.focus();
   });
 }
@@ -24,9 +27,11 @@ export function confirmed(title, text, verb) {
 /** A button in a row that asks, does, and says what came of it. */
 export function action(label, name, { title, text, act }) {
   const button = el("button", { type: "button", class: "quiet", "aria-label": name, on: { click } }, label);
+  let isUnderWay = false;
   async function click() {
-    if (!(await confirmed(title(), text(), label))) return;
-    button.disabled = true;
+    if (isUnderWay || !(await confirmed(title(), text(), label))) return;
+    isUnderWay = true; // and not `disabled`, which would take the focus away
+    button.setAttribute("aria-disabled", "true");
     let said;
     try {
       said = await act();
@@ -35,7 +40,8 @@ export function action(label, name, { title, text, act }) {
     }
     tell(said);
     button.title = said;
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
+    isUnderWay = false;
   }
   return button;
 }

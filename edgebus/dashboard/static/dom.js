@@ -41,6 +41,14 @@ export function visible(text) {
 /** Foreign text: control characters made visible, and its direction kept to itself. */
 export const foreign = (text, props = {}) => el("bdi", props, visible(text));
 
+/** Have a dialog give the focus back where it was; to the content, where that is gone meanwhile. */
+export function showModal(dialog) {
+  const before = document.activeElement;
+  const back = () => (before?.isConnected && before !== document.body ? before : document.getElementById("content")).focus({ preventScroll: true });
+  dialog.addEventListener("close", back, { once: true });
+  dialog.showModal();
+}
+
 /** Say something to a screen reader. */
 export function tell(text) {
   document.getElementById("said").textContent = text;
@@ -76,6 +84,7 @@ export function table(caption, columns) {
 /** Make the children of `parent` those of `items`, by key; a row that stays keeps its node, focus and selection. */
 export function reconcile(parent, items, keyOf, make, update) {
   const before = new Map([...parent.children].map((it) => [it.dataset.key, it]));
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   let at = parent.firstElementChild;
   for (const item of items) {
     const key = String(keyOf(item));
@@ -90,6 +99,8 @@ export function reconcile(parent, items, keyOf, make, update) {
     else parent.insertBefore(node, at);
   }
   for (const node of before.values()) node.remove();
+  // A row that is moved loses the focus, and one that is gone takes it along.
+  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
 
 /** The cells of a row, made once; then only their texts change. */

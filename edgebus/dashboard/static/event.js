@@ -2,7 +2,7 @@
 
 import { parse } from "./client/wire.js";
 import { colour } from "./colours.js";
-import { copyButton, el, foreign } from "./dom.js";
+import { copyButton, el, foreign, showModal } from "./dom.js";
 import { amount, clock, positionMs, span } from "./figures.js";
 import { tree } from "./json.js";
 import { ways } from "./ways.js";
@@ -20,7 +20,7 @@ export class EventDialog {
   async show(row) {
     const number = ++this.#number;
     this.#fill(row, null, "reading …");
-    if (!this.#node.open) this.#node.showModal();
+    if (!this.#node.open) showModal(this.#node);
     let [line, trouble] = [null, null];
     try {
       ({ line } = await this.#page.link.ask("event", { number: row.number, channel: row.channel, position: row.position }));

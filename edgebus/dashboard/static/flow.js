@@ -9,7 +9,7 @@ const EVERY_MS = 200;
 
 export class Flow {
   #page;
-  #rows = el("ol", { class: "rows", "aria-label": "Events, the newest first" });
+  #rows = el("ol", { class: "rows", "aria-label": "Events, the newest first", "aria-live": "off" });
   #note = el("p", { class: "note" });
   #empty = el("div", { class: "empty" }, el("h2", {}, "Waiting for an event"), el("p"));
   #pause = el("button", { type: "button", "aria-pressed": "false", on: { click: () => this.#toggle() } }, "Pause");
@@ -112,7 +112,10 @@ export class Flow {
 
   #keys(it) {
     if (it.target.matches("input, select")) return;
-    if (it.key === " " && !it.target.matches("button")) this.#toggle();
+    if (it.key === " " && !it.target.matches("button")) {
+      this.#toggle();
+      it.preventDefault();
+    }
     const row = it.target.closest?.("li");
     const next = it.key === "ArrowDown" ? row?.nextElementSibling : it.key === "ArrowUp" ? row?.previousElementSibling : null;
     if (!next) return;

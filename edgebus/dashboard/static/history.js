@@ -10,7 +10,7 @@ const STEP_MS = 250;
 export class History {
   #page;
   #name;
-  #rows = el("ol", { class: "rows", "aria-label": "Events of the channel, the newest first" });
+  #rows = el("ol", { class: "rows", "aria-label": "Events of the channel, the newest first", "aria-live": "off" });
   #slider = el("input", { type: "range", step: "1", "aria-label": "Time in the log", on: { input: () => this.#moved() } });
   #at = el("output", { class: "mono" });
   #note = el("p", { class: "note" });

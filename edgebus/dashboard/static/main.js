@@ -1,6 +1,6 @@
 // The page: one connection, one view at a time, and the sentence that comes first.
 
-import { el, foreign, say, typed } from "./dom.js";
+import { el, foreign, say, showModal, typed } from "./dom.js";
 import { Channels } from "./channels.js";
 import { Clients, Edges } from "./edges.js";
 import { EventDialog } from "./event.js";
@@ -62,6 +62,7 @@ function sentence() {
 
 function changed({ state, reason, until, wantsToken }) {
   clearInterval(countdown);
+  status.removeAttribute("aria-live");
   document.body.dataset.link = state;
   if (state === "connecting") mood("Connecting to the dashboard …", "wait");
   if (state === "connected") greet();
@@ -73,6 +74,8 @@ function changed({ state, reason, until, wantsToken }) {
       mood(`The dashboard is away; the next attempt is in ${seconds} s. What stands below is from before that.`, "bad");
     };
     left();
+    // Said once: a screen reader would read out every second.
+    setTimeout(() => document.body.dataset.link === "waiting" && status.setAttribute("aria-live", "off"), 500);
     countdown = setInterval(left, 250);
   }
 }
@@ -105,7 +108,8 @@ function askForToken(reason) {
   }
   keepToken(null);
   dialog.replaceChildren(form);
-  if (!dialog.open) dialog.showModal();
+  dialog.oncancel = () => mood("Without a token this page shows nothing; reload it to be asked again", "odd");
+  if (!dialog.open) showModal(dialog);
 }
 
 addEventListener("hashchange", route);

@@ -33,6 +33,7 @@ const DO = {
   press: ({ key }) => page.keyboard.press(key),
   text: ({ selector }) => page.locator(selector).first().innerText(),
   evaluate: ({ expression }) => evaluate(expression),
+  motion: ({ motion }) => page.emulateMedia({ reducedMotion: motion }),
   scheme: ({ scheme }) => page.emulateMedia({ colorScheme: scheme }),
   size: ({ width, height }) => page.setViewportSize({ width, height }),
   axe: async () => (await evaluate(`${axe}; 0`), evaluate(VIOLATIONS)),
