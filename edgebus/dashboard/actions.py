@@ -70,10 +70,10 @@ class Actions:
         return {"count": kicked.count, "silent": kicked.silent}
 
     async def _drain(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {"state": (await self._operator.drain(text_of(data, "edge"))).state}
+        return {"state": (await self._operator.drain(_edge_of(data))).state}
 
     async def _undrain(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {"state": (await self._operator.undrain(text_of(data, "edge"))).state}
+        return {"state": (await self._operator.undrain(_edge_of(data))).state}
 
     async def _models(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return a service's events, or the names of all services; a schema comes with its event alone."""
@@ -111,6 +111,13 @@ class Actions:
             if self._producer is None:
                 self._producer = await self._stack.enter_async_context(Producer(self._url, name="dashboard"))
         return self._producer
+
+
+def _edge_of(data: Mapping[str, Any]) -> str:
+    edge = text_of(data, "edge")
+    if not edge:
+        raise BadQuestion("edge: expected the id of an edge")
+    return edge
 
 
 def _fault(error: Any) -> str:

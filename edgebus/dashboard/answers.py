@@ -68,6 +68,8 @@ class Answers:
         if kept is not None and kept.channel == data.get("channel"):
             return {"line": kept.line.decode(errors="replace")}
         channel, position = text_of(data, "channel"), text_of(data, "position")
+        if position and not is_position(position):
+            raise BadQuestion("position: expected a position")
         return {"line": await self._reads.line(channel, position) if position else None}
 
     async def _list_channels(self, _: str, data: Mapping[str, Any]) -> dict[str, Any]:
