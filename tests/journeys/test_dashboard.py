@@ -101,6 +101,27 @@ async def check_channels(page: Page) -> None:
     await page("click", selector="nav a[data-view=flow]")
 
 
+async def check_pause(page: Page, producer: Producer, dashboard: Dashboard) -> None:
+    """Pause, have more come than the page holds, and read how many of them are where; then go on."""
+    came = 400
+    await page("fill", selector="label:has-text('Channel') input", text="burst")
+    viewers = dashboard._watch.flow.viewers  # noqa: SLF001 (the page does not say when its filter has arrived)
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(it.filter.channel == "burst" for it in viewers.values()):
+            await asyncio.sleep(0.005)
+    await page("click", selector="button[aria-pressed=false]")
+    await asyncio.gather(*(producer.publish(WorkflowStarted(workflow_id="burst")) for _ in range(came)))
+    await page("has", selector=".note", text=f"paused: {came} came meanwhile")
+    await page("has", selector=".gone", text="history")
+    said = await page("text", selector=".gone strong")
+    assert await page("evaluate", expression=COUNT.format(".row")) == 0
+    await page("click", selector="button[aria-pressed=true]")
+    await page("has", selector=".row", text="workflow:burst")
+    shown = await page("evaluate", expression=COUNT.format(".row"))
+    assert (shown <= 300, said) == (True, f"{came - shown} of the pause are not on this page.")
+    await page("fill", selector="label:has-text('Channel') input", text="")
+
+
 async def check_form(page: Page) -> None:
     """Publish by the form: faults stand at their fields, those that the page finds and those of the model."""
     await page("click", selector="#publish-link")
@@ -149,6 +170,7 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                 await check_quiet(seen)
                 await check_text(seen)
                 await check_channels(seen)
+                await check_pause(seen, producer, dashboard)
                 await check_form(seen)
                 await lose_edge(seen, edge, broker.url)
                 await asyncio.to_thread(life.close)

@@ -3,6 +3,7 @@
 import { colour } from "./colours.js";
 import { el, foreign, reconcile, say, tell } from "./dom.js";
 import { clock, count } from "./figures.js";
+import { Meanwhile } from "./meanwhile.js";
 
 const KEPT = 300;
 const EVERY_MS = 200;
@@ -16,7 +17,7 @@ export class Flow {
   #service = el("select", { on: { change: () => this.#filtered() } }, el("option", { value: "" }, "all"));
   #fields = Object.fromEntries(["channel", "event", "text"].map((name) => [name, el("input", { type: "search", spellcheck: "false", on: { input: () => this.#filtered() } })]));
   #waiting = [];
-  #meanwhile = 0;
+  #meanwhile = new Meanwhile();
   #matched = 0;
   #every = 1;
   #isPaused = false;
@@ -30,7 +31,7 @@ export class Flow {
       el("form", { class: "bar", role: "search", "aria-label": "Filters", on: { submit: (it) => it.preventDefault() } }, this.#pause,
         label("Service", this.#service), label("Channel has", this.#fields.channel), label("Event has", this.#fields.event),
         label("Data has", this.#fields.text)),
-      this.#note, this.#rows, this.#empty);
+      this.#note, this.#meanwhile.node, this.#rows, this.#empty);
     this.node.addEventListener("keydown", (it) => this.#keys(it));
   }
 
@@ -57,8 +58,8 @@ export class Flow {
     this.#matched = matched;
     this.#every = every;
     this.#waiting.push(...rows);
-    if (this.#waiting.length > KEPT) this.#waiting.splice(0, this.#waiting.length - KEPT);
-    if (this.#isPaused) this.#meanwhile += fresh;
+    const gone = this.#waiting.splice(0, Math.max(0, this.#waiting.length - KEPT));
+    if (this.#isPaused) this.#meanwhile.took(fresh, rows, gone);
     else this.#show();
     this.#say();
   }
@@ -84,10 +85,11 @@ export class Flow {
     this.#isPaused = !this.#isPaused;
     this.#pause.setAttribute("aria-pressed", this.#isPaused);
     this.#pause.textContent = this.#isPaused ? "Go on" : "Pause";
-    if (this.#isPaused) this.#meanwhile = 0;
+    if (this.#isPaused) this.#meanwhile.begin();
     else this.#show();
     this.#say();
-    tell(this.#isPaused ? "paused" : "goes on");
+    const { lost } = this.#meanwhile;
+    tell(this.#isPaused ? "paused" : `goes on${lost ? `; ${count(lost)} are not on this page` : ""}`);
   }
 
   #filtered() {
@@ -95,7 +97,8 @@ export class Flow {
     this.#wanted = { service: this.#service.value, channel: channel.value.trim(), event: event.value.trim(), text: text.value.trim() };
     this.#rows.replaceChildren();
     this.#waiting = [];
-    this.#matched = this.#meanwhile = 0;
+    this.#matched = 0;
+    this.#meanwhile.begin();
     this.#say();
   }
 
@@ -105,7 +108,7 @@ export class Flow {
     this.#empty.hidden = has;
     say(this.#empty.lastChild, isFiltered ? "None that fits the filters has come since they were set." : "Events appear here as they go through Redis, on any channel.");
     const parts = [`${count(this.#matched)} ${isFiltered ? "that fit" : "events"} since here`];
-    if (this.#isPaused) parts.push(`paused: ${count(this.#meanwhile)} came meanwhile${this.#meanwhile > KEPT ? `; the newest ${KEPT} are kept here, all of them in the logs` : ""}`);
+    if (this.#isPaused) parts.push(`paused: ${count(this.#meanwhile.count)} came meanwhile, of which this page holds ${count(this.#waiting.length)}`);
     const sampled = this.#every > 1 ? `more than 50 a second: 1 of ${count(this.#every)} is shown` : "";
     this.#note.replaceChildren(parts.join(" · "), sampled && " · ", sampled && el("strong", {}, sampled));
   }
