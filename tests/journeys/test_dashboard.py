@@ -122,6 +122,22 @@ async def check_pause(page: Page, producer: Producer, dashboard: Dashboard) -> N
     await page("fill", selector="label:has-text('Channel') input", text="")
 
 
+async def check_confirmation(page: Page) -> None:
+    """Escape is No, and Enter on the verb is Yes; the focus is on the button again both times."""
+    focused = "document.activeElement.getAttribute('aria-label').split(' ')[0]"
+    await page("click", selector="nav a[data-view=edges]")
+    await page("click", selector="button[aria-label^=undrain]")
+    await page("has", selector="dialog[open]", text="undrain this edge?")
+    await press(page, "Escape")
+    await page("gone", selector="dialog[open]")
+    assert await page("evaluate", expression=focused) == "undrain"
+    await press(page, "Enter")
+    await page("has", selector="dialog[open]", text="undrain this edge?")
+    await press(page, "Shift+Tab", "Enter")
+    await page("has", selector="#said", text="no operator drains this edge")
+    assert await page("evaluate", expression=focused) == "undrain"
+
+
 async def check_form(page: Page) -> None:
     """Publish by the form: faults stand at their fields, those that the page finds and those of the model."""
     await page("click", selector="#publish-link")
@@ -171,6 +187,7 @@ async def test_page_tells_what_goes_on(processes: Processes, tmp_path: Path) -> 
                 await check_text(seen)
                 await check_channels(seen)
                 await check_pause(seen, producer, dashboard)
+                await check_confirmation(seen)
                 await check_form(seen)
                 await lose_edge(seen, edge, broker.url)
                 await asyncio.to_thread(life.close)

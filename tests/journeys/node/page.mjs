@@ -27,6 +27,7 @@ const VIOLATIONS = "axe.run().then((it) => it.violations.map((one) => `${one.id}
 const DO = {
   goto: async ({ url }) => void (await page.goto(url)),
   has: ({ selector, text, ms = 15_000 }) => page.locator(selector, { hasText: text }).first().waitFor({ timeout: ms }),
+  gone: ({ selector, ms = 15_000 }) => page.locator(selector).first().waitFor({ state: "detached", timeout: ms }),
   click: ({ selector }) => page.locator(selector).first().click(),
   fill: ({ selector, text }) => page.locator(selector).first().fill(text),
   select: async ({ selector, value }) => void (await page.locator(selector).first().selectOption(value)),
