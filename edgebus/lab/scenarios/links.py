@@ -24,6 +24,8 @@ async def link_cut(site: Site) -> None:
     async with publisher.steadily(BUSY, 1_000):
         await site.last(0.3)
         for _ in range(site.size.of(3, 10)):
+            while not await redis.links():  # a link that is still being made would not be killed, and hear it all
+                await site.last(0.05)
             proxy.refuse()  # so that what is published next finds nobody
             killed += await redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
             await publisher.publish(QUIET, 2)
