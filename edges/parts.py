@@ -145,6 +145,7 @@ class Parts:
             self.spawn,
             limits=_room_limits(settings),
             tallies=tallies,
+            is_sampled=settings.shows_metrics,
             floods=self.floods,
             traced=self.traces.note,
         )

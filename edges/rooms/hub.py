@@ -56,6 +56,7 @@ class Hub:
         limits: the bounds of all rooms together, and of each room.
         linger_s: how long a room without subscribers stays open.
         tallies: counts by family; None: of this hub alone.
+        is_sampled: whether the lateness of a sample of events is measured: for metrics that are shown.
         floods: sums up what is told of rooms; None: of this hub alone.
         traced: gets each line with a trace that is kept, once the line was handed on; neither waits nor raises.
 
@@ -78,6 +79,7 @@ class Hub:
         limits: RoomLimits = ROOM_LIMITS,
         linger_s: float = 1.0,
         tallies: Tallies | None = None,
+        is_sampled: bool = True,
         floods: Floods | None = None,
         traced: Callable[[TracedLine], None] = lambda _: None,
     ) -> None:
@@ -102,7 +104,7 @@ class Hub:
         self._traced = TracedLines(traced)
         self._drops, self._closed = Drops(), Sums()
         self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
-        self._sampler = Sampler(self.tallies, self._rooms.get)
+        self._sampler = Sampler(self.tallies, self._rooms.get) if is_sampled else None
 
     @property
     def channels(self) -> list[Channel]:
@@ -427,7 +429,7 @@ class Hub:
         self._fanout.uncork()
         if self._traced.seen:
             self._traced.written(touched)
-        if touched:
+        if touched and self._sampler is not None:
             self._sampler.take(batch)
 
     def _refuse(self, line: bytes) -> NoReturn:

@@ -96,6 +96,18 @@ async def test_port_in_use_ends_the_start(start_edge: StartEdge) -> None:
         await start_edge(redis_url=NO_REDIS, metrics_port=first.metrics_port)
 
 
+async def test_lateness_is_measured_for_metrics_alone(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
+) -> None:
+    """An edge that shows no metrics looks at no clock for them."""
+    edge = await start_edge(broker)
+    await (await open_client(edge)).subscribe("workflow:w")
+    async with Producer(broker.url) as producer:
+        await producer.publish(WorkflowStarted(workflow_id="w", adapter="local"))
+    await eventually(lambda: edge.statistics()[1].deliveries == 1)
+    assert edge._parts.hub.tallies.by_family["workflow"].latency.count == 0  # noqa: SLF001 (no page shows it)
+
+
 async def test_numbers_are_those_of_the_edge(
     broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient
 ) -> None:
