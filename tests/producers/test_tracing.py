@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.util._once import Once
 
 from bus import spans
 from bus.errors import EventError
@@ -18,20 +16,16 @@ from bus.traceparent import EXAMPLE, check_traceparent
 from producers import CapturingProducer
 from producers.capturing import BlockingCapturingProducer
 from producers.services.mahavishnu import Mahavishnu, WorkflowStarted
+from tests.spans import exported
 
 STARTED = WorkflowStarted(workflow_id="wf_1", adapter="local")
 
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Set OpenTelemetry up for one test, as a program does once."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
-    trace.set_tracer_provider(provider)
-    yield exporter
-    provider.shutdown()
+    """Lend the spans of one test."""
+    with exported(monkeypatch) as spans:
+        yield spans
 
 
 def carried(producer: Any) -> list[str | None]:

@@ -7,10 +7,7 @@ from typing import Any, cast
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.util._once import Once
 
 from bus.envelope import compose, splice
 from bus.errors import BusUnavailable
@@ -23,6 +20,7 @@ from edges.lifecycle.traces import Traces
 from edges.limits.mishaps import Mishaps
 from edges.rooms.traced import TracedLine
 from producers import raw_event
+from tests.spans import exported
 
 SECOND_NS = 1_000_000_000
 
@@ -96,14 +94,9 @@ async def test_task_goes_on_over_an_outage(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Set OpenTelemetry up for one test, as a program does once."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
-    trace.set_tracer_provider(provider)
-    yield exporter
-    provider.shutdown()
+    """Lend the spans of one test."""
+    with exported(monkeypatch) as spans:
+        yield spans
 
 
 async def test_hand_over_has_one_span(exporter: InMemorySpanExporter) -> None:
