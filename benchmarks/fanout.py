@@ -146,6 +146,17 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
+def pinned(stack: ExitStack, core: int) -> tuple[EmbeddedBroker, asyncio.Runner, Log]:
+    """Move this process to ``core``, and start Redis there, a loop for the load, and a log; all end with ``stack``."""
+    stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    broker = stack.enter_context(EmbeddedBroker(port=0))
+    runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+    log = Log(broker.url, name="edgebus-benchmark")
+    stack.callback(lambda: runner.run(log.close()))
+    return broker, runner, log
+
+
 def start(
     stack: ExitStack, core: int, *arguments: str, folder: Path = _ROOT, environment: Mapping[str, str] | None = None
 ) -> tuple[Child, int]:
@@ -191,12 +202,7 @@ def targets(load: Load) -> Iterator[list[Target]]:
     """Start Redis, both servers and both crowds, and end all."""
     load_core, server_core = cores()
     with ExitStack() as stack:
-        stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {load_core})
-        broker = stack.enter_context(EmbeddedBroker(port=0))
-        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        log = Log(broker.url, name="edgebus-benchmark")
-        stack.callback(lambda: runner.run(log.close()))
+        broker, runner, log = pinned(stack, load_core)
 
         def target(name: str, child: Child, port: int, *, greetings: int) -> Target:
             channels = [WORKFLOW.fill(f"{name}-{number}") for number in range(load.rooms)]

@@ -25,14 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import uvloop
 from websockets.frames import Frame, Opcode
 
 from benchmarks.crowd import LoadError, frame_of
-from benchmarks.fanout import allow_files, bounded, cores, start
+from benchmarks.fanout import allow_files, bounded, cores, pinned, start
 from benchmarks.limited_edge import CHANNELS
 from bus.broker.child import Child
-from bus.broker.embedded import EmbeddedBroker
 from bus.envelope import envelope, splice
 from bus.log.log import Appended, Entry, Log
 from bus.position import BEGINNING
@@ -266,12 +264,7 @@ def servers(clients: int, settings: list[str]) -> Iterator[tuple[Child, int, asy
     """Start Redis and an edge, and end them."""
     load_core, server_core = cores()
     with ExitStack() as stack:
-        stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {load_core})
-        broker = stack.enter_context(EmbeddedBroker(port=0))
-        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        log = Log(broker.url, name="edgebus-benchmark")
-        stack.callback(lambda: runner.run(log.close()))
+        broker, runner, log = pinned(stack, load_core)
         options = [each for setting in (f"max_connections={clients}", *settings) for each in ("--set", setting)]
         child, port = start(stack, server_core, "-m", "benchmarks.limited_edge", "--redis", broker.url, *options)
         yield child, port, runner, log

@@ -6,8 +6,6 @@ of one channel (``GET /events``), and streams of two, whose ids are each client'
 """
 
 import argparse
-import asyncio
-import os
 import platform
 import socket
 import sys
@@ -18,12 +16,8 @@ from statistics import median
 from time import perf_counter
 from urllib.parse import quote
 
-import uvloop
-
 from benchmarks.crowd import Crowd, LoadError, frame_of
-from benchmarks.fanout import Publisher, Turn, allow_files, bounded, cores, cpu_seconds, start_edge
-from bus.broker.embedded import EmbeddedBroker
-from bus.log.log import Log
+from benchmarks.fanout import Publisher, Turn, allow_files, bounded, cores, cpu_seconds, pinned, start_edge
 from edges.protocol.event_stream import EVENT_STREAM
 from producers.services.mahavishnu import WORKFLOW
 
@@ -87,12 +81,7 @@ def _frame(line: bytes) -> bytes:
 def _kinds(clients: int) -> Iterator[list[_Kind]]:
     load_core, edge_core = cores()
     with ExitStack() as stack:
-        stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {load_core})
-        broker = stack.enter_context(EmbeddedBroker(port=0))
-        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        log = Log(broker.url, name="edgebus-benchmark")
-        stack.callback(lambda: runner.run(log.close()))
+        broker, runner, log = pinned(stack, load_core)
         child, port = start_edge(stack, edge_core, broker.url, 3 * clients)
 
         def kind(name: str, frame: Callable[[bytes], bytes], door: _Door | None = None) -> _Kind:

@@ -25,15 +25,13 @@ from pathlib import Path
 from typing import Final, Self
 
 import orjson
-import uvloop
 from redis import Redis
 
 from benchmarks.attacks import CASES, SECRET, Aim, Case, Stranger, token
 from benchmarks.crowd import LoadError
-from benchmarks.fanout import allow_files, bounded, cores, is_ready, start
+from benchmarks.fanout import allow_files, bounded, cores, is_ready, pinned, start
 from benchmarks.slow import memory_mb
 from bus.broker.child import Child, spawn_bound
-from bus.broker.embedded import EmbeddedBroker
 from bus.envelope import envelope
 from bus.log.log import Appended, Entry, Log
 from producers.services.akosha import METRICS
@@ -154,12 +152,8 @@ class Stage:
 
     def __init__(self, stack: ExitStack, case: Case, checkout: Path) -> None:
         load_core, edge_core = cores()
-        stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {load_core})
-        self.redis_url = stack.enter_context(EmbeddedBroker(port=0)).url
-        self._runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        log = Log(self.redis_url, name="edgebus-benchmark")
-        stack.callback(lambda: self._runner.run(log.close()))
+        broker, self._runner, log = pinned(stack, load_core)
+        self.redis_url = broker.url
         self._fill(log, case)
         self.edge, self.port = _edge(stack, edge_core, self.redis_url, case, checkout)
         shown = token("neighbour") if case.has_keys else None
