@@ -1,6 +1,6 @@
 """What one core of an edge delivers, beside a plain peer in the same run.
 
-``python -m benchmarks.fanout``: one Redis, our edge and ``benchmarks/plain_websockets.py``, each server with a crowd of
+``python -m benchmarks.fanout``: one Redis, our edge and ``benchmarks/peers/websockets``, each server with a crowd of
 clients. Bursts are published through the bus's log, each burst when every client has all of the last. The servers take
 turns (A B A B); both are pinned to one core, Redis and the load to another. The figure is deliveries per second of the
 server's own processor time, user and system: such a figure survives a machine with other work.
@@ -194,7 +194,7 @@ def is_ready(port: int) -> bool:
 
 def start_peer(stack: ExitStack, core: int, redis_url: str) -> tuple[Child, int]:
     """Start the plain peer."""
-    return start(stack, core, "-m", "benchmarks.plain_websockets", "--redis", redis_url)
+    return start(stack, core, "-m", "benchmarks.peers.websockets.server", "--redis", redis_url)
 
 
 @contextlib.contextmanager

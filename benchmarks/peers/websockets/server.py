@@ -8,6 +8,7 @@ speaks as much of the protocol as the load needs: a message with ``data.channel`
 import argparse
 import asyncio
 import signal
+import ssl
 from collections import defaultdict
 
 import orjson
@@ -29,17 +30,19 @@ class Fanout:
         self._confirmed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def serve(self, connection: ServerConnection) -> None:
-        """Let a client into the room asked for, until the client goes."""
-        channel = ""
+        """Let a client into the rooms asked for, until the client goes."""
+        channels = set()
         try:
             async for message in connection:
                 channel = orjson.loads(message)["data"]["channel"]
+                channels.add(channel)
                 await self._join(channel, connection)
                 await connection.send(orjson.dumps({"status": "subscribed", "channel": channel}), text=True)
         except ConnectionClosedError:
             pass  # the crowd drops its connections at the end
         finally:
-            self._rooms[channel].discard(connection)
+            for channel in channels:
+                self._rooms[channel].discard(connection)
 
     async def _join(self, channel: str, connection: ServerConnection) -> None:
         if channel not in self._confirmed:
@@ -57,8 +60,8 @@ class Fanout:
                 self._confirmed[channel].set()
 
 
-async def main(redis_url: str) -> None:
-    """Serve on a free port of 127.0.0.1, print the port, and end with SIGTERM."""
+async def main(redis_url: str, port: int, context: ssl.SSLContext | None) -> None:
+    """Serve on ``port`` of 127.0.0.1 (0: a free one), print the port, and end with SIGTERM."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with Redis.from_url(redis_url, protocol=2) as redis, redis.pubsub() as pubsub:
@@ -66,7 +69,13 @@ async def main(redis_url: str) -> None:
         fanout = Fanout(pubsub)
         forwarding = asyncio.create_task(fanout.forward())
         async with serve(
-            fanout.serve, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=_CLIENTS_AT_ONCE
+            fanout.serve,
+            "127.0.0.1",
+            port,
+            ssl=context,
+            compression=None,
+            ping_interval=None,
+            backlog=_CLIENTS_AT_ONCE,
         ) as server:
             print(f"listens on ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
             end = asyncio.create_task(ended.wait())
@@ -79,4 +88,12 @@ async def main(redis_url: str) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--redis", required=True)
-    uvloop.run(main(arguments.parse_args().redis))
+    arguments.add_argument("--port", type=int, default=0)
+    arguments.add_argument("--certificate", help="for wss, with --key")
+    arguments.add_argument("--key")
+    given = arguments.parse_args()
+    context = None
+    if given.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(given.certificate, given.key)
+    uvloop.run(main(given.redis, given.port, context))
