@@ -1,19 +1,19 @@
-"""The rooms of an edge: opened on demand, and every line from Redis handed to the subscribers of the line's room.
+"""The rooms of an edge, opened on demand and closed when empty.
 
 A room is opened by its first subscriber (subscribe, wait for Redis' confirmation, read where the log ends) and closed
-``linger_s`` after the last subscriber left, under the room's lock and with a second look. Handing on never waits;
-writing to subscribers is ``edges/rooms/fanout.py``'s, replays are ``edges/rooms/replays.py``'s.
+``linger_s`` after the last subscriber left, under the room's lock and with a second look. Lines from Redis are
+``edges/rooms/arrivals.py``'s, writing to subscribers is ``edges/rooms/fanout.py``'s, replays are
+``edges/rooms/replays.py``'s.
 """
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from bus.channel import Channel
-from bus.envelope import UNTRACED, Arrived, read_front
-from bus.errors import BusUnavailable, EventError
+from bus.envelope import Arrived
+from bus.errors import BusUnavailable
 from bus.log.log import Log
 from bus.log.replay import Replay, Start, Tail
 from bus.position import BEGINNING, Reason
@@ -22,9 +22,8 @@ from bus.tasks import Spawn
 from edges.limits.floods import Floods
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
-from edges.rooms.activity import Activity
+from edges.rooms.arrivals import Arrivals
 from edges.rooms.barrier import Barrier
-from edges.rooms.drops import Drops, TooLarge
 from edges.rooms.fanout import Fanout
 from edges.rooms.given import Given
 from edges.rooms.limits import ROOM_LIMITS, RoomLimits
@@ -91,20 +90,24 @@ class Hub:
             log, link, spawn, self.log_reads, self._write_waiting, self._barrier.wait, self.repairs.repaired
         )
         self._replays = Replays(self.log_reads, self._barrier, self._recovery, self._room, self.open)
-        self._line_limit_bytes, self._linger_s = limits.line_bytes, linger_s
+        self._linger_s = linger_s
         self._max_open_rooms, self._backlog_bytes = limits.rooms, limits.backlog_bytes
         self.replay_slots = Slots("max_replays", limits.replays)
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms without subscribers: four times a second a look at these few, not at every room."""
         self._fanout = Fanout(self._write_waiting)
-        self.activity, self._gaps_met = Activity(), 0
-        self._occupied = 0
-        self._lines = 0
-        self._traced = TracedLines(traced)
-        self._drops, self._closed = Drops(), Sums()
+        self._occupied, self._closed = 0, Sums()
         self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
-        self._sampler = Sampler(self.tallies, self._rooms.get) if is_sampled else None
+        sampler = Sampler(self.tallies, self._rooms.get) if is_sampled else None
+        self._arrivals = Arrivals(
+            self._rooms, self._fanout, self._recovery.begin, limits.line_bytes, TracedLines(traced), sampler
+        )
+        self.activity = self._arrivals.activity
+
+    def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+        """Hand the lines of one read from Redis to the subscribers of their rooms; neither waits nor raises."""
+        self._arrivals.deliver(batch)
 
     @property
     def channels(self) -> list[Channel]:
@@ -120,8 +123,8 @@ class Hub:
     @property
     def totals(self) -> Totals:
         """The running numbers: read once a second by whoever looks, without a look at rooms."""
-        fanout = self._fanout
-        return Totals(self._lines, fanout.deliveries, self._gaps_met, fanout.sent_bytes, fanout.writes)
+        fanout, arrivals = self._fanout, self._arrivals
+        return Totals(arrivals.lines, fanout.deliveries, arrivals.gaps, fanout.sent_bytes, fanout.writes)
 
     @property
     def rooms(self) -> list[Room]:
@@ -134,8 +137,9 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """Return the counters, after a look at every room."""
-        sums, counted = self._closed.with_rooms(self._rooms.values()), (self._fanout, self._drops, self.told)
-        return statistics_of(sums, *counted, rooms=self._occupied, lines=self._lines, reads=self.log_reads.count)
+        sums, counted = self._closed.with_rooms(self._rooms.values()), (self._fanout, self._arrivals.drops, self.told)
+        lines, reads = self._arrivals.lines, self.log_reads.count
+        return statistics_of(sums, *counted, rooms=self._occupied, lines=lines, reads=reads)
 
     # Joining and leaving.
 
@@ -395,50 +399,3 @@ class Hub:
             for subscriber in subscribers
             if not subscriber.takes(size)
         ]
-
-    # Handing on.
-
-    def deliver(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
-        """Hand the lines of one read from Redis to the subscribers of their rooms; one write for each and read."""
-        # decisions/0048: a line of the bus's own is known by its two ends, and handed on unread; others are parsed.
-        self._lines += len(batch)
-        touched: dict[Room, None] = {}
-        for name, line in batch:
-            room = self._rooms.get(name)
-            if room is None:
-                self._drops.homeless()
-                continue
-            try:
-                arrived = read_front(line, UNTRACED) if len(line) <= self._line_limit_bytes else self._refuse(line)
-                if arrived is None or not line.endswith(room.end) or (arrived.position is None) is room.has_log:
-                    arrived = self._traced.read(line, room)
-                gaps = room.sequencer.gaps
-                if room.sequencer.accept(arrived):
-                    touched[room] = None
-                elif room.sequencer.gaps != gaps:
-                    self._gaps_met += 1
-                    self._recovery.begin(room)
-            except (EventError, UnicodeDecodeError) as error:
-                self._drops.unreadable(room, error)
-            except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
-                self._give_up(room, error)
-        if self.activity.is_watched:
-            self.activity.note(touched)
-        for room in touched:
-            self._fanout.flush(room)
-        self._fanout.uncork()
-        if self._traced.seen:
-            self._traced.written(touched)
-        if touched and self._sampler is not None:
-            self._sampler.take(batch)
-
-    def _refuse(self, line: bytes) -> NoReturn:
-        raise TooLarge(f"the line has {len(line)} bytes; the limit is {self._line_limit_bytes}")
-
-    def _give_up(self, room: Room, error: Exception) -> None:
-        """Go on after a line that raised an unforeseen error; the log says where the room stands now."""
-        self._drops.failed(room, error)
-        self._fanout.tell(error, room)
-        if room.has_log:
-            room.sequencer.lose_sync()
-            self._recovery.begin(room)

@@ -33,7 +33,7 @@ def told() -> list[TracedLine]:
 @pytest.fixture
 def redis(told: list[TracedLine]) -> Redis:
     redis = Redis()
-    redis.hub._traced = TracedLines(told.append)  # noqa: SLF001 (the hub's own, with a listener)
+    redis.hub._arrivals.traced = TracedLines(told.append)  # noqa: SLF001 (the hub's own, with a listener)
     return redis
 
 
