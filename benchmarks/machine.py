@@ -1,0 +1,120 @@
+"""Processor time and memory of processes, and who else was on the cores; all from /proc."""
+
+import os
+import platform
+import resource
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+__all__ = ["Cores", "Watch", "allow_files", "cpu_seconds", "description", "family", "memory_kb"]
+
+_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+_NS: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Where the load with Redis is, and where the servers are; the same core on a machine of one."""
+
+    load: int
+    server: int
+
+    @classmethod
+    def of_this_machine(cls) -> Self:
+        """Return the first and the last core that this process may use."""
+        usable = sorted(os.sched_getaffinity(0))
+        return cls(usable[0], usable[-1])
+
+
+def family(pids: Iterable[int]) -> list[int]:
+    """Return the processes with all their children, and theirs."""
+    found, ahead = [], list(pids)
+    while ahead:
+        pid = ahead.pop()
+        found.append(pid)
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):  # a thread that has just ended
+                ahead += map(int, task.read_text().split())
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return user and system time of the processes with their children so far."""
+    return sum(map(_cpu_seconds_of, family(pids)))
+
+
+def _cpu_seconds_of(pid: int) -> float:
+    """Return the time of one process: of its live threads (proc(5), schedstat), or all of it in ticks, if that is more.
+
+    The ticks' sum holds threads that have ended; the threads' sum is exact.
+    """
+    with suppress(OSError):
+        exact = sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) * _NS
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = (int(fields[11]) + int(fields[12])) * _TICK_S
+        return exact if exact > ticks - 2 * _TICK_S else ticks
+    return 0.0
+
+
+def memory_kb(pids: Iterable[int]) -> int:
+    """Return the memory that the processes have to themselves (private and dirty), with their children."""
+    return sum(map(_memory_kb_of, family(pids)))
+
+
+def _memory_kb_of(pid: int) -> int:
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Hugetlb:")))
+    return 0
+
+
+class Watch:
+    """How busy a core was with others than ours, from now on.
+
+    Args:
+        core: the core.
+        pids: ours on that core, with their children.
+
+    """
+
+    def __init__(self, core: int, pids: Iterable[int]) -> None:
+        self._core, self._pids = core, tuple(pids)
+        self._began, self._own = time.monotonic(), cpu_seconds(self._pids)
+        self._busy = _busy_seconds(core)
+
+    def foreign(self) -> float:
+        """Return the share of the time that others, or other machines (steal), took."""
+        took = time.monotonic() - self._began
+        others = _busy_seconds(self._core) - self._busy - (cpu_seconds(self._pids) - self._own)
+        return max(0.0, others / took)
+
+
+def _busy_seconds(core: int) -> float:
+    """Return all time of a core but idle and iowait (proc(5), stat)."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
+            return (user + nice + system + irq + softirq + steal) * _TICK_S
+    return 0.0
+
+
+def allow_files(count: int) -> None:
+    """Raise the limit of open files to ``count`` where that is allowed; servers inherit the limit."""
+    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if most == resource.RLIM_INFINITY else min(count, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def description() -> dict[str, str | int]:
+    """Return what a reader of figures wants to know of the machine."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "processor": model[0].partition(":")[2].strip() if model else platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,89 @@
+"""An edge as ``edgebus edge`` starts it, with everything on: log, positions, limits, statistics."""
+
+import platform
+import sys
+from contextlib import ExitStack
+from typing import Final
+
+from benchmarks.peer import (
+    HASH,
+    POSITION,
+    ROOM,
+    SALT,
+    Peer,
+    Running,
+    Tls,
+    Wire,
+    free_port,
+    payload,
+    resp,
+    spawned,
+    until_listening,
+    upgrade,
+)
+from bus.log.appending import SCRIPT, Entry, command
+from bus.version import own_version
+from producers.services.mahavishnu import WORKFLOW
+
+__all__ = ["PEERS", "WIRE"]
+
+_CLIENTS: Final = 20_000
+_EVENT: Final = "workflow.started"
+
+
+def _line() -> bytes:
+    """Return a line as producers write it around 200 bytes of data; 511 bytes once published."""
+    return (
+        b'{"id":"%b-000","correlation_id":null,"type":"event","event":"%b","data":%b,'
+        b'"timestamp":"2026-01-01T00:00:00.000000+00:00","room":"workflow:%b","error_code":null,"error_message":null}'
+    ) % (HASH, _EVENT.encode(), payload(b'{"text":"', b'"}'), ROOM)
+
+
+def _publish() -> bytes:
+    """Return the bus's own command; its one argument that differs from call to call is the salt of the position."""
+    entry = Entry(WORKFLOW.fill(ROOM.decode()), (HASH + b"-000").decode(), _EVENT, _line())
+    one, other = command(entry), command(entry)
+    return resp(*(SALT if a != b else a if isinstance(a, bytes) else str(a) for a, b in zip(one, other, strict=True)))
+
+
+def _subscribe(more: bytes = b"") -> bytes:
+    return b'{"type":"request","event":"subscribe","data":{"channel":"workflow:%b"%b},"id":"%b"}' % (ROOM, more, ROOM)
+
+
+WIRE: Final = Wire(
+    publish=_publish(),
+    request=upgrade(),
+    subscribe=_subscribe(),
+    subscribed=b'"subscribed","channel":"workflow:' + ROOM,
+    prepare=(("SCRIPT", "LOAD", SCRIPT),),
+    resume=_subscribe(b',"since":"%b"' % POSITION),
+)
+
+
+class Ours:
+    """One process."""
+
+    name = "ours"
+    has_tls = True
+
+    def install(self) -> None:
+        """Nothing is needed: this is the checkout itself."""
+
+    def version(self) -> str:
+        """Return ours and Python's."""
+        return f"edgebus {own_version()}, Python {platform.python_version()}"
+
+    def start(self, stack: ExitStack, core: int, redis_port: int, tls: Tls | None = None) -> Running:
+        """Start an edge as a user does; without pings, as the peers are."""
+        port = free_port()
+        given: dict[str, object] = {"max_connections": _CLIENTS, "ping_interval_s": 3600}
+        if tls is not None:
+            given |= {"tls_certificate": tls.certificate, "tls_key": tls.key}
+        edge = [sys.executable, "-m", "edgebus", "edge", "mahavishnu", "--port", str(port), "--log-level", "warning"]
+        edge += ["--redis", f"redis://127.0.0.1:{redis_port}"]
+        pid = spawned(stack, core, edge + [part for it in given.items() for part in ("--set", "=".join(map(str, it)))])
+        until_listening(port)
+        return Running((pid,), port, WIRE)
+
+
+PEERS: Final[tuple[Peer, ...]] = (Ours(),)

@@ -1,0 +1,109 @@
+"""A server under load: its Redis, the server, its crowd, all on their cores."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis import Redis
+
+from benchmarks.generator import Answer, Generator, LoadError
+from benchmarks.machine import Cores, Watch, cpu_seconds, memory_kb
+from benchmarks.peer import Peer, Running, Tls
+from benchmarks.works import Shape, Work
+from bus.broker.embedded import EmbeddedBroker
+
+__all__ = ["Stand", "Turn"]
+
+_AT_ONCE = 64
+_CONNECT_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of one server at one work.
+
+    Attributes:
+        answer: the generator's report.
+        cpu_s: processor time of the server's processes.
+        redis_cpu_s: of Redis.
+        foreign: the share of the server's core that others had.
+
+    """
+
+    answer: Answer
+    cpu_s: float
+    redis_cpu_s: float
+    foreign: float
+
+    @property
+    def per_cpu_s(self) -> float:
+        """Deliveries per second of the server's processor time."""
+        return float(self.answer["received"]) / self.cpu_s if self.cpu_s else 0.0
+
+    def check(self) -> None:
+        """Refuse a turn in which an event got lost, came twice, or came out of order.
+
+        Raises:
+            LoadError: says what happened.
+
+        """
+        wrong = {it: self.answer[it] for it in ("lost", "doubled", "out_of_order", "foreign", "bad_frames", "closed")}
+        if any(wrong.values()):
+            said = ", ".join(f"{number} {name}" for name, number in wrong.items() if number)
+            raise LoadError(f"of {self.answer['expected']} deliveries: {said} {self.answer['reason']}".strip())
+
+
+@dataclass(slots=True)
+class Stand:
+    """One peer with its crowd. Everything ends with ``stack``."""
+
+    peer: Peer
+    running: Running
+    generator: Generator
+    redis: EmbeddedBroker
+    cores: Cores
+    connects: Answer = field(default_factory=dict)
+    connect_cpu_s: float = 0.0
+    memory_kb: int = 0
+    """What the crowd has added to the server's memory."""
+
+    @classmethod
+    def start(cls, stack: ExitStack, peer: Peer, cores: Cores, *, tls: Tls | None = None) -> "Stand":
+        """Start Redis and the server."""
+        redis = stack.enter_context(EmbeddedBroker(port=0))
+        _pin(redis.pid, cores.load)
+        running = peer.start(stack, cores.server, redis.port, tls)
+        with Redis(port=redis.port, protocol=2) as client:
+            for command in running.wire.prepare:
+                client.execute_command(*command)
+        generator = Generator(stack, cores.load, running, redis.port, is_tls=tls is not None)
+        return cls(peer, running, generator, redis, cores)
+
+    def fill(self, shape: Shape) -> None:
+        """Let the crowd in."""
+        before_s, before_kb = cpu_seconds(self.running.pids), memory_kb(self.running.pids)
+        self.connects = self.generator.connect(
+            shape.clients, shape.rooms, shape.rooms_each, at_once=_AT_ONCE, seconds=_CONNECT_DEADLINE_S
+        )
+        self.generator.do("idle", 0.3)  # what the server does behind the answer belongs to the connect
+        self.connect_cpu_s = cpu_seconds(self.running.pids) - before_s
+        self.memory_kb = memory_kb(self.running.pids) - before_kb
+
+    def turn(self, work: Work, seconds: float) -> Turn:
+        """Let the server work for ``seconds``."""
+        return self.watched(work.way, seconds, work.amount)
+
+    def watched(self, command: str, *values: object) -> Turn:
+        """Run a command of the generator, and see what it cost."""
+        watch = Watch(self.cores.server, self.running.pids)
+        before_s, redis_s = cpu_seconds(self.running.pids), cpu_seconds([self.redis.pid])
+        answer = self.generator.do(command, *values)
+        cpu_s = cpu_seconds(self.running.pids) - before_s
+        return Turn(answer, cpu_s, cpu_seconds([self.redis.pid]) - redis_s, watch.foreign())
+
+
+def _pin(pid: int, core: int) -> None:
+    """Move all threads of a process, of which Redis has several."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})

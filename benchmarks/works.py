@@ -1,0 +1,53 @@
+"""The work that servers are measured at. A work has a shape of crowd; works of one shape share the crowd."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["SHAPES", "WORKS", "Shape", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A crowd: how many clients, in how many rooms, each client in how many of them."""
+
+    clients: int
+    rooms: int
+    rooms_each: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One row of the table.
+
+    Attributes:
+        name: for the command line.
+        title: for the table.
+        shape: the name of the crowd.
+        way: ``burst``: so many events in flight, and the next when all have all; ``pace``: so many events per second.
+        amount: events in flight, or per second.
+
+    """
+
+    name: str
+    title: str
+    shape: str
+    way: Literal["burst", "pace"]
+    amount: int
+
+
+SHAPES: Final = {
+    "one": Shape(1_000, 1),
+    "rooms": Shape(1_000, 1_000),
+    "mixed": Shape(1_000, 200, 5),
+    "twenty": Shape(1_000, 20),
+    "hundreds": Shape(10_000, 100),
+}
+WORKS: Final = (
+    Work("burst", "burst: 1 x 1,000, 32 in flight", "one", "burst", 32),
+    Work("single", "one at a time: 1 x 1,000", "one", "burst", 1),
+    Work("rooms", "1,000 rooms x 1, 32 in flight", "rooms", "burst", 32),
+    Work("hundreds", "100 rooms x 100, 32 in flight", "hundreds", "burst", 32),
+    Work("mixed", "mixed: 1,000 in 5 of 200 rooms each", "mixed", "burst", 32),
+    Work("latency", "latency: 1 x 1,000 at 50/s", "one", "pace", 50),
+    Work("latency20", "latency: 20 x 50 at 2,000/s", "twenty", "pace", 2_000),
+)
