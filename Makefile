@@ -70,9 +70,11 @@ lock: $(VENV)/.dev
 		{ echo '# Made from pyproject.toml by `make lock`.' && grep -v '^# Made from' $$file; } > $(VENV)/lock && \
 		cat $(VENV)/lock > $$file || exit 1; \
 	done
-	$(BIN)/pip-compile --quiet $(if $(UPGRADE),--upgrade) --no-config --generate-hashes --allow-unsafe --strip-extras \
-		--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		-o tests/conformance/requirements.txt tests/conformance/requirements.in
+	@for folder in tests/conformance benchmarks/peers/python_socketio; do \
+		$(BIN)/pip-compile --quiet $(if $(UPGRADE),--upgrade) --no-config --generate-hashes --allow-unsafe --strip-extras \
+			--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+			-o $$folder/requirements.txt $$folder/requirements.in || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .conformance build dist htmlcov .coverage .coverage.* .hypothesis
