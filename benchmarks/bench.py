@@ -9,11 +9,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from benchmarks.generator import LoadError
 from benchmarks.machine import Cores, allow_files
 from benchmarks.peer import NotInstallable, Peer, known
+from benchmarks.peers.ours.peer import Ours
 from benchmarks.stand import Stand, Turn
 from benchmarks.works import SHAPES, WORKS, Work
 
@@ -84,10 +86,12 @@ def report(found: dict[str, dict[str, list[Turn]]]) -> None:
             )
 
 
-def chosen(names: str | None) -> list[Peer]:
+def chosen(names: str | None, others: Sequence[str]) -> list[Peer]:
     """Return the peers by the names given, installed; those that cannot be are reported."""
     peers = known()
-    wanted = list(peers) if names is None else names.split(",")
+    for name, _, folder in (it.partition("=") for it in others):
+        peers[name] = Ours(name, Path(folder))
+    wanted = list(peers) if names is None else [*names.split(","), *(it.partition("=")[0] for it in others)]
     ready = []
     for name in wanted:
         try:
@@ -107,12 +111,13 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true")
     arguments.add_argument("--rounds", type=int)
     arguments.add_argument("--seconds", type=float, help="of each turn")
+    arguments.add_argument("--at", action="append", default=[], help="OLD=FOLDER: our edge of another checkout, too")
     given = arguments.parse_args()
     length = QUICK if given.quick else FULL
     length = Length(given.rounds or length.rounds, given.seconds or length.seconds)
     works = [it for it in WORKS if given.work is None or it.name in given.work.split(",")]
     allow_files(_FILES)
-    report(measure(chosen(given.only), works, length))
+    report(measure(chosen(given.only, given.at), works, length))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 import platform
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from benchmarks.peer import (
+    BUILD,
     HASH,
     POSITION,
     ROOM,
+    ROOT,
     SALT,
     Peer,
     Running,
@@ -25,7 +28,7 @@ from bus.log.appending import SCRIPT, Entry, command
 from bus.version import own_version
 from producers.services.mahavishnu import WORKFLOW
 
-__all__ = ["PEERS", "WIRE"]
+__all__ = ["PEERS", "WIRE", "Ours"]
 
 _CLIENTS: Final = 20_000
 _EVENT: Final = "workflow.started"
@@ -61,17 +64,20 @@ WIRE: Final = Wire(
 
 
 class Ours:
-    """One process."""
+    """One process; of another checkout where a folder is given. The wire is this checkout's all the same."""
 
-    name = "ours"
     has_tls = True
+
+    def __init__(self, name: str = "ours", folder: Path = ROOT) -> None:
+        self.name, self._folder = name, folder
 
     def install(self) -> None:
         """Nothing is needed: this is the checkout itself."""
 
     def version(self) -> str:
         """Return ours and Python's."""
-        return f"edgebus {own_version()}, Python {platform.python_version()}"
+        at = "" if self._folder == ROOT else f" at {self._folder}"
+        return f"edgebus {own_version()}{at}, Python {platform.python_version()}"
 
     def start(self, stack: ExitStack, core: int, redis_port: int, tls: Tls | None = None) -> Running:
         """Start an edge as a user does; without pings, as the peers are."""
@@ -81,7 +87,8 @@ class Ours:
             given |= {"tls_certificate": tls.certificate, "tls_key": tls.key}
         edge = [sys.executable, "-m", "edgebus", "edge", "mahavishnu", "--port", str(port), "--log-level", "warning"]
         edge += ["--redis", f"redis://127.0.0.1:{redis_port}"]
-        pid = spawned(stack, core, edge + [part for it in given.items() for part in ("--set", "=".join(map(str, it)))])
+        edge += [part for it in given.items() for part in ("--set", "=".join(map(str, it)))]
+        pid = spawned(stack, core, edge, folder=self._folder, log=BUILD / "run" / f"{self.name}.log")
         until_listening(port)
         return Running((pid,), port, WIRE)
 
