@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast, get_args
 
-import yaml
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -357,6 +356,8 @@ def _check_environment(environment: Mapping[str, str], known: Mapping[str, Any])
 
 
 def _read(file: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    import yaml  # here: most edges have no file
+
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Final
 
 from bus.redis.revocation import KEPT_S
 from edges.auth.jwks import Jwks, check_jwks_url
-from edges.auth.keys import Key, Keyring, UnusableKey, keys_of_jwks, public_key, secret_key
+from edges.auth.keyring import Key, Keyring, UnusableKey
 from edges.auth.permissions import ADMIN, Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name
 from edges.settings import EdgeSettings, SettingsError
@@ -127,6 +127,8 @@ _SOURCES = ("auth_secret", "auth_key_file", "auth_jwks")
 
 
 def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
+    from edges.auth.keys import keys_of_jwks, public_key, secret_key  # an edge without keys loads no cryptography
+
     if settings.auth_secret is not None:
         secret = settings.auth_secret.get_secret_value()
         return (secret_key(secret, may_be_weak=settings.auth_weak_secret),), None

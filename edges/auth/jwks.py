@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bus.shortage import shortage
 from edges.auth.fetching import FETCH_S, aside, fetch
-from edges.auth.keys import Key, UnusableKey, keys_of_jwks
+from edges.auth.keyring import Key, UnusableKey
 from edges.net.addresses import is_loopback
 
 __all__ = ["Jwks", "KeysUnavailable", "check_jwks_url"]
@@ -81,6 +81,8 @@ class Jwks:
 
     async def refresh(self) -> None:
         """Fetch the document; after a failure the keys stay, and the log says why."""
+        from edges.auth.keys import keys_of_jwks
+
         self._tried_at = self._clock()
         self._fetches += 1
         try:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import jwt
@@ -18,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-__all__ = ["Key", "Keyring", "PrivateKey", "UnusableKey", "keys_of_jwks", "private_key", "public_key", "secret_key"]
+from edges.auth.keyring import Key, UnusableKey
+
+__all__ = ["PrivateKey", "PublicKey", "keys_of_jwks", "private_key", "public_key", "secret_key"]
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -37,38 +38,6 @@ _PLACEHOLDERS: Final = re.compile(
 """Words of tutorials and templates in the place of a secret, small letters and digits only."""
 _PUBLIC_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _ALGORITHMS: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
-
-
-class UnusableKey(ValueError):
-    """A key cannot be used; the sentence gives the reason and the remedy, and no part of the key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key with its only algorithm; ``kid`` is the name in a JWKS."""
-
-    algorithm: str
-    material: bytes | PublicKey = field(repr=False)
-    kid: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Keyring:
-    """Some keys, found by name."""
-
-    keys: tuple[Key, ...] = ()
-
-    def candidates(self, kid: str | None) -> tuple[Key, ...]:
-        """Return the keys that may have signed a token whose header names ``kid``.
-
-        An issuer may give any name to a key without a name here (a secret, a PEM file). A token without ``kid`` is
-        tried with a named key only if there is just one.
-        """
-        nameless = tuple(key for key in self.keys if key.kid is None)
-        named = tuple(key for key in self.keys if key.kid is not None)
-        if kid is None:
-            return nameless + (named if len(named) == 1 else ())
-        return tuple(key for key in named if key.kid == kid) + nameless
 
 
 def secret_key(secret: str, *, may_be_weak: bool = False) -> Key:

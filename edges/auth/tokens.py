@@ -9,12 +9,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-import jwt
-
-from edges.auth.keys import Key
+from edges.auth.keyring import Key
 from edges.auth.permissions import Caller
+
+if TYPE_CHECKING:
+    from jwt import PyJWS
 
 __all__ = ["Rules", "TokenRefused", "caller_of", "claims_of", "key_name", "unverified"]
 
@@ -22,7 +24,6 @@ _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _LATEST_S: Final = 253_402_300_800
 """The year 10000: no calendar of Python goes on from there."""
 _USER_ID_LIMIT: Final = 256
-_jws: Final = jwt.PyJWS(algorithms=["HS256", "RS256", "ES256", "EdDSA"])
 
 
 class TokenRefused(Exception):
@@ -56,6 +57,14 @@ class Rules:
     issuer: str | None = None
 
 
+@cache
+def _jws() -> "PyJWS":
+    """Return PyJWT's reader. An edge without keys reads no token, and loads neither PyJWT nor cryptography."""
+    from jwt import PyJWS
+
+    return PyJWS(algorithms=["HS256", "RS256", "ES256", "EdDSA"])
+
+
 def key_name(token: str, rules: Rules) -> str | None:
     """Return the ``kid`` of a token's header, None for a header without. The token is not verified yet.
 
@@ -63,13 +72,15 @@ def key_name(token: str, rules: Rules) -> str | None:
         TokenRefused: the token is too long, no JWT, or asks for extensions (``crit``).
 
     """
+    import jwt
+
     size = len(token.encode(errors="replace"))
     if size > rules.max_token_bytes:
         raise TokenRefused(f"the token has {size} bytes, the limit is {rules.max_token_bytes}")
     if _FORM.fullmatch(token) is None:
         raise TokenRefused("the token is no JWT: expected three parts of base64url letters, joined by dots")
     try:
-        header = _jws.get_unverified_header(token)
+        header = _jws().get_unverified_header(token)
     except jwt.DecodeError:
         raise TokenRefused("the token is no JWT: one of its parts is no base64url, or its header no object") from None
     except jwt.PyJWTError:
@@ -89,12 +100,14 @@ def claims_of(token: str, keys: Sequence[Key]) -> dict[str, Any]:
         TokenRefused: no key fits, or the claims are no JSON object.
 
     """
+    import jwt
+
     if not keys:
         raise TokenRefused("the token names no key (kid), or one that this edge does not have")
     sentence = f"the token is not signed with {_either(sorted({key.algorithm for key in keys}))}, as this edge asks"
     for key in keys:
         try:
-            found = _jws.decode_complete(token, key.material, algorithms=[key.algorithm])
+            found = _jws().decode_complete(token, key.material, algorithms=[key.algorithm])
         except jwt.InvalidAlgorithmError:
             continue
         except jwt.PyJWTError:
@@ -111,9 +124,11 @@ def unverified(token: str, rules: Rules) -> dict[str, Any]:
         TokenRefused: the token is no JWT.
 
     """
+    import jwt
+
     key_name(token, rules)
     try:
-        return _object(_jws.decode_complete(token, options={"verify_signature": False})["payload"])
+        return _object(_jws().decode_complete(token, options={"verify_signature": False})["payload"])
     except jwt.PyJWTError:
         raise TokenRefused("the token is no JWT: its claims cannot be read") from None
 

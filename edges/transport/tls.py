@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
-from cryptography import x509
-
 from edges.net.addresses import is_loopback
 from edges.settings import EdgeSettings, SettingsError
 
@@ -77,6 +75,8 @@ def check_exposure(host: str, settings: EdgeSettings, *, is_tls: bool) -> None:
 
 
 def _expiry(certificate: Path) -> datetime:
+    from cryptography import x509  # here: few edges end TLS themselves, and all would load it
+
     content = _read("tls_certificate", certificate)
     try:
         found = x509.load_pem_x509_certificates(content)

@@ -13,7 +13,8 @@ from websockets.http11 import Request
 
 from edges import EdgeSettings
 from edges.auth.authenticator import Authenticator
-from edges.auth.keys import Key, Keyring, public_key, secret_key
+from edges.auth.keyring import Key, Keyring
+from edges.auth.keys import public_key, secret_key
 from edges.auth.permissions import Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
 from edges.transport.bearer import chosen_subprotocol, shown_tokens

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 
-from edges.auth.keys import Key, Keyring, UnusableKey, keys_of_jwks, private_key, public_key, secret_key
+from edges.auth.keyring import Key, Keyring, UnusableKey
+from edges.auth.keys import keys_of_jwks, private_key, public_key, secret_key
 from tests.edges.signing import EC, ED, RSA, SECRET, jwk, jwks, private_pem, public_pem
 
 WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505 (to be refused)

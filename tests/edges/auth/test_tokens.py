@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edges.auth.keys import Key, Keyring, public_key, secret_key
+from edges.auth.keyring import Key, Keyring
+from edges.auth.keys import public_key, secret_key
 from edges.auth.permissions import Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name, unverified
 from tests.edges.signing import EC, ED, OTHER_SECRET, RSA, SECRET, claims, public_pem, raw, token
