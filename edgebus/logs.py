@@ -3,16 +3,16 @@
 Libraries of the house log with Python's ``logging`` and ``extra=``; only here is decided how a line looks.
 """
 
+import json
 import logging
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
-from typing import Any, Final, TextIO
-
-import structlog
-from structlog.typing import EventDict, Processor
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO, TypeAlias
 
 from bus.log_fields import AddFields
 from edgebus.terminal import escape
@@ -51,18 +51,45 @@ _SCRUBBED: Final = (
 )
 
 
-def _name(logger: Any, method: str, record: EventDict) -> EventDict:
+_OF_ANY_RECORD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""The names of a record that no ``extra=`` has given."""
+
+_Line: TypeAlias = dict[str, Any]
+
+
+class _Formatter(logging.Formatter):
+    """From a record of Python's ``logging`` to a line, by way of a dictionary without secrets."""
+
+    def __init__(self, render: Callable[[_Line], str]) -> None:
+        super().__init__()
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return self._render(_clean(_fields(record) | _error(record)))
+
+
+def _fields(record: logging.LogRecord) -> _Line:
+    return {name: it for name, it in record.__dict__.items() if name not in _OF_ANY_RECORD} | {
+        "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+        "level": record.levelname.lower(),
+        "event": record.getMessage(),
+        "logger": record.name,
+    }
+
+
+def _error(record: logging.LogRecord) -> _Line:
     """Tell an error's kind and text; the traceback is for errors of ours, at level error, alone."""
-    exc_info = record.pop("exc_info", None)
-    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
-    if isinstance(error, BaseException):
-        record["error_type"], record["error"] = type(error).__name__, str(error)
-        if logging.getLevelNamesMapping()[record["level"].upper()] >= logging.ERROR:
-            record["exc_info"] = (type(error), error, error.__traceback__)
-    return structlog.processors.format_exc_info(logger, method, record)
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return {}
+    told = {"error_type": type(error).__name__, "error": str(error)}
+    if record.levelno >= logging.ERROR:
+        told["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
+    return told
 
 
-def _clean(_: object, __: str, record: EventDict) -> EventDict:
+def _clean(record: _Line) -> _Line:
     """Leave no secret, no control character, and of long texts the beginning and the end; order the keys."""
     rest = {name: it for name, it in record.items() if name not in _FIRST and name != "exception"}
     ordered = {name: record[name] for name in _FIRST if name in record} | rest
@@ -98,32 +125,29 @@ def _cut(text: str, most: int = _FIELD) -> str:
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]} ({len(text)} characters in all)"
 
 
-def _for_people(_: object, __: str, record: EventDict) -> EventDict:
+def _for_people(record: _Line) -> _Line:
     """Show the time of day, and the edge last: in a terminal there is mostly one edge, of today."""
     record["timestamp"] = record["timestamp"][11:23]
     record.pop("logger", None)
+    # No line of a traceback begins at the margin: the text of an error may hold a line that looks like the log's.
+    if "exception" in record:
+        record["exception"] = textwrap.indent(record["exception"], "    ")
     return {name: it for name, it in record.items() if name not in _LAST} | {
         name: record[name] for name in _LAST if name in record
     }
 
 
-def _indented(_: object, __: str, record: EventDict) -> EventDict:
-    """Begin no line of a traceback at the margin: the text of an error may hold a line that looks like the log's."""
-    if "exception" in record:
-        record["exception"] = textwrap.indent(record["exception"], "    ")
-    return record
-
-
-def _renderers(form: str, stream: TextIO) -> list[Processor]:
+def _renderer(form: str, stream: TextIO) -> Callable[[_Line], str]:
     if form == "json" or (form == "auto" and not stream.isatty()):
-        return [structlog.processors.JSONRenderer()]
+        return json.dumps
+    # Here, since structlog loads rich: a tenth of the start of an edge whose lines are for no terminal.
+    from structlog import dev
+
     # https://no-color.org: any value but an empty one says no.
     colors = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     # Not the renderer's own way with a traceback: that shows local variables, and those may hold tokens and payloads.
-    shown = structlog.dev.ConsoleRenderer(
-        colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False, pad_event_to=0
-    )
-    return [_for_people, _indented, shown]
+    shown = dev.ConsoleRenderer(colors=colors, exception_formatter=dev.plain_traceback, sort_keys=False, pad_event_to=0)
+    return lambda record: shown(None, "", _for_people(record))
 
 
 def configure(level: str, form: str = "auto") -> None:
@@ -136,25 +160,9 @@ def configure(level: str, form: str = "auto") -> None:
         form: ``json``, ``console``, or ``auto``: for people on a terminal, JSON elsewhere.
 
     """
-    before: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(AddFields())
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=before,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _name,
-                _clean,
-                *_renderers(form, sys.stderr),
-            ],
-        )
-    )
+    handler.setFormatter(_Formatter(_renderer(form, sys.stderr)))
     for name in _OURS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -65,7 +65,13 @@ def _escaped(char: str) -> str:
 
 def show(text: str, *, style: str | None = None, end: str = "\n") -> None:
     """Print one line of text that may hold data."""
-    _console().print(escape(text), style=style, markup=False, end=end)
+    if style is not None:
+        _console().print(escape(text), style=style, markup=False, end=end)
+        return
+    try:
+        print(escape(text), end=end, flush=True)  # an edge's first line does not wait until rich is loaded
+    except BrokenPipeError:
+        _console().on_broken_pipe()
 
 
 def show_table(table: "Table") -> None:
