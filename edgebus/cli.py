@@ -4,7 +4,6 @@ Each command has its arguments in ``edgebus.commands``. The parts that do a comm
 runs, so that ``--help`` does not wait for Redis' client, an edge or the dashboard of the demo.
 """
 
-import sys
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -53,21 +52,16 @@ app = typer.Typer(
     context_settings={"max_content_width": 120},
 )
 
-_VERSION: Final = f"edgebus {__version__}"
-
 
 def main() -> None:
-    """Run the command that was typed; the entry point of the ``edgebus`` script."""
-    if sys.argv[1:] == ["--version"]:  # Typer would load pydantic to read this flag
-        typer.echo(_VERSION)
-    else:
-        app()
+    """Run the command that was typed."""
+    app()
 
 
 @app.callback(invoke_without_command=True)
 def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        show(_VERSION)
+        show(f"edgebus {__version__}")
         raise typer.Exit(Exit.OK)
 
 

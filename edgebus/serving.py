@@ -1,6 +1,7 @@
 """``edgebus edge`` and ``edgebus broker``: the two commands that run until a signal."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -37,6 +38,7 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; try --port")
+        gc.enable()  # the `edge` command loads without
         scheme = "wss" if settings.tls_certificate else "ws"
         where = f"{scheme}://{written(edge.host, edge.port)}"
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")

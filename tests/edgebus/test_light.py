@@ -1,4 +1,4 @@
-"""What the command line loads before it knows what was typed."""
+"""What is loaded before it is needed: by the command line, by an edge, by who imports the SDK. Facts, no clocks."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ HEAVY = {"cryptography", "edges", "jwt", "pydantic_settings", "redis", "rich", "
 PROBE = """
 import json, sys
 sys.argv = ["edgebus", *sys.argv[1:]]
-from edgebus.cli import main
+from edgebus.__main__ import main
 code = 0
 try:
     main()
@@ -47,3 +47,62 @@ def test_terminal_loads_neither_redis_nor_an_edge() -> None:
     probe = "import sys, edgebus.terminal; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True)
     assert set(done.stdout.decode().split()) & HEAVY == set()
+
+
+def loaded_by(code: str, *words: str) -> set[str]:
+    """Return the modules of a new Python after ``code``."""
+    probe = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+VERSION = """
+import sys
+from edgebus.__main__ import main
+sys.argv = ["edgebus", "--version"]
+main()
+"""
+
+
+def test_version_is_answered_by_little() -> None:
+    """Scripts ask for the version again and again; the answer needs no command and no option."""
+    modules = loaded_by(VERSION)
+    assert packages(modules) & {"typer", "asyncio", "pydantic", "bus", "producers", *HEAVY} == set()
+    assert len(modules) < 150, "60 of them Python's own at its start"
+
+
+def test_sdk_is_imported_by_little() -> None:
+    """Every pytest of an environment imports the package, and so do programs that publish only now and then."""
+    modules = loaded_by("import producers")
+    assert packages(modules) & {"asyncio", "bus", "pydantic", "prometheus_client", "tenacity", *HEAVY} == set()
+    assert len(modules) < 150, "60 of them Python's own at its start"
+
+
+EDGE = """
+import asyncio, sys
+from edgebus import __main__, serving
+
+async def end_at_once(asked, edge):
+    asked.may_take_time = False
+
+serving._until_asked = end_at_once
+sys.argv = ["edgebus", "edge", "mahavishnu", "--port", "0", "--redis", "redis://127.0.0.1:1", "--log-level", "error"]
+try:
+    __main__.main()
+except SystemExit as ended:
+    assert ended.code == 0, ended.code
+"""
+
+
+def test_edge_starts_with_little() -> None:
+    """An edge without keys, TLS, a file and a terminal loads nothing that only those need; nor what metrics need."""
+    modules = loaded_by(EDGE)
+    assert "edges.edge" in modules
+    of_features = {"attr", "jwt", "prometheus_client", "pygments", "rich", "structlog", "textual", "yaml"}
+    assert packages(modules) & of_features == set()
+    assert "cryptography.hazmat" not in modules, "redis-py loads the package's front alone"
+    assert len([name for name in modules if not name.startswith("opentelemetry")]) < 850
