@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-from websockets.http11 import Request
 from websockets.typing import Subprotocol
+
+from edges.transport.opening import Asked
 
 __all__ = ["SUBPROTOCOL", "chosen_subprotocol", "shown_tokens"]
 
@@ -21,7 +22,7 @@ def chosen_subprotocol(offered: Sequence[str]) -> Subprotocol | None:
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def shown_tokens(request: Request, *, in_query: bool) -> list[str]:
+def shown_tokens(request: Asked, *, in_query: bool) -> list[str]:
     """Return the tokens in a request: ``Authorization: Bearer``, beside ``edgebus.v1``, and in the query if allowed.
 
     Several tokens are for the caller to refuse. Other ways to log in, and other protocols, are passed over.

@@ -22,7 +22,7 @@ from edges.session.context import Context
 from edges.session.session import Session
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.following import Following
-from edges.transport.framing import End, Incoming, Part, Ping, WebSocket, Whole
+from edges.transport.framing import PING_FRAME, End, Part, Ping, WebSocket, Whole
 from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
@@ -47,13 +47,12 @@ _LIMITS: Final = {
 class Connection(Served):
     """A client of an edge, from ``connection_made`` to ``connection_lost``; the connection needs no task."""
 
-    __slots__ = ("_handshake", "_incoming", "_is_deaf", "_keepalive", "_routes", "_websocket")
+    __slots__ = ("_handshake", "_is_deaf", "_keepalive", "_routes", "_websocket")
 
     def __init__(self, context: Context, routes: Routes) -> None:
         super().__init__(context)
         self._routes, settings, now = routes, context.settings, self._loop.time()
-        self._websocket = WebSocket(settings.max_message_bytes)
-        self._incoming = Incoming(self._websocket, settings.max_fragments, settings.control_rate_limit, now)
+        self._websocket = WebSocket(settings.max_message_bytes, settings.max_fragments, settings.control_rate_limit)
         self._keepalive = Keepalive(interval_s=settings.ping_interval_s, timeout_s=settings.ping_timeout_s, now=now)
         self._handshake: Handshake | None = None
         self._session: Session | None = None
@@ -113,6 +112,8 @@ class Connection(Served):
             self._keepalive.excuse(now)
         else:
             self._act(self._keepalive.due(now, self._outgoing))
+        if self._phase is Phase.OPEN:
+            self._websocket.rest()
         self._check_standing(now)
 
     def _act(self, due: Due | None) -> None:
@@ -136,8 +137,8 @@ class Connection(Served):
             self._ping()
 
     def _ping(self) -> None:
-        self._websocket.send_ping(b"")
-        self._send_pending()
+        if self._may_send(len(PING_FRAME)):
+            self._transport.write(PING_FRAME)
         self._keepalive.pinged(self._outgoing.unread_bytes())
 
     # The opening handshake.
@@ -209,7 +210,7 @@ class Connection(Served):
         session = self._session
         if session is not None and session.greeting.is_due:
             session.bytes_came()
-        for part in self._incoming.take(data, self._keepalive.heard_at):
+        for part in self._websocket.take(data, self._keepalive.heard_at):
             if self._phase is not Phase.OPEN:
                 break
             self._take(part)
@@ -220,7 +221,7 @@ class Connection(Served):
         self._send_pending()
         if session is None or self._phase is not Phase.OPEN:
             return
-        if session.greeting.is_due and self._incoming.is_whole:
+        if session.greeting.is_due and self._websocket.is_whole:
             session.bytes_ended()
 
     def _take(self, part: Part) -> None:
@@ -258,7 +259,7 @@ class Connection(Served):
     @property
     def name(self) -> str:
         """Id of the connection, as in the welcome and in logs."""
-        return str(self._websocket.id)
+        return self._websocket.name
 
     def pause_reading(self) -> None:
         """Take no more bytes from the client for now."""
@@ -308,7 +309,7 @@ class Connection(Served):
         self._deadline = self._loop.time() + self._context.settings.close_timeout_s
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        elif self._websocket.close_sent is not None and self._websocket.close_rcvd is None:
+        elif self._websocket.is_failed:
             self._loop.call_later(_LINGER_S, self._transport.close)
         else:
             self._transport.close()

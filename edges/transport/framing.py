@@ -1,12 +1,13 @@
-"""The frames of a client: the Sans-I/O protocol with the edge's choices, and messages out of fragments. Pure."""
+"""The frames of a client: whole frames read at once, the rest by the Sans-I/O protocol, messages of fragments. Pure."""
 
 import codecs
 import logging
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, Frame
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN, Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -14,33 +15,50 @@ from edges.limits.rates import TokenBucket
 from edges.protocol.messages import CONTROL_FLOOD, INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, Closing
 from edges.transport.bearer import chosen_subprotocol
 
-__all__ = ["Assembly", "End", "Incoming", "Part", "Ping", "WebSocket", "Whole"]
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where the library was installed without a compiler
+    from websockets.utils import apply_mask
+
+__all__ = ["PING_FRAME", "Assembly", "End", "Library", "Part", "Ping", "WebSocket", "Whole"]
+
+PING_FRAME: Final = b"\x89\x00"
+_TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
+"""The first bytes of frames that end what they begin (RFC 6455, section 5.2)."""
 
 _quiet: Final = logging.getLogger("edgebus.websockets")
 """The protocol's own log: every frame at debug level, payloads included, so it stays above that."""
 _quiet.setLevel(logging.WARNING)
 
 
-class WebSocket(ServerProtocol):
-    """The protocol, with the edge's choice of a subprotocol; as an argument the choice would make a reference cycle.
+class Library(ServerProtocol):
+    """The library's protocol, with the edge's subprotocol; as an argument the choice would make a reference cycle.
 
     Pings are left to the connection, which counts and answers pings in turn; the parser would answer first. The reason
     for a message over the bound names the setting.
 
     Args:
         max_size: bytes of a message.
+        state: OPEN where the opening handshake was read elsewhere.
 
     """
 
     is_too_big = False
+    is_between = True
+    """Whether no frame has begun. An empty buffer proves nothing: the parser may hold the beginning of a frame."""
 
-    def __init__(self, max_size: int) -> None:
-        super().__init__(max_size=max_size, logger=_quiet)
+    def __init__(self, max_size: int, state: State = CONNECTING) -> None:
+        super().__init__(max_size=max_size, logger=_quiet, state=state)
 
     @property
-    def is_open(self) -> bool:
-        """Whether the opening handshake is done, and no end of either side has come."""
-        return self.state is OPEN
+    def is_idle(self) -> bool:
+        """Whether the protocol knows no more than that the connection is open: no part of a message or of a frame."""
+        return self.is_between and self.state is OPEN and self.current_size is None and not self.writes
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Take bytes."""
+        self.is_between = False
+        super().receive_data(data)
 
     @property
     def held_bytes(self) -> int:
@@ -60,6 +78,7 @@ class WebSocket(ServerProtocol):
         """Take a frame; a close may come within a message."""
         if frame.opcode is CLOSE:
             self.current_size = None  # a message that is cut short by a close is no fault (RFC 6455, section 5.4)
+        self.is_between = not self.reader.buffer
         super().recv_frame(frame)
 
     def send_frame(self, frame: Frame) -> None:
@@ -115,9 +134,7 @@ class Assembly:
         The fragments of a text are checked in turn, so that a fault is found at once.
         """
         if frame.fin and not self._parts:  # most messages: no list, no decoder
-            is_text = frame.opcode is TEXT
-            data = bytes(frame.data)
-            return Whole(data, is_text) if not is_text or _is_utf8(data) else INVALID_TEXT
+            return _message(bytes(frame.data), is_text=frame.opcode is TEXT)
         return self._take_part(frame)
 
     def _take_part(self, frame: Frame) -> Whole | Closing | None:
@@ -137,47 +154,178 @@ class Assembly:
         return Whole(b"".join(parts), is_text=self._decoder is not None)
 
 
-class Incoming:
+class WebSocket:
     """The frames of a client.
 
+    Whole frames are read here. The library's protocol is made for all else: parts of frames, fragments, faults, the
+    end, a handshake in an unusual form.
+
     Args:
-        websocket: reads the frames.
+        max_size: bytes of a message.
         max_fragments: of a message.
         control_rate: pings and pongs per second.
-        now: seconds of a monotonic clock.
 
     """
 
-    __slots__ = ("_assembly", "_control", "_has_frames", "_websocket")
+    # The library's protocol is 3 KB of memory, and to make one costs more than to read a handshake. Most clients are
+    # idle, and send no frame in two parts.
+    __slots__ = (
+        "_assembly",
+        "_control",
+        "_control_rate",
+        "_has_frames",
+        "_is_open",
+        "_library",
+        "_max_fragments",
+        "_max_size",
+        "_name",
+    )
 
-    def __init__(self, websocket: WebSocket, max_fragments: int, control_rate: int, now: float) -> None:
-        self._websocket, self._assembly = websocket, Assembly(max_fragments)
-        self._control = TokenBucket(control_rate, now)
-        self._has_frames = False
+    def __init__(self, max_size: int, max_fragments: int, control_rate: int) -> None:
+        self._max_size, self._max_fragments, self._control_rate = max_size, max_fragments, control_rate
+        self._library: Library | None = None
+        self._assembly: Assembly | None = None
+        self._control: TokenBucket | None = None
+        self._name: str | None = None
+        self._is_open = self._has_frames = False
+
+    @property
+    def name(self) -> str:
+        """Id of the connection."""
+        if self._name is None:
+            self._name = str(uuid.uuid4())
+        return self._name
+
+    # The library's protocol.
+
+    @property
+    def library(self) -> Library:
+        """The library's protocol, made for the first look; before ``open`` it reads the opening handshake."""
+        if self._library is None:
+            self._library = Library(self._max_size, OPEN if self._is_open else CONNECTING)
+        return self._library
+
+    def open(self) -> None:
+        """Take note of the end of the opening handshake, whoever read it."""
+        self._is_open, self._library = True, None
+
+    def rest(self) -> None:
+        """Let go of the protocol between two messages. Called now and then, for a row of large messages to share it."""
+        if self._library is not None and self._library.is_idle:
+            self._library = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the opening handshake is done, and no end of either side has come."""
+        return self._is_open if self._library is None else self._library.state is OPEN
+
+    @property
+    def is_too_big(self) -> bool:
+        """Whether the client began a message over the bound."""
+        return self._library is not None and self._library.is_too_big
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the edge has said a close that the client has not answered."""
+        library = self._library
+        return library is not None and library.close_sent is not None and library.close_rcvd is None
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of an unfinished message."""
+        return 0 if self._library is None else self._library.held_bytes
+
+    def send_close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake."""
+        self.library.send_close(code, reason)
+
+    def receive_eof(self) -> None:
+        """Take note of the end of the client's bytes."""
+        if self._library is None:
+            self._is_open = False
+        else:
+            self._library.receive_eof()
+
+    def data_to_send(self) -> Sequence[bytes]:
+        """Return the protocol's own frames; an empty piece says that the socket is done."""
+        return () if self._library is None else self._library.data_to_send()
+
+    # Frames.
 
     @property
     def is_whole(self) -> bool:
-        """Whether the newest bytes end with a whole message.
-
-        The parser may hold the beginning of a frame, so an empty buffer alone proves no end.
-        """
-        return self._has_frames and not self._assembly.is_under_way and not self._websocket.reader.buffer
+        """Whether the newest bytes end with a whole message."""
+        is_alone = self._assembly is None or not self._assembly.is_under_way
+        return self._has_frames and is_alone and (self._library is None or self._library.is_between)
 
     def take(self, data: bytes, now: float) -> Iterator[Part]:
         """Take bytes; return the parts of which the end has come, each read when asked for."""
-        self._websocket.receive_data(data)
-        frames = self._websocket.events_received()
-        self._has_frames = bool(frames)
-        return (part for frame in frames if (part := self._part(cast(Frame, frame), now)) is not None)
+        library, size = self._library, 0
+        whole: Sequence[tuple[int, bytes]] = ()
+        frames: Sequence[Event] = ()
+        if library is None or library.is_idle:
+            whole, size = _whole_frames(data, self._max_size)
+        if size < len(data):
+            library = self.library
+            library.receive_data(data[size:])
+            frames = library.events_received()
+        self._has_frames = bool(whole or frames)
+        return self._parts(whole, cast(Sequence[Frame], frames), now)
+
+    def _parts(self, whole: Iterable[tuple[int, bytes]], frames: Iterable[Frame], now: float) -> Iterator[Part]:
+        for first, data in whole:
+            if first < _PING:
+                yield _message(data, is_text=first == _TEXT)
+            elif (part := self._controlled(data, now, is_ping=first == _PING)) is not None:
+                yield part
+        for frame in frames:
+            if (part := self._part(frame, now)) is not None:
+                yield part
 
     def _part(self, frame: Frame, now: float) -> Part | None:
         if frame.opcode is CLOSE:
             return End()
-        if frame.opcode is not PING and frame.opcode is not PONG:
-            return self._assembly.take(frame)
+        if frame.opcode is PING or frame.opcode is PONG:
+            return self._controlled(bytes(frame.data), now, is_ping=frame.opcode is PING)
+        if self._assembly is None:
+            self._assembly = Assembly(self._max_fragments)
+        return self._assembly.take(frame)
+
+    def _controlled(self, data: bytes, now: float, *, is_ping: bool) -> Part | None:
+        if self._control is None:
+            self._control = TokenBucket(self._control_rate, now)
         if self._control.take(now) > 0:
             return CONTROL_FLOOD
-        return Ping(Frame(PONG, frame.data).serialize(mask=False)) if frame.opcode is PING else None
+        return Ping(b"\x8a" + len(data).to_bytes(1) + data) if is_ping else None
+
+
+def _whole_frames(data: bytes, most_bytes: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the frames that ``data`` begins with, each whole, masked and a message or a control frame of its own.
+
+    Returns:
+        The first byte and the payload of each frame; and the size of all of them. A frame of any other form, or with a
+        payload of more than ``most_bytes``, is left to the library's protocol, with all bytes behind.
+
+    """
+    frames, at, end = [], 0, len(data)
+    while end - at >= 6:
+        first, size, start = data[at], data[at + 1] - 128, at + 6
+        if size == 126 and first < _PING:
+            size, start = int.from_bytes(data[at + 2 : at + 4]), at + 8
+        elif not 0 <= size < 126:
+            break
+        if first not in _WHOLE or size > most_bytes or start + size > end:
+            break
+        frames.append((first, apply_mask(data[start : start + size], data[start - 4 : start])))
+        at = start + size
+    return frames, at
+
+
+_WHOLE: Final = (_TEXT, _BINARY, _PING, _PONG)
+
+
+def _message(data: bytes, *, is_text: bool) -> Whole | Closing:
+    return Whole(data, is_text) if not is_text or _is_utf8(data) else INVALID_TEXT
 
 
 def _is_utf8(data: bytes) -> bool:

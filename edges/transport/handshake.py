@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final, TypeAlias, cast
 
 from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
 
 from edges.limits.floods import Told
 from edges.limits.registry import Timed
@@ -24,6 +25,7 @@ from edges.transport.bearer import shown_tokens
 from edges.transport.following import Following, following_of
 from edges.transport.framing import WebSocket
 from edges.transport.history import Past
+from edges.transport.opening import Asked, Opening, read_opening
 from edges.transport.origin_policy import admit
 from edges.transport.posting import CONTINUE, Posting, is_post, read_head
 from edges.transport.routes import Answer, Route, Routes
@@ -128,12 +130,27 @@ class Handshake:
         head, self._rest = bytes(self._head[:end]), self._head[end:]
         if self._context.publishing is not None and is_post(head):
             return self._begin_post(head, self._context.publishing)
-        self._websocket.receive_data(head)
-        requests = self._websocket.events_received()
+        return self._read(head, now)
+
+    def _read(self, head: bytes, now: float) -> _Outcome | Asking:
+        opening = read_opening(head) if self._routes.hook is None else None  # a hook is given the library's request
+        if opening is not None:
+            return self._open(opening, now)
+        library = self._websocket.library
+        library.receive_data(head)
+        requests = library.events_received()
         if requests:
             return self._answer(cast(Request, requests[0]), now)
         # For some of what is no request the protocol has an answer, for others only an end.
-        return Farewell(b"".join(self._websocket.data_to_send()) or self._routes.refusal(head).serialize())
+        return Farewell(b"".join(library.data_to_send()) or self._routes.refusal(head).serialize())
+
+    def _open(self, opening: Opening, now: float) -> _Outcome:
+        """Judge a usual opening handshake; nothing is waited for."""
+        visitor = self._judged(opening, now)
+        if not isinstance(visitor, Visitor):
+            return visitor
+        self._websocket.open()
+        return Entry(opening.answer(), visitor, self._shown(opening), bytes(self._rest or b""))
 
     def _screen(self, request: Request, visitor: Visitor, passed: Callable[[], _Outcome]) -> _Outcome | Asking:
         """Return the outcome for a request that was let ``passed``, or ask ``process_request`` before."""
@@ -158,6 +175,13 @@ class Handshake:
             return self._answer_plain(request)
         if http.lists_too_much(request):
             return Farewell(http.too_long().serialize())
+        visitor = self._judged(request, now)
+        if not isinstance(visitor, Visitor):
+            return visitor
+        return self._screen(request, visitor, lambda: self._accept(request, visitor))
+
+    def _judged(self, request: Asked, now: float) -> Visitor | Farewell:
+        """Return who may come in, and is counted from now on; or the refusal."""
         context, peer = self._context, self._peer
         takes_tokens = not context.authenticator.is_open
         visitor = admit(request, peer.address, context.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
@@ -165,9 +189,15 @@ class Handshake:
             return self._turn_away(request, visitor)
         # decisions/0033: before the upgrade a stranger costs one answer; after, a close frame and its wait.
         excess = context.registry.claim(self._connection, visitor.address, now)
-        if excess is not None:
-            return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
-        return self._screen(request, visitor, lambda: self._accept(request, visitor))
+        return (
+            visitor
+            if excess is None
+            else Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
+        )
+
+    def _shown(self, request: Asked) -> Sequence[str]:
+        context = self._context
+        return () if context.authenticator.is_open else shown_tokens(request, in_query=context.settings.auth_in_query)
 
     def _answer_plain(self, request: Request) -> _Outcome | Asking:
         self._context.registry.give_back(self._connection)  # the answer may count the clients
@@ -273,7 +303,7 @@ class Handshake:
     def _tell_bug(self, told: Told, error: Exception, address: str) -> None:
         self._context.floods.note(told, type(error).__name__, address, error=error)
 
-    def _turn_away(self, request: Request, answer: Response) -> Farewell:
+    def _turn_away(self, request: Asked, answer: Response) -> Farewell:
         self._context.counters.strangers += 1
         origin, host = (", ".join(request.headers.get_all(name))[:_SHOWN] for name in ("Origin", "Host"))
         sentence = http.sentence_of(answer)
@@ -281,9 +311,10 @@ class Handshake:
         return Farewell(answer.serialize())
 
     def _accept(self, request: Request, visitor: Visitor) -> _Outcome:
-        self._websocket.send_response(self._websocket.accept(request))
-        answer = b"".join(self._websocket.data_to_send())
-        if not self._websocket.is_open:
+        library = self._websocket.library
+        library.send_response(library.accept(request))
+        answer = b"".join(library.data_to_send())
+        if library.state is not OPEN:
             return Farewell(answer)
-        tokens = shown_tokens(request, in_query=self._context.settings.auth_in_query)
-        return Entry(answer, visitor, tokens, bytes(self._rest or b""))
+        self._websocket.open()
+        return Entry(answer, visitor, self._shown(request), bytes(self._rest or b""))

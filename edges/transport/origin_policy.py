@@ -10,6 +10,7 @@ from edges.net.origins import Verdict, is_of_this_machine, names_this_machine, v
 from edges.net.visitor import Visitor
 from edges.settings import EdgeSettings
 from edges.transport import http
+from edges.transport.opening import Asked
 
 __all__ = ["admit", "admit_plain"]
 
@@ -28,9 +29,7 @@ _OTHER_NAME: Final = (
 _NO_PAGE: Final = "without an Origin only a valid token lets a client in, and this edge checks no tokens"
 
 
-def admit(
-    request: Request, peer: str, settings: EdgeSettings, *, is_tls: bool, takes_tokens: bool
-) -> Visitor | Response:
+def admit(request: Asked, peer: str, settings: EdgeSettings, *, is_tls: bool, takes_tokens: bool) -> Visitor | Response:
     """Return the visitor that may come in, or the refusal.
 
     Args:
@@ -70,14 +69,14 @@ def _is_private(settings: EdgeSettings, *, takes_tokens: bool) -> bool:
     return not is_open and is_loopback(settings.host)
 
 
-def _stray_host(request: Request) -> Response | None:
+def _stray_host(request: Asked) -> Response | None:
     """Return the refusal of a request for another host; a client that names no host is no browser."""
     hosts = request.headers.get_all("Host")
     is_ours = len(hosts) < 2 and all(names_this_machine(host) for host in hosts)
     return None if is_ours else http.forbidden(_OTHER_NAME)
 
 
-def _visitor(request: Request, peer: str, settings: EdgeSettings, *, is_tls: bool, needs_token: bool) -> Visitor:
+def _visitor(request: Asked, peer: str, settings: EdgeSettings, *, is_tls: bool, needs_token: bool) -> Visitor:
     trusted = settings.trusted_proxies
     protocols = request.headers.get_all("X-Forwarded-Proto")
     address = client_address(peer, request.headers.get_all("X-Forwarded-For"), trusted)

@@ -35,11 +35,11 @@ class Applicant:
     @property
     def id(self) -> UUID:
         """Id of the connection, if there comes one of this."""
-        return self._websocket.id
+        return UUID(self._websocket.name)
 
     def respond(self, status: HTTPStatus | int, text: str) -> Response:
         """Return an answer of plain text."""
-        return self._websocket.reject(status, text)
+        return self._websocket.library.reject(status, text)
 
 
 async def screened(hook: ProcessRequest, applicant: Applicant, timeout_s: float) -> Response | None:
