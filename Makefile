@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test coverage nightly check wheel format lock clean
+.PHONY: help demo test coverage nightly check bench bench-quick wheel format lock clean
 
 help:
 	@echo 'make demo     run the demo              (ARGS="--for 30" are passed on to edgebus demo)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make check    what CI runs: format, lint, types, imports, then the tests'
 	@echo 'make coverage run every test and say which lines and branches none of them went through'
 	@echo 'make nightly  the tests that take long: the whole laboratory in full size, the whole Autobahn library, more fuzzing'
+	@echo 'make bench    ours beside its peers at the same work, half an hour; make bench-quick: three minutes (docs/benchmarks.md)'
 	@echo 'make wheel    build the wheel into dist/'
 	@echo 'make format   format the code and fix what ruff can fix'
 	@echo 'make lock     write the requirements files anew (UPGRADE=1: with the newest versions)'
@@ -52,6 +53,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+
+# One table of ratios, benchmarks/results/<date>.json and the chart of the README; ARGS="--only ours,floor" are passed on.
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.bench --write $(ARGS)
+
+bench-quick: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.bench --quick $(ARGS)
 
 # With the locked build backend, so nothing is fetched for it.
 wheel: $(VENV)/.runtime

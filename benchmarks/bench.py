@@ -1,123 +1,107 @@
 """Ours and its peers at the same work, in turns, and one table of ratios.
 
 ``python -m benchmarks.bench --quick`` takes three minutes; without ``--quick`` half an hour. ``--only`` and ``--work``
-choose servers and works.
+choose servers and works; ``make bench`` writes the file and the chart as well. docs/benchmarks.md explains the rows.
 """
 
 import argparse
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
+from typing import Any, Final
 
-from benchmarks.generator import LoadError
+from benchmarks.chart import chart
+from benchmarks.comeback import comeback
+from benchmarks.crowds import crowds, until
 from benchmarks.machine import Cores, allow_files
-from benchmarks.peer import NotInstallable, Peer, known
+from benchmarks.peer import ROOT, NotInstallable, Peer, known
 from benchmarks.peers.ours.peer import Ours
-from benchmarks.stand import Stand, Turn
-from benchmarks.works import SHAPES, WORKS, Work
+from benchmarks.publishing import publishing
+from benchmarks.results import OURS, Result
+from benchmarks.session import Length, Session, say
+from benchmarks.storms import tls_storm
+from benchmarks.sustained import steady, sustained
+from benchmarks.table import markdown
+from benchmarks.works import FULL_SHAPES, QUICK_SHAPES, WORKS
 
-_FILES = 20_000
+__all__ = ["main"]
 
+_FILES: Final = 20_000
+_QUICK: Final = Length(rounds=3, seconds=0.3, storms=1, shapes=QUICK_SHAPES, publishes=3_000)
+_FULL: Final = Length(rounds=5, seconds=1.5, storms=3, shapes=FULL_SHAPES, publishes=20_000)
+_RESULTS: Final = ROOT / "benchmarks" / "results"
+_CHART: Final = ROOT / "docs" / "benchmarks.svg"
 
-@dataclass(frozen=True, slots=True)
-class Length:
-    """How long it all takes."""
-
-    rounds: int
-    seconds: float
-
-
-QUICK = Length(3, 0.5)
-FULL = Length(5, 2.0)
-
-
-def measure(peers: Sequence[Peer], works: Sequence[Work], length: Length) -> dict[str, dict[str, list[Turn]]]:
-    """Return the turns by work and peer."""
-    found: dict[str, dict[str, list[Turn]]] = defaultdict(lambda: defaultdict(list))
-    cores = Cores.of_this_machine()
-    for shape in dict.fromkeys(work.shape for work in works):
-        with ExitStack() as stack:
-            stands = []
-            for peer in peers:
-                stand = Stand.start(stack, peer, cores)
-                stand.fill(SHAPES[shape])
-                stands.append(stand)
-                clients = SHAPES[shape].clients
-                print(
-                    f"  {peer.name:16} {shape}: {stand.connect_cpu_s / clients * 1e6:6.0f} us per connect, "
-                    f"{stand.memory_kb / clients:6.1f} KB per client",
-                    flush=True,
-                )
-            for work in (it for it in works if it.shape == shape):
-                rounds(stands, work, length, found[work.name])
-    return found
+_Work = Callable[[Session], None]
+_OTHERS: Final[dict[str, _Work]] = {
+    "wss": tls_storm,
+    "sustained": sustained,
+    "steady": steady,
+    "comeback": comeback,
+    "publish": publishing,
+}
+_NAMES: Final = (*(it.name for it in WORKS), "connect", *_OTHERS)
+_OF_A_QUICK_RUN: Final = ("burst", "single", "rooms", "hundreds", "mixed", "latency", "connect", "publish")
 
 
-def rounds(stands: Sequence[Stand], work: Work, length: Length, found: dict[str, list[Turn]]) -> None:
-    """Let the servers take turns."""
-    for number in range(length.rounds + 1):
-        for stand in stands:
-            try:
-                turn = stand.turn(work, length.seconds if number else length.seconds / 2)
-                turn.check()
-            except LoadError as error:
-                print(f"  {stand.peer.name} at {work.name}: {error}", flush=True)
-                continue
-            if number:  # the first warms up
-                found[stand.peer.name].append(turn)
+def measure(session: Session, names: Sequence[str]) -> None:
+    """Do the works of these names, one after another."""
+    crowds(session, [it for it in WORKS if it.name in names], storms="connect" in names)
+    for name, work in _OTHERS.items():
+        if name in names:
+            until(work, session)
 
 
-def report(found: dict[str, dict[str, list[Turn]]]) -> None:
-    for name, by_peer in found.items():
-        work = next(it for it in WORKS if it.name == name)
-        print(f"{work.title}")
-        for peer, turns in by_peer.items():
-            rates = sorted(it.per_cpu_s / 1000 for it in turns)
-            p99 = median(it.answer["p99_ms"] for it in turns)
-            redis = median(it.redis_cpu_s / it.answer["events"] for it in turns) * 1e6
-            print(
-                f"  {peer:20} {median(rates):9.1f} k/CPU-s ({rates[0]:.1f} to {rates[-1]:.1f}), "
-                f"{median(it.cpu_s / it.answer['received'] for it in turns) * 1e6:7.2f} us each, "
-                f"p50 {median(it.answer['p50_ms'] for it in turns):7.2f} ms, p99 {p99:7.2f} ms, "
-                f"Redis {redis:5.1f} us/event, foreign {median(it.foreign for it in turns):4.0%}"
-            )
-
-
-def chosen(names: str | None, others: Sequence[str]) -> list[Peer]:
-    """Return the peers by the names given, installed; those that cannot be are reported."""
+def installed(names: str | None, others: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
+    """Return the peers by the names given, and for those that cannot be installed the reasons."""
     peers = known()
     for name, _, folder in (it.partition("=") for it in others):
         peers[name] = Ours(name, Path(folder))
     wanted = list(peers) if names is None else [*names.split(","), *(it.partition("=")[0] for it in others)]
-    ready = []
+    ready, missing = [], {}
     for name in wanted:
         try:
             peers[name].install()
-        except NotInstallable as reason:
-            print(f"  {name} is not measured: {reason}")
-        else:
+            say(f"{name}: {peers[name].version()}")
             ready.append(peers[name])
-            print(f"  {name:16} {peers[name].version()}")
-    return ready
+        except NotInstallable as reason:
+            missing[name] = str(reason)
+            say(f"{name} is NOT MEASURED: {reason}")
+    return ready, missing
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+def _parsed() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__.partition("\n")[0])
     arguments.add_argument("--only", help="servers, such as ours,floor,websockets")
-    arguments.add_argument("--work", help="works, such as rooms,burst")
-    arguments.add_argument("--quick", action="store_true")
+    arguments.add_argument("--work", help=f"of {','.join(_NAMES)}")
+    arguments.add_argument("--quick", action="store_true", help="fewer works, short turns")
     arguments.add_argument("--rounds", type=int)
     arguments.add_argument("--seconds", type=float, help="of each turn")
     arguments.add_argument("--at", action="append", default=[], help="OLD=FOLDER: our edge of another checkout, too")
+    arguments.add_argument("--write", action="store_true", help="write benchmarks/results/<date>.json and the chart")
     given = arguments.parse_args()
-    length = QUICK if given.quick else FULL
-    length = Length(given.rounds or length.rounds, given.seconds or length.seconds)
-    works = [it for it in WORKS if given.work is None or it.name in given.work.split(",")]
+    if unknown := set((given.work or "").split(",")) - {"", *_NAMES}:
+        arguments.error(f"no such work: {', '.join(unknown)}; there are {', '.join(_NAMES)}")
+    return given
+
+
+def main() -> None:
+    given = _parsed()
+    length = (_QUICK if given.quick else _FULL).with_(given.rounds, given.seconds)
+    names = given.work.split(",") if given.work else _OF_A_QUICK_RUN if given.quick else _NAMES
     allow_files(_FILES)
-    report(measure(chosen(given.only, given.at), works, length))
+    peers, missing = installed(given.only, given.at)
+    settings: dict[str, Any] = {"rounds": length.rounds, "seconds": length.seconds, "works": list(names)}
+    result = Result({it.name: it.version() for it in peers}, missing, settings)
+    session = Session(peers, Cores.of_this_machine(), length, result)
+    try:
+        measure(session, names)
+    except KeyboardInterrupt:
+        say("stopped; what was measured so far:")
+    print(markdown(result))
+    if given.write and OURS in result.peers:
+        say(f"{result.write(_RESULTS)} and {chart(result, _CHART)} are written")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from redis import Redis
@@ -13,10 +13,14 @@ from benchmarks.peer import Peer, Running, Tls
 from benchmarks.works import Shape, Work
 from bus.broker.embedded import EmbeddedBroker
 
-__all__ = ["Stand", "Turn"]
+__all__ = ["Stand", "Turn", "pin"]
 
 _AT_ONCE = 64
 _CONNECT_DEADLINE_S = 120.0
+_LOOK_S = 0.2
+_LOOKS = 25
+_CALM = 0.05
+"""The share of a core below which a server has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Stand:
     def start(cls, stack: ExitStack, peer: Peer, cores: Cores, *, tls: Tls | None = None) -> "Stand":
         """Start Redis and the server."""
         redis = stack.enter_context(EmbeddedBroker(port=0))
-        _pin(redis.pid, cores.load)
+        pin(redis.pid, cores.load)
         running = peer.start(stack, cores.server, redis.port, tls)
         with Redis(port=redis.port, protocol=2) as client:
             for command in running.wire.prepare:
@@ -86,9 +90,35 @@ class Stand:
         self.connects = self.generator.connect(
             shape.clients, shape.rooms, shape.rooms_each, at_once=_AT_ONCE, seconds=_CONNECT_DEADLINE_S
         )
-        self.generator.do("idle", 0.3)  # what the server does behind the answer belongs to the connect
+        self.settle()  # what the server does behind the answer belongs to the connect
         self.connect_cpu_s = cpu_seconds(self.running.pids) - before_s
         self.memory_kb = memory_kb(self.running.pids) - before_kb
+
+    def come_again(self) -> Turn:
+        """Let all clients go, and connect again; the turn is of the connects, with all that follows from them."""
+        self.generator.do("close")
+        self.settle()
+        return self._connects("connect")
+
+    def resume(self) -> Turn:
+        """Let all clients that went come back, each at its position."""
+        return self._connects("resume")
+
+    def _connects(self, command: str) -> Turn:
+        before_s = cpu_seconds(self.running.pids)
+        turn = self.watched(command, _AT_ONCE, _CONNECT_DEADLINE_S)
+        if turn.answer.get("failed"):
+            raise LoadError(f"{turn.answer['failed']} clients were not let in: {turn.answer['reason']}")
+        self.settle()
+        return replace(turn, cpu_s=cpu_seconds(self.running.pids) - before_s)
+
+    def settle(self) -> None:
+        """Wait until the server has nothing to do any more; clients are heard meanwhile."""
+        for _ in range(_LOOKS):
+            before_s = cpu_seconds(self.running.pids)
+            self.generator.do("idle", _LOOK_S)
+            if cpu_seconds(self.running.pids) - before_s < _CALM * _LOOK_S:
+                return
 
     def turn(self, work: Work, seconds: float) -> Turn:
         """Let the server work for ``seconds``."""
@@ -103,7 +133,7 @@ class Stand:
         return Turn(answer, cpu_s, cpu_seconds([self.redis.pid]) - redis_s, watch.foreign())
 
 
-def _pin(pid: int, core: int) -> None:
+def pin(pid: int, core: int) -> None:
     """Move all threads of a process, of which Redis has several."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), {core})

@@ -1,0 +1,51 @@
+"""Clients that come back, and get what they have missed; ours alone, since no other peer is asked to."""
+
+from contextlib import ExitStack
+from typing import Final
+
+from redis import Redis
+
+from benchmarks.crowds import guarded
+from benchmarks.results import Sample
+from benchmarks.session import Session
+from benchmarks.stand import Stand, Turn
+from benchmarks.works import Shape
+from producers.services.mahavishnu import WORKFLOW
+
+__all__ = ["comeback"]
+
+_SHAPE: Final = Shape(5_000, 50)
+_MISSED: Final = 100
+
+
+def comeback(session: Session) -> None:
+    """Let 5,000 clients resume 100 events each; the price of coming at all is taken off."""
+    title = f"comeback: {_SHAPE.clients:,} clients resume {_MISSED} events each"
+    row = session.result.row("comeback", title, "k/CPU-s")
+    for peer in session.peers:
+        with guarded(session, row.name, peer.name), ExitStack() as stack:
+            stand = Stand.start(stack, peer, session.cores)
+            if not stand.running.wire.resume:
+                continue
+            stand.fill(_SHAPE)
+            stand.generator.do("burst", 0.1, _SHAPE.rooms)
+            for _ in range(session.length.storms):
+                plain = stand.come_again()
+                turn = _resumed(stand)
+                replay_s = turn.cpu_s - plain.cpu_s
+                row.add(peer.name, Sample.of(turn, turn.answer["received"] / replay_s / 1000))
+
+
+def _resumed(stand: Stand) -> Turn:
+    """Let the clients go, publish, and let them resume where they were."""
+    with Redis(port=stand.redis.port, protocol=2, decode_responses=True) as redis:
+        for number in range(_SHAPE.rooms):
+            key = WORKFLOW.fill(f"{number:06}").log_key
+            stand.generator.do("since", number, redis.xrevrange(key, count=1)[0][0])
+    stand.generator.do("close")
+    stand.settle()
+    stand.generator.do("publish", _MISSED * _SHAPE.rooms)
+    stand.settle()
+    turn = stand.resume()
+    turn.check()
+    return turn

@@ -1,0 +1,103 @@
+"""The works with a crowd that stays: all servers of a shape are up at once, and take turns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.generator import LoadError
+from benchmarks.results import Sample
+from benchmarks.session import Session, say
+from benchmarks.stand import Stand, Turn
+from benchmarks.works import Work
+
+__all__ = ["crowds", "guarded", "until"]
+
+_STORM_SHAPE = "hundreds"
+
+
+def until(work: Callable[[Session], None], session: Session) -> None:
+    """Do a work; an error of the load ends this work alone."""
+    try:
+        work(session)
+    except LoadError as error:
+        say(f"{work.__name__}: {error}")
+
+
+@contextmanager
+def guarded(session: Session, row: str, peer: str) -> Iterator[None]:
+    """Note the failure of one peer at one work, and go on with the others."""
+    try:
+        yield
+    except (LoadError, TimeoutError, OSError) as error:
+        session.result.rows[row].refused[peer] = str(error)
+        say(f"{peer} at {row}: {error}")
+
+
+def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
+    """Do the works, shape by shape."""
+    for work in works:
+        session.result.row(work.name, work.title, work.unit, is_more_better=work.way == "burst")
+    if storms:
+        clients = session.length.shapes[_STORM_SHAPE].clients
+        session.result.row("connect", f"connect + subscribe, {clients:,} clients", "us of CPU", is_more_better=False)
+        session.result.row("memory", "memory per idle subscribed client", "KB", is_more_better=False)
+    shapes = dict.fromkeys(it.shape for it in works)
+    for shape in shapes if not storms else dict.fromkeys([*shapes, _STORM_SHAPE]):
+        with ExitStack() as stack:
+            stands = _filled(session, stack, shape, is_storm=storms and shape == _STORM_SHAPE)
+            for work in (it for it in works if it.shape == shape):
+                _take_turns(session, stands, work)
+
+
+def _filled(session: Session, stack: ExitStack, shape: str, *, is_storm: bool) -> list[Stand]:
+    """Start all servers and let their crowds in; a server that fails is left out of this shape."""
+    stands = []
+    for peer in session.peers:
+        try:
+            with ExitStack() as own:
+                stand = Stand.start(own, peer, session.cores)
+                stand.fill(session.length.shapes[shape])
+                if is_storm:
+                    _storm(session, stand)
+                stack.push(own.pop_all())
+        except (LoadError, TimeoutError, OSError) as error:
+            say(f"{peer.name} with the crowd of {shape}: {error}")
+            for work in session.result.rows.values():
+                if work.name in session.length.shapes or is_storm:
+                    work.refused.setdefault(peer.name, str(error))
+            continue
+        clients = session.length.shapes[shape].clients
+        say(
+            f"{shape}: {peer.name} has {clients:,} clients, {stand.connect_cpu_s / clients * 1e6:.0f} us and "
+            f"{stand.memory_kb / clients:.1f} KB each"
+        )
+        stands.append(stand)
+    return stands
+
+
+def _storm(session: Session, stand: Stand) -> None:
+    """Note what the first connects cost, and let all clients go and come again."""
+    clients = session.length.shapes[_STORM_SHAPE].clients
+    rows = session.result.rows
+    rows["memory"].add(stand.peer.name, Sample(stand.memory_kb / clients))
+    rows["connect"].add(stand.peer.name, Sample(stand.connect_cpu_s / clients * 1e6, 0, stand.connects))
+    for _ in range(session.length.storms - 1):
+        turn = stand.come_again()
+        rows["connect"].add(stand.peer.name, Sample.of(turn, turn.cpu_s / clients * 1e6))
+
+
+def _take_turns(session: Session, stands: Sequence[Stand], work: Work) -> None:
+    row, length = session.result.rows[work.name], session.length
+    say(f"{work.title}, {length.rounds} rounds")
+    for number in range(length.rounds + 1):
+        for stand in stands:
+            if stand.peer.name in row.refused:
+                continue
+            with guarded(session, work.name, stand.peer.name):
+                turn = stand.turn(work, length.seconds if number else length.seconds / 2)
+                turn.check()
+                if number:  # the first warms up
+                    row.add(stand.peer.name, Sample.of(turn, _value(work, turn)))
+
+
+def _value(work: Work, turn: Turn) -> float:
+    return turn.per_cpu_s / 1000 if work.way == "burst" else float(turn.answer["p99_ms"])
