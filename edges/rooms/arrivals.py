@@ -78,7 +78,7 @@ class Arrivals:
         if self.activity.is_watched:
             self.activity.note(touched)
         for room in touched:
-            self._fanout.flush(room)
+            self._fanout.flush(room, is_alone=len(touched) == 1)
         self._fanout.uncork()
         if self.traced.seen:
             self.traced.written(touched)

@@ -8,11 +8,14 @@ from typing import Final
 from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
+from edges.rooms.ways import send_some
 
 __all__ = ["Fanout"]
 
 _SLICE_SUBSCRIBERS: Final = 2_000
 """How many subscribers are written to before other work is heard; some 10 ms."""
+_FEW: Final = 8
+"""With fewer, to know all the ways in advance costs more than to look."""
 _KIND_LIMIT: Final = 120
 _KINDS_LIMIT: Final = 100
 
@@ -30,16 +33,23 @@ class Fanout:
 
     """
 
-    __slots__ = ("_after_pass", "_corked", "_told", "deliveries", "sent_bytes", "writes")
+    __slots__ = ("_after_pass", "_corked", "_moment", "_told", "deliveries", "sent_bytes", "writes")
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
         self._corked: list[RoomSubscriber] = []
         self._told: set[str] = set()
+        self._moment = 0
         self.deliveries = self.sent_bytes = self.writes = 0
 
-    def flush(self, room: Room) -> None:
+    def note_way(self) -> None:
+        """Take note that the way to some subscriber is another from now on."""
+        self._moment += 1
+
+    def flush(self, room: Room, *, is_alone: bool = False) -> None:
         """Write the lines that wait in a room, unless an earlier pass through the subscribers is still under way.
+
+        With ``is_alone`` no other room has lines in the same tick, so no subscriber's frames are joined with others.
 
         A bug of ours closes the subscribers that may lack a line, and no others; those come back for the line. Where
         the line was written before the bug, a subscriber is given no line twice.
@@ -47,14 +57,14 @@ class Fanout:
         if room.passes:
             return
         try:
-            self._flush(room)
+            self._flush(room, is_alone=is_alone)
         except Exception as error:  # noqa: BLE001 (see above)
             self.tell(error, room)
             self._fail(
                 subscriber for subscribers in list(room.subscribers.values()) for subscriber in list(subscribers)
             )
 
-    def _flush(self, room: Room) -> None:
+    def _flush(self, room: Room, *, is_alone: bool) -> None:
         items = room.take()
         for dialect, subscribers in room.subscribers.items():
             frames = (
@@ -66,7 +76,19 @@ class Fanout:
                 room.passes += 1
                 self._write_slices(room, subscribers, list(subscribers), b"".join(frames), len(frames))
             else:
-                self._write(list(subscribers), b"".join(frames), len(frames))
+                self._write_all(room, dialect, b"".join(frames), len(frames), is_alone=is_alone)
+
+    def _write_all(self, room: Room, dialect: Dialect, frames: bytes, count: int, *, is_alone: bool) -> None:
+        subscribers = room.subscribers[dialect]
+        if len(subscribers) < _FEW:
+            self._write(list(subscribers), frames, count, is_alone=is_alone)
+            return
+        ways = room.ways(dialect, self._moment)
+        self._count(len(subscribers) - len(ways.others), frames, count)
+        for subscriber, rest in ways.send(frames):
+            self._deliver(subscriber, rest)
+        if ways.others:
+            self._write(ways.others, frames, count, is_alone=is_alone)
 
     def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
         """Return the frame of an item, None where the dialect has no word for the item, or fails at the item."""
@@ -84,19 +106,29 @@ class Fanout:
         if rest:
             asyncio.get_running_loop().call_soon(self.hand, rest, frames, present)
 
-    def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
+    def _write(
+        self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int, *, is_alone: bool = False
+    ) -> None:
+        self._count(len(subscribers), frames, count)
+        for subscriber in subscribers:
+            plain = subscriber.direct_alone if is_alone else subscriber.direct
+            rest = frames if plain is None else frames[send_some(plain, frames) :]
+            if rest:
+                self._deliver(subscriber, rest)
+
+    def _count(self, members: int, frames: bytes, count: int) -> None:
         # Once for all subscribers: what is counted per delivery costs every delivery.
-        members = len(subscribers)
         self.deliveries += members * count
         self.sent_bytes += members * len(frames)
         self.writes += members
-        for subscriber in subscribers:
-            try:
-                if subscriber.deliver(frames):
-                    self._corked.append(subscriber)
-            except Exception as error:  # noqa: BLE001 (one subscriber's fault must not be the others')
-                self.tell(error)
-                self._fail((subscriber,))
+
+    def _deliver(self, subscriber: RoomSubscriber, frames: bytes) -> None:
+        try:
+            if subscriber.deliver(frames):
+                self._corked.append(subscriber)
+        except Exception as error:  # noqa: BLE001 (one subscriber's fault must not be the others')
+            self.tell(error)
+            self._fail((subscriber,))
 
     def _write_slices(
         self,

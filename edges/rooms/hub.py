@@ -228,6 +228,10 @@ class Hub:
         room = self._room(channel)
         return [] if room is None else room.readmit(subscriber)
 
+    def note_way(self) -> None:
+        """Take note that frames go another way to some subscriber from now on."""
+        self._fanout.note_way()
+
     def kept_bytes(self, channel: Channel, subscriber: RoomSubscriber) -> int:
         """Return the bytes that the room of ``channel`` keeps for a slow ``subscriber``."""
         room = self._room(channel)

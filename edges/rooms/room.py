@@ -14,6 +14,7 @@ from edges.protocol.envelope import Dialect
 from edges.rooms.sequencer import Item, Sequencer
 from edges.rooms.slow_consumers import SlowConsumers
 from edges.rooms.tallies import Tally
+from edges.rooms.ways import Reachable, Ways
 
 __all__ = ["Room", "RoomSubscriber"]
 
@@ -21,7 +22,7 @@ BACKLOG_BYTES: Final = 256 * 1024
 """The most that is kept for slow consumers."""
 
 
-class RoomSubscriber(Hashable, Protocol):
+class RoomSubscriber(Hashable, Reachable, Protocol):
     """A connection that can be in a room."""
 
     @property
@@ -64,6 +65,7 @@ class Room:
         self.passes = 0
         self.came_in_pass: set[RoomSubscriber] = set()
         self.slow: SlowConsumers[RoomSubscriber] | None = None
+        self._ways: dict[Dialect, Ways[RoomSubscriber]] | None = None
         self._backlog_bytes = backlog_bytes
         self._suspend_after_pass: set[RoomSubscriber] = set()
 
@@ -96,10 +98,11 @@ class Room:
         subscribers = self.subscribers.setdefault(subscriber.dialect, {})
         if self.passes and subscriber not in subscribers:
             self.came_in_pass.add(subscriber)
-        subscribers[subscriber] = None
+        subscribers[subscriber] = self._ways = None
 
     def remove(self, subscriber: RoomSubscriber) -> None:
         """Let a subscriber go, in any dialect; a stranger to the room is ignored."""
+        self._ways = None
         for subscribers in self.subscribers.values():
             subscribers.pop(subscriber, None)
         if self.slow is not None:
@@ -112,6 +115,7 @@ class Room:
             return
         for subscribers in self.subscribers.values():
             if subscriber in subscribers:
+                self._ways = None
                 del subscribers[subscriber]
                 if self.slow is None:
                     self.slow = SlowConsumers(self.channel, self._backlog_bytes)
@@ -130,6 +134,15 @@ class Room:
         """Return the subscribers, those left out for slowness last."""
         flowing = [subscriber for subscribers in self.subscribers.values() for subscriber in subscribers]
         return [*flowing, *(self.slow or ())]
+
+    def ways(self, dialect: Dialect, moment: int) -> Ways[RoomSubscriber]:
+        """Return the ways to the subscribers of a dialect, as known since ``moment``, or else from a look at each."""
+        if self._ways is None:
+            self._ways = {}
+        ways = self._ways.get(dialect)
+        if ways is None or ways.moment != moment:
+            ways = self._ways[dialect] = Ways(self.subscribers[dialect], moment)
+        return ways
 
     def end_pass(self) -> None:
         """Take note of the end of a pass through the subscribers."""

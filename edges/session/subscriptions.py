@@ -109,6 +109,7 @@ class Subscriptions:
 
     def _leave(self, channel: Channel) -> None:
         if self.rooms.pop(channel.name, None) is not None:
+            self._transport.attend(len(self.rooms))
             self._hub.leave(channel, self._transport)
 
     def leave_all(self, *, but: Channel | None = None) -> None:
@@ -127,9 +128,7 @@ class Subscriptions:
         room = None if self.has_ended else self._hub.join_now(channel, self._transport)
         if room is None:
             return None
-        self.rooms[channel.name] = channel
-        self._appear(channel)
-        self._suspend_in(channel)
+        self._take_in(channel)
         frame = None if room.latest is None or not is_new else self._transport.dialect.frame(room.latest)
         return Joined(room.position, () if frame is None else (frame,))
 
@@ -187,9 +186,13 @@ class Subscriptions:
     def enter(self, channel: Channel) -> None:
         """Join the room behind the last line of a replay."""
         if self.replaying is not None and self._hub.join_now(channel, self._transport) is not None:
-            self.rooms[channel.name] = channel
-            self._appear(channel)
-            self._suspend_in(channel)
+            self._take_in(channel)
+
+    def _take_in(self, channel: Channel) -> None:
+        self.rooms[channel.name] = channel
+        self._transport.attend(len(self.rooms))
+        self._appear(channel)
+        self._suspend_in(channel)
 
     # Being slow.
 

@@ -22,6 +22,9 @@ class Transport(RoomSubscriber, Pausable, Protocol):
     def visitor(self) -> Visitor:
         """The client, as far as the handshake told."""
 
+    def attend(self, rooms: int) -> None:
+        """Take note of the number of the client's rooms."""
+
     def write(self, frames: bytes) -> None:
         """Write finished frames."""
 

@@ -172,15 +172,19 @@ class Connection(Served):
 
     def _hand_over(self, following: Following) -> None:
         """Leave the socket to the client of a stream: another protocol, that the socket speaks to from now on."""
-        self._phase, self._handshake = Phase.GONE, None
+        self._come_to(Phase.GONE)
+        self._handshake = None
         self._context.registry.exit(self)
         stream = stream_of(self._context, following, self._transport, self._outgoing)
+        if self._plain is not None:
+            stream.lend(self._plain)
         self._transport.set_protocol(stream)
         stream.begin()
 
     def _finish(self, answer: bytes) -> None:
         """Write the last bytes and close the socket."""
-        self._phase, self._handshake = Phase.GONE, None
+        self._come_to(Phase.GONE)
+        self._handshake = None
         self._context.registry.give_back(self)
         self._transport.write(answer)
         self._end_writing()
@@ -188,7 +192,8 @@ class Connection(Served):
     def _enter(self, entry: Entry) -> None:
         self.visitor, self._handshake = entry.visitor, None
         self._transport.write(entry.answer)
-        self._phase, self._deadline = Phase.OPEN, None
+        self._come_to(Phase.OPEN)
+        self._deadline = None
         if (closing := self._context.registry.turn_away(self)) is not None:
             self.close(closing)
             return
@@ -199,7 +204,6 @@ class Connection(Served):
             self.close(AT_CAPACITY)
             return
         self._session = Session(self, self._context, entry.tokens)
-        self._rooms = self._session.rooms
         self._session.begin()
         if entry.rest:
             self._receive(entry.rest)
@@ -233,7 +237,8 @@ class Connection(Served):
             case Closing() as fault:
                 self._refuse(fault)
             case End():
-                self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
+                self._come_to(Phase.CLOSING)
+                self._deadline = self._loop.time() + self._context.settings.close_timeout_s
 
     def _hand_on(self, data: bytes, *, is_text: bool) -> None:
         """Give a whole message to the session, which reads text and binary alike."""
@@ -278,7 +283,8 @@ class Connection(Served):
         if self._phase is not Phase.OPEN:
             self.cut()
             return
-        self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
+        self._come_to(Phase.CLOSING)
+        self._deadline = self._loop.time() + self._context.settings.close_timeout_s
         if self._websocket.is_open:  # else a close or a fault came behind the reason of this one, and has its answer
             self._websocket.send_close(code.code, code.reason)
         self._send_pending()
@@ -291,10 +297,10 @@ class Connection(Served):
         """Write the protocol's bytes; by an empty piece the protocol says that the socket is done."""
         for data in self._websocket.data_to_send():
             if not data:
-                self._phase = Phase.CLOSING
+                self._come_to(Phase.CLOSING)
                 self._end_writing()
             elif self._may_send(len(data)):
-                self._transport.write(data)
+                self._put(data)
 
     def _may_send(self, size: int) -> bool:
         """Tell whether a control frame may still wait; the close frame may always."""

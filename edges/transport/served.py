@@ -108,7 +108,8 @@ class Served(Writer):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note of the socket's end."""
-        self._phase = Phase.GONE
+        self._plain = None
+        self._come_to(Phase.GONE)
         self._context.registry.exit(self)
         self._release_drain()
         if self._session is not None:
@@ -154,7 +155,7 @@ class Served(Writer):
 
     def cut(self) -> None:
         """Drop the socket now, with all waiting bytes."""
-        self._phase = Phase.GONE
+        self._come_to(Phase.GONE)
         self._transport.abort()
 
     @property
@@ -165,6 +166,10 @@ class Served(Writer):
     def _suspend(self) -> None:
         if self._session is not None:
             self._session.suspend()
+
+    def _note_way(self) -> None:
+        if self._rooms:
+            self._context.hub.note_way()
 
     def _readmit(self) -> None:
         if self._session is not None:

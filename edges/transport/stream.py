@@ -5,6 +5,7 @@ The close of the connection ends the answer: proxies of any age pass that on, an
 
 import asyncio
 import random
+import socket
 import uuid
 from typing import Final
 
@@ -58,7 +59,6 @@ class Stream(Served):
         times = {"interval_s": settings.ping_interval_s, "timeout_s": settings.ping_timeout_s}
         self._pulse = Pulse(**times, now=self._loop.time())
         self._session = self._feed = Feed(self, context, following.dialect, following.follows)
-        self._rooms = self._feed.rooms
         self._extra_bytes = 0
 
     # The way in.
@@ -103,7 +103,8 @@ class Stream(Served):
             self._finish(head)
             return
         self._transport.write(head + self._following.dialect.opening(_retry_ms()))
-        self._phase, self._deadline = Phase.OPEN, None
+        self._come_to(Phase.OPEN)
+        self._deadline = None
         self._feed.begin()
 
     def _head(self) -> bytes:
@@ -125,7 +126,7 @@ class Stream(Served):
         self._finish(answer.serialize())
 
     def _finish(self, answer: bytes) -> None:
-        self._phase = Phase.GONE
+        self._come_to(Phase.GONE)
         self._context.registry.give_back(self)
         self._transport.write(answer)
         self._feed.end()
@@ -143,7 +144,8 @@ class Stream(Served):
         """Take the end of the client's bytes for the client's end; False lets the transport close."""
         # A half-closed socket and a closed one look alike until something is written; proxies end both.
         if self._phase is not Phase.GONE:
-            self._phase, self._deadline = Phase.CLOSING, self._loop.time() + self._context.settings.close_timeout_s
+            self._come_to(Phase.CLOSING)
+            self._deadline = self._loop.time() + self._context.settings.close_timeout_s
             self._release_drain()
             self._feed.end()
         return False
@@ -192,7 +194,7 @@ class Stream(Served):
         if self._phase is not Phase.OPEN:
             self.cut()
             return
-        self._phase = Phase.CLOSING
+        self._come_to(Phase.CLOSING)
         if not code.code.come_back:
             self._note(SENT_AWAY, code.reason)
         self._transport.write(self._following.dialect.last(code))
@@ -226,6 +228,9 @@ class _Several(Stream):
     def _open(self) -> None:
         self._channels = b",".join(it.name.encode() for it in self._feed.channels)
         super()._open()
+
+    def lend(self, plain: socket.socket) -> None:
+        """Decline the socket: frames of rooms would go there without the client's own ids."""
 
     def write(self, frames: bytes) -> None:
         """Write finished frames of an answer, a notice or a replay."""

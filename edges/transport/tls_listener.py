@@ -70,6 +70,9 @@ class SocketOwner(Protocol):
     def begin_tls(self, address: str, agreement: "Agreement") -> None:
         """Be counted from now on; ``address`` is of the other end, ``agreement`` is dropped until TLS is there."""
 
+    def lend(self, plain: socket.socket) -> None:
+        """Be lent the socket, without TLS: the transport's to read, to wait and to close, the owner's to send."""
+
     def connection_lost(self, error: Exception | None) -> None:
         """Take note of a socket without TLS, or of the end."""
 
@@ -196,6 +199,8 @@ class Listener:
         # decisions/0033: a flood of silent sockets before TLS took all descriptors of an edge, counted by none.
         if self._tls is not None:
             owner.begin_tls(address, agreement)
+        else:
+            owner.lend(accepted)
         agreement.begin(self._spawn)
 
     async def agree(self, accepted: socket.socket, owner: SocketOwner) -> None:

@@ -1,16 +1,18 @@
 """Frames to a client: at once, in one piece with frames of other rooms, or never where too much waits already.
 
+Frames of rooms go to the socket itself while asyncio's transport holds no bytes: decisions/0150.
+
 asyncio tells of a full buffer by the protocol's own ``pause_writing``, hence a base class of ``Connection``.
 """
 
 import asyncio
 import socket
-from collections.abc import Sized
 from enum import Enum, auto
 from typing import Final
 
 from edges.net.forwarded import client_address
 from edges.net.visitor import Visitor
+from edges.rooms.ways import send_some
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.outgoing import Outgoing
 
@@ -28,21 +30,32 @@ class Phase(Enum):
     GONE = auto()
 
 
-_OPEN: Final = Phase.OPEN
-"""By a name of its own: through the class, an enum's member costs as much as the rest of ``deliver``."""
-
-
 class Writer(asyncio.Protocol):
     """The frames that are written to a client, and the bound on waiting bytes.
 
     Attributes:
         visitor: the client; before the handshake was read, and for plain HTTP, the other end of the socket.
+        direct: the socket, for frames of rooms; None where ``deliver`` is the way, as for a client in several rooms.
+        direct_alone: the same in a tick without frames of other rooms.
 
     """
 
     # One object per delivery, not three: with a thousand connections, each object is a cache miss. Hence a flag of its
-    # own beside the detector in `outgoing`, and `rooms` by reference.
-    __slots__ = ("_drain", "_is_paused", "_kept", "_loop", "_outgoing", "_phase", "_rooms", "_transport", "visitor")
+    # own beside the detector in `outgoing`. A delivery asks nothing: what would be asked is decided by `_choose`.
+    __slots__ = (
+        "_drain",
+        "_is_paused",
+        "_kept",
+        "_loop",
+        "_outgoing",
+        "_phase",
+        "_plain",
+        "_rooms",
+        "_transport",
+        "direct",
+        "direct_alone",
+        "visitor",
+    )
 
     _transport: asyncio.Transport  # asyncio builds a protocol before its socket, and hands that to `connection_made`
     _outgoing: Outgoing
@@ -52,9 +65,44 @@ class Writer(asyncio.Protocol):
         self.visitor = Visitor("", is_secure=False)
         self._phase = Phase.OPENING
         self._kept: list[bytes] = []
-        self._rooms: Sized = ()
-        self._is_paused = False
+        self._rooms, self._is_paused = 0, False
         self._drain: asyncio.Future[None] | None = None
+        self._plain: socket.socket | None = None
+        self.direct: socket.socket | None = None
+        self.direct_alone: socket.socket | None = None
+
+    # Which way frames of rooms go.
+
+    def lend(self, plain: socket.socket) -> None:
+        """Be lent the socket, which stays the transport's: without TLS, frames may go to the socket itself."""
+        self._plain = plain
+
+    def attend(self, rooms: int) -> None:
+        """Take note of the number of rooms: with several, frames of one tick are joined."""
+        self._rooms = rooms
+        self._choose()
+
+    def _come_to(self, phase: Phase) -> None:
+        self._phase = phase
+        self._choose()
+
+    def _choose(self) -> None:
+        """Choose the way: after each change of the phase or the rooms, and after each write to the transport.
+
+        Bytes that wait in the transport stand before all others, so the socket is sent to only while none wait.
+        """
+        plain = self._plain
+        if plain is not None and (self._phase is not Phase.OPEN or self._transport.get_write_buffer_size()):
+            plain = None
+        direct = None if self._rooms > 1 else plain
+        if direct is not self.direct or plain is not self.direct_alone:
+            self.direct, self.direct_alone = direct, plain
+            self._note_way()
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._transport.write(data)
+            self._choose()
 
     # What the connection does about a slow client.
 
@@ -68,6 +116,10 @@ class Writer(asyncio.Protocol):
 
     def _readmit(self) -> None:
         """Bring the client back into such rooms."""
+        raise NotImplementedError
+
+    def _note_way(self) -> None:
+        """Take note that rooms must not go by what they know of the socket."""
         raise NotImplementedError
 
     # What waits.
@@ -147,23 +199,27 @@ class Writer(asyncio.Protocol):
         if self._phase is not Phase.OPEN or (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
             return
         self._outgoing.write(frames, is_secure=self.visitor.is_secure)
+        self._choose()
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
-        if len(self._rooms) == 1:
-            if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
-                self._transport.write(frames)
-            return False
-        self._kept.append(frames)
-        return len(self._kept) == 1
+        if self._rooms > 1:
+            self._kept.append(frames)
+            return len(self._kept) == 1
+        self._deliver(frames)
+        return False
 
     def uncork(self) -> int:
         """Write all frames that were kept back, in one piece; return how many there were."""
         kept, self._kept = self._kept, []
         frames = b"".join(kept)
-        if self._phase is _OPEN and not (self._is_paused and not self._fits(len(frames))):
-            self._transport.write(frames)
+        self._deliver(frames)
         return len(kept)
+
+    def _deliver(self, frames: bytes) -> None:
+        if self._phase is Phase.OPEN and not (self._is_paused and not self._fits(len(frames))):
+            plain = self.direct_alone
+            self._put(frames if plain is None else frames[send_some(plain, frames) :])
 
 
 def other_end(transport: asyncio.Transport) -> Visitor:

@@ -183,6 +183,7 @@ class Redis:
 
 
 class Member:
+    direct = direct_alone = None
     dialect: Dialect = ENVELOPE
 
     def __init__(self) -> None:

@@ -268,6 +268,8 @@ def _never(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
 class Listener:
     """A member who keeps what it is given."""
 
+    direct = direct_alone = None
+
     def __init__(self, dialect: Any) -> None:
         self.dialect, self.got = dialect, b""
 

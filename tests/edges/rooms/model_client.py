@@ -21,6 +21,8 @@ MUCH_BYTES = 400
 class Peer:
     """A connection that only keeps what is written."""
 
+    direct = direct_alone = None
+
     name = "peer"
     visitor = Visitor("", is_secure=False)
 
@@ -34,6 +36,8 @@ class Peer:
     def dialect(self) -> Dialect:
         assert self.session is not None
         return self.session.dialect
+
+    def attend(self, rooms: int) -> None: ...
 
     def write(self, frames: bytes) -> None:
         self.written += frames

@@ -13,6 +13,8 @@ from edges.rooms.sequencer import Sequencer
 
 
 class Member:
+    direct = direct_alone = None
+
     def __init__(self, dialect: Dialect = ENVELOPE) -> None:
         self.dialect = dialect
 

@@ -66,6 +66,8 @@ class ScriptedHub:
 class Listener:
     """A client that reads at once."""
 
+    direct = direct_alone = None
+
     name = "a client"
 
     dialect = ENVELOPE
@@ -78,6 +80,8 @@ class Listener:
             message = orjson.loads(frame[frame.index(b"{") :])
             is_notice = message.get("event") in ("room.gap", "room.state")
             self.said.append(tuple(message["data"].values()) if is_notice else message["n"])
+
+    def attend(self, rooms: int) -> None: ...
 
     async def drained(self) -> None: ...
 

@@ -141,7 +141,7 @@ async def test_beyond_the_reserve_is_cut_off(redis: Redis) -> None:
 async def test_frames_of_several_rooms_count_together(redis: Redis) -> None:
     """What was kept back for one write is bounded like any other events."""
     client = Client(redis)
-    client.connection._rooms = (1, 2)  # noqa: SLF001 (as if it were in two)
+    client.connection.attend(2)
     client.holds(BOUND)
     client.connection.deliver(b"x")
     client.connection.uncork()

@@ -34,6 +34,8 @@ SETTLED_S = 8.0
 class Watcher:
     """A connection that is told, and keeps what it is told."""
 
+    direct = direct_alone = None
+
     def __init__(self, told: Callable[[str, dict[str, Any]], None]) -> None:
         self._told = told
 
