@@ -4,6 +4,7 @@ An account ends when empty: without a connection, and with a full bucket.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from edges.limits.rates import TokenBucket
@@ -53,6 +54,11 @@ class Quota:
         """The number of accounts."""
         return len(self._accounts)
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether anything is counted."""
+        return self._most is not None or self._per_second is not None
+
     def enter(self, who: str, now: float) -> Excess | None:
         """Count one more connection, or return the quota that is used up and count no connection.
 
@@ -61,7 +67,7 @@ class Quota:
             now: seconds of a monotonic clock.
 
         """
-        if self._most is None and self._per_second is None:
+        if not self.is_bound:
             return None
         account = self._accounts.get(who) or self._new(now)
         excess = self._excess(account, now)
@@ -101,6 +107,7 @@ class Quota:
             del self._accounts[who]
 
 
+@lru_cache(1_024)
 def network_of(address: str) -> str:
     """Return the network of an address: an IPv4 address alone, an IPv6 address' /64.
 

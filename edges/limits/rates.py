@@ -90,13 +90,16 @@ class Patience:
     """Ends with ``limit`` refusals within any ``window_s`` seconds."""
 
     # decisions/0041: each refusal costs a look for the id in its answer; without an end, work without an end.
-    __slots__ = ("_refusals", "_window_s")
+    __slots__ = ("_limit", "_refusals", "_window_s")
 
     def __init__(self, limit: int = 100, window_s: float = 10.0) -> None:
         self._window_s = window_s
-        self._refusals: deque[float] = deque(maxlen=limit)
+        self._limit = limit
+        self._refusals: deque[float] | None = None  # most clients are refused nothing, and an empty one is 624 bytes
 
     def ends(self, now: float) -> bool:
         """Count a refusal, and tell whether the limit is reached."""
+        if self._refusals is None:
+            self._refusals = deque(maxlen=self._limit)
         self._refusals.append(now)
-        return len(self._refusals) == self._refusals.maxlen and now - self._refusals[0] <= self._window_s
+        return len(self._refusals) == self._limit and now - self._refusals[0] <= self._window_s

@@ -4,10 +4,8 @@ import asyncio
 import itertools
 import logging
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, Protocol
 
 from edges.limits.counters import Counters
@@ -85,10 +83,8 @@ class RegistryStatistics:
     waiting_bytes: int = 0
 
 
-class _State(Enum):
-    SHAKING = auto()
-    PLACED = auto()
-    LEAVING = auto()
+_SHAKING, _PLACED, _LEAVING = range(3)
+"""How far a connection has come: places in a list of counts, as an enum's members cost a call each to be hashed."""
 
 
 @dataclass(slots=True)
@@ -96,7 +92,7 @@ class _Stay:
     number: int
     network: str
     since: float
-    state: _State = _State.SHAKING
+    state: int = _SHAKING
     address: str | None = None
     user: str | None = None
     names: tuple[str, ...] = ()
@@ -147,7 +143,7 @@ class Registry:
         self._named = Groups[Timed]()
         self._counted = Groups[Timed]()
         """The connections of an address or a user, by the setting of the quota and the name."""
-        self._count = Counter[_State]()
+        self._count = [0, 0, 0]
         self._numbers = itertools.count(1)
         self.lagging: dict[Timed, None] = {}
         self.closed: Closing | None = None
@@ -155,12 +151,12 @@ class Registry:
 
     def __len__(self) -> int:
         """The number of clients, with handshakes under way."""
-        return self._count[_State.PLACED] + self._count[_State.SHAKING]
+        return self._count[_PLACED] + self._count[_SHAKING]
 
     @property
     def is_full(self) -> bool:
         """Whether every place is taken."""
-        return self._count[_State.PLACED] >= self._limit
+        return self._count[_PLACED] >= self._limit
 
     def __iter__(self) -> Iterator[Timed]:
         """All connections, with a place or without."""
@@ -172,11 +168,11 @@ class Registry:
             return
         stay = self._present[connection] = _Stay(next(self._numbers), network_of(address), now)
         self._outside.add(stay.network, connection)
-        self._count[_State.SHAKING] += 1
+        self._count[_SHAKING] += 1
         self._trim(now)
 
     def _trim(self, now: float) -> None:
-        while (over := len(self._present) - self._count[_State.PLACED] - self._handshakes) > 0:
+        while (over := len(self._present) - self._count[_PLACED] - self._handshakes) > 0:
             # decisions/0033: the oldest, as in the SYN caches of kernels. Refusing the newest would let a flood keep
             # all others out; the network with the most drops its own.
             oldest = self._outside.oldest_of_largest()
@@ -221,7 +217,7 @@ class Registry:
         """Return what a client is told that may not come in at the moment, and count the client no longer."""
         if self.closed is not None:
             self._counters.refused += 1
-            self._move(connection, _State.LEAVING)
+            self._move(connection, _LEAVING)
         return self.closed
 
     def claim(self, connection: Timed, address: str, now: float) -> Excess | None:
@@ -230,7 +226,8 @@ class Registry:
         excess = self._refuse(self._addresses.enter(network, now), network, now)
         if excess is None and (stay := self._present.get(connection)) is not None:
             stay.address = network
-            self._counted.add(_BY_ADDRESS + network, connection)
+            if self._addresses.is_bound:  # else nobody is asked to prove to be alive
+                self._counted.add(_BY_ADDRESS + network, connection)
         return excess
 
     def identify(self, connection: Timed, user: str, now: float) -> Excess | None:
@@ -300,20 +297,20 @@ class Registry:
             self._counters.hit("max_connections")
             stay = self._present.get(connection)
             self._floods.note(_REFUSED, "max_connections", "" if stay is None else stay.network)
-        self._move(connection, _State.PLACED if has_place else _State.LEAVING)
+        self._move(connection, _PLACED if has_place else _LEAVING)
         return has_place
 
     def give_back(self, connection: Timed) -> None:
         """Count ``connection`` no longer: no client, but plain HTTP or a refusal."""
-        self._move(connection, _State.LEAVING)
+        self._move(connection, _LEAVING)
 
-    def _move(self, connection: Timed, state: _State) -> None:
-        if (stay := self._present.get(connection)) is None or stay.state is state:
+    def _move(self, connection: Timed, state: int) -> None:
+        if (stay := self._present.get(connection)) is None or stay.state == state:
             return
         self._count[stay.state] -= 1
         self._count[state] += 1
         stay.state = state
-        if state is _State.PLACED:
+        if state == _PLACED:
             self._outside.remove(stay.network, connection)
         else:
             self._outside.add(stay.network, connection)

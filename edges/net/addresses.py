@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -21,6 +22,7 @@ def written(host: str, port: int) -> str:
     return f"[{host or '::'}]:{port}" if ":" in host or not host else f"{host}:{port}"
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     """Tell whether only the machine reaches ``host``; a name other than localhost counts as reachable."""
     try:

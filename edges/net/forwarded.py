@@ -6,6 +6,7 @@ word is taken, other words are not. A proxy appends the address of the other end
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
@@ -20,6 +21,8 @@ _HOPS: Final = 64
 """So many proxies may stand between a client and an edge; a stranger can write more entries."""
 _LONGEST: Final = 64
 """An address with brackets, scope and port is shorter; a longer entry is not looked at."""
+_KNOWN: Final = 1_024
+"""So many addresses are known by their text: to read one costs as much as a step of the handshake."""
 
 
 def parse_network(text: str) -> Network:
@@ -98,6 +101,7 @@ def _without_port(entry: str) -> str:
     return entry if found is None else found["address"]
 
 
+@lru_cache(_KNOWN)
 def _plain(address: str) -> str:
     parsed = _parsed(address)
     return address if parsed is None else str(parsed)
@@ -105,8 +109,13 @@ def _plain(address: str) -> str:
 
 def _parsed(text: str) -> Address | None:
     """Return the address, without the scope of a link; an IPv4 address in IPv6 form as IPv4."""
+    return _read(text.partition("%")[0]) if len(text) <= _LONGEST else None
+
+
+@lru_cache(_KNOWN)
+def _read(text: str) -> Address | None:
     try:
-        address = ip_address(text.partition("%")[0]) if len(text) <= _LONGEST else None
+        address = ip_address(text)
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

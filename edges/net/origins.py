@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 from edges.net.addresses import is_loopback
@@ -48,6 +49,7 @@ def verdict(origins: Sequence[str], allowed: Collection[str]) -> Verdict:
     return Verdict.FREE if origins[0] in allowed else Verdict.REFUSED
 
 
+@lru_cache(256)
 def names_this_machine(host: str) -> bool:
     """Tell whether a ``Host`` header names the sender's own machine, whatever a name server says.
 

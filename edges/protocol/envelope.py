@@ -5,12 +5,15 @@ messages already, and are passed on unchanged. Session-buddy's flat dialect has 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import orjson
 
 from bus.envelope import envelope
 from bus.errors import ShapeError
+from bus.event import now
+from bus.ids import new_id
 from bus.shape import MESSAGE_VALUES, check_shape
 from bus.words import NoticeName, Verb
 from edges.protocol.messages import (
@@ -175,15 +178,27 @@ class _Envelope:
     parse = staticmethod(parse)
 
     def write(self, message: Message) -> bytes:
+        if isinstance(message, Welcome):
+            return _welcome(message)
         return orjson.dumps(self._value(message))
 
     def say(self, message: Message) -> bytes:
         return text_frame(self.write(message))
 
-    def _value(self, message: Message) -> dict[str, Any]:
+    def _value(self, message: Reply | Pong | Refusal | Notice) -> dict[str, Any]:
         match message:
             case Reply(verb, data, reply_to):
-                return {**envelope("response", event=verb, correlation_id=reply_to), "data": data}
+                return {  # the keys of `envelope`, in its order: most messages are replies
+                    "id": new_id(),
+                    "correlation_id": reply_to,
+                    "type": "response",
+                    "event": verb,
+                    "data": data,
+                    "timestamp": now(),
+                    "room": None,
+                    "error_code": None,
+                    "error_message": None,
+                }
             case Pong(reply_to):
                 return envelope("pong", event=Verb.PING, correlation_id=reply_to)
             case Refusal(code, sentence, verb, reply_to, retry_after_ms):
@@ -195,11 +210,6 @@ class _Envelope:
                     error_code=code,
                     error_message=sentence,
                 )
-            case Welcome():
-                return {
-                    **envelope("event", event=NoticeName.SESSION_CREATED, data=_welcome_data(message)),
-                    **_NO_POSITION,
-                }
             case Notice(event, data, room):
                 return {**envelope("event", event=event, data=data, room=room), **_NO_POSITION}
 
@@ -220,6 +230,30 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
         welcome.rate_limit,
         welcome.publish_rate_limit,
     )
+
+
+def _welcome(welcome: Welcome) -> bytes:
+    """Return the text of a welcome, of which an edge has a few that differ in ids and time alone."""
+    _, *known = welcome
+    ahead, between, behind, end = _welcome_form(*known)
+    made, connection, at = new_id().encode(), welcome.connection_id.encode(), now().encode()
+    return b"".join((ahead, made, between, connection, behind, at, end))
+
+
+@lru_cache(64)
+def _welcome_form(*known: Any) -> tuple[bytes, ...]:
+    """Return the text around the id, the connection's id and the time."""
+    made, connection, at = "\x00id\x00", "\x00connection\x00", "\x00time\x00"
+    data = _welcome_data(Welcome(connection, *known))
+    value = envelope("event", event=NoticeName.SESSION_CREATED, data=data, message_id=made, timestamp=at)
+    ahead, _, rest = orjson.dumps(value | _NO_POSITION).partition(_inside(made))
+    between, _, rest = rest.partition(_inside(connection))
+    behind, _, end = rest.rpartition(_inside(at))
+    return ahead, between, behind, end
+
+
+def _inside(text: str) -> bytes:
+    return orjson.dumps(text)[1:-1]
 
 
 def text_frame(payload: bytes) -> bytes:

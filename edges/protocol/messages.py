@@ -120,8 +120,7 @@ class Refusal:
     retry_after_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(NamedTuple):
     """Said once on every connection."""
 
     connection_id: str

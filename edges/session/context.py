@@ -20,6 +20,7 @@ from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
 from edges.session.publishing import Publishing
 from edges.session.requests import Answers
+from edges.session.silences import Silences
 from edges.session.tallies import RequestTallies
 from edges.settings import EdgeSettings
 
@@ -44,6 +45,7 @@ class Context:
         first_link: returns when the first link to Redis has come, or is overdue; awaited by commands that need Redis.
         tallies: counts of requests.
         places: makes the ids of streams of several channels.
+        silences: of clients to be welcomed.
 
     """
 
@@ -66,3 +68,4 @@ class Context:
     tallies: RequestTallies = field(default_factory=RequestTallies)
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))
     places: Places = field(default_factory=Places)
+    silences: Silences = field(default_factory=Silences)

@@ -157,12 +157,19 @@ class Conversation(ABC):
         client = self._client
         if client.rooms.has_ended:
             return
-        self._say(message)
         if self.greeting.is_due and client.choice.dialect is ENVELOPE:
-            self._write(self.greeting.take())
+            self._say_both(message)
+        else:
+            self._say(message)
         # decisions/0042: from the answer on, a replay takes as long as the client does.
         if client.rooms.replaying is not None:
             client.inbox.let_pass()
+
+    def _say_both(self, answer: Message) -> None:
+        """Say the first answer, and the welcome behind, in one write: each write is a system call, and wakes a peer."""
+        say = self._client.choice.dialect.say
+        welcome = [it if isinstance(it, bytes) else say(it) for it in self.greeting.take()]
+        self._transport.write(b"".join((say(answer), *welcome)))
 
     def _dismiss(self, dismissal: Dismissal) -> None:
         if not self._client.rooms.has_ended:

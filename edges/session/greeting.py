@@ -1,6 +1,5 @@
 """The greeting of a client: when the welcome is due, and whether the client knows of an outage of Redis."""
 
-import asyncio
 from collections.abc import Callable
 
 from bus.words import NoticeName
@@ -29,30 +28,27 @@ class Greeting:
 
     """
 
-    __slots__ = ("_admission", "_context", "_knows_outage", "_silent_until", "_timer", "_transport", "held", "is_due")
+    __slots__ = ("_admission", "_context", "_knows_outage", "_silent_until", "_transport", "held", "is_due")
 
     def __init__(self, context: Context, transport: Transport, admission: Admission, now: float) -> None:
         self._context, self._transport, self._admission = context, transport, admission
         self._silent_until = now + context.settings.welcome_delay_ms / 1000
-        self._timer: asyncio.TimerHandle | None = None
         self._knows_outage = False
         self.is_due = True
         self.held: list[bytes] = []
 
     def wait(self, welcome: Callable[[], None]) -> None:
         """Call ``welcome`` when the delay of a silent client is over."""
-        self._timer = asyncio.get_running_loop().call_at(self._silent_until, welcome)
+        self._context.silences.wait(self, self._silent_until, welcome)
 
     def stop_waiting(self) -> None:
         """Take note of a first byte, of the client's end, or of the end of the delay."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._context.silences.stop(self)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the delay of a silent client runs."""
-        return self._timer is not None
+        return self._context.silences.is_waiting(self)
 
     def take(self) -> list[Message | bytes]:
         """Return the welcome, and the notice of an outage; an empty list where no welcome is due yet, or any more."""

@@ -5,7 +5,6 @@ is under way. No command begins while a token is looked at, so a command behind 
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -79,8 +78,9 @@ class Inbox:
     ) -> None:
         self._source, self._limit, self._limit_bytes = source, limit, limit_bytes
         self._carry_out, self._spawn = carry_out, spawn
-        self._queue: deque[_Waiting] = deque()
-        self._ahead: deque[_Waiting] = deque()
+        # Lists: an empty deque is 624 bytes, nearly every client has two empty ones, and `limit` keeps both short.
+        self._queue: list[_Waiting] = []
+        self._ahead: list[_Waiting] = []
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._task_ahead: asyncio.Task[None] | None = None
@@ -128,7 +128,7 @@ class Inbox:
     def let_pass(self) -> None:
         """Take note that the command under way takes long; carry out the waiting commands that may overtake."""
         self._is_long = True
-        queue, self._queue = self._queue, deque()
+        queue, self._queue = self._queue, []
         passing = list[Item]()
         for waiting in queue:
             if waiting.overtakes and self._may_pass(waiting, self._queue):
@@ -145,7 +145,7 @@ class Inbox:
         # Ahead of a waiting subscribe to the same room, an unsubscribe would leave the client in a room it has left.
         return waiting.topic is None or all(it.topic != waiting.topic for it in others)
 
-    def _wait(self, queue: deque[_Waiting], waiting: _Waiting) -> str | None:
+    def _wait(self, queue: list[_Waiting], waiting: _Waiting) -> str | None:
         queue.append(waiting)
         self._bytes += waiting.size
         limit = self._limit_reached()
@@ -162,7 +162,7 @@ class Inbox:
 
     def put_first(self, item: Item) -> None:
         """Take a command ahead of the waiting ones in order; for a caller under way."""
-        self._queue.appendleft(_Waiting(item, None, overtakes=False))
+        self._queue.insert(0, _Waiting(item, None, overtakes=False))
         self._bytes += self._queue[0].size
 
     def run(self, work: Coroutine[Any, Any, None], name: str, *, is_long: bool = False) -> None:
@@ -209,8 +209,8 @@ class Inbox:
             # Not at the first command taken: each pause and each resume of a socket is a system call.
             self._source.resume_reading()
 
-    def _take(self, queue: deque[_Waiting]) -> Item:
-        waiting = queue.popleft()
+    def _take(self, queue: list[_Waiting]) -> Item:
+        waiting = queue.pop(0)
         self._bytes -= waiting.size
         return waiting.item
 

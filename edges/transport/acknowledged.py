@@ -8,17 +8,15 @@ import fcntl
 import socket
 import struct
 import sys
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 __all__ = ["Peer", "peer", "unacknowledged_bytes"]
 
 _SIOCOUTQ: Final = 0x5411
 _TCP_INFO_BYTES: Final = 232
-_ACKED_AT: Final = 120
-"""Of ``tcpi_bytes_acked`` in ``struct tcp_info`` (linux/tcp.h); Linux 4.1 and later have it."""
-_WINDOW_AT: Final = 228
-"""Of ``tcpi_snd_wnd``; Linux 5.4 and later have it."""
+_TOLD: Final = struct.Struct("=2x2B116xQ100xI")
+"""Of ``struct tcp_info`` (linux/tcp.h): retransmits, probes, ``tcpi_bytes_acked`` at 120 (Linux 4.1 and
+newer), ``tcpi_snd_wnd`` at 228 (Linux 5.4 and newer)."""
 
 
 class Socket(Protocol):
@@ -35,8 +33,7 @@ class Socket(Protocol):
         """Return an option's value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The kernel at the other end.
 
     Attributes:
@@ -72,6 +69,5 @@ def peer(plain: Socket) -> Peer | None:
         return None
     if len(told) < _TCP_INFO_BYTES:
         return None
-    _, _, retransmits, probes = struct.unpack_from("4B", told)
-    (acked,), (window,) = struct.unpack_from("Q", told, _ACKED_AT), struct.unpack_from("I", told, _WINDOW_AT)
-    return Peer(int(acked), int(window), answers=not retransmits and not probes)
+    retransmits, probes, acked, window = _TOLD.unpack_from(told)
+    return Peer(acked, window, answers=not retransmits and not probes)

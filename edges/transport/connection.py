@@ -27,7 +27,7 @@ from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.routes import Routes
-from edges.transport.served import FAILED, SILENT, Served
+from edges.transport.served import SILENT, Served
 from edges.transport.stream import stream_of
 from edges.transport.tls_listener import Agreement
 from edges.transport.writing import Phase, other_end
@@ -82,8 +82,7 @@ class Connection(Served):
             elif self._phase is not Phase.GONE:
                 self._receive(data)
         except Exception as error:  # noqa: BLE001 (told, with its traceback)
-            self._note(FAILED, type(error).__name__, error=error)
-            self.fail()
+            self._failed(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note of the socket's end."""

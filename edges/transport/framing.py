@@ -2,7 +2,6 @@
 
 import codecs
 import logging
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, cast
 
@@ -11,6 +10,7 @@ from websockets.protocol import CONNECTING, OPEN, Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from bus.ids import new_id
 from edges.limits.rates import TokenBucket
 from edges.protocol.messages import CONTROL_FLOOD, INVALID_TEXT, TOO_BIG, TOO_MANY_PARTS, Closing
 from edges.transport.bearer import chosen_subprotocol
@@ -193,7 +193,7 @@ class WebSocket:
     def name(self) -> str:
         """Id of the connection."""
         if self._name is None:
-            self._name = str(uuid.uuid4())
+            self._name = new_id()
         return self._name
 
     # The library's protocol.

@@ -1,0 +1,15 @@
+"""Ids are random UUIDs, written as Python's own are."""
+
+import uuid
+
+from bus.ids import new_id
+
+
+def test_id_is_a_random_uuid() -> None:
+    """Any reader of UUIDs reads version and variant, and writes the same text."""
+    ids = [new_id() for _ in range(200)]
+    for text in ids:
+        read = uuid.UUID(text)
+        assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)
+    assert len(set(ids)) == len(ids)
+    assert {text[19] for text in ids} == set("89ab")
