@@ -24,7 +24,7 @@ from websockets.frames import Frame, Opcode
 
 from bus.channel import Channel
 from bus.envelope import envelope, splice
-from bus.log.log import Entry
+from bus.log.appending import Entry
 from producers.services.akosha import PATTERNS
 
 __all__ = ["CASES", "SECRET", "Aim", "Case", "Stranger", "token"]

@@ -32,7 +32,8 @@ from bus.broker.child import Child, spawn_bound
 from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Channel
 from bus.envelope import envelope, splice
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from bus.position import BEGINNING
 from producers.services.mahavishnu import WORKFLOW
 
@@ -76,7 +77,7 @@ class Turn:
 class Publisher:
     """Publishes bursts into the rooms of one server, in turn, through the bus's log."""
 
-    def __init__(self, runner: asyncio.Runner, log: Log, channels: Sequence[Channel], line_bytes: int) -> None:
+    def __init__(self, runner: asyncio.Runner, log: Appender, channels: Sequence[Channel], line_bytes: int) -> None:
         self._runner, self._log = runner, log
         self._entries = [Entry(it, "benchmark", "load", line_of(it.name, line_bytes)) for it in channels]
         self._last = [BEGINNING] * len(channels)
@@ -146,13 +147,13 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def pinned(stack: ExitStack, core: int) -> tuple[EmbeddedBroker, asyncio.Runner, Log]:
+def pinned(stack: ExitStack, core: int) -> tuple[EmbeddedBroker, asyncio.Runner, Appender]:
     """Move this process to ``core``, and start Redis there, a loop for the load, and a log; all end with ``stack``."""
     stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     broker = stack.enter_context(EmbeddedBroker(port=0))
     runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-    log = Log(broker.url, name="edgebus-benchmark")
+    log = Appender(broker.url, name="edgebus-benchmark")
     stack.callback(lambda: runner.run(log.close()))
     return broker, runner, log
 

@@ -21,8 +21,8 @@ from bus.broker.embedded import EmbeddedBroker
 from bus.channel import Family
 from bus.envelope import compose
 from bus.event import Event
+from bus.log.appender import Appender
 from bus.log.appending import SCRIPT, Entry
-from bus.log.log import Log
 from producers import OutboxSettings, Producer
 
 ROOM: Final = Family("bench:{room}")
@@ -138,7 +138,7 @@ async def run_part(redis: Redis, sha: str, room: str, line: bytes) -> None:
     await pipeline.execute()
 
 
-async def run_repeats(log: Log, ids: list[str], line: bytes, since_ms: int) -> None:
+async def run_repeats(log: Appender, ids: list[str], line: bytes, since_ms: int) -> None:
     """Repeat events of the log: the cost of a lost answer to a pipeline."""
     channel = ROOM.fill("repeats")
     entries = [Entry(channel, it, "bench.sample", line, since_ms) for it in ids]
@@ -148,7 +148,7 @@ async def run_repeats(log: Log, ids: list[str], line: bytes, since_ms: int) -> N
 async def measure_parts(url: str, rounds: int) -> dict[str, float]:
     line = compose(Sample(room="parts")).lines[0][1]
     found: dict[str, list[float]] = {name: [] for name in (*PARTS, *_REPEATS)}
-    async with Redis.from_url(url, protocol=2) as redis, Log(url, name="bench") as log:
+    async with Redis.from_url(url, protocol=2) as redis, Appender(url, name="bench") as log:
         shas = {name: await redis.script_load(text) for name, text in PARTS.items()}
         for _ in range(rounds):
             for number, (name, sha) in enumerate(shas.items()):
@@ -162,7 +162,7 @@ async def measure_parts(url: str, rounds: int) -> dict[str, float]:
 _REPEATS: Final = {"a repeat, found at once": 0, "a repeat, 100 events on": 100, "a repeat, 900 events on": 900}
 
 
-async def measure_repeats(redis: Redis, log: Log, line: bytes, behind: int) -> float:
+async def measure_repeats(redis: Redis, log: Appender, line: bytes, behind: int) -> float:
     """Return the cost of finding an event behind ``behind`` others in the searched part of the log."""
     channel = ROOM.fill("repeats")
     await redis.delete(channel.log_key)

@@ -32,7 +32,8 @@ from benchmarks.fanout import allow_files, bounded, cores, pinned, start
 from benchmarks.limited_edge import CHANNELS
 from bus.broker.child import Child
 from bus.envelope import envelope, splice
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from bus.position import BEGINNING
 
 _BUFFER_BYTES = 1024 * 1024
@@ -110,7 +111,7 @@ class Room:
     """The room for the events of one policy."""
 
     runner: asyncio.Runner
-    log: Log
+    log: Appender
     policy: str
     line_bytes: int
     last: str = BEGINNING
@@ -260,7 +261,7 @@ def show(policy: str, load: Load, before: list[float], during: list[float]) -> N
 
 
 @contextlib.contextmanager
-def servers(clients: int, settings: list[str]) -> Iterator[tuple[Child, int, asyncio.Runner, Log]]:
+def servers(clients: int, settings: list[str]) -> Iterator[tuple[Child, int, asyncio.Runner, Appender]]:
     """Start Redis and an edge, and end them."""
     load_core, server_core = cores()
     with ExitStack() as stack:

@@ -33,7 +33,8 @@ from benchmarks.fanout import allow_files, bounded, cores, is_ready, pinned, sta
 from benchmarks.slow import memory_mb
 from bus.broker.child import Child, spawn_bound
 from bus.envelope import envelope
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from producers.services.akosha import METRICS
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
@@ -50,7 +51,7 @@ _NUMBER: Final = re.compile(rb'"n":([0-9]+)')
 class Neighbour:
     """A client in a room of its own, and the room's publisher."""
 
-    def __init__(self, port: int, runner: asyncio.Runner, log: Log, *, shown: str | None) -> None:
+    def __init__(self, port: int, runner: asyncio.Runner, log: Appender, *, shown: str | None) -> None:
         self._runner, self._log = runner, log
         self._client = Stranger(port, shown=shown)
         self._client.ask("subscribe", channel="metrics")
@@ -160,7 +161,7 @@ class Stage:
         self.neighbour = Neighbour(self.port, self._runner, log, shown=shown)
         self.worst_mb = 0.0
 
-    def _fill(self, log: Log, case: Case) -> None:
+    def _fill(self, log: Appender, case: Case) -> None:
         stored = case.stored()
         for first in range(0, len(stored), 20):
             self._runner.run(log.append(stored[first : first + 20]))

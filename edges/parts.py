@@ -121,8 +121,8 @@ class Parts:
         tallies = Tallies(family.head for family in service.families)
         self.floods = Floods(_logger)
         self.registry = registry_of(settings, self.counters, self.floods)
-        self.log = Log(url, name=name, appends=False)
-        self.probe_log = Log(url, name=f"{name}-probe", appends=False)  # its own: a long read is no deaf link
+        self.log = Log(url, name=name)
+        self.probe_log = Log(url, name=f"{name}-probe")  # its own: a long read is no deaf link
         revocations = Revocations(url, name=f"{name}-revocations")
         self.revocations = KnownRevocations(revocations, self.spawn, self.registry.check_revoked)
         self.authenticator = Authenticator(

@@ -129,7 +129,7 @@ class _SenderAtOnce(Sender):
     def __init__(self, outbox: Outbox, log: MemoryLog, keep: Callable[[Item], None]) -> None:
         super().__init__(_URL, name=_NAME, outbox=outbox, replicas=0)
         self._publisher = _KeepingPublisher(outbox, keep)
-        self._log = log
+        self._memory = log
         self.renew()
 
     def renew(self) -> None:
@@ -145,7 +145,7 @@ class _SenderAtOnce(Sender):
             self._is_sending = True
             try:
                 while not self._outbox.is_empty:
-                    _run(self._attempt(self._log))
+                    _run(self._attempt(self._memory))
             finally:
                 self._is_sending = False
 

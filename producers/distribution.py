@@ -100,7 +100,7 @@ class Distributor:
         channel, name = DISTRIBUTION_OF.fill(repo), "edgebus-distributor"
         async with (
             Subscriber(self._url, name=name, deliver=lambda _: woken.set(), on_up=woken.set) as link,
-            Log(self._url, name=f"{name}-log", appends=False) as log,
+            Log(self._url, name=f"{name}-log") as log,
             PresenceStore(self._url, name=f"{name}-presence", service=SERVICE.name) as store,
         ):
             async with asyncio.timeout_at(ends_s):

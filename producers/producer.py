@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEADLINE_S", "Batch", "DropReason", "OutboxSettings", "Producer", "ProducerStatistics", "Published"]
 
+_UNTIMED: Final = contextlib.nullcontext()
 DEADLINE_S: Final = 10.0
 """For how long a publish is tried: a Redis that restarts is back by then, and the caller learns of a dead one."""
 
@@ -94,7 +95,7 @@ class Producer:
         self._outbox, self._skips = Outbox(outbox, on_drop), Skips(logger)
         self._sender = Sender(url, name=self._name, outbox=self._outbox, replicas=wait_replicas, logger=logger)
         self._metrics = None if metrics is None else self._counted_in(metrics)
-        self._closing = False
+        self._closing = self._is_noticed = False
         self._task: asyncio.Task[None] | None = None
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop
@@ -119,7 +120,7 @@ class Producer:
         # cost a round trip per event, and a cancelled caller would leave a half-read answer behind.
         if self._is_open:
             raise BusError("the producer is open already: use one `async with` at a time, or another producer")
-        self._closing, self._thread = False, threading.get_ident()
+        self._closing, self._is_noticed, self._thread = False, False, threading.get_ident()
         self._sender.open()
         self._task = asyncio.create_task(self._sender.run(), name=self._name)
         self._loop = asyncio.get_running_loop()
@@ -199,8 +200,12 @@ class Producer:
             BusError: the producer is not open, or not in this event loop.
 
         """
-        with traced(traceparent, trace=trace) as tracing:
-            return (await self._publish_all([event], deadline_s, tracing, repeated=repeated))[0]
+        with traced(traceparent, trace=trace) as tracing, self._timed():
+            self._check_open()
+            item = self._composer.item(event, repeated=repeated, tracing=tracing)
+            published = await self._sender.publish(item, self._deadline_s if deadline_s is None else deadline_s)
+            tracing.end((published,))
+            return published
 
     async def publish_all(
         self,
@@ -382,8 +387,11 @@ class Producer:
     async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> Outcomes:
         self._check_open()
         limit_s = self._deadline_s if deadline_s is None else deadline_s
-        with contextlib.nullcontext() if self._metrics is None else self._metrics.duration.time():
+        with self._timed():
             return await in_slices(items, lambda part: self._publish_slice(part, limit_s))
+
+    def _timed(self) -> contextlib.AbstractContextManager[object]:
+        return _UNTIMED if self._metrics is None else self._metrics.duration.time()
 
     async def _publish_slice(self, items: Sequence[Item], deadline_s: float) -> Outcomes:
         """Return each item's outcome: at the deadline at the latest, and at once when cancelled."""
@@ -395,16 +403,20 @@ class Producer:
 
     def _emit(self, item: Item) -> bool:
         is_taken = self._outbox.put(item)
+        if self._is_noticed:  # the outbox is looked into soon; events of one turn of the loop leave together
+            return is_taken
+        self._is_noticed = True
         # decisions/0061: a signal handler or a finalizer may have interrupted the loop itself, just before the loop
         # waits. No task is under way then, and the loop is to be woken as from another thread.
         if threading.get_ident() == self._thread and asyncio.current_task(self._loop) is not None:
-            self._notice()
+            self._loop.call_soon(self._notice)
         else:
             self._loop.call_soon_threadsafe(self._notice)
         return is_taken
 
     def _notice(self) -> None:
         """Wake the sender, and tell of drops from outside of ``emit``."""
+        self._is_noticed = False
         self._sender.wake()
         if self._outbox.drops.has_untold:  # decisions/0021: `on_drop` may emit
-            asyncio.get_running_loop().call_soon(self._sender.tell)
+            self._loop.call_soon(self._sender.tell)

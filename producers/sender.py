@@ -1,15 +1,20 @@
-"""The one task of a producer that talks to Redis: sends the outbox's events, and tells of progress and losses.
+"""The sender of a producer: sends the outbox's events, and tells of progress and losses.
+
+While the link to Redis is up, events leave where the call is made, and answers are given where they come in. The
+sender's task opens the link, and repeats attempts that failed.
 
 Attempts and their repetition are in ``bus.log.publisher``.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bus.log.log import Log
-from bus.log.publisher import AppendLog, Publisher
+from bus.log.appender import Appender
+from bus.log.deadlines import Deadlines
+from bus.log.publication import Published
+from bus.log.publisher import AppendLog, LinkedLog, Publisher
 from bus.redis.address import without_password
 from bus.retrying import until_true
 from producers.outbox import Item, Outbox
@@ -36,8 +41,13 @@ class Sender:
         self._logger = logger
         self._url, self._name, self._outbox = url, name, outbox
         self._publisher = Publisher(outbox, name=name, replicas=replicas, logger=logger, outside=self._emitted)
-        self._is_closing = False
-        self._wake, self._progress = asyncio.Event(), asyncio.Event()
+        self._deadlines: Deadlines[Item] = Deadlines(self.expire)
+        self._log: LinkedLog | None = None
+        self._is_closing = self._has_failed = False
+        self._is_resting = True
+        self._bug: Exception | None = None
+        self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._told: dict[str, int] = {}
 
     @property
@@ -66,46 +76,116 @@ class Sender:
     def open(self) -> None:
         """Prepare for the running event loop; the sender may have run in another loop before."""
         # An asyncio.Event belongs to the loop in which a task first waited for the Event.
-        self._wake, self._progress, self._is_closing = asyncio.Event(), asyncio.Event(), False
+        self._wake, self._waiting, self._bug = asyncio.Event(), [], None
+        self._is_closing, self._has_failed, self._is_resting = False, False, True
         self._told = self._outbox.drops.counts
         self._outbox.open()
 
     def wake(self) -> None:
-        """Look into the outbox, and tell of drops."""
-        self._wake.set()
+        """Send what waits in the outbox: at once where the link is up, else by the task."""
+        # decisions/0156: while a pipeline is under way, its end looks into the outbox.
+        if not self._is_resting or self._publisher.is_under_way:
+            return
+        if (log := self._log) is not None and log.is_up:
+            self._begin(log)
+        else:
+            self._is_resting = False
+            self._wake.set()
+
+    async def publish(self, item: Item, deadline_s: float) -> Published:
+        """Send ``item`` at once, past an empty outbox, or put it into the outbox; return the outcome.
+
+        Raises:
+            BusError: the item's outcome.
+
+        """
+        loop = asyncio.get_running_loop()
+        item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
+        log, is_idle = self._log, self._is_resting and not self._publisher.is_under_way
+        if is_idle and log is not None and log.is_up and self._outbox.is_empty:
+            self._begin(log, (item,))
+        else:
+            self._outbox.add((item,))
+            self.wake()
+        if deadline_s and not item.done.done():
+            self._deadlines.add(item, deadline_s)
+        return await item.done
 
     def close(self) -> None:
         """End as soon as the outbox is empty."""
         self._is_closing = True
+        if not self._outbox.is_empty:
+            self.wake()
         self._wake.set()
 
     async def progress(self) -> None:
         """Return when an event of the outbox was sent or dropped."""
-        await self._progress.wait()
+        told = asyncio.get_running_loop().create_future()
+        self._waiting.append(told)
+        await told
 
     async def run(self) -> None:
         """Send until closed. After any end, every caller has an answer, and every drop was told."""
         try:
-            # decisions/0003: the task, not the caller, waits for Redis: a cancelled caller leaves no half-read answer.
-            async with Log(self._url, name=self._name) as log:
+            # decisions/0003: the link is the sender's: a cancelled caller leaves no half-read answer.
+            async with Appender(self._url, name=self._name) as log:
+                self._log = log
                 while await self._is_wanted():
                     await until_true(lambda: self._attempt(log))
+                    self._rest()
         finally:
+            self._log = None
+            self._deadlines.close()
             self.give_up()
 
+    async def _is_wanted(self) -> bool:
+        """Wait until the task itself is to send; return False when the sender is closed, and no event waits."""
+        while True:
+            # Cleared before the look: a wake between look and wait would else be lost.
+            self._wake.clear()
+            if self._bug is not None:
+                raise self._bug
+            if not self._is_resting:
+                return True
+            if self._is_closing and self._outbox.is_empty and not self._publisher.is_under_way:
+                return False
+            self.tell()
+            await self._wake.wait()
+
     async def _attempt(self, log: AppendLog) -> bool:
+        if self._has_failed:  # an attempt without the task: the next comes after a pause
+            self._has_failed = False
+            return False
         is_done = await self._publisher.attempt(log)
         self.tell()
         return is_done
 
-    async def _is_wanted(self) -> bool:
-        while self._outbox.is_empty and not self._is_closing:
-            # Cleared before the second look: an emit between look and wait would else not wake the sender.
-            self._wake.clear()
-            self.tell()
-            if self._outbox.is_empty:
-                await self._wake.wait()
-        return not self._outbox.is_empty
+    def _rest(self) -> None:
+        """Leave what comes from now on to ``wake``, and the link."""
+        self._is_resting = True
+        if not self._outbox.is_empty:
+            self.wake()
+
+    def _begin(self, log: LinkedLog, batch: Sequence[Item] | None = None) -> None:
+        try:
+            self._publisher.begin(log, self._went, self._fail, batch)
+        except Exception as error:  # noqa: BLE001 (a bug of ours: handed on, and the task ends with it)
+            self._fail(error)
+
+    def _went(self, is_done: bool) -> None:
+        """Take note of an attempt made without the task."""
+        self.tell()
+        if not is_done:
+            self._has_failed, self._is_resting = True, False
+            self._wake.set()
+        elif not self._outbox.is_empty:
+            self.wake()
+        elif self._is_closing:
+            self._wake.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._bug, self._is_resting = error, False
+        self._wake.set()
 
     def give_up(self) -> None:
         """Answer the waiting callers, drop the rest, and tell both; calling ``give_up`` twice is harmless."""
@@ -139,7 +219,9 @@ class Sender:
 
     def tell(self) -> None:
         """Wake the waiters for progress, and tell ``on_drop``."""
-        self._progress.set()
-        self._progress = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for told in waiting:
+            if not told.done():
+                told.set_result(None)
         if self._outbox.drops.has_untold:
             self._outbox.drops.tell()

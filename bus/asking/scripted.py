@@ -34,7 +34,6 @@ class Scripted(Connection):
 
     # decisions/0104: a call of an older connection does no harm when it comes late: no call is ever repeated,
     # but for an answer, which counts once. So the user of an edge needs no CLIENT KILL.
-    _ends_predecessor = False
 
     def __init__(self, url: str, *, name: str, script: str, sha: str) -> None:
         super().__init__(url, name=name, scripts=(script,))

@@ -1,50 +1,81 @@
-"""Appending to logs over a connection: a pipeline of publishes, with an outcome for each.
+"""Appending to logs over a link of our own: a pipeline of publishes, with an outcome for each.
 
 Commands and the meaning of answers are ``bus.log.appending``'s; repetition is a publisher's.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeAlias
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
-from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Replicas, command, outcome
+from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Packer, Replicas, outcome
+from bus.redis.address import check_url
 from bus.redis.clock import now, redis_ms
-from bus.redis.connection import Connection, Reply
-from bus.redis.exchange import exchange
+from bus.redis.command_link import CommandLink, packed
+from bus.redis.command_opening import open_command_link
 from bus.redis.failures import failure
+from bus.redis.greeting import Greeting
 
-__all__ = ["Appender"]
+__all__ = ["Appender", "Outcomes", "Settle"]
+
+Outcomes: TypeAlias = list[Appended | BusError]
+Settle: TypeAlias = Callable[[Outcomes | BusError], None]
+"""Gets an outcome for each entry; or one error for all, where the link was cut before any answer."""
 
 _CUTS: Final = (RedisConnectionError, RedisTimeoutError, OSError)
-"""The answer to a command whose line was cut."""
+"""What stands for the answer to a command whose line was cut."""
+_TIME: Final = packed(("TIME",))
 
 
-class Appender(Connection):
-    """A connection for publishing.
+class Appender:
+    """A link for publishing: made at the first ``append``, and anew after a failure. One pipeline at a time.
 
     Args:
         url: of database 0, see ``bus.redis.address``.
         name: for ``CLIENT LIST``.
-        appends: False for readers: such a connection loads no script, and needs fewer permissions.
-        once: whether the connection publishes for clients, too (``Entry.once``).
+        once: whether the link publishes for clients, too (``Entry.once``).
+        ends_predecessor: whether a link ends the link before at Redis' end, too.
 
     Attributes:
-        sent_ms: a time by Redis' clock, not after the last ``append`` was sent; None when nothing was sent.
+        sent_ms: a time by Redis' clock, not after the last pipeline was sent; None when nothing was sent.
 
     """
 
-    def __init__(self, url: str, *, name: str, appends: bool = True, once: bool = False) -> None:
+    def __init__(self, url: str, *, name: str, once: bool = False, ends_predecessor: bool = True) -> None:
+        check_url(url)
+        self._url, self._name = url, name
         # decisions/0028: edges face strangers, so an edge's user has neither SCRIPT LOAD nor CLIENT KILL.
         scripts = (*SCRIPTS, *ONCE_SCRIPTS) if once else SCRIPTS
-        super().__init__(url, name=name, scripts=scripts if appends else ())
-        self._appends = appends
+        self._greeting = Greeting(scripts, ends_predecessor=ends_predecessor)
+        self._packer = Packer()
+        self._link: CommandLink | None = None
+        self._rerunning: asyncio.Task[None] | None = None
         self.sent_ms: int | None = None
 
-    async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
+    async def __aenter__(self) -> Self:
+        """Return the object; no link is made yet."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the link."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the link; a second call is harmless."""
+        self._drop()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether ``send`` may be called: there is a link, with no pipeline under way."""
+        return self._link is not None and self._link.is_free and self._rerunning is None
+
+    async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> Outcomes:
         """Store and publish every entry, in order, in one pipeline; return a result or an error for each.
 
         Entries are independent: some may fail while others do not. An entry is stored and published, or neither.
@@ -52,72 +83,122 @@ class Appender(Connection):
 
         Raises:
             BusNotReady: Redis took no entry, and will when its state has passed.
-            BusUnavailable: the connection failed before any entry was answered; any may or may not have been stored,
-                or none if ``sent_ms`` is None. Once some are answered, the others have this error as their outcome.
-            RuntimeError: the log was made with ``appends=False``.
+            BusUnavailable: the link failed before any entry was answered; any may or may not have been stored, or none
+                if ``sent_ms`` is None. Once some are answered, the others have this error as their outcome.
 
         """
-        if not self._appends:
-            raise RuntimeError("this log was made with appends=False")
         self.sent_ms = None
-        # decisions/0020: no transaction. MULTI would hold up all other clients of Redis for a whole pipeline.
-        async with self.connected() as redis:
-            replies, confirmed = await self._run(entries, replicas)
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                confirmed = await self._rerun(entries, replies, replicas)
-        outcomes = [self._outcome(entry, reply, confirmed) for entry, reply in zip(entries, replies, strict=True)]
-        if any(isinstance(it, BusNotReady) for it in outcomes):
-            # decisions/0020: the primary may be elsewhere by now, and the address leads there on a new connection.
-            await redis.connection_pool.disconnect()
+        if not entries:
+            return []
+        if self._link is None or not self._link.is_free:
+            self._drop()
+            self._link = await open_command_link(self._url, self._name, self._greeting)
+        told: asyncio.Future[Outcomes | BusError] = asyncio.get_running_loop().create_future()
+        try:
+            self.send(entries, lambda outcomes: None if told.done() else told.set_result(outcomes), replicas=replicas)
+            outcomes = await told
+        finally:
+            if not told.done() or told.cancelled():  # unread answers would be taken for those of the next commands
+                self._drop()
+        if isinstance(outcomes, BusError):
+            raise outcomes
         return outcomes
 
-    def _outcome(self, entry: Entry, reply: Reply, confirmed: int | None) -> Appended | BusError:
-        if isinstance(reply, _CUTS):
-            return failure(reply, self._url)
-        return outcome(entry, reply, confirmed)
+    def send(self, entries: Sequence[Entry], settle: Settle, *, replicas: Replicas | None = None) -> None:
+        """Do as ``append`` on a link that ``is_up``, and call ``settle`` where the answers come in."""
+        self.sent_ms = None
+        self._send(entries, settle, replicas)
 
-    async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Reply], int | None]:
-        """Send the commands for ``entries``; return an answer for each, and how many replicas confirmed them all."""
-        # Taken here: where no connection can be made, nothing was sent, and the next attempt is no repetition.
-        pool = self._redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call, unused-ignore]
-        try:
-            now_s = now()
-            is_stale = self._clock.is_stale(now_s)
-            self.sent_ms = self._clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
-            appending = [command(entry, by_function=self._calls_function) for entry in entries]
-            # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
-            commands = [*([("TIME",)] if is_stale else []), *appending]
-            if replicas is not None:
-                commands.append(("WAIT", replicas.count, replicas.timeout_ms))
-            replies = await exchange(connection, commands)
-        finally:
-            await pool.release(connection)
-        if is_stale and not isinstance(time := replies.pop(0), Exception):
-            self._clock.take(redis_ms(*time), now())
-        return replies, None if replicas is None else _confirmed(replies)
+    def _send(
+        self, entries: Sequence[Entry], settle: Settle, replicas: Replicas | None, *, again: bool = False
+    ) -> None:
+        assert self._link is not None  # noqa: S101 (the link is up)
+        now_s, clock = now(), self._greeting.clock
+        is_stale = clock.is_stale(now_s)
+        self.sent_ms = clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
+        pack, by_function = self._packer.pack, self._greeting.calls_function
+        # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
+        commands = [_TIME] if is_stale else []
+        commands += [pack(entry, by_function=by_function) for entry in entries]
+        if replicas is not None:
+            commands.append(packed(("WAIT", replicas.count, replicas.timeout_ms)))
+        # decisions/0020: no transaction. MULTI would hold up all other clients of Redis for a whole pipeline.
+        round_ = _Round(entries, settle, replicas, len(commands), is_stale=is_stale, again=again)
+        self._link.send(b"".join(commands), len(commands), functools.partial(self._answered, round_))
 
-    async def _rerun(self, entries: Sequence[Entry], replies: list[Reply], replicas: Replicas | None) -> int | None:
+    def _answered(self, round_: "_Round", replies: list[Any], cut: Exception | None) -> None:
+        if cut is not None:
+            if not replies:
+                round_.settle(failure(cut, self._url))
+                return
+            # decisions/0063: answered commands keep their answers. Sent again with all the rest, a line too poor for a
+            # whole pipeline would never get on.
+            replies.append(cut)
+            replies += [RedisConnectionError("the connection was closed")] * (round_.count - len(replies))
+        if round_.is_stale and not isinstance(time := replies.pop(0), Exception):
+            self._greeting.clock.take(redis_ms(*time), now())
+        confirmed = None
+        if round_.replicas is not None:
+            confirmed = replies.pop()
+            if isinstance(confirmed, _CUTS):  # half of the answers would tell a caller nothing of replicas
+                round_.settle(failure(confirmed, self._url))
+                return
+            confirmed = confirmed if isinstance(confirmed, int) else 0
+        if NoScriptError in map(type, replies) and not round_.again:
+            self._rerunning = asyncio.create_task(self._rerun(round_, replies, confirmed))
+        else:
+            self._tell(round_, replies, confirmed)
+
+    def _tell(self, round_: "_Round", replies: Sequence[Any], confirmed: int | None) -> None:
+        outcomes = [self._outcome(*pair, confirmed) for pair in zip(round_.entries, replies, strict=True)]
+        if any(isinstance(it, BusNotReady) for it in outcomes if type(it) is not Appended):
+            # decisions/0020: the primary may be elsewhere by now, and the address leads there on a new link.
+            self._drop()
+        round_.settle(outcomes)
+
+    def _outcome(self, entry: Entry, reply: Any, confirmed: int | None) -> Appended | BusError:
+        return failure(reply, self._url) if isinstance(reply, _CUTS) else outcome(entry, reply, confirmed)
+
+    async def _rerun(self, round_: "_Round", replies: list[Any], confirmed: int | None) -> None:
         """Run again the entries refused for want of the script, as after ``SCRIPT FLUSH``; none of these was stored."""
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        entries = [round_.entries[index] for index in missing]
+        told: asyncio.Future[Outcomes | BusError] = asyncio.get_running_loop().create_future()
         try:
-            await self.begin_anew()
-            again, confirmed = await self._run([entries[index] for index in missing], replicas)
-        except (RedisError, OSError) as error:  # entries of live channels need no script, and have their answers
-            again, confirmed = [error] * len(missing), None if replicas is None else 0
-        for index, reply in zip(missing, again, strict=True):
-            replies[index] = reply
-        return confirmed
+            assert self._link is not None  # noqa: S101 (the answers came on the link)
+            await self._greeting.begin(self._link.ask)
+            self._send(entries, told.set_result, round_.replicas, again=True)
+            outcomes = await told
+        except (RedisError, OSError) as error:
+            for index in missing:
+                replies[index] = error
+            self._tell(round_, replies, confirmed)
+            return
+        finally:
+            self._rerunning = None
+        # Entries of live channels need no script, and have their answers.
+        given = iter(outcomes if isinstance(outcomes, list) else [outcomes] * len(missing))
+        found = [self._outcome(*pair, confirmed) for pair in zip(round_.entries, replies, strict=True)]
+        for index in missing:
+            found[index] = next(given)
+        round_.settle(found)
+
+    def _drop(self) -> None:
+        if self._rerunning is not None:
+            self._rerunning.cancel()
+            self._rerunning = None
+        if self._link is not None:
+            self._link.abort()
+            self._link = None
 
 
-def _confirmed(replies: list[Reply]) -> int:
-    """Take the answer to ``WAIT`` off the end: half of the answers would tell a caller nothing of replicas.
+@dataclass(slots=True)
+class _Round:
+    """A pipeline under way: the entries, and their caller."""
 
-    Raises:
-        Exception: the cut of the line before that answer.
-
-    """
-    confirmed = replies.pop()
-    if isinstance(confirmed, _CUTS):
-        raise confirmed
-    return confirmed if isinstance(confirmed, int) else 0
+    entries: Sequence[Entry]
+    settle: Settle
+    replicas: Replicas | None
+    count: int
+    is_stale: bool
+    again: bool

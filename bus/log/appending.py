@@ -5,9 +5,10 @@ Knows ``publish.lua``; knows no connection. ``bus.log.appender`` sends.
 
 import hashlib
 import importlib.resources
-import secrets
+import os
+import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -17,7 +18,8 @@ from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, Publis
 from bus.held import Hold
 from bus.keyed import NOWHERE, Keyed, Place
 from bus.log.once import ONCE_MS, once
-from bus.position import is_position
+from bus.position import FORM
+from bus.redis.command_link import packed
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
 
@@ -32,11 +34,14 @@ __all__ = [
     "UNSURE",
     "Appended",
     "Entry",
+    "Packer",
     "Replicas",
     "command",
     "outcome",
 ]
 
+_POSITION: Final = re.compile(FORM.encode()).fullmatch
+_ANSWER_WORDS: Final = 2
 _files: Final = importlib.resources.files("bus.log")
 SCRIPT: Final = _files.joinpath("publish.lua").read_text("utf-8")
 """Of channels without a state."""
@@ -88,12 +93,15 @@ ONCE_LIBRARY: Final = _library(_ONCE_SHAS[0], *zip(_ONCE_FUNCTIONS, ONCE_SCRIPTS
 """Likewise for edges where clients publish."""
 # decisions/0056: functions are kept with the data and replicated; a script loaded by an administrator is gone after a
 # restart. The script's hash in both names lets two versions of edgebus publish side by side.
-_SALT_LIMIT: Final = 2**32
+_SALT_BYTES: Final = 4
+_EVENT_WORDS: Final = 4
+_FRAMES: Final = 4_096
+"""The most channels of which the common words are kept."""
 _SEARCH_MARGIN_MS: Final = 10_000
 """How long before the first attempt a search begins: a clock set back since then gives lower ids. Costs time only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Entry:
     """A line to append to a channel.
 
@@ -109,6 +117,8 @@ class Entry:
 
     """
 
+    # Not frozen: made once per event and channel, and a frozen dataclass takes twice as long.
+
     channel: Channel
     id: str
     event: str
@@ -119,8 +129,7 @@ class Entry:
     hold: Hold | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """An entry in its log.
 
     Attributes:
@@ -148,19 +157,73 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     channel = entry.channel
     if channel.retention.kind == "live":
         return ("PUBLISH", channel.redis, splice(entry.line, None, None))
+    front, back = _frame(channel, by_function=by_function)
+    text = (entry.id, entry.event, entry.line, _salt())
+    if entry.once:
+        return _once(entry, (*text, *back), by_function=by_function)
+    state = () if channel.keyed is None else _state_arguments(channel.keyed, _place(entry))
+    return (*front, *text, *back, *_repeated(entry), *state)
+
+
+def _salt() -> int:
     # delivery.md: salted, so that a primary promoted with a clock behind gives no id that a client already holds; plain
     # `XADD *` did, with a clock 3 s behind. Never 0, which marks the position of a channel without a log.
-    salt = 1 + secrets.randbelow(_SALT_LIMIT)
-    keep, life_ms = channel.retention.max_events, channel.retention.expires_s * 1000
-    text = (entry.id, entry.event, entry.line, salt, keep, life_ms, channel.redis)
-    if entry.once:
-        return _once(entry, text, by_function=by_function)
+    return 1 + int.from_bytes(os.urandom(_SALT_BYTES))
+
+
+def _frame(channel: Channel, *, by_function: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the words that all publishes on ``channel`` have in common: those in front of an event's, those behind."""
     if channel.keyed is not None:
         called = ("FCALL", _KEYED_FUNCTION) if by_function else ("EVALSHA", _KEYED_SHA)
-        state = _state_arguments(channel.keyed, _place(entry))
-        return (*called, 4, channel.log_key, *channel.state_keys, *text, *_repeated(entry), *state)
-    called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
-    return (*called, 1, channel.log_key, *text, *_repeated(entry))
+        keys: tuple[str, ...] = (channel.log_key, *channel.state_keys)
+    else:
+        called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
+        keys = (channel.log_key,)
+    retention = channel.retention
+    return (*called, len(keys), *keys), (retention.max_events, retention.expires_s * 1000, channel.redis)
+
+
+class Packer:
+    """Commands as bytes: what publishes on a channel have in common is packed once."""
+
+    # decisions/0156: a command takes 0.9 us so, and 4 us when its words are put together and packed one by one.
+
+    def __init__(self) -> None:
+        self._frames: dict[tuple[int, bool], tuple[Channel, bytes, bytes]] = {}
+
+    def pack(self, entry: Entry, *, by_function: bool) -> bytes:
+        """Return the bytes of ``command(entry)``."""
+        channel, one, event, line = entry.channel, entry.id, entry.event, entry.line
+        is_plain = entry.since_ms is None and not entry.once and channel.keyed is None
+        if not is_plain or channel.retention.kind == "live":
+            return packed(command(entry, by_function=by_function))
+        frame = self._frames.get((id(channel), by_function))
+        if frame is None or frame[0] is not channel:  # the number of a channel that is gone may be given again
+            frame = self._framed(channel, by_function=by_function)
+        salt = str(_salt())
+        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
+            frame[1],
+            len(one),  # made of ASCII, as an event's name is
+            one.encode(),
+            len(event),
+            event.encode(),
+            len(line),
+            line,
+            len(salt),
+            salt.encode(),
+            frame[2],
+        )
+
+    def _framed(self, channel: Channel, *, by_function: bool) -> tuple[Channel, bytes, bytes]:
+        front, back = _frame(channel, by_function=by_function)
+        head, *rest = packed(front).split(b"\r\n", 1)
+        del head  # says how many words the command has
+        count = len(front) + _EVENT_WORDS + len(back)
+        found = channel, b"*%d\r\n%b" % (count, rest[0]), packed(back).split(b"\r\n", 1)[1]
+        if len(self._frames) >= _FRAMES:
+            self._frames.clear()
+        self._frames[id(channel), by_function] = found
+        return found
 
 
 def _once(entry: Entry, text: tuple[Any, ...], *, by_function: bool) -> tuple[Any, ...]:
@@ -197,6 +260,11 @@ def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:
 
 def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusError:
     """Return the outcome of ``entry``, from Redis' answer and the number of ``replicas`` that confirmed."""
+    # The common answer first: to be told from all others takes 4 us.
+    if type(reply) is list and len(reply) == _ANSWER_WORDS and type(reply[1]) is int:
+        position = reply[0]
+        if type(position) is bytes and _POSITION(position):
+            return Appended(position.decode(), reply[1], replicas)
     name = entry.channel.name
     # decisions/0020: three kinds. Refused for the moment is repeated, refused for good is told at once, and an answer
     # that never came may mean either, so the repetition looks for the event first.
@@ -217,8 +285,6 @@ def _placed(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
             return PublishUncertain(UNSURE[word].format(entry.channel.name))
         case [b"held", bytes(holder)] if entry.hold is not None:
             return PublishHeld(entry.hold.channel, holder.decode(errors="replace"))
-        case [bytes(word), int(receivers)] if is_position(position := word.decode("latin-1")):
-            return Appended(position, receivers, replicas)
     return PublishError(f"what answers for {entry.channel.name} is no Redis: its answer to a publish has another form")
 
 

@@ -1,4 +1,4 @@
-"""The log for its users: an atomic publish, and reading of published events.
+"""The log for its readers.
 
 A log is a stream of Redis, with the keys of ``bus.channel``. Each way of reading has a module of its own below.
 """
@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bus.channel import Channel
-from bus.log.appender import Appender
-from bus.log.appending import Appended, Entry, Replicas
 from bus.log.entries import Ends, StreamEntry, ends, published
 from bus.log.forks import Fork
 from bus.log.history import HISTORY_BYTES, History
@@ -24,7 +22,7 @@ from bus.redis.announcer import Announcer
 from bus.redis.clock import redis_ms
 from bus.redis.refusals import all_checked, checked
 
-__all__ = ["Appended", "Entry", "Head", "History", "Log", "Replicas"]
+__all__ = ["Head", "History", "Log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,14 @@ class Head:
     forks: tuple[Fork, ...] = ()
 
 
-class Log(Appender, Announcer):
-    """A connection for publishing, for reading logs, and for an edge's announcements.
+class Log(Announcer):
+    """A connection for reading logs, and for an edge's announcements.
 
     Every method raises ``BusUnavailable`` where Redis did not answer, and ``BusError`` where Redis refused.
     """
 
-    def __init__(self, url: str, *, name: str, appends: bool = True, once: bool = False) -> None:
-        super().__init__(url, name=name, appends=appends, once=once)
+    def __init__(self, url: str, *, name: str) -> None:
+        super().__init__(url, name=name)
         self._pages = Pages(self)
         self._marks = Marks(self, self._pages)
         self._tails = Tails(self, self._pages, self._marks)

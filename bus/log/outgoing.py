@@ -14,7 +14,7 @@ from bus.envelope import Message
 from bus.errors import BusError, OutboxFull
 from bus.event import Attempt
 from bus.held import Hold
-from bus.log.log import Log
+from bus.log.appender import Appender
 from bus.log.publication import Publication, Published
 from bus.log.publisher import Counts, Publisher, outcomes_of
 from bus.retrying import until_true
@@ -23,12 +23,6 @@ __all__ = ["OUTGOING_BYTES", "Outgoing"]
 
 OUTGOING_BYTES: Final = 16 * 1024 * 1024
 _ENDED: Final = "the publisher ended before Redis answered; whether the event is there is not known"
-
-
-class _Log(Log):
-    # decisions/0028: an edge may not end connections. A publish that a cut connection still carries is known by its
-    # repetition (0106).
-    _ends_predecessor = False
 
 
 class Outgoing:
@@ -62,7 +56,9 @@ class Outgoing:
     async def run(self) -> None:
         """Send until cancelled; every caller has an answer then."""
         try:
-            async with _Log(self._url, name=self._name, once=True) as log:
+            # decisions/0028: an edge may not end connections. A publish that a cut connection still carries is known by
+            # its repetition (0106).
+            async with Appender(self._url, name=self._name, once=True, ends_predecessor=False) as log:
                 while await self._queue.filled():
                     await until_true(lambda: self._publisher.attempt(log))
         finally:

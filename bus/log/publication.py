@@ -4,7 +4,7 @@ Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bus.envelope import Message
@@ -89,6 +89,9 @@ class Publication:
     def entries(self) -> list[Entry]:
         """Return the entries left to append, marked as repeated where an attempt may have stored the event."""
         one, since_ms = self.attempt, self.attempt.since_ms
+        if since_ms is None and not one.after and not self.failed:  # the common case: a first attempt
+            name, event, once, hold = one.id, self.message.event, self.once, self.hold
+            return [Entry(channel, name, event, line, None, "", once, hold) for channel, line in self.message.lines]
         return [
             Entry(
                 channel,
@@ -106,13 +109,13 @@ class Publication:
             if channel.name not in self.settled and channel.name not in self.failed
         ]
 
+    @property
+    def left(self) -> int:
+        """How many channels are without an outcome."""
+        return len(self.message.lines) - len(self.settled) - len(self.failed)
+
     def note(
-        self,
-        entries: Sequence[Entry],
-        outcomes: Sequence[Appended | BusError],
-        sent_ms: int | None,
-        *,
-        is_certain: bool,
+        self, outcomes: Iterable[tuple[Entry, Appended | BusError]], sent_ms: int | None, *, is_certain: bool
     ) -> None:
         """Write down the outcomes of one attempt, for the caller and for a repetition.
 
@@ -122,7 +125,7 @@ class Publication:
         # decisions/0020: the earliest time counts. A promoted primary's clock may be behind, and moves the time back.
         if sent_ms is not None:
             attempt.since_ms = sent_ms if attempt.since_ms is None else min(attempt.since_ms, sent_ms)
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        for entry, outcome in outcomes:
             name = entry.channel.name
             if isinstance(outcome, Appended):
                 self.settled[name] = outcome

@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
@@ -19,7 +20,7 @@ from bus.log.publication import Publication, Published, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
 from bus.redis.clock import now
 
-__all__ = ["AppendLog", "Counts", "PublicationQueue", "Publisher", "outcomes_of"]
+__all__ = ["AppendLog", "Counts", "LinkedLog", "PublicationQueue", "Publisher", "outcomes_of"]
 
 _LATEST_CHANNELS: Final = 4_096
 _WAIT_MAX_S: Final = 0.8 * ANSWER_DEADLINE_S
@@ -29,12 +30,31 @@ PublicationT = TypeVar("PublicationT", bound=Publication)
 
 
 class AppendLog(Protocol):
-    """A log as far as publishing goes, such as ``bus.log.log.Log``."""
+    """A log as far as publishing goes, such as ``bus.log.appender.Appender``."""
 
-    sent_ms: int | None
+    @property
+    def sent_ms(self) -> int | None:
+        """A time not after the last ``append`` was sent, by the log's clock; None when nothing was sent."""
 
     async def append(self, entries: Sequence[Entry], *, replicas: Replicas | None = None) -> list[Appended | BusError]:
         """Store and publish every entry, in order; return a result or an error for each."""
+
+
+class LinkedLog(AppendLog, Protocol):
+    """A log over a link, such as ``bus.log.appender.Appender``."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether ``send`` may be called."""
+
+    def send(
+        self,
+        entries: Sequence[Entry],
+        settle: Callable[[Sequence[Appended | BusError] | BusError], None],
+        *,
+        replicas: Replicas | None = None,
+    ) -> None:
+        """Do as ``append`` does, and call ``settle`` with the results, or with the error of all."""
 
 
 class PublicationQueue(Protocol[PublicationT]):
@@ -109,31 +129,59 @@ class Publisher(Generic[PublicationT]):
         calls = [it for it in (*self._under_way, *self._queue.calls()) if it.done is not None and not it.done.done()]
         return Standing(waiting + len(calls), self.counts.published, self.counts.failed, dropped)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a pipeline is under way."""
+        return bool(self._under_way)
+
     async def attempt(self, log: AppendLog) -> bool:
         """Send a pipeline; return whether every publication in the pipeline is done."""
+        batch, entries = self._begun(self._taken())
+        began_s = self._now()
+        outcomes, is_certain = await self._append(log, batch, entries)
+        return self._noted(log, batch, entries, outcomes, began_s, is_certain=is_certain)
+
+    def begin(
+        self,
+        log: LinkedLog,
+        done: Callable[[bool], None],
+        fail: Callable[[Exception], None],
+        batch: "Sequence[PublicationT] | None" = None,
+    ) -> None:
+        """Do as ``attempt`` on a log that ``is_up``, and call ``done`` where the answers come in; no task is woken.
+
+        ``fail`` gets an error of ours. ``batch`` None takes from the queue; a batch of publications was in no queue.
+        """
+        given, entries = self._begun(self._taken() if batch is None else batch)
+        if not entries:  # every caller has left
+            self._under_way = ()
+            done(True)
+            return
+        began_s = self._now()
+
+        def settle(outcomes: Sequence[Appended | BusError] | BusError) -> None:
+            is_cut = isinstance(outcomes, BusError)
+            try:
+                some = self._cut(outcomes, entries) if isinstance(outcomes, BusError) else outcomes
+                is_done = self._noted(log, given, entries, some, began_s, is_certain=not is_cut)
+            except Exception as error:  # noqa: BLE001 (handed on: the owner ends with it)
+                fail(error)
+            else:
+                done(is_done)
+
+        replicas = Replicas(self._replicas, _wait_ms(given, began_s)) if self._replicas else None
+        log.send(entries, settle, replicas=replicas)
+
+    def _taken(self) -> Sequence[PublicationT]:
         # decisions/0020: a Redis that refused is asked with one event. A pipeline is no transaction: Redis might refuse
         # its beginning and take the rest, and the refused events would come last.
-        limit = 1 if self._is_refused else PIPELINE_EVENTS
-        batch = self._queue.take(limit, self._pace.limit_bytes)
+        return self._queue.take(1 if self._is_refused else PIPELINE_EVENTS, self._pace.limit_bytes)
+
+    def _begun(self, batch: Sequence[PublicationT]) -> tuple[Sequence[PublicationT], list[Entry]]:
         self._under_way = batch  # for `give_up`, which may come while Redis is asked
         for item in batch:
             self._begin(item)
-        entries = [item.entries() for item in batch]
-        began_s = self._now()
-        outcomes, is_certain = await self._append(log, batch, [entry for some in entries for entry in some])
-        self._note_pace(log, entries, outcomes, self._now() - began_s)
-        self._note_errors(outcomes)
-        given = iter(outcomes)
-        for item, some in zip(batch, entries, strict=True):
-            item.note(some, [next(given) for _ in some], log.sent_ms, is_certain=is_certain)
-            self._settle(item)
-        is_done = all(item.is_settled or item.is_given_up for item in batch)
-        if not is_done:
-            self._put_back(batch)
-        self._under_way = ()
-        if self._absence.is_untold:
-            self._absence.look()
-        return is_done
+        return batch, [entry for item in batch for entry in item.entries()]
 
     async def _append(
         self, log: AppendLog, batch: Sequence[PublicationT], entries: Sequence[Entry]
@@ -146,17 +194,48 @@ class Publisher(Generic[PublicationT]):
             if self._replicas:
                 return await log.append(entries, replicas=Replicas(self._replicas, _wait_ms(batch, self._now()))), True
             return await log.append(entries), True
-        except BusUnavailable as error:
-            if isinstance(error, BusNotReady):
-                self._absence.began(error)
-            return [copied(error) for _ in entries], False
         except BusError as error:
-            return [copied(error, PublishError) for _ in entries], False
+            return self._cut(error, entries), False
+
+    def _cut(self, error: BusError, entries: Sequence[Entry]) -> list[BusError]:
+        """Return the error of a whole pipeline for each entry."""
+        if isinstance(error, BusNotReady):
+            self._absence.began(error)
+        kind = None if isinstance(error, BusUnavailable) else PublishError
+        return [copied(error, kind) for _ in entries]
+
+    def _noted(
+        self,
+        log: AppendLog,
+        batch: Sequence[PublicationT],
+        entries: Sequence[Entry],
+        outcomes: Sequence[Appended | BusError],
+        began_s: float,
+        *,
+        is_certain: bool,
+    ) -> bool:
+        """Write the outcomes of an attempt down; return whether every publication of ``batch`` is done."""
+        self._note_pace(log, entries, outcomes, self._now() - began_s)
+        if is_good := all(type(it) is Appended for it in outcomes):
+            self._is_refused = False
+        else:
+            self._note_errors(outcomes)
+        sent_ms, given = log.sent_ms, iter(zip(entries, outcomes, strict=True))
+        for item in batch:
+            item.note(list(islice(given, item.left)), sent_ms, is_certain=is_certain)
+            self._settle(item)
+        is_done = is_good or all(item.is_settled or item.is_given_up for item in batch)
+        if not is_done:
+            self._put_back(batch)
+        self._under_way = ()
+        if self._absence.is_untold:
+            self._absence.look()
+        return is_done
 
     def _note_pace(
-        self, log: AppendLog, entries: Sequence[Sequence[Entry]], outcomes: Sequence[Appended | BusError], took_s: float
+        self, log: AppendLog, entries: Sequence[Entry], outcomes: Sequence[Appended | BusError], took_s: float
     ) -> None:
-        size_bytes = sum(len(entry.line) for some in entries for entry in some)
+        size_bytes = sum([len(entry.line) for entry in entries])
         if all(isinstance(it, Appended) or is_answer(it) for it in outcomes):
             self._pace.done(size_bytes, took_s)
         elif log.sent_ms is not None:

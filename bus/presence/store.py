@@ -113,7 +113,6 @@ class PresenceStore(Connection):
 
     # An edge may not end connections (docs/acl.md). A write that a cut connection still carries is of an edge's former
     # name, which is buried (decisions/0109).
-    _ends_predecessor = False
 
     def __init__(self, url: str, *, name: str, service: str) -> None:
         super().__init__(url, name=name, scripts=(SCRIPT,))

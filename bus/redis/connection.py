@@ -5,20 +5,19 @@ Errors of the client library end here: callers see a ``BusError``.
 
 import functools
 import logging
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeAlias, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from bus.redis import address
-from bus.redis.clock import Clock, now, redis_ms
 from bus.redis.epoch import epoch_ms
 from bus.redis.failures import converted
-from bus.redis.keys import EPOCH_KEY, FORMER_KEY
+from bus.redis.greeting import Greeting
+from bus.redis.keys import EPOCH_KEY
 
 __all__ = ["Connection", "Reply"]
 
@@ -42,17 +41,12 @@ class Connection:
 
     """
 
-    _ends_predecessor = True
-    """Whether a connection with a script ends the connection before at Redis' end."""
-
     def __init__(self, url: str, *, name: str, scripts: Sequence[str] = ()) -> None:
         self._redis: Redis = address.client(url, name)
         self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
-        self._url, self._name, self._scripts = url, name, scripts
+        self._url, self._name = url, name
         self._is_known, self._has_told_epoch = True, False
-        self._clock = Clock()
-        self._predecessor: tuple[str, str] | None = None
-        self._calls_function = False
+        self._greeting = Greeting(scripts, ends_predecessor=False)
 
     async def __aenter__(self) -> Self:
         """Return the object; no connection is made yet."""
@@ -77,42 +71,13 @@ class Connection:
             await self._redis.connection_pool.disconnect()
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Begin on each new connection, before any other command: a restarted Redis has neither script nor epoch."""
+        """Begin on each new connection, before any other command."""
         await address.begin(connection, name=self._name)
-        self._clock.forget()
-        ask = functools.partial(_ask, connection)
-        if self._scripts and self._ends_predecessor:
-            await self._replace(ask)
-        # A script found missing half way through a pipeline would cost the order: refused events would come last.
-        with suppress(ResponseError):  # the caller's own command will tell of the refusal
-            await self._begin(ask)
-
-    async def _replace(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """End the connection before ours at Redis' end, too, by id and address there."""
-        # decisions/0020: commands still under way on the old connection (in a proxy, a stopped Redis, asyncio's
-        # buffers) would be carried out after their repetition, without the check that only repetitions make.
-        if self._predecessor is not None:
-            with suppress(ResponseError):  # a user without CLIENT KILL has to trust the network
-                await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
-        self._predecessor = None
-        with suppress(ResponseError):
-            info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
-            self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
-
-    async def _begin(self, ask: Callable[..., Awaitable[Reply]]) -> None:
-        """Ask for the time, load the scripts, and set the epoch of this Redis if no process has."""
-        time_ms = redis_ms(*await ask("TIME"))
-        self._clock.take(time_ms, now())
-        if self._scripts:
-            self._calls_function = not await _may_load(ask, self._scripts)
-        # decisions/0051: a Redis that is full, or cannot save, refuses SETNX, and can be read all the same.
-        with suppress(ResponseError):
-            # decisions/0028: SETNX, and not SET … NX. A user permitted no more than SETNX can never set the epoch anew.
-            await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
+        await self._greeting.greet(functools.partial(_ask, connection))
 
     async def begin_anew(self) -> None:
         """Ask for the time, load the scripts and see to the epoch on the open connection, as on a new connection."""
-        await self._begin(self._redis.execute_command)
+        await self._greeting.begin(self._redis.execute_command)
 
     def began_ms(self, epoch: Reply, now_ms: int) -> int:
         """Return when this Redis began, as ``GET`` of the epoch's key says; ``now_ms`` where nobody knows.
@@ -180,33 +145,6 @@ class Connection:
                 await self.begin_anew()
                 self._is_known = True
             yield self._redis
-
-
-async def _may_load(ask: Callable[..., Awaitable[Reply]], scripts: Sequence[str]) -> bool:
-    """Load scripts; tell whether this user may: a user who may not calls functions (docs/acl.md)."""
-    # decisions/0056: learned from the refusal; a setting for "calls the function" could contradict the user's rules.
-    try:
-        for script in scripts:
-            await ask("SCRIPT LOAD", script)
-    except NoPermissionError:
-        return False
-    return True
-
-
-async def _former(ask: Callable[..., Awaitable[Reply]]) -> bytes | None:
-    """Return the epoch under the key of older versions; None where no readable value stands.
-
-    Raises:
-        ResponseError: this user may not look, and so must not set a new epoch over an old.
-
-    """
-    # decisions/0067: asked before each SETNX, and not after a GET of the new key found no value. An epoch, once set, is
-    # never set anew, so clients that come back over an upgrade are answered from the same logs.
-    try:
-        answer = await ask("GET", FORMER_KEY)
-    except ResponseError as error:
-        answer = error
-    return None if epoch_ms(answer) is None else answer
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Reply:

@@ -47,7 +47,7 @@ async def server_of(
     """
     async with (
         Operator(redis_url) as operator,
-        Log(redis_url, name="edgebus-mcp", appends=False) as log,
+        Log(redis_url, name="edgebus-mcp") as log,
         _producer(redis_url, is_wanted=allow_publish) as producer,
     ):
         ecosystem = Ecosystem(operator, producer, services)

@@ -59,7 +59,7 @@ async def show_history(
         note(f"{channel.name} is live: nothing of it is kept")
         return
     # decisions/0028: a log that only reads loads no script, so the operator's user needs no right to.
-    async with Log(url, name="edgebus-cli", appends=False) as log:
+    async with Log(url, name="edgebus-cli") as log:
         lines = await log.lines(channel, count=count)
     messages = [message for line in lines if (message := read_line(line)) is not None]
     tell_unreadable(len(lines) - len(messages) + log.unreadable)
@@ -80,7 +80,7 @@ async def show_state(url: str, channel: Channel, *, as_json: bool, stranger: Cha
     """
     # A channel of no service at hand may have a state: how much of one is read then, a family's bounds say.
     asked = channel if channel.keyed is not None else replace(channel, keyed=Keyed({}))
-    async with Log(url, name="edgebus-cli", appends=False) as log:
+    async with Log(url, name="edgebus-cli") as log:
         tail = await log.tail(asked, limit_events=1, with_state=True)
     state = tail.state or State(())
     messages = [message for line in state.lines if (message := read_line(line.line)) is not None]

@@ -37,7 +37,7 @@ async def show_event(url: str, wanted: str, channels: Sequence[Channel], *, as_j
     """
     if not wanted.isprintable() or not 1 <= len(wanted) <= _ID_LIMIT:
         raise EventError(f"a position is <ms>-<n>, an id at most {_ID_LIMIT} printable characters")
-    async with Log(url, name="edgebus-cli", appends=False) as log:
+    async with Log(url, name="edgebus-cli") as log:
         for channel in channels:
             line = await (log.line_at if is_position(wanted) else log.line_of)(channel, wanted)
             message = None if line is None else read_line(line)

@@ -261,7 +261,7 @@ def _note(lag: Lag, event: Received, came_ms: float) -> None:
 async def _ahead_ms(redis_url: str) -> float:
     """Return how far Redis' clock is ahead of our monotonic clock, by the quickest of a few answers."""
     found: list[tuple[float, float]] = []
-    async with Log(redis_url, name="edgebus-cli", appends=False) as log, log.connected() as redis:
+    async with Log(redis_url, name="edgebus-cli") as log, log.connected() as redis:
         for _ in range(_LOOKS):
             began = time.perf_counter()
             told_ms = redis_ms(*await redis.time())

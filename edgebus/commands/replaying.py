@@ -44,7 +44,7 @@ async def replay(
 
     """
     start, end = _parsed("--since", since), _parsed("--until", until) if until is not None else None
-    async with Log(url, name="edgebus-cli", appends=False) as log:
+    async with Log(url, name="edgebus-cli") as log:
         # More than one replay of an edge (1,000 events, 4 MiB): here one reader waits, and the memory is the person's.
         tail = await log.tail(channel, limit_events=_EVENTS, limit_bytes=_BYTES)
     if stranger is not None and not tail.lines:

@@ -26,7 +26,7 @@ class Reads:
     """
 
     def __init__(self, url: str) -> None:
-        self._log = Log(url, name="edgebus-dashboard-logs", appends=False)
+        self._log = Log(url, name="edgebus-dashboard-logs")
 
     @property
     def log(self) -> Log:

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
-from bus.log.log import Log
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import DEBIAN, EMBEDDED, FAKE, REAL, Broker, Receiver, fake_server
 
 
@@ -53,9 +53,9 @@ async def redis(broker: Broker) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def log(broker: Broker) -> AsyncIterator[Log]:
+async def log(broker: Broker) -> AsyncIterator[AppendingLog]:
     """Lend the sender."""
-    async with Log(broker.url, name="edgebus-producer-test") as log:
+    async with AppendingLog(broker.url, name="edgebus-producer-test") as log:
         yield log
 
 

@@ -8,7 +8,7 @@ from bus.channel import LATEST, LIVE, Family, Retention
 from bus.envelope import compose
 from bus.event import Event, JsonObject
 from bus.keyed import Keyed
-from bus.log.log import Entry
+from bus.log.appending import Entry
 
 WORKFLOW: Final = Family("workflow:{workflow_id}")
 SHORT: Final = Family("short:{workflow_id}", Retention("history", max_events=100, expires_s=60))

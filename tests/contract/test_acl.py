@@ -19,7 +19,6 @@ from bus.errors import PublishError
 from bus.event import Attempt, Event
 from bus.keyed import Keyed
 from bus.log.appending import KEYED_LIBRARY, LIBRARY, ONCE_LIBRARY, Appended, Entry
-from bus.log.log import Log
 from bus.log.outgoing import Outgoing
 from bus.presence.entries import Member
 from bus.presence.store import PresenceStore, Write
@@ -28,6 +27,7 @@ from bus.redis.address import with_login
 from bus.service import Service
 from bus.tasks import end
 from producers.services import NAMES, load
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -424,7 +424,7 @@ async def test_function_is_published_by_without_a_script_of_ones_own(root: Cli, 
     """A producer that may load nothing publishes by the function, once, in order, and after SCRIPT FLUSH too."""
     urls = await users_in(by_function=True)
     await root.execute_command("FUNCTION", "LOAD", LIBRARY)
-    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+    async with AppendingLog(urls["producer"], name="edgebus-producer-test") as log:
         first = await log.append([entry(1), entry(2)])
         await root.script_flush()
         again = await log.append([replace(entry(2), since_ms=0), entry(3)])
@@ -456,7 +456,7 @@ async def test_state_is_kept_with_the_rights_of_a_producer(root: Cli, users_in: 
         Entry(pool, f"id{number}", name, b'{"id":"id%d","data":{"worker_id":"w%d"}}' % (number, max(0, number - 2)))
         for number, name in enumerate(names)
     ]
-    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+    async with AppendingLog(urls["producer"], name="edgebus-producer-test") as log:
         assert all(isinstance(it, Appended) for it in await log.append(some))
     assert {"worker:w2", "worker:w3", "bus:evicted"} < {*await root.hkeys(STATE)}
 
@@ -468,7 +468,7 @@ async def test_refused_state_is_nowhere(real: Broker, root: Cli, lost: str) -> N
     rules = made.command(DIGEST).rpartition(lost)
     await root.execute_command(*(rules[0] + rules[2]).split())
     added = Entry(load("mahavishnu").channel("pool:a"), "id", "worker.added", b'{"id":"id","data":{"worker_id":"w"}}')
-    async with Log(with_login(real.url, made.name, PASSWORD), name="edgebus-producer-test") as log:
+    async with AppendingLog(with_login(real.url, made.name, PASSWORD), name="edgebus-producer-test") as log:
         [outcome] = await log.append([added])
     assert isinstance(outcome, PublishError)
     assert await root.keys("bus:*{pool:a}") == []
@@ -477,7 +477,7 @@ async def test_refused_state_is_nowhere(real: Broker, root: Cli, lost: str) -> N
 async def test_function_that_is_not_there_is_named(users_in: UsersIn) -> None:
     """Nobody has loaded it yet, or that of another version: the error has the line for an administrator."""
     urls = await users_in(by_function=True)
-    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+    async with AppendingLog(urls["producer"], name="edgebus-producer-test") as log:
         [refused] = await log.append([entry(1)])
     assert isinstance(refused, PublishError)
     assert "edgebus acl --function | redis-cli" in str(refused)
@@ -487,7 +487,7 @@ async def test_log_goes_on_behind_the_last_of_all_ids(root: Cli, users_in: Users
     """A producer can append such an entry past the script; the next event of anybody takes it out of the log."""
     urls = await users_in()
     careless: Cli
-    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+    async with AppendingLog(urls["producer"], name="edgebus-producer-test") as log:
         await log.append([entry(1)])
         async with Redis.from_url(urls["producer"], protocol=2) as careless:
             await careless.execute_command("XADD", WORKFLOW.log_key, LAST, "a", "b")
@@ -513,7 +513,7 @@ async def test_commands_that_write_can_also_take_away(root: Cli, users_in: Users
     """What docs/acl.md says is left open is: logs by XADD and PEXPIRE, revocations by an operator's ZADD."""
     urls, key = await users_in(), WORKFLOW.log_key
     one: Cli
-    async with Log(urls["producer"], name="edgebus-producer-test") as log:
+    async with AppendingLog(urls["producer"], name="edgebus-producer-test") as log:
         for role, command in (
             ("producer", f"XADD {key} MAXLEN 0 * a b"),
             ("producer", f"PEXPIRE {key} -1"),

@@ -6,11 +6,13 @@ import math
 
 import pytest
 
+from bus.log.appending import Appended
 from bus.log.forks import Fork
-from bus.log.log import Appended, Head, Log
+from bus.log.log import Head
 from bus.log.replay import Since
 from bus.position import BEGINNING, Reason, milliseconds
 from bus.redis.keys import EPOCH_KEY
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Cli
 from tests.contract.events import SKILL, WORKFLOW, Skill, Stage, entries, front
 from tests.contract.test_read import fill
@@ -47,7 +49,7 @@ async def typed(redis: Cli, fields: object = None) -> str:
 
 
 @pytest.mark.parametrize("fields", TYPED)
-async def test_typed_entry_is_passed_over(log: Log, redis: Cli, fields: object) -> None:
+async def test_typed_entry_is_passed_over(log: AppendingLog, redis: Cli, fields: object) -> None:
     """An entry that the bus did not write stands in nobody's way, whatever reads the log."""
     before = await fill(log, "hand", 2)
     await typed(redis, fields)
@@ -58,7 +60,7 @@ async def test_typed_entry_is_passed_over(log: Log, redis: Cli, fields: object) 
     assert (await log.heads([CHANNEL]))[0].position == after[-1]
 
 
-async def test_typed_entry_breaks_the_chain(log: Log, redis: Cli) -> None:
+async def test_typed_entry_breaks_the_chain(log: AppendingLog, redis: Cli) -> None:
     """The event behind it names it, so who stood before it is told; who stood on it or behind it misses nothing."""
     before = await fill(log, "hand", 2)
     by_hand = await typed(redis)
@@ -69,7 +71,7 @@ async def test_typed_entry_breaks_the_chain(log: Log, redis: Cli) -> None:
     assert reasons == [Reason.TRIMMED, Reason.TRIMMED, None, None, None]
 
 
-async def test_typed_entry_at_the_end_is_where_a_newcomer_stands(log: Log, redis: Cli) -> None:
+async def test_typed_entry_at_the_end_is_where_a_newcomer_stands(log: AppendingLog, redis: Cli) -> None:
     """The next event will name it; of the events before it the last one is the newest."""
     (before,) = await fill(log, "hand", 1)
     by_hand = await typed(redis)
@@ -81,7 +83,7 @@ async def test_typed_entry_at_the_end_is_where_a_newcomer_stands(log: Log, redis
     assert [(line.position, line.previous) for line in tail.lines] == [(after, by_hand)]
 
 
-async def test_log_of_typed_entries_alone_has_an_end(log: Log, redis: Cli) -> None:
+async def test_log_of_typed_entries_alone_has_an_end(log: AppendingLog, redis: Cli) -> None:
     """Nothing in it can be read, and nothing fails."""
     by_hand = await typed(redis)
     assert await log.heads([CHANNEL]) == [Head(by_hand, None)]
@@ -91,7 +93,7 @@ async def test_log_of_typed_entries_alone_has_an_end(log: Log, redis: Cli) -> No
     assert await log.lines(CHANNEL, count=5) == []
 
 
-async def test_newest_lines_are_found_behind_typed_entries(log: Log, redis: Cli) -> None:
+async def test_newest_lines_are_found_behind_typed_entries(log: AppendingLog, redis: Cli) -> None:
     """So many lines as were asked for, though entries among the newest are none."""
     await fill(log, "hand", 4)
     for _ in range(3):
@@ -100,7 +102,7 @@ async def test_newest_lines_are_found_behind_typed_entries(log: Log, redis: Cli)
     assert len(lines) == 3
 
 
-async def test_typed_entry_is_told_once(log: Log, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
+async def test_typed_entry_is_told_once(log: AppendingLog, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
     """One warning names the channel and the entry, however often the log is read, and shows nothing of its content."""
     await fill(log, "hand", 1)
     by_hand = await typed(redis, {"note": "secret"})
@@ -114,7 +116,7 @@ async def test_typed_entry_is_told_once(log: Log, redis: Cli, caplog: pytest.Log
     assert "secret" not in str(vars(record))
 
 
-async def test_key_of_another_type_is_no_log(log: Log, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
+async def test_key_of_another_type_is_no_log(log: AppendingLog, redis: Cli, caplog: pytest.LogCaptureFixture) -> None:
     """A key that somebody SET fails nobody else's read; its channel is one without a log, and that is told once."""
     others = await fill(log, "other", 1)
     await redis.set(CHANNEL.log_key, "by hand")
@@ -130,7 +132,7 @@ async def test_key_of_another_type_is_no_log(log: Log, redis: Cli, caplog: pytes
 
 
 @pytest.mark.parametrize("empties", ["xtrim", "xdel"])
-async def test_head_of_an_emptied_log_is_its_last_id(log: Log, redis: Cli, empties: str) -> None:
+async def test_head_of_an_emptied_log_is_its_last_id(log: AppendingLog, redis: Cli, empties: str) -> None:
     """The next event names the last id ever generated: a reader that stands there misses nothing."""
     positions = await fill(log, "hand", 3)
     if empties == "xtrim":
@@ -142,7 +144,7 @@ async def test_head_of_an_emptied_log_is_its_last_id(log: Log, redis: Cli, empti
     assert (await log.tail(CHANNEL)).lines[0].previous == positions[-1]
 
 
-async def test_latest_event_is_found_behind_a_typed_entry(log: Log, redis: Cli) -> None:
+async def test_latest_event_is_found_behind_a_typed_entry(log: AppendingLog, redis: Cli) -> None:
     """A newcomer to a `latest` channel is shown its event, though somebody typed an entry after it."""
     channel = SKILL.fill("hand")
     (outcome,) = await log.append(entries(Skill(workflow_id="hand", number=7)))
@@ -157,7 +159,9 @@ FAR = ["9007199254740993-5", "18446744073709551615-1", "18446744073709551615-184
 
 @pytest.mark.parametrize("far", FAR)
 @pytest.mark.parametrize("is_gone", [False, True])
-async def test_log_goes_on_behind_an_id_that_no_clock_gives(log: Log, redis: Cli, far: str, is_gone: bool) -> None:
+async def test_log_goes_on_behind_an_id_that_no_clock_gives(
+    log: AppendingLog, redis: Cli, far: str, is_gone: bool
+) -> None:
     """An entry typed past 2^53 ms holds up no event: it goes, the log's own entries stay, and the chain is whole."""
     before = await fill(log, "hand", 3)
     await redis.xadd(CHANNEL.log_key, TYPED[0], id=far)
@@ -173,14 +177,16 @@ async def test_log_goes_on_behind_an_id_that_no_clock_gives(log: Log, redis: Cli
 
 
 @pytest.mark.parametrize("far", FAR)
-async def test_log_of_nothing_but_an_id_that_no_clock_gives(log: Log, redis: Cli, far: str) -> None:
+async def test_log_of_nothing_but_an_id_that_no_clock_gives(log: AppendingLog, redis: Cli, far: str) -> None:
     """Where nothing else is in the log, it begins anew."""
     await redis.xadd(CHANNEL.log_key, TYPED[0], id=far)
     (after,) = await fill(log, "hand", 1)
     assert [(it.position, it.previous) for it in (await log.tail(CHANNEL)).lines] == [(after, BEGINNING)]
 
 
-async def test_repeated_attempt_finds_its_event_though_somebody_typed_far_behind_it(log: Log, redis: Cli) -> None:
+async def test_repeated_attempt_finds_its_event_though_somebody_typed_far_behind_it(
+    log: AppendingLog, redis: Cli
+) -> None:
     """A repetition stores nothing twice there, and keeps the log from living for ever."""
     (entry,) = entries(Stage(workflow_id="hand"))
     (first,) = await log.append([entry])
@@ -195,7 +201,7 @@ async def test_repeated_attempt_finds_its_event_though_somebody_typed_far_behind
 
 
 @pytest.mark.parametrize("line", NO_EVENTS)
-async def test_line_that_is_no_event_is_left_out_of_the_past(log: Log, redis: Cli, line: str) -> None:
+async def test_line_that_is_no_event_is_left_out_of_the_past(log: AppendingLog, redis: Cli, line: str) -> None:
     """What looks like an entry of the bus's own, and holds no event, costs that entry; it is counted."""
     before = await fill(log, "hand", 1)
     await typed(redis, {"previous": before[0], "line": line})
@@ -214,7 +220,7 @@ async def test_line_that_is_no_event_is_left_out_of_the_past(log: Log, redis: Cl
         '{"event":"room.left","data":{},"room":"workflow:hand"}',
     ],
 )
-async def test_line_that_no_client_should_read_is_passed_over(log: Log, redis: Cli, line: str) -> None:
+async def test_line_that_no_client_should_read_is_passed_over(log: AppendingLog, redis: Cli, line: str) -> None:
     """What is typed into a log goes by the rules of what is typed on a channel: an event of this one, or none."""
     before = await fill(log, "hand", 1)
     await typed(redis, {"previous": before[0], "line": line})
@@ -229,7 +235,7 @@ EPOCHS: list[object] = ["", "soon", b"\xff\xfe", "-5-a", "1e3-a", "1795000000000
 
 @pytest.mark.parametrize("epoch", EPOCHS, ids=lambda it: ascii(it)[:40])
 async def test_epoch_that_nobody_can_read(
-    log: Log, redis: Cli, epoch: object, caplog: pytest.LogCaptureFixture
+    log: AppendingLog, redis: Cli, epoch: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody can tell then when this Redis began, so whoever comes back is told so, and given what there is."""
     positions = await fill(log, "hand", 2)
@@ -243,7 +249,7 @@ async def test_epoch_that_nobody_can_read(
         assert vars(record)["run"] == "redis-cli DEL bus:epoch"
 
 
-async def test_epoch_of_another_type(log: Log, redis: Cli) -> None:
+async def test_epoch_of_another_type(log: AppendingLog, redis: Cli) -> None:
     """A key that somebody made a list fails nothing, either."""
     positions = await fill(log, "hand", 1)
     await redis.delete(EPOCH_KEY)
@@ -254,7 +260,9 @@ async def test_epoch_of_another_type(log: Log, redis: Cli) -> None:
 
 
 @pytest.mark.parametrize("score", [math.inf, -math.inf, -1.0, 1e300, float(2**53)])
-async def test_mark_that_nobody_can_read(log: Log, redis: Cli, score: float, caplog: pytest.LogCaptureFixture) -> None:
+async def test_mark_that_nobody_can_read(
+    log: AppendingLog, redis: Cli, score: float, caplog: pytest.LogCaptureFixture
+) -> None:
     """A score that is no time, or a member that is no position, is passed over, counted and told once; others count."""
     await fill(log, "hand", 1)
     await redis.zadd(CHANNEL.forks_key, {"1-1": score, "soon": 5, b"\xff": 6, "2-2": 7})
@@ -268,7 +276,7 @@ async def test_mark_that_nobody_can_read(log: Log, redis: Cli, score: float, cap
     assert vars(record)["key"] == CHANNEL.forks_key
 
 
-async def test_marks_are_read_within_bounds(log: Log, redis: Cli) -> None:
+async def test_marks_are_read_within_bounds(log: AppendingLog, redis: Cli) -> None:
     """However many somebody types, no edge reads them all."""
     await redis.zadd(CHANNEL.forks_key, {f"{number}-1": number for number in range(1, 10_001)})
     (marks,) = await log.forks([CHANNEL])

@@ -33,7 +33,7 @@ DEADLINE_S = 20.0
 
 async def told(url: str) -> BusError:
     """Return the error of a command over a connection of the client library."""
-    async with Log(url, name="test", appends=False) as log:
+    async with Log(url, name="test") as log:
         with pytest.raises(BusError) as caught:
             await log.ping()
     return caught.value

@@ -8,8 +8,9 @@ import pytest
 from bus.errors import BusError, PublishHeld
 from bus.event import Event
 from bus.held import Held, Hold
-from bus.log.log import Appended, Entry, Log
+from bus.log.appending import Appended, Entry
 from bus.log.memory import MemoryLog
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli, also_fake
 from tests.contract.events import DIAGRAM, DiagramLocked, DiagramUnlocked, ElementAdded, entries
 
@@ -27,14 +28,14 @@ def drawn(name: str) -> ElementAdded:
     return ElementAdded(diagram_id="d", element_id=name)
 
 
-async def told(log: Log | MemoryLog, entry: Entry) -> str:
+async def told(log: AppendingLog | MemoryLog, entry: Entry) -> str:
     [outcome] = await log.append([entry])
     if isinstance(outcome, PublishHeld):
         return f"held by {outcome.holder}"
     return "stored" if isinstance(outcome, Appended) else repr(outcome)
 
 
-async def the_story(log: Log | MemoryLog) -> list[str]:
+async def the_story(log: AppendingLog | MemoryLog) -> list[str]:
     """Ann draws, Bob locks; Ann, Bob and the service draw; Ann unlocks in vain, Bob does; Ann draws."""
     ann_again = by("ann", drawn("e0"), "0")
     steps = [
@@ -60,7 +61,7 @@ _STORY: Final = [
 @also_fake
 async def test_others_are_refused_while_a_user_holds_the_lock(broker: Broker, redis: Cli) -> None:
     """The holder goes on, others are refused with the holder's name, and nothing of theirs is stored."""
-    async with Log(broker.url, name="edge", once=True) as log:
+    async with AppendingLog(broker.url, name="edge", once=True) as log:
         assert await the_story(log) == _STORY
     assert [fields[b"id"] for _, fields in await redis.xrange(CHANNEL.log_key)] == [b"0", b"1", b"4", b"5", b"7", b"8"]
 
@@ -74,7 +75,7 @@ async def test_log_in_memory_tells_the_same_story() -> None:
 async def test_refused_event_is_stored_when_repeated_behind_the_lock(broker: Broker) -> None:
     """A refusal is not remembered as the publish: the same wish goes through once the lock is gone."""
     wish = by("ann", drawn("e1"), "2")
-    async with Log(broker.url, name="edge", once=True) as log:
+    async with AppendingLog(broker.url, name="edge", once=True) as log:
         await log.append([by("bob", DiagramLocked(diagram_id="d", user_id="bob"), "1")])
         assert await told(log, wish) == "held by bob"
         await log.append([by("bob", DiagramUnlocked(diagram_id="d", user_id="bob"), "3")])
@@ -88,7 +89,7 @@ async def test_refused_event_is_stored_when_repeated_behind_the_lock(broker: Bro
 async def test_whatever_is_typed_in_place_of_a_lock_holds_nobody(broker: Broker, redis: Cli, typed: bytes) -> None:
     """A value of another form is no lock: people draw on."""
     await redis.hset(CHANNEL.state_key, "lock", typed)
-    async with Log(broker.url, name="edge", once=True) as log:
+    async with AppendingLog(broker.url, name="edge", once=True) as log:
         assert await told(log, by("ann", drawn("e1"), "1")) == "stored"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bus.log.history import History
-from bus.log.log import Log
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Cli
 from tests.contract.events import WORKFLOW, Stage, entries
 from tests.contract.test_read import fill
@@ -15,7 +15,7 @@ def numbers(history: History) -> list[int]:
     return [event.data["number"] for event in history.events]
 
 
-async def test_known_history_without_news_is_the_same(log: Log) -> None:
+async def test_known_history_without_news_is_the_same(log: AppendingLog) -> None:
     """Where nothing came since, the very object is returned: what was made of it stays good."""
     nothing = await log.history(CHANNEL)
     assert await log.history(CHANNEL, nothing) is nothing
@@ -26,7 +26,7 @@ async def test_known_history_without_news_is_the_same(log: Log) -> None:
 
 
 @pytest.mark.parametrize("more", [1, 16, 17, 100])
-async def test_known_history_goes_on_by_what_came_since(log: Log, more: int) -> None:
+async def test_known_history_goes_on_by_what_came_since(log: AppendingLog, more: int) -> None:
     """What is known is not read again, and what came is all there, once."""
     await fill(log, "advanced", 40)
     known = await log.history(CHANNEL)
@@ -37,7 +37,7 @@ async def test_known_history_goes_on_by_what_came_since(log: Log, more: int) -> 
     assert history.events[0] is known.events[0]
 
 
-async def test_known_history_loses_what_the_log_lost(log: Log, redis: Cli) -> None:
+async def test_known_history_loses_what_the_log_lost(log: AppendingLog, redis: Cli) -> None:
     """Trimmed events are gone from what is known, too, whether others came or not; so all edges answer alike."""
     await fill(log, "advanced", 10)
     known = await log.history(CHANNEL)
@@ -53,7 +53,7 @@ async def test_known_history_loses_what_the_log_lost(log: Log, redis: Cli) -> No
     assert numbers(await log.history(CHANNEL, history)) == []
 
 
-async def test_known_history_is_read_anew_where_the_log_is_another(log: Log, redis: Cli) -> None:
+async def test_known_history_is_read_anew_where_the_log_is_another(log: AppendingLog, redis: Cli) -> None:
     """A log that was deleted, or lacks an entry by hand, or does not go on from what is known, is read anew."""
     await fill(log, "advanced", 5)
     known = await log.history(CHANNEL)
@@ -65,7 +65,7 @@ async def test_known_history_is_read_anew_where_the_log_is_another(log: Log, red
     assert numbers(await log.history(CHANNEL, known)) == list(range(7))
 
 
-async def test_known_history_crosses_no_fork(log: Log, redis: Cli) -> None:
+async def test_known_history_crosses_no_fork(log: AppendingLog, redis: Cli) -> None:
     """Where another server lost the end of what is known and went on, that end is gone."""
     await fill(log, "advanced", 3)
     dump = await redis.dump(CHANNEL.log_key)
@@ -77,7 +77,7 @@ async def test_known_history_crosses_no_fork(log: Log, redis: Cli) -> None:
     assert numbers(await log.history(CHANNEL, known)) == [0, 1, 2, 9]
 
 
-async def test_known_history_stays_bounded(log: Log) -> None:
+async def test_known_history_stays_bounded(log: AppendingLog) -> None:
     """What goes on is bounded as what is read anew: the oldest go."""
     await fill(log, "advanced", 5, text="x" * 1_000)
     known = await log.history(CHANNEL, limit_bytes=10_000)
@@ -91,7 +91,7 @@ async def test_known_history_stays_bounded(log: Log) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" + ",".join(["[]"] * 20_000) + "]", "[" * 60 + "]" * 60])
-async def test_history_passes_over_what_is_too_wide_or_deep(log: Log, redis: Cli, text: str) -> None:
+async def test_history_passes_over_what_is_too_wide_or_deep(log: AppendingLog, redis: Cli, text: str) -> None:
     """An entry that costs more to read than an event may is no event, however it came into the log."""
     await fill(log, "advanced", 1)
     line = '{"id":"x","event":"workflow.stage","data":{"number":5,"text":' + text + '},"timestamp":"t"}'
@@ -101,7 +101,7 @@ async def test_history_passes_over_what_is_too_wide_or_deep(log: Log, redis: Cli
     assert log.unreadable == 1
 
 
-async def test_tail_knows_whether_there_is_more(log: Log) -> None:
+async def test_tail_knows_whether_there_is_more(log: AppendingLog) -> None:
     """A tail that ends with the log's first entry is not cut, though nothing was read to learn that."""
     await fill(log, "advanced", 5)
     assert not (await log.tail(CHANNEL, limit_events=5)).is_cut

@@ -16,9 +16,9 @@ from bus.event import Event
 from bus.keyed import Keyed
 from bus.log.appending import KEYED_SCRIPT, SCRIPT, Appended, Entry
 from bus.log.kept_state import KeptState
-from bus.log.log import Log
 from bus.log.memory import MemoryLog
 from bus.log.publisher import AppendLog
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import FAKE, REAL, Broker, Cli
 from tests.contract.conftest import serve
 from tests.contract.events import (
@@ -104,7 +104,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
         yield Place(memory, lambda channel: of_memory(memory, channel), secrets.token_hex(4))
         return
     for server in serve(request.param):
-        async with Log(server.url, name="edgebus-producer-test") as log, Redis.from_url(server.url) as redis:
+        async with AppendingLog(server.url, name="edgebus-producer-test") as log, Redis.from_url(server.url) as redis:
             yield Place(log, lambda channel: of_redis(redis, channel), secrets.token_hex(4))
 
 
@@ -215,7 +215,7 @@ async def test_redis_keeps_what_the_memory_keeps(place: Place, seed: int) -> Non
 
 
 @pytest.fixture
-async def kept(broker: Broker, log: Log, redis: Cli) -> Place:
+async def kept(broker: Broker, log: AppendingLog, redis: Cli) -> Place:
     return Place(log, lambda channel: of_redis(redis, channel), secrets.token_hex(4))
 
 

@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusTimeout, BusUnavailable
-from bus.log.log import Appended, Log
+from bus.log.appending import Appended
 from bus.redis import address, subscriber
 from bus.redis.subscriber import Subscriber
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import DEADLINE_S, Broker, Cli, Receiver, eventually
 from tests.contract.events import WORKFLOW, Stage, entries, front
 from tests.ports import free_port
@@ -55,7 +56,7 @@ async def black_hole() -> AsyncIterator[int]:
         await server.wait_closed()
 
 
-async def exchange(receiver: Receiver, log: Log, name: str, number: int) -> None:
+async def exchange(receiver: Receiver, log: AppendingLog, name: str, number: int) -> None:
     """Publish one event, and see it arrive."""
     before = sum(channel == f"workflow:{name}" for channel, _ in receiver.lines)
     (appended,) = await log.append(entries(Stage(workflow_id=name, number=number)))
@@ -76,7 +77,7 @@ async def until_refused(receiver: Receiver, says: str = "edgebus broker") -> Non
             await receiver.subscriber.subscribe("workflow:refused")
 
 
-async def test_killed_link_comes_back_with_its_channels(receiver: Receiver, log: Log, redis: Cli) -> None:
+async def test_killed_link_comes_back_with_its_channels(receiver: Receiver, log: AppendingLog, redis: Cli) -> None:
     """After CLIENT KILL both callbacks are called, the generation grows, and every channel is subscribed again."""
     names = [f"workflow:n{number}" for number in range(1_200)]
     await receiver.subscribe("workflow:a", *names)
@@ -92,7 +93,7 @@ async def test_killed_link_comes_back_with_its_channels(receiver: Receiver, log:
     assert len(await receiver.of("workflow:a", 2)) == 2
 
 
-async def test_link_killed_again_and_again_comes_back(receiver: Receiver, log: Log, redis: Cli) -> None:
+async def test_link_killed_again_and_again_comes_back(receiver: Receiver, log: AppendingLog, redis: Cli) -> None:
     """Every loss is told once, every return is told once, and the last state is that of a new link."""
     await receiver.subscribe("workflow:a")
     for time in range(1, 6):
@@ -111,7 +112,7 @@ async def test_server_restarted_on_its_port(binary: str | None) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
         receiver = await stack.enter_async_context(Receiver(server.url))
-        log = await stack.enter_async_context(Log(server.url, name="edgebus-producer-test"))
+        log = await stack.enter_async_context(AppendingLog(server.url, name="edgebus-producer-test"))
         await receiver.subscribe("workflow:a")
         await exchange(receiver, log, "a", 1)
         first = front((await receiver.of("workflow:a", 1))[0])[0]
@@ -135,7 +136,10 @@ async def test_server_restarted_on_its_port(binary: str | None) -> None:
 async def test_server_that_comes_later_is_found(binary: str | None) -> None:
     """A link started before its server says no at once, keeps trying, and is up soon after the server is."""
     port = free_port()
-    async with Receiver(f"redis://127.0.0.1:{port}") as receiver, Log(f"redis://127.0.0.1:{port}", name="test") as log:
+    async with (
+        Receiver(f"redis://127.0.0.1:{port}") as receiver,
+        AppendingLog(f"redis://127.0.0.1:{port}", name="test") as log,
+    ):
         await until_refused(receiver)
         with pytest.raises(BusUnavailable, match="edgebus broker"):
             await log.ping()
@@ -166,11 +170,11 @@ async def test_password_is_used_and_hidden(binary: str | None) -> None:
     secret = "p@ss/w:rd"
     with EmbeddedBroker(port=0, binary=binary, extra=("--requirepass", secret)) as server:
         right = server.url.replace("//", "//:p%40ss%2Fw%3Ard@")
-        async with Receiver(right) as receiver, Log(right, name="test") as log:
+        async with Receiver(right) as receiver, AppendingLog(right, name="test") as log:
             await receiver.subscribe("workflow:a")
             await exchange(receiver, log, "a", 1)
         for url in (server.url, server.url.replace("//", "//:hunter2@"), server.url.replace("//", "//me:hunter2@")):
-            async with Receiver(url) as receiver, Log(url, name="test") as log:
+            async with Receiver(url) as receiver, AppendingLog(url, name="test") as log:
                 with pytest.raises(BusUnavailable) as caught:
                     await log.ping()
                 with pytest.raises(BusUnavailable) as refused:
@@ -184,7 +188,7 @@ async def test_user_and_password_log_in(binary: str | None) -> None:
     """A URL may name a user of Redis' access lists."""
     with EmbeddedBroker(port=0, binary=binary, extra=("--user", "me", "on", ">secret", "~*", "&*", "+@all")) as server:
         url = server.url.replace("//", "//me:secret@")
-        async with Receiver(url, name="edgebus-edge-me") as receiver, Log(url, name="test") as log:
+        async with Receiver(url, name="edgebus-edge-me") as receiver, AppendingLog(url, name="test") as log:
             await receiver.subscribe("workflow:a")
             await exchange(receiver, log, "a", 1)
             async with Redis.from_url(url) as redis:
@@ -196,12 +200,12 @@ async def test_unix_socket_works(binary: str | None, tmp_path: Path) -> None:
     """A URL may name a socket of the file system."""
     path = tmp_path / "redis.sock"
     with EmbeddedBroker(port=0, binary=binary, extra=("--unixsocket", str(path))):
-        async with Receiver(f"unix://{path}") as receiver, Log(f"unix://{path}", name="test") as log:
+        async with Receiver(f"unix://{path}") as receiver, AppendingLog(f"unix://{path}", name="test") as log:
             await receiver.subscribe("workflow:a")
             await exchange(receiver, log, "a", 1)
 
 
-async def test_deliver_that_raises_ends_the_subscriber(broker: Broker, log: Log) -> None:
+async def test_deliver_that_raises_ends_the_subscriber(broker: Broker, log: AppendingLog) -> None:
     """A fault of ours in `deliver` ends the supervisor with that very error, and does not come back as a reconnect."""
 
     def deliver(_batch: object) -> None:
@@ -220,7 +224,9 @@ async def test_deliver_that_raises_ends_the_subscriber(broker: Broker, log: Log)
             await link.subscribe("workflow:b")
 
 
-async def test_cancelled_subscribe_leaves_the_link_usable(receiver: Receiver, log: Log, broker: Broker) -> None:
+async def test_cancelled_subscribe_leaves_the_link_usable(
+    receiver: Receiver, log: AppendingLog, broker: Broker
+) -> None:
     """Whoever gives up waiting disturbs nobody: answers still reach those who asked for them."""
     await receiver.subscribe("workflow:a")
     with stopped(broker.pid):
@@ -239,7 +245,7 @@ async def test_cancelled_subscribe_leaves_the_link_usable(receiver: Receiver, lo
     assert receiver.downs == 0
 
 
-async def test_cancelled_append_leaves_the_log_usable(log: Log, broker: Broker) -> None:
+async def test_cancelled_append_leaves_the_log_usable(log: AppendingLog, broker: Broker) -> None:
     """After a call that was cancelled while Redis was at work, the next one gets its own answer and not the other's."""
     await log.ping()
     with stopped(broker.pid):
@@ -279,7 +285,7 @@ async def test_hanging_server_fails_a_publish_within_its_deadline(
 ) -> None:
     """Every wait for an answer has an end, and afterwards the connection is a new one that is in step."""
     monkeypatch.setattr(address, "ANSWER_DEADLINE_S", 0.2)
-    async with Log(broker.url, name="edgebus-producer-test") as log:
+    async with AppendingLog(broker.url, name="edgebus-producer-test") as log:
         await log.ping()
         with stopped(broker.pid):
             async with asyncio.timeout(2):
@@ -355,7 +361,10 @@ async def test_deliver_that_raises_while_channels_are_subscribed_anew_ends_the_s
 
 async def test_connections_are_gone_when_closed(broker: Broker, redis: Cli) -> None:
     """Sender and receiver leave no connection behind in Redis."""
-    async with Receiver(broker.url, name="edgebus-edge-gone") as receiver, Log(broker.url, name="edgebus-gone") as log:
+    async with (
+        Receiver(broker.url, name="edgebus-edge-gone") as receiver,
+        AppendingLog(broker.url, name="edgebus-gone") as log,
+    ):
         await receiver.subscribe("workflow:a")
         await exchange(receiver, log, "a", 1)
         assert {"edgebus-edge-gone", "edgebus-gone"} <= {it["name"] for it in await redis.client_list()}

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from bus.broker.child import spawn_bound
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import LoginRefused
-from bus.log.log import Log
 from bus.redis.address import client
 from producers import Producer
 from producers.services.mahavishnu import WorkflowStarted
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import DEADLINE_S, Receiver, eventually
 from tests.ports import free_port
 
@@ -105,7 +105,7 @@ async def test_sentinel_that_wants_a_password_is_given_one(sentinel: str) -> Non
     """Its log-in is its own, beside the primary's; without one, and with a wrong one, the sentence shows how."""
     await up(sentinel)
     for options in ("", "?sentinel_password=hunter2"):
-        async with Log(f"redis+sentinel://{sentinel}{options}", name="test") as log:
+        async with AppendingLog(f"redis+sentinel://{sentinel}{options}", name="test") as log:
             with pytest.raises(LoginRefused, match=r"the sentinel at 127.*sentinel_password") as caught:
                 await log.ping()
         assert "hunter2" not in str(caught.value)

@@ -14,9 +14,9 @@ from bus.channel import Channel
 from bus.envelope import splice
 from bus.errors import PublishUncertain
 from bus.log.appending import Appended, Entry, Replicas
-from bus.log.log import Log
 from bus.log.memory import MemoryLog
 from bus.log.publisher import AppendLog
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import FAKE, REAL, Broker, Receiver
 from tests.contract.conftest import serve
 from tests.contract.events import SHORT, SKILL, TICK, WORKFLOW, Many, Short, Skill, Stage, Tick, entries, front, parts
@@ -56,7 +56,7 @@ async def _on(server: Broker | None) -> AsyncIterator[tuple[AppendLog, Callable[
         memory = MemoryLog()
         yield memory, lambda channel: _kept_by(memory)
         return
-    async with Log(server.url, name="edgebus-producer-test") as log, Receiver(server.url) as receiver:
+    async with AppendingLog(server.url, name="edgebus-producer-test") as log, Receiver(server.url) as receiver:
 
         async def watch(channel: Channel) -> Lines:
             await receiver.subscribe(channel.redis)

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from bus.errors import PublishError
-from bus.log.log import Appended, Entry, Log
+from bus.log.appending import Appended, Entry
 from bus.log.memory import MemoryLog
 from bus.log.once import ONCE_MS, once_name
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli, Receiver, also_fake
 from tests.contract.events import SKILL, TICK, WORKFLOW, ElementAdded, Skill, Stage, Tick, entries
 
@@ -27,7 +28,7 @@ async def stored(redis: Cli) -> list[bytes]:
     return [fields[b"id"] for _, fields in await redis.xrange(CHANNEL.log_key)]
 
 
-async def appended(log: Log | MemoryLog, one: Entry) -> Appended:
+async def appended(log: AppendingLog | MemoryLog, one: Entry) -> Appended:
     [outcome] = await log.append([one])
     assert isinstance(outcome, Appended), outcome
     return outcome
@@ -39,7 +40,10 @@ async def test_repetition_by_another_edge_is_answered_with_the_first_position(
 ) -> None:
     """Two edges are asked for one publish: it is stored and sent once, and both answer with the position."""
     await receiver.subscribe(CHANNEL.redis)
-    async with Log(broker.url, name="edge-a", once=True) as one, Log(broker.url, name="edge-b", once=True) as other:
+    async with (
+        AppendingLog(broker.url, name="edge-a", once=True) as one,
+        AppendingLog(broker.url, name="edge-b", once=True) as other,
+    ):
         first = await appended(one, entry())
         again = await appended(other, entry())
         marker = await appended(other, entry(once="marker", event_id="2"))
@@ -52,7 +56,7 @@ async def test_repetition_by_another_edge_is_answered_with_the_first_position(
 @also_fake
 async def test_publish_without_the_memory_is_stored_twice(broker: Broker, redis: Cli) -> None:
     """The negative control: a producer's publish, repeated by a process that does not know of the first."""
-    async with Log(broker.url, name="edge-a") as one, Log(broker.url, name="edge-b") as other:
+    async with AppendingLog(broker.url, name="edge-a") as one, AppendingLog(broker.url, name="edge-b") as other:
         await appended(one, entry(once=""))
         await appended(other, entry(once=""))
     assert await stored(redis) == [b"1", b"1"]
@@ -67,7 +71,7 @@ async def test_one_id_of_two_clients_or_two_contents_is_two_events(broker: Broke
         once_name("alice", "1", "workflow.stage", {"number": 2}),
         once_name("alice", "1", "workflow.other", {"number": 1}),
     ]
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         # A repeated attempt of the second looks for no event by the id "1": it would find the first client's.
         positions = [(await appended(log, replace(entry(once=name), since_ms=0))).position for name in names]
     assert len(set(positions)) == len(names)
@@ -81,7 +85,7 @@ def test_name_does_not_hang_on_the_order_of_keys() -> None:
 
 async def test_memory_of_a_publish_ends_and_can_be_read(broker: Broker, redis: Cli) -> None:
     """The key holds the position, and goes by itself."""
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         first = await appended(log, entry())
         assert (await redis.get(KEY)).decode() == first.position
         assert 0 < await redis.pttl(KEY) <= ONCE_MS
@@ -94,7 +98,7 @@ async def test_memory_of_a_publish_ends_and_can_be_read(broker: Broker, redis: C
 async def test_key_typed_by_hand_is_written_over(broker: Broker, redis: Cli, typed: str) -> None:
     """What is no position does not answer for an event that nobody stored."""
     await (redis.set(KEY, "no position") if typed == "text" else redis.hset(KEY, "a", "b"))
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         first = await appended(log, entry())
         assert await appended(log, entry()) == Appended(first.position, 0)
     assert await stored(redis) == [b"1"]
@@ -106,7 +110,7 @@ async def test_lost_memory_right_refuses_before_the_log_has_the_event(broker: Br
         "ACL", "SETUSER", "narrow", "on", ">pw", "~bus:log:*", "&*", "+@all", "(%R~bus:once:* +get)", "%R~bus:once:*"
     )
     url = broker.url.replace("redis://", "redis://narrow:pw@")
-    async with Log(url, name="edge-a", once=True) as log:
+    async with AppendingLog(url, name="edge-a", once=True) as log:
         [outcome] = await log.append([entry()])
     assert isinstance(outcome, PublishError)
     assert await redis.exists(CHANNEL.log_key) == 0
@@ -114,7 +118,7 @@ async def test_lost_memory_right_refuses_before_the_log_has_the_event(broker: Br
 
 async def test_script_flushed_is_loaded_again(broker: Broker, redis: Cli) -> None:
     """After `SCRIPT FLUSH` the publish is repeated with the script."""
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         await appended(log, entry())
         await redis.script_flush()
         await appended(log, entry(once="other"))
@@ -123,7 +127,7 @@ async def test_script_flushed_is_loaded_again(broker: Broker, redis: Cli) -> Non
 
 async def test_latest_remembers_and_live_does_not(broker: Broker) -> None:
     """A `latest` channel stores once; a `live` one has no log to store in, and may be heard twice."""
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         for event, family in ((Skill(workflow_id="a"), SKILL), (Tick(workflow_id="a"), TICK)):
             [one] = [replace(it, once=NAME) for it in entries(event)]
             first, again = await appended(log, one), await appended(log, one)
@@ -142,7 +146,7 @@ async def test_memory_log_answers_alike() -> None:
 
 async def test_a_message_of_several_channels_is_completed_by_a_repetition(broker: Broker, redis: Cli) -> None:
     """A channel that has the event answers with its position; another stores it then."""
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         both = [entry(), replace(entry(), channel=WORKFLOW.fill("b"))]
         first = await appended(log, both[0])
         outcomes = await asyncio.wait_for(log.append(both), 10)
@@ -154,7 +158,7 @@ async def test_a_message_of_several_channels_is_completed_by_a_repetition(broker
 async def test_state_of_a_channel_is_written_once_with_the_event(broker: Broker, redis: Cli) -> None:
     """A channel with a state keeps the client's event there, and a repetition writes nothing more."""
     [one] = [replace(it, once=NAME) for it in entries(ElementAdded(diagram_id="a", element_id="e"))]
-    async with Log(broker.url, name="edge-a", once=True) as log:
+    async with AppendingLog(broker.url, name="edge-a", once=True) as log:
         first = await appended(log, one)
         state = await redis.hgetall("bus:state:{diagram:a}")
         assert await appended(log, one) == Appended(first.position, 0)

@@ -11,8 +11,9 @@ import pytest
 from bus.channel import Channel
 from bus.envelope import LINE_LIMIT_BYTES, splice
 from bus.errors import BusError, PublishError, PublishIncomplete
-from bus.log.log import Appended, Entry, Log
+from bus.log.appending import Appended, Entry
 from producers import Producer
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli, Receiver, also_fake
 from tests.contract.events import (
     GLOBAL,
@@ -36,7 +37,7 @@ SALT_LIMIT = 2**32
 SEED = {"previous": "0-0", "id": "seed", "event": "seed.one", "line": '{"event":"seed.one","data":{},"timestamp":"t"}'}
 
 
-async def append(log: Log, *events: Stage | Started | Short | Skill | Tick | Many) -> list[Appended]:
+async def append(log: AppendingLog, *events: Stage | Started | Short | Skill | Tick | Many) -> list[Appended]:
     """Append what must succeed."""
     outcomes = await log.append(entries(*events))
     appended = [outcome for outcome in outcomes if isinstance(outcome, Appended)]
@@ -49,7 +50,7 @@ async def now_ms(redis: Cli) -> int:
     return int(seconds * 1000 + micros // 1000)
 
 
-async def published(log: Log, receiver: Receiver, channel: Channel, *events: Stage) -> list[bytes]:
+async def published(log: AppendingLog, receiver: Receiver, channel: Channel, *events: Stage) -> list[bytes]:
     """Append to a channel that is watched, and return what the receiver got for it."""
     before = sum(name == channel.redis for name, _ in receiver.lines)
     await append(log, *events)
@@ -57,7 +58,7 @@ async def published(log: Log, receiver: Receiver, channel: Channel, *events: Sta
 
 
 @also_fake
-async def test_line_arrives_byte_for_byte(log: Log, receiver: Receiver) -> None:
+async def test_line_arrives_byte_for_byte(log: AppendingLog, receiver: Receiver) -> None:
     """A subscriber gets the stored line with position and previous spliced in at its front, and nothing re-encoded."""
     await receiver.subscribe("workflow:bytes")
     (entry,) = entries(Stage(workflow_id="bytes", text='é\U0001f600 "\\ \n\x00 \x7f </script>'))
@@ -67,7 +68,7 @@ async def test_line_arrives_byte_for_byte(log: Log, receiver: Receiver) -> None:
     assert await receiver.of("workflow:bytes", 1) == [splice(entry.line, appended.position, "0-0")]
 
 
-async def test_lines_arrive_in_the_order_of_the_log(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_lines_arrive_in_the_order_of_the_log(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """What one sender appends, in one pipeline and over several, comes in that order, which is the log's."""
     await receiver.subscribe("workflow:order")
     for start in range(0, 300, 100):
@@ -79,7 +80,7 @@ async def test_lines_arrive_in_the_order_of_the_log(log: Log, receiver: Receiver
 
 
 @also_fake
-async def test_positions_are_a_chain_from_the_beginning(log: Log, receiver: Receiver) -> None:
+async def test_positions_are_a_chain_from_the_beginning(log: AppendingLog, receiver: Receiver) -> None:
     """The first event's previous is 0-0 and each later one's the position before it; positions grow strictly."""
     await receiver.subscribe("workflow:chain")
     appended = await append(log, *(Stage(workflow_id="chain", number=number) for number in range(50)))
@@ -103,7 +104,7 @@ async def test_senders_at_once_make_one_chain(broker: Broker, receiver: Receiver
     assert len({position for position, _ in fronts}) == 200
 
 
-async def test_position_is_the_time_of_redis_and_a_salt(log: Log, redis: Cli) -> None:
+async def test_position_is_the_time_of_redis_and_a_salt(log: AppendingLog, redis: Cli) -> None:
     """A position is the milliseconds of Redis' clock and a random number, so that time travel by XRANGE works."""
     before = await now_ms(redis)
     salts = set()
@@ -116,7 +117,7 @@ async def test_position_is_the_time_of_redis_and_a_salt(log: Log, redis: Cli) ->
     assert len(salts) == 10
 
 
-async def test_clock_behind_the_last_entry_grows_its_number(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_clock_behind_the_last_entry_grows_its_number(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """With the newest entry in the future, its millisecond stays and n grows by one and a salt; the chain goes on."""
     channel = WORKFLOW.fill("future")
     far_ms = await now_ms(redis) + 10 * DAY_MS
@@ -131,7 +132,9 @@ async def test_clock_behind_the_last_entry_grows_its_number(log: Log, receiver: 
     assert all(2 <= other - one <= 1 + SALT_LIMIT for one, other in pairwise(numbers))
 
 
-async def test_number_near_its_limit_moves_the_millisecond_on(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_number_near_its_limit_moves_the_millisecond_on(
+    log: AppendingLog, receiver: Receiver, redis: Cli
+) -> None:
     """Lua counts in doubles, so n never reaches 2^52: the millisecond moves on by one and n is a salt again."""
     channel = WORKFLOW.fill("limit")
     far_ms = await now_ms(redis) + 10 * DAY_MS
@@ -146,7 +149,7 @@ async def test_number_near_its_limit_moves_the_millisecond_on(log: Log, receiver
     assert parts(first)[1] < parts(second)[1] <= 2 * SALT_LIMIT + 1
 
 
-async def test_number_beyond_doubles_does_not_raise(log: Log, redis: Cli) -> None:
+async def test_number_beyond_doubles_does_not_raise(log: AppendingLog, redis: Cli) -> None:
     """An id that Redis allows and Lua cannot count, put there by hand, is passed by all the same."""
     channel = WORKFLOW.fill("huge")
     far_ms = await now_ms(redis) + 10 * DAY_MS
@@ -155,7 +158,7 @@ async def test_number_beyond_doubles_does_not_raise(log: Log, redis: Cli) -> Non
     assert parts(appended.position)[0] == far_ms + 1
 
 
-async def test_log_emptied_by_hand_continues_its_chain(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_log_emptied_by_hand_continues_its_chain(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """After XTRIM to nothing the next event's previous is the last one there was, for whoever stands on it."""
     channel = WORKFLOW.fill("emptied")
     await receiver.subscribe(channel.redis)
@@ -168,7 +171,7 @@ async def test_log_emptied_by_hand_continues_its_chain(log: Log, receiver: Recei
     assert parts(front(first)[0]) > parts(front(before)[0])
 
 
-async def test_newest_entry_deleted_by_hand_leaves_a_chain(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_newest_entry_deleted_by_hand_leaves_a_chain(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """After XDEL of the newest entry the next event follows an entry that is or was there, and later ones follow it."""
     channel = WORKFLOW.fill("deleted")
     await receiver.subscribe(channel.redis)
@@ -181,7 +184,7 @@ async def test_newest_entry_deleted_by_hand_leaves_a_chain(log: Log, receiver: R
     assert parts(front(first)[0]) > parts(position)
 
 
-async def test_newest_entry_deleted_with_the_clock_behind_does_not_raise(log: Log, redis: Cli) -> None:
+async def test_newest_entry_deleted_with_the_clock_behind_does_not_raise(log: AppendingLog, redis: Cli) -> None:
     """Redis refuses an id at or below one it had, so the chain goes on from the deleted entry's id."""
     channel = WORKFLOW.fill("both")
     far_ms = await now_ms(redis) + 10 * DAY_MS
@@ -196,7 +199,7 @@ async def test_newest_entry_deleted_with_the_clock_behind_does_not_raise(log: Lo
     assert fields[b"previous"].decode() == f"{far_ms}-{2**40}"
 
 
-async def test_log_deleted_by_hand_begins_anew(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_log_deleted_by_hand_begins_anew(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """A log that is gone starts a chain of its own, from 0-0."""
     channel = WORKFLOW.fill("gone")
     await receiver.subscribe(channel.redis)
@@ -207,7 +210,7 @@ async def test_log_deleted_by_hand_begins_anew(log: Log, receiver: Receiver, red
 
 
 @also_fake
-async def test_entry_has_the_documented_fields(log: Log, redis: Cli) -> None:
+async def test_entry_has_the_documented_fields(log: AppendingLog, redis: Cli) -> None:
     """A person with redis-cli finds previous, id, event and line, in this order, and the line is the envelope."""
     (entry,) = entries(Stage(workflow_id="fields", number=7))
     await log.append([entry])
@@ -218,7 +221,7 @@ async def test_entry_has_the_documented_fields(log: Log, redis: Cli) -> None:
 
 
 @also_fake
-async def test_latest_keeps_exactly_one(log: Log, redis: Cli) -> None:
+async def test_latest_keeps_exactly_one(log: AppendingLog, redis: Cli) -> None:
     """Of a `latest` channel Redis keeps the last event only, with positions chained like any other's."""
     appended = await append(log, *(Skill(workflow_id="one", number=number) for number in range(30)))
     ((entry_id, fields),) = await redis.xrange(SKILL.fill("one").log_key)
@@ -227,7 +230,7 @@ async def test_latest_keeps_exactly_one(log: Log, redis: Cli) -> None:
     assert fields[b"previous"].decode() == appended[-2].position
 
 
-async def test_history_keeps_about_its_number(log: Log, redis: Cli) -> None:
+async def test_history_keeps_about_its_number(log: AppendingLog, redis: Cli) -> None:
     """A log holds at least its number of the newest events, and not many more: the trim is approximate."""
     key = SHORT.fill("many").log_key
     for start in range(0, 1_000, 250):
@@ -237,7 +240,7 @@ async def test_history_keeps_about_its_number(log: Log, redis: Cli) -> None:
     assert newest == list(range(1_000 - len(newest), 1_000))
 
 
-async def test_live_keeps_nothing_and_has_no_positions(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_live_keeps_nothing_and_has_no_positions(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """Of a `live` channel there is no log, and its lines say null twice."""
     await receiver.subscribe("tick:t")
     appended = await append(log, Tick(workflow_id="t", number=1), Tick(workflow_id="t", number=2))
@@ -248,7 +251,7 @@ async def test_live_keeps_nothing_and_has_no_positions(log: Log, receiver: Recei
     assert await redis.exists(TICK.fill("t").log_key) == 0
 
 
-async def test_life_is_set_and_renewed_by_each_event(log: Log, redis: Cli) -> None:
+async def test_life_is_set_and_renewed_by_each_event(log: AppendingLog, redis: Cli) -> None:
     """A log expires 24 hours, or its family's time, after its last event; an event begins that time anew."""
     key = WORKFLOW.fill("life").log_key
     await append(log, Stage(workflow_id="life"), Short(workflow_id="life"))
@@ -259,7 +262,7 @@ async def test_life_is_set_and_renewed_by_each_event(log: Log, redis: Cli) -> No
     assert DAY_MS - 10_000 < await redis.pttl(key) <= DAY_MS
 
 
-async def test_shared_name_goes_on_the_services_channel(log: Log, receiver: Receiver) -> None:
+async def test_shared_name_goes_on_the_services_channel(log: AppendingLog, receiver: Receiver) -> None:
     """`global` is `global:mahavishnu` on Redis, and the line says `global`; both lines of the event have one id."""
     await receiver.subscribe("workflow:g", "global:mahavishnu")
     await append(log, Started(workflow_id="g"))
@@ -269,7 +272,7 @@ async def test_shared_name_goes_on_the_services_channel(log: Log, receiver: Rece
     assert json.loads(shared)["id"] == json.loads(line)["id"]
 
 
-async def test_failed_entry_does_not_touch_the_others(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_failed_entry_does_not_touch_the_others(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """A log that somebody replaced by a text fails its own entry, which is not published; the others are."""
     await redis.set(WORKFLOW.fill("wrong").log_key, "a text")
     await receiver.subscribe("workflow:before", "workflow:wrong", "workflow:after")
@@ -299,7 +302,7 @@ async def test_event_on_some_of_its_channels_is_incomplete(broker: Broker, redis
 
 
 @also_fake
-async def test_script_that_redis_forgot_is_loaded_again(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_script_that_redis_forgot_is_loaded_again(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
     """After SCRIPT FLUSH the next pipeline is carried out once, whole and in order."""
     await receiver.subscribe("workflow:noscript", "tick:noscript")
     await append(log, Stage(workflow_id="noscript", number=0))
@@ -316,7 +319,7 @@ async def test_script_that_redis_forgot_is_loaded_again(log: Log, receiver: Rece
 async def test_epoch_is_set_once_by_whoever_comes_first(broker: Broker, redis: Cli) -> None:
     """`bus:epoch` is `<ms>-<random>`, of the first connection, and never changes after that."""
     began_ms = await now_ms(redis)
-    async with Log(broker.url, name="one") as one, Log(broker.url, name="other") as other:
+    async with AppendingLog(broker.url, name="one") as one, AppendingLog(broker.url, name="other") as other:
         await append(one, Stage(workflow_id="epoch"))
         epoch = await redis.get("bus:epoch")
         assert (match := re.fullmatch(rb"([0-9]+)-([0-9a-z]+)", epoch))
@@ -329,7 +332,7 @@ async def test_epoch_is_set_once_by_whoever_comes_first(broker: Broker, redis: C
     assert await redis.pttl("bus:epoch") == -1
 
 
-async def test_longest_line_travels(log: Log, receiver: Receiver) -> None:
+async def test_longest_line_travels(log: AppendingLog, receiver: Receiver) -> None:
     """A line of 256 KiB arrives whole, and the small one behind it after it."""
     await receiver.subscribe("workflow:large")
     channel = WORKFLOW.fill("large")
@@ -343,7 +346,9 @@ async def test_longest_line_travels(log: Log, receiver: Receiver) -> None:
     assert front(arrived[1]) == (small.position, large.position)
 
 
-async def test_line_with_anything_in_it_is_stored_and_published_alike(log: Log, receiver: Receiver, redis: Cli) -> None:
+async def test_line_with_anything_in_it_is_stored_and_published_alike(
+    log: AppendingLog, receiver: Receiver, redis: Cli
+) -> None:
     """Bytes are not interpreted by the script: percent signs, NUL and broken UTF-8 come through."""
     await receiver.subscribe("workflow:any")
     line = b'{"id":"%1 %s %%","data":"\x00\xff\\u0000\r\n"}'
@@ -368,7 +373,7 @@ async def test_thousand_publishes_at_once_arrive(broker: Broker, receiver: Recei
     assert [front(line)[0] for line in lines] == [it.positions["workflow:thousand"] for it in results]
 
 
-async def test_refusal_of_the_pipeline_is_an_error_of_the_bus(log: Log, redis: Cli) -> None:
+async def test_refusal_of_the_pipeline_is_an_error_of_the_bus(log: AppendingLog, redis: Cli) -> None:
     """An error that Redis answers a command with is a BusError, and not the client library's."""
     await redis.set("bus:edge:text", "a text")
     with pytest.raises(BusError):

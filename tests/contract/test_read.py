@@ -5,16 +5,17 @@ from hashlib import sha1
 
 import pytest
 
-from bus.log.appending import SCRIPT
-from bus.log.log import Appended, Head, Log
+from bus.log.appending import SCRIPT, Appended
+from bus.log.log import Head, Log
 from bus.position import is_position
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli, Receiver, also_fake
 from tests.contract.events import SHORT, SKILL, TICK, WORKFLOW, Short, Skill, Stage, Tick, entries, front
 
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-async def fill(log: Log, name: str, count: int, text: str = "") -> list[str | None]:
+async def fill(log: AppendingLog, name: str, count: int, text: str = "") -> list[str | None]:
     """Append so many events, and return their positions."""
     positions = []
     for start in range(0, count, 250):
@@ -26,7 +27,7 @@ async def fill(log: Log, name: str, count: int, text: str = "") -> list[str | No
 
 
 @also_fake
-async def test_head_is_the_last_line_as_it_was_published(log: Log, receiver: Receiver) -> None:
+async def test_head_is_the_last_line_as_it_was_published(log: AppendingLog, receiver: Receiver) -> None:
     """The head of a log is its newest position, and the very bytes that subscribers got."""
     await receiver.subscribe("workflow:head", "skill:head")
     positions = await fill(log, "head", 3)
@@ -39,7 +40,7 @@ async def test_head_is_the_last_line_as_it_was_published(log: Log, receiver: Rec
     ]
 
 
-async def test_head_without_a_log_is_the_time_of_redis(log: Log, redis: Cli) -> None:
+async def test_head_without_a_log_is_the_time_of_redis(log: AppendingLog, redis: Cli) -> None:
     """The position of a room without a log is `<Redis ms>-0`; that of a `live` one is None."""
     seconds, micros = await redis.time()
     absent, live, other = await log.heads([WORKFLOW.fill("absent"), TICK.fill("absent"), SKILL.fill("absent")])
@@ -54,7 +55,7 @@ async def test_head_without_a_log_is_the_time_of_redis(log: Log, redis: Cli) -> 
     assert await redis.exists(WORKFLOW.fill("absent").log_key) == 0
 
 
-async def test_heads_come_in_the_order_they_were_asked_for(log: Log) -> None:
+async def test_heads_come_in_the_order_they_were_asked_for(log: AppendingLog) -> None:
     """Many rooms are read in one go, each with its own end."""
     names = [f"many{number}" for number in range(300)]
     outcomes = await log.append(entries(*(Stage(workflow_id=name) for name in names)))
@@ -65,7 +66,7 @@ async def test_heads_come_in_the_order_they_were_asked_for(log: Log) -> None:
 
 
 @also_fake
-async def test_history_is_oldest_first(log: Log) -> None:
+async def test_history_is_oldest_first(log: AppendingLog) -> None:
     """Past events come oldest first with name, data, time and position; a whole log is not truncated."""
     positions = await fill(log, "past", 3)
     history = await log.history(WORKFLOW.fill("past"))
@@ -77,7 +78,7 @@ async def test_history_is_oldest_first(log: Log) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 400, 650])
-async def test_history_longer_than_a_page_is_whole(log: Log, count: int) -> None:
+async def test_history_longer_than_a_page_is_whole(log: AppendingLog, count: int) -> None:
     """A log is read in pages; at their borders nothing is missing and nothing doubled."""
     positions = await fill(log, "pages", count)
     history = await log.history(WORKFLOW.fill("pages"))
@@ -85,7 +86,7 @@ async def test_history_longer_than_a_page_is_whole(log: Log, count: int) -> None
     assert not history.truncated
 
 
-async def test_history_that_lost_its_beginning_says_so(log: Log, redis: Cli) -> None:
+async def test_history_that_lost_its_beginning_says_so(log: AppendingLog, redis: Cli) -> None:
     """A log that was trimmed, by retention or by hand, is truncated."""
     for _ in range(3):
         await log.append(entries(*(Short(workflow_id="long", number=number) for number in range(200))))
@@ -99,7 +100,7 @@ async def test_history_that_lost_its_beginning_says_so(log: Log, redis: Cli) -> 
     assert [event.data["number"] for event in by_hand.events] == [1, 2]
 
 
-async def test_history_is_bounded_in_bytes(log: Log) -> None:
+async def test_history_is_bounded_in_bytes(log: AppendingLog) -> None:
     """Of a large log the newest lines within the bound are read, and it is truncated; one line is always read."""
     await fill(log, "bytes", 50, text="x" * 1_000)
     history = await log.history(WORKFLOW.fill("bytes"), limit_bytes=10_000)
@@ -111,7 +112,7 @@ async def test_history_is_bounded_in_bytes(log: Log) -> None:
     assert tiny.truncated
 
 
-async def test_lines_are_those_that_were_published(log: Log, receiver: Receiver) -> None:
+async def test_lines_are_those_that_were_published(log: AppendingLog, receiver: Receiver) -> None:
     """The newest lines, oldest first, are the bytes that subscribers got."""
     await receiver.subscribe("workflow:lines")
     await fill(log, "lines", 10)
@@ -121,7 +122,7 @@ async def test_lines_are_those_that_were_published(log: Log, receiver: Receiver)
     assert await log.lines(WORKFLOW.fill("nothing"), count=5) == []
 
 
-async def test_keep_begins_a_logs_life_anew(log: Log, redis: Cli) -> None:
+async def test_keep_begins_a_logs_life_anew(log: AppendingLog, redis: Cli) -> None:
     """The log of a room that somebody watches does not expire; what is not there is not made."""
     await fill(log, "kept", 1)
     await log.append(entries(Short(workflow_id="kept"), Tick(workflow_id="kept")))
@@ -135,7 +136,7 @@ async def test_keep_begins_a_logs_life_anew(log: Log, redis: Cli) -> None:
     await log.keep([])
 
 
-async def test_heads_of_rooms_that_open_keep_their_logs(log: Log, redis: Cli) -> None:
+async def test_heads_of_rooms_that_open_keep_their_logs(log: AppendingLog, redis: Cli) -> None:
     """Where logs end and that they live on is one question; the answers are those of one that only reads."""
     await fill(log, "kept", 2)
     await fill(log, "emptied", 2)
@@ -151,7 +152,7 @@ async def test_heads_of_rooms_that_open_keep_their_logs(log: Log, redis: Cli) ->
     assert await redis.exists(channels[1].log_key, channels[2].log_key) == 0
 
 
-async def test_announced_edge_is_there_until_it_withdraws_or_expires(log: Log, redis: Cli) -> None:
+async def test_announced_edge_is_there_until_it_withdraws_or_expires(log: AppendingLog, redis: Cli) -> None:
     """An edge's hash holds what it says, expires when it is not refreshed, and is gone at once when withdrawn."""
     key = "bus:edge:mahavishnu-h-8690-1"
     await log.announce(key, {"service": "mahavishnu", "port": 8690, "connections": 0}, expires_s=10)
@@ -168,7 +169,7 @@ async def test_announced_edge_is_there_until_it_withdraws_or_expires(log: Log, r
 
 async def test_log_can_be_closed_twice_and_used_again(broker: Broker) -> None:
     """Closing is idempotent, and a later call connects anew."""
-    log = Log(broker.url, name="edgebus-test")
+    log = AppendingLog(broker.url, name="edgebus-test")
     await log.ping()
     await log.close()
     await log.close()
@@ -177,19 +178,20 @@ async def test_log_can_be_closed_twice_and_used_again(broker: Broker) -> None:
 
 
 async def test_log_that_only_reads_asks_for_less(broker: Broker, redis: Cli) -> None:
-    """A log that appends nothing reads and sets the epoch, loads no script, and refuses to append."""
-    async with Log(broker.url, name="edgebus-test", appends=False) as log:
+    """A log that appends nothing reads and sets the epoch, and loads no script."""
+    async with Log(broker.url, name="edgebus-test") as log:
         assert (await log.tail(WORKFLOW.fill("read"))).lines == ()
         assert await log.epoch()
-        with pytest.raises(RuntimeError, match="appends=False"):
-            await log.append([])
     assert await redis.script_exists(sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()) == [False]
 
 
 @also_fake
 async def test_epoch_is_set_once(broker: Broker) -> None:
     """Whoever connects later leaves the epoch as it is."""
-    async with Log(broker.url, name="edgebus-one") as one, Log(broker.url, name="edgebus-other") as other:
+    async with (
+        AppendingLog(broker.url, name="edgebus-one") as one,
+        AppendingLog(broker.url, name="edgebus-other") as other,
+    ):
         assert await one.epoch() == await other.epoch()
 
 
@@ -198,8 +200,8 @@ async def test_epoch_of_an_older_version_is_kept(broker: Broker, redis: Cli) -> 
     await redis.delete("bus:epoch")
     await redis.set("bus:birth", "1700000000000-0123abcd")
     async with (
-        Log(broker.url, name="edgebus-one") as one,
-        Log(broker.url, name="edgebus-other", appends=False) as other,
+        AppendingLog(broker.url, name="edgebus-one") as one,
+        AppendingLog(broker.url, name="edgebus-other") as other,
     ):
         assert await one.epoch() == await other.epoch() == "1700000000000-0123abcd"
         assert (await other.tail(WORKFLOW.fill("old"))).epoch_ms == 1_700_000_000_000
@@ -208,10 +210,10 @@ async def test_epoch_of_an_older_version_is_kept(broker: Broker, redis: Cli) -> 
 
 async def test_epoch_stays_whatever_an_older_version_writes(broker: Broker, redis: Cli) -> None:
     """An older version beside this one has a key of its own: it cannot make another Redis of this one."""
-    async with Log(broker.url, name="edgebus-one") as one:
+    async with AppendingLog(broker.url, name="edgebus-one") as one:
         epoch = await one.epoch()
         await redis.set("bus:birth", "1700000000000-0123abcd")
-        async with Log(broker.url, name="edgebus-other") as other:
+        async with AppendingLog(broker.url, name="edgebus-other") as other:
             assert await one.epoch() == await other.epoch() == epoch
 
 
@@ -220,6 +222,6 @@ async def test_epoch_of_an_older_version_that_nobody_can_read_is_none(broker: Br
     """What stands under the former name in another form is passed over: this Redis begins now."""
     await redis.delete("bus:epoch")
     await redis.execute_command(*command.split())
-    async with Log(broker.url, name="edgebus-one") as one:
+    async with AppendingLog(broker.url, name="edgebus-one") as one:
         tail = await one.tail(WORKFLOW.fill("odd"))
         assert 1_700_000_000_000 < tail.epoch_ms <= tail.now_ms

@@ -15,11 +15,11 @@ import pytest
 from bus.broker.child import Child, spawn_bound
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import AddressError, BusUnavailable
-from bus.log.log import Log
 from bus.redis.address import client
 from bus.redis.sentinel import parse_sentinel_url
 from bus.redis.subscriber import Subscriber
 from producers.services.mahavishnu import WORKFLOW
+from tests.appending_log import AppendingLog
 from tests.ports import free_port
 
 DEADLINE_S = 30.0
@@ -105,7 +105,7 @@ async def test_primary_is_followed_through_a_failover(deployment: Deployment) ->
     await eventually_at(deployment.url, deployment.primary.port)
     await knows_replica(deployment)
     async with (
-        Log(deployment.url, name="test") as log,
+        AppendingLog(deployment.url, name="test") as log,
         Subscriber(deployment.url, name="test", deliver=lambda _: None, on_up=lambda: ups.put_nowait(None)) as link,
         asyncio.timeout(2 * DEADLINE_S),
     ):
@@ -121,7 +121,7 @@ async def test_primary_is_followed_through_a_failover(deployment: Deployment) ->
         assert await _again(log)
 
 
-async def _again(log: Log) -> bool:
+async def _again(log: AppendingLog) -> bool:
     """Read until the log has found the new primary; its first call may still meet the lost connection."""
     while True:
         try:
@@ -132,7 +132,7 @@ async def _again(log: Log) -> bool:
 
 async def test_sentinels_that_are_away_are_told() -> None:
     """With no sentinel there, nothing can be reached, and the error is the bus's own."""
-    async with Log(f"redis+sentinel://127.0.0.1:{free_port()}/main", name="test") as log:
+    async with AppendingLog(f"redis+sentinel://127.0.0.1:{free_port()}/main", name="test") as log:
         with pytest.raises(BusUnavailable):
             await log.ping()
 

@@ -9,7 +9,6 @@ from bus.channel import Channel
 from bus.errors import BusError
 from bus.event import Event
 from bus.log.appending import Appended
-from bus.log.log import Log
 from bus.log.replay import State, Tail
 from producers.services.mahavishnu import (
     PoolQuestion,
@@ -23,6 +22,7 @@ from producers.services.mahavishnu import (
     WorkerStatusChanged,
     fold_pool,
 )
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Cli
 from tests.contract.events import DIAGRAM, DiagramSaved, ElementAdded, ElementUpdated, entries
 
@@ -32,7 +32,7 @@ def channel() -> Channel:
     return DIAGRAM.fill(secrets.token_hex(4))
 
 
-async def append(log: Log, *events: Event) -> list[str]:
+async def append(log: AppendingLog, *events: Event) -> list[str]:
     outcomes = await log.append(entries(*events))
     return [it.position or "" for it in outcomes if isinstance(it, Appended)]
 
@@ -41,7 +41,7 @@ def added(channel: Channel, element: str) -> ElementAdded:
     return ElementAdded(diagram_id=channel.name.partition(":")[2], element_id=element)
 
 
-async def read(log: Log, channel: Channel) -> tuple[Tail, State]:
+async def read(log: AppendingLog, channel: Channel) -> tuple[Tail, State]:
     tail = await log.tail(channel, limit_events=1, with_state=True)
     assert tail.state is not None
     return tail, tail.state
@@ -51,7 +51,7 @@ def positions(state: State) -> list[str | None]:
     return [line.position for line in state.lines]
 
 
-async def test_state_comes_with_the_position_of_the_log(log: Log, channel: Channel) -> None:
+async def test_state_comes_with_the_position_of_the_log(log: AppendingLog, channel: Channel) -> None:
     """Lines come by position, each once, though an event be the newest of several keys."""
     identity = channel.name.partition(":")[2]
     at = await append(
@@ -68,14 +68,14 @@ async def test_state_comes_with_the_position_of_the_log(log: Log, channel: Chann
     assert not state.truncated
 
 
-async def test_channel_without_a_log_has_an_empty_state(log: Log, channel: Channel) -> None:
+async def test_channel_without_a_log_has_an_empty_state(log: AppendingLog, channel: Channel) -> None:
     """Nothing happened yet, and nothing is missing."""
     tail, state = await read(log, channel)
     assert state == State(())
     assert tail.position.endswith("-0")
 
 
-async def test_evicted_keys_truncate_the_state(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_evicted_keys_truncate_the_state(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """A state whose keys went, or whose hash is gone beside a log, says so."""
     await append(log, added(channel, "e1"))
     await redis.hset(channel.state_key, "bus:evicted", "1-1")
@@ -96,7 +96,9 @@ async def test_evicted_keys_truncate_the_state(log: Log, channel: Channel, redis
         b'{"position":"9000000000000000-1","previous":"0-0","event":"e","data":{}}',
     ],
 )
-async def test_typed_fields_are_passed_over_and_counted(log: Log, channel: Channel, redis: Cli, garbage: bytes) -> None:
+async def test_typed_fields_are_passed_over_and_counted(
+    log: AppendingLog, channel: Channel, redis: Cli, garbage: bytes
+) -> None:
     """Whatever a person types costs the other keys nothing."""
     [at] = await append(log, added(channel, "e1"))
     await redis.hset(channel.state_key, "typed", garbage)
@@ -105,7 +107,7 @@ async def test_typed_fields_are_passed_over_and_counted(log: Log, channel: Chann
     assert log.unreadable == 1
 
 
-async def test_million_typed_fields_are_not_read(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_million_typed_fields_are_not_read(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """No more fields are asked for than the state may have; a state with more says that keys may be missing."""
     await append(log, added(channel, "e1"))
     assert channel.keyed is not None
@@ -115,7 +117,7 @@ async def test_million_typed_fields_are_not_read(log: Log, channel: Channel, red
     assert channel.keyed.max_keys <= log.unreadable <= channel.keyed.max_keys + 4
 
 
-async def test_key_of_another_type_has_no_state(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_key_of_another_type_has_no_state(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """The key is told, and the log can be read."""
     await append(log, added(channel, "e1"))
     await redis.set(channel.state_key, "typed")
@@ -123,14 +125,14 @@ async def test_key_of_another_type_has_no_state(log: Log, channel: Channel, redi
     assert log.unreadable == 1
 
 
-async def test_log_gone_by_hand_leaves_no_state(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_log_gone_by_hand_leaves_no_state(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """Events of a log that is gone are not shown as the state of nothing."""
     await append(log, added(channel, "e1"))
     await redis.delete(channel.log_key)
     assert (await read(log, channel))[1].lines == ()
 
 
-async def test_keeping_a_log_keeps_its_state(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_keeping_a_log_keeps_its_state(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """The lives of log and state begin anew together, by housekeeping and by the opening of a room."""
     await append(log, added(channel, "e1"))
     for keep in (lambda: log.keep([channel]), lambda: log.heads([channel], keeps=True)):
@@ -159,7 +161,7 @@ def pool_events(tasks: int) -> Sequence[Event]:
     ]
 
 
-async def test_pool_of_600_tasks_is_still_running(log: Log) -> None:
+async def test_pool_of_600_tasks_is_still_running(log: AppendingLog) -> None:
     """The answer is that of all events, though the log no longer holds the pool's beginning."""
     channel = PoolSpawned(pool_id="p", config={}).channels()[0]
     events = pool_events(600)
@@ -177,7 +179,7 @@ async def test_pool_of_600_tasks_is_still_running(log: Log) -> None:
     assert fold_pool(PoolQuestion(pool_id="p"), again.events).details["worker_count"] == 4
 
 
-async def test_truncated_state_has_the_events_of_the_log(log: Log, redis: Cli) -> None:
+async def test_truncated_state_has_the_events_of_the_log(log: AppendingLog, redis: Cli) -> None:
     """After an upgrade the log tells at least as much as it did before, and the answer says that more may be gone."""
     channel = PoolSpawned(pool_id="p", config={}).channels()[0]
     await log.append([it for it in entries(*pool_events(2)) if it.channel == channel])
@@ -187,7 +189,7 @@ async def test_truncated_state_has_the_events_of_the_log(log: Log, redis: Cli) -
     assert fold_pool(PoolQuestion(pool_id="p"), past.events).status == "running"
 
 
-async def test_refused_state_is_an_error(log: Log, channel: Channel, redis: Cli) -> None:
+async def test_refused_state_is_an_error(log: AppendingLog, channel: Channel, redis: Cli) -> None:
     """A user without the right is told so; no state is invented."""
     await append(log, added(channel, "e1"))
     await redis.execute_command("ACL", "SETUSER", "default", "-hrandfield")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bus.errors import BusUnavailable
-from bus.log.log import Log
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Broker, Cli, Receiver, also_fake, eventually
 from tests.contract.events import Stage, entries
 
@@ -38,7 +38,7 @@ async def test_only_what_is_wanted_is_subscribed(receiver: Receiver, redis: Cli)
     assert receiver.subscriber.statistics().channels == 1
 
 
-async def test_lines_of_other_channels_do_not_come(receiver: Receiver, log: Log) -> None:
+async def test_lines_of_other_channels_do_not_come(receiver: Receiver, log: AppendingLog) -> None:
     """A channel whose name begins or ends like a subscribed one stays unheard."""
     await receiver.subscribe("workflow:a", "workflow:marker")
     await log.append(entries(*(Stage(workflow_id=name) for name in ("ab", "A", "*", "a.", "a", "marker"))))
@@ -46,7 +46,7 @@ async def test_lines_of_other_channels_do_not_come(receiver: Receiver, log: Log)
     assert [name for name, _ in receiver.lines] == ["workflow:a", "workflow:marker"]
 
 
-async def test_glob_characters_are_no_pattern(receiver: Receiver, log: Log, redis: Cli) -> None:
+async def test_glob_characters_are_no_pattern(receiver: Receiver, log: AppendingLog, redis: Cli) -> None:
     """A name with glob characters, which the grammar refuses before, would be a channel of that very name."""
     await receiver.subscribe("workflow:*", "workflow:[ab]", "workflow:marker")
     assert await redis.pubsub_numpat() == 0
@@ -55,7 +55,7 @@ async def test_glob_characters_are_no_pattern(receiver: Receiver, log: Log, redi
     assert [name for name, _ in receiver.lines] == ["workflow:marker"]
 
 
-async def test_subscribe_returns_when_redis_confirmed(receiver: Receiver, log: Log) -> None:
+async def test_subscribe_returns_when_redis_confirmed(receiver: Receiver, log: AppendingLog) -> None:
     """An event published the moment subscribe returned is received, every time."""
     await receiver.until_up()
     await log.ping()
@@ -67,7 +67,7 @@ async def test_subscribe_returns_when_redis_confirmed(receiver: Receiver, log: L
 
 
 @also_fake
-async def test_confirmation_comes_behind_the_lines_before(receiver: Receiver, log: Log) -> None:
+async def test_confirmation_comes_behind_the_lines_before(receiver: Receiver, log: AppendingLog) -> None:
     """What was published before a channel is subscribed once more has arrived when that is confirmed, every time."""
     await receiver.subscribe("workflow:before")
     for number in range(1, 21):
@@ -76,7 +76,7 @@ async def test_confirmation_comes_behind_the_lines_before(receiver: Receiver, lo
         assert len(receiver.lines) == 5 * number
 
 
-async def test_unsubscribe_stops_the_lines(receiver: Receiver, log: Log) -> None:
+async def test_unsubscribe_stops_the_lines(receiver: Receiver, log: AppendingLog) -> None:
     """After unsubscribe returned nothing of the channel comes, while others go on; subscribing again resumes."""
     await receiver.subscribe("workflow:a", "workflow:marker")
     await log.append(entries(Stage(workflow_id="a", number=1)))
@@ -98,7 +98,7 @@ async def test_unsubscribe_of_what_was_never_subscribed_is_confirmed(receiver: R
     assert await watched(redis) == {b"workflow:a"}
 
 
-async def test_channel_subscribed_twice_is_delivered_once(receiver: Receiver, log: Log) -> None:
+async def test_channel_subscribed_twice_is_delivered_once(receiver: Receiver, log: AppendingLog) -> None:
     """Two who want one channel at one moment, or one after another, make one subscription."""
     await receiver.subscribe("workflow:a", "workflow:a")
     await receiver.subscriber.subscribe("workflow:a")
@@ -117,7 +117,7 @@ async def test_forgotten_channel_is_left_without_waiting(receiver: Receiver, red
     assert await watched(redis) == {b"workflow:b", b"workflow:c"}
 
 
-async def test_last_word_of_one_moment_counts(receiver: Receiver, log: Log, redis: Cli) -> None:
+async def test_last_word_of_one_moment_counts(receiver: Receiver, log: AppendingLog, redis: Cli) -> None:
     """Subscribe, unsubscribe and subscribe of one moment end subscribed: commands go out in the order of the calls."""
     await receiver.until_up()
     subscriber = receiver.subscriber
@@ -129,7 +129,7 @@ async def test_last_word_of_one_moment_counts(receiver: Receiver, log: Log, redi
     await receiver.of("workflow:a", 1)
 
 
-async def test_thousand_channels_take_few_commands(receiver: Receiver, log: Log, redis: Cli) -> None:
+async def test_thousand_channels_take_few_commands(receiver: Receiver, log: AppendingLog, redis: Cli) -> None:
     """1,000 channels wanted at one moment are subscribed by a handful of commands, and each of them works."""
     names = [f"workflow:n{number}" for number in range(1_000)]
     await receiver.subscribe(*names)
@@ -143,7 +143,7 @@ async def test_thousand_channels_take_few_commands(receiver: Receiver, log: Log,
     assert await watched(redis) == set()
 
 
-async def test_two_receivers_get_the_same(broker: Broker, receiver: Receiver, log: Log) -> None:
+async def test_two_receivers_get_the_same(broker: Broker, receiver: Receiver, log: AppendingLog) -> None:
     """Every edge that is subscribed gets the same bytes, and the sender learns how many there were."""
     async with Receiver(broker.url) as other:
         await receiver.subscribe("workflow:both")
@@ -153,7 +153,7 @@ async def test_two_receivers_get_the_same(broker: Broker, receiver: Receiver, lo
         assert await receiver.of("workflow:both", 20) == await other.of("workflow:both", 20)
 
 
-async def test_statistics_count_lines_and_channels(receiver: Receiver, log: Log) -> None:
+async def test_statistics_count_lines_and_channels(receiver: Receiver, log: AppendingLog) -> None:
     """The counters say what was delivered, what is subscribed, and how often the link came up."""
     await receiver.subscribe("workflow:a", "workflow:b")
     await log.append(entries(*(Stage(workflow_id="a") for _ in range(5))))
@@ -190,7 +190,10 @@ async def test_line_typed_by_hand_arrives_as_typed(receiver: Receiver, redis: Cl
 async def test_connections_carry_their_names(broker: Broker, redis: Cli) -> None:
     """`CLIENT LIST` shows who is who."""
     name = "edgebus-edge-mahavishnu-8690"
-    async with Receiver(broker.url, name=name) as receiver, Log(broker.url, name="edgebus-producer-mahavishnu") as log:
+    async with (
+        Receiver(broker.url, name=name) as receiver,
+        AppendingLog(broker.url, name="edgebus-producer-mahavishnu") as log,
+    ):
         await receiver.subscribe("workflow:a")
         await log.ping()
         names = {client["name"] for client in await redis.client_list()}

@@ -2,16 +2,16 @@
 
 import pytest
 
-from bus.log.log import Log
 from bus.log.replay import REPLAY_EVENTS, Since, SinceTime
 from bus.position import BEGINNING, Reason, milliseconds
+from tests.appending_log import AppendingLog
 from tests.contract.brokers import Cli, Receiver, also_fake
 from tests.contract.events import SHORT, WORKFLOW, Short, entries
 from tests.contract.test_read import fill
 
 
 @pytest.mark.parametrize("count", [1, 199, 200, 201, 400, 401, 650])
-async def test_tail_longer_than_a_page_is_whole(log: Log, count: int) -> None:
+async def test_tail_longer_than_a_page_is_whole(log: AppendingLog, count: int) -> None:
     """At the borders of pages nothing is missing and nothing doubled, and the lines are a chain."""
     positions = await fill(log, "pages", count)
     tail = await log.tail(WORKFLOW.fill("pages"))
@@ -21,7 +21,7 @@ async def test_tail_longer_than_a_page_is_whole(log: Log, count: int) -> None:
 
 
 @also_fake
-async def test_tail_has_the_bytes_that_were_published(log: Log, receiver: Receiver) -> None:
+async def test_tail_has_the_bytes_that_were_published(log: AppendingLog, receiver: Receiver) -> None:
     """Who comes back is given the very bytes that others were given live."""
     await receiver.subscribe("workflow:bytes")
     await fill(log, "bytes", 5)
@@ -29,7 +29,7 @@ async def test_tail_has_the_bytes_that_were_published(log: Log, receiver: Receiv
     assert [line.line for line in tail.lines] == await receiver.of("workflow:bytes", 5)
 
 
-async def test_tail_is_bounded_in_events(log: Log) -> None:
+async def test_tail_is_bounded_in_events(log: AppendingLog) -> None:
     """Of more events than one replay may hold the newest are read; a log of exactly as many is not cut."""
     positions = await fill(log, "many", REPLAY_EVENTS + 3)
     channel = WORKFLOW.fill("many")
@@ -41,14 +41,14 @@ async def test_tail_is_bounded_in_events(log: Log) -> None:
     assert ([line.position for line in some.lines], some.is_cut) == (positions[-201:], True)
 
 
-async def test_tail_of_the_very_limit_is_not_cut(log: Log) -> None:
+async def test_tail_of_the_very_limit_is_not_cut(log: AppendingLog) -> None:
     """Where the limit is what there is, nothing was left out."""
     await fill(log, "exact", 200)
     tail = await log.tail(WORKFLOW.fill("exact"), limit_events=200)
     assert (len(tail.lines), tail.is_cut) == (200, False)
 
 
-async def test_tail_is_bounded_in_bytes(log: Log) -> None:
+async def test_tail_is_bounded_in_bytes(log: AppendingLog) -> None:
     """Of large events fewer are read; one always is."""
     positions = await fill(log, "large", 30, text="x" * 1_000)
     channel = WORKFLOW.fill("large")
@@ -61,7 +61,7 @@ async def test_tail_is_bounded_in_bytes(log: Log) -> None:
     assert ([line.position for line in one.lines], one.is_cut) == (positions[-1:], True)
 
 
-async def test_tail_of_no_log_says_when(log: Log, redis: Cli) -> None:
+async def test_tail_of_no_log_says_when(log: AppendingLog, redis: Cli) -> None:
     """A log that is not there has no end but Redis' time, and reading makes none; the epoch is told."""
     seconds, micros = await redis.time()
     tail = await log.tail(WORKFLOW.fill("absent"))
@@ -72,7 +72,7 @@ async def test_tail_of_no_log_says_when(log: Log, redis: Cli) -> None:
     assert await redis.exists(WORKFLOW.fill("absent").log_key) == 0
 
 
-async def test_tail_of_an_emptied_log_knows_its_end(log: Log, redis: Cli) -> None:
+async def test_tail_of_an_emptied_log_knows_its_end(log: AppendingLog, redis: Cli) -> None:
     """A log that somebody emptied by hand still says which event was its last."""
     positions = await fill(log, "emptied", 3)
     await redis.xtrim(WORKFLOW.fill("emptied").log_key, maxlen=0, approximate=False)
@@ -82,7 +82,7 @@ async def test_tail_of_an_emptied_log_knows_its_end(log: Log, redis: Cli) -> Non
     assert tail.replay(Since(positions[0] or "")).reason is Reason.TRIMMED
 
 
-async def test_tail_of_a_trimmed_log_says_so(log: Log, redis: Cli) -> None:
+async def test_tail_of_a_trimmed_log_says_so(log: AppendingLog, redis: Cli) -> None:
     """Who stood before what was trimmed is told; who stood right behind it misses nothing."""
     positions = await fill(log, "trimmed", 5)
     await redis.xtrim(WORKFLOW.fill("trimmed").log_key, maxlen=2, approximate=False)
@@ -92,7 +92,7 @@ async def test_tail_of_a_trimmed_log_says_so(log: Log, redis: Cli) -> None:
     assert reasons == [Reason.TRIMMED, Reason.TRIMMED, None, None, None]
 
 
-async def test_tail_trimmed_by_its_retention_says_so(log: Log) -> None:
+async def test_tail_trimmed_by_its_retention_says_so(log: AppendingLog) -> None:
     """The same where the log trims itself."""
     for _ in range(3):
         outcomes = await log.append(entries(*(Short(workflow_id="own", number=number) for number in range(200))))
@@ -103,7 +103,9 @@ async def test_tail_trimmed_by_its_retention_says_so(log: Log) -> None:
     assert tail.last == getattr(outcomes[-1], "position", None)
 
 
-async def test_tail_trimmed_while_it_is_read_says_so(log: Log, redis: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tail_trimmed_while_it_is_read_says_so(
+    log: AppendingLog, redis: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What goes between two pages is not there any more, and whoever stood there is told."""
     monkeypatch.setattr("bus.log.tails.PAGE", 3)
     positions = await fill(log, "between", 8)
@@ -122,7 +124,7 @@ async def test_tail_trimmed_while_it_is_read_says_so(log: Log, redis: Cli, monke
 
 
 async def test_tail_of_a_log_replaced_while_it_is_read_ends_at_the_break(
-    log: Log, redis: Cli, monkeypatch: pytest.MonkeyPatch
+    log: AppendingLog, redis: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two pages of different logs are no chain: a replay never skips what lies between them."""
     monkeypatch.setattr("bus.log.tails.PAGE", 3)
@@ -140,7 +142,7 @@ async def test_tail_of_a_log_replaced_while_it_is_read_ends_at_the_break(
     assert tail.replay(Since(positions[2] or "")).reason is Reason.TRIMMED
 
 
-async def test_tail_of_a_flushed_redis_begins_anew(log: Log, redis: Cli) -> None:
+async def test_tail_of_a_flushed_redis_begins_anew(log: AppendingLog, redis: Cli) -> None:
     """A Redis whose epoch somebody deleted begins now: of what was before nobody says that it is whole."""
     positions = await fill(log, "flushed", 2)
     await redis.delete("bus:epoch", WORKFLOW.fill("flushed").log_key)
@@ -150,7 +152,7 @@ async def test_tail_of_a_flushed_redis_begins_anew(log: Log, redis: Cli) -> None
     assert await redis.exists("bus:epoch") == 1
 
 
-async def test_tail_knows_how_long_a_log_lives(log: Log, redis: Cli) -> None:
+async def test_tail_knows_how_long_a_log_lives(log: AppendingLog, redis: Cli) -> None:
     """A log may have come and expired since a time that is longer ago than one lives: nobody says that all is there."""
     await redis.set("bus:epoch", "1-a")
     tail = await log.tail(SHORT.fill("absent"))

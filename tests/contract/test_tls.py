@@ -10,11 +10,11 @@ import pytest
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.log.log import Log
 from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, WorkflowStarted
+from tests.appending_log import AppendingLog
 from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(
@@ -69,7 +69,7 @@ async def test_tls_carries_log_and_link(tls_url: str, certificate: Path) -> None
 
 async def test_tls_to_an_unknown_server_is_refused(tls_url: str) -> None:
     """Without the authority the server's certificate is nobody's, and nothing is sent."""
-    async with Log(tls_url, name="test") as log:
+    async with AppendingLog(tls_url, name="test") as log:
         with pytest.raises(BusUnavailable):
             await log.heads([WORKFLOW.fill("tls")])
 

@@ -43,7 +43,7 @@ async def store_of(real: Broker, redis: Any) -> AsyncIterator[Callable[[str], Tr
     logs = {}
     for role, name in names.items():
         url = real.url.replace("redis://", f"redis://{name}:password@")
-        logs[role] = Log(url, name="test", appends=False)
+        logs[role] = Log(url, name="test")
     yield lambda role: TraceStore(logs[role])  # type: ignore[index]
     for log in logs.values():
         await log.close()

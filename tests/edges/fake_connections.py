@@ -1,11 +1,11 @@
 """Connections to the Redis in memory: the client library's client, the log above it, and the subscription link."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from bus.errors import BusUnavailable
-from bus.log.appending import Entry, Replicas
+from bus.errors import BusError, BusUnavailable
+from bus.log.appending import Appended, Entry, outcome
 from bus.log.log import Log
 from bus.redis.link import Batch
 from bus.redis.subscriber import SubscriberStatistics
@@ -76,16 +76,16 @@ def _name(words: str) -> str:
 class FakeLog(Log):
     """The log of an edge or of a producer, on a Redis in memory; ``comes`` says when answers do."""
 
-    def __init__(self, redis: FakeRedis, *, appends: bool = True, comes: Way | None = None) -> None:
-        super().__init__("redis://127.0.0.1:1", name="edgebus-test", appends=appends)
+    def __init__(self, redis: FakeRedis, *, comes: Way | None = None) -> None:
+        super().__init__("redis://127.0.0.1:1", name="edgebus-test")
         self._redis = FakeClient(redis, comes)  # type: ignore[assignment]
         self._server = redis
 
-    async def _run(self, entries: Iterable[Entry], replicas: Replicas | None) -> tuple[list[Any], int | None]:
-        assert replicas is None
-        answers = [(await self._server.answer([("append", (entry,), {})]))[0] for entry in entries]
-        self.sent_ms = 0
-        return answers, None
+    async def append(self, entries: Sequence[Entry]) -> list[Appended | BusError]:
+        """Store and publish every entry, as ``Appender.append`` does."""
+        async with self.connected():
+            answers = [(await self._server.answer([("append", (entry,), {})]))[0] for entry in entries]
+        return [outcome(entry, answer, None) for entry, answer in zip(entries, answers, strict=True)]
 
 
 class FakeLink:

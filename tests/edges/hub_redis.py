@@ -47,7 +47,7 @@ class Redis:
     def __init__(self, *, linger_s: float = 1.0, server: FakeRedis | None = None) -> None:
         self.server = FakeRedis() if server is None else server
         self.server.fails, self.server.on_read, self.server.after_read = self._fault, self._before, self._after
-        self.log = FakeLog(self.server, appends=False)
+        self.log = FakeLog(self.server)
         self.link = FakeLink(self.server)
         self.hub = Hub(self.log, cast(Subscriber, self.link), spawned, linger_s=linger_s)
         self.link.deliver = self.hub.deliver

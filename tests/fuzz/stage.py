@@ -110,7 +110,7 @@ class Stage(logging.Handler):
         redis = FakeRedis() if is_up else FakeRedis(fails=away)
         link = FakeLink(redis)
         link.is_up = is_up
-        self.hub = Hub(FakeLog(redis, appends=False), cast(Subscriber, link), self._spawn)
+        self.hub = Hub(FakeLog(redis), cast(Subscriber, link), self._spawn)
         link.deliver = self.hub.deliver
         self._answers = Answers(self.hub.log_reads)
         self._registry = Registry(10)

@@ -18,11 +18,13 @@ from redis import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import AddressError, BusError, BusUnavailable, EventError, OutboxFull, PublishIncomplete
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from producers import Published
 from producers.blocking import OutboxSettings, Producer
 from producers.services.crackerjack import Crackerjack, TestCaseCompleted, TestStarted
 from producers.services.mahavishnu import WorkflowStageCompleted
+from tests.appending_log import append_by
 from tests.ports import free_port
 
 DEADLINE_S = 20.0
@@ -282,10 +284,10 @@ def test_an_error_of_ours_reaches_the_callers_and_the_close(
 ) -> None:
     """A bug in the background fails the call that waits, refuses later ones, and is raised where the producer ends."""
 
-    async def broken(_log: Log, _entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def broken(_log: Appender, _entries: Sequence[Entry]) -> list[Appended | BusError]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Log, "append", broken)
+    append_by(broken, monkeypatch)
     producer = Producer(broker_url).__enter__()
     with pytest.raises(BusError, match="ended before Redis answered"):
         producer.publish(case(run_id))

@@ -25,9 +25,12 @@ from bus.errors import (
 )
 from bus.event import Event
 from bus.log import appending
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from bus.redis.clock import Clock
+from bus.redis.greeting import Greeting
 from producers import Producer
+from tests.appending_log import AppendingLog, append_by
 from tests.contract.brokers import eventually
 from tests.producers.proxies import Proxy
 
@@ -191,7 +194,7 @@ async def test_without_ending_the_old_connection_a_held_request_doubles(
     async def nothing(*_: object) -> None:
         """Leave the connection before this one alone."""
 
-    monkeypatch.setattr(Log, "_replace", nothing)
+    monkeypatch.setattr(Greeting, "_replace", nothing)
     assert await hold_and_release(proxy, producer, redis, name, monkeypatch) == 2
 
 
@@ -409,13 +412,13 @@ async def test_state_that_passes_is_waited_for(
 
     Redis is asked with one event until then: of a whole pipeline it might refuse the beginning and take the end.
     """
-    append, sizes = Log.append, []
+    append, sizes = Appender.append, []
 
-    async def counted(log: Log, entries: Sequence[Entry]) -> list[Any]:
+    async def counted(log: Appender, entries: Sequence[Entry]) -> list[Any]:
         sizes.append(len(entries))
         return list(await append(log, entries))
 
-    monkeypatch.setattr(Log, "append", counted)
+    append_by(counted, monkeypatch)
     async with EmbeddedBroker(port=0) as server, Redis.from_url(server.url) as redis, Producer(server.url) as producer:
         await producer.publish(Stage(name=name, number=0))
         await redis.execute_command(*begin)  # type: ignore[no-untyped-call, unused-ignore]
@@ -467,16 +470,16 @@ async def test_past_the_deadline_the_channels_that_have_it_are_named(
     server_url: str, redis: Redis, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One channel has it, the other is not ready: PublishIncomplete names both, and the repeat completes the rest."""
-    append, is_refusing = Log.append, True
+    append, is_refusing = Appender.append, True
 
-    async def half(log: Log, entries: Sequence[Entry]) -> list[Appended | Any]:
+    async def half(log: Appender, entries: Sequence[Entry]) -> list[Appended | Any]:
         if not is_refusing:
             return await append(log, entries)
         first = [entry for entry in entries if entry.channel.name.startswith("stage:")]
         taken = iter(await append(log, first))
         return [next(taken) if it in first else BusNotReady("not now") for it in entries]
 
-    monkeypatch.setattr(Log, "append", half)
+    append_by(half, monkeypatch)
     event = Both(name=name)
     async with Producer(server_url) as producer:
         with pytest.raises(PublishIncomplete, match="not now") as told:
@@ -573,7 +576,7 @@ def test_clock_is_never_ahead() -> None:
 async def test_clock_that_was_set_back_hides_nothing(server_url: str, redis: Redis, name: str) -> None:
     """An entry whose id is 5 s lower than the time that the attempt was thought to begin at is found all the same."""
     channel, seconds = STAGE.fill(name), int(await seconds_of(redis))
-    async with Log(server_url, name="edgebus-producer-test") as log:
+    async with AppendingLog(server_url, name="edgebus-producer-test") as log:
         [first] = await log.append([Entry(channel, "an-id", "a.stage", b'{"data":{"number":0}}')])
         ahead_ms = (seconds + 5) * 1000
         [again] = await log.append([Entry(channel, "an-id", "a.stage", b'{"data":{"number":0}}', ahead_ms)])

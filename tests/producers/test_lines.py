@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 from bus.envelope import compose
 from bus.errors import BusError, BusUnavailable
 from bus.event import Event
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from bus.log.pipelines import PIPELINE_BYTES, PipelinePace
 from producers import OutboxSettings, Producer, Published
 from producers.services.crackerjack import TestCaseCompleted, TestFailed
+from tests.appending_log import append_by
 
 DEADLINE_S = 30.0
 LARGE = 100_000
@@ -192,13 +194,13 @@ async def test_slices_have_deadlines_of_their_own(
     broker_url: str, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three slices of a second each are all published within a deadline of two: it counts anew for each."""
-    append = Log.append
+    append = Appender.append
 
-    async def slow(log: Log, entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def slow(log: Appender, entries: Sequence[Entry]) -> list[Appended | BusError]:
         await asyncio.sleep(0.2)
         return await append(log, entries)
 
-    monkeypatch.setattr(Log, "append", slow)
+    append_by(slow, monkeypatch)
     async with Producer(broker_url) as producer:
         published = await producer.publish_all([case(run_id, number) for number in range(3_000)], deadline_s=2.0)
     assert len(published) == 3_000
@@ -208,9 +210,9 @@ async def test_error_of_many_events_says_which_were_published(
     broker_url: str, redis: Redis, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis goes in the middle: the error has what came of each event, and no slice behind is tried in vain."""
-    append, done, tried = Log.append, 0, 0
+    append, done, tried = Appender.append, 0, 0
 
-    async def going(log: Log, entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def going(log: Appender, entries: Sequence[Entry]) -> list[Appended | BusError]:
         nonlocal done, tried
         tried += len(entries)
         if done >= 600:
@@ -218,7 +220,7 @@ async def test_error_of_many_events_says_which_were_published(
         done += len(entries)
         return await append(log, entries)
 
-    monkeypatch.setattr(Log, "append", going)
+    append_by(going, monkeypatch)
     events = [case(run_id, number) for number in range(5_000)]
     async with Producer(broker_url) as producer:
         with pytest.raises(BusUnavailable, match=r"gone \(600 of 5000 events were published; .* is number 601") as told:

@@ -23,10 +23,12 @@ from bus.errors import (
     PublishError,
     PublishIncomplete,
 )
-from bus.log.log import Appended, Entry, Log
+from bus.log.appender import Appender
+from bus.log.appending import Appended, Entry
 from producers import Producer, Published
 from producers.services.crackerjack import TestCaseCompleted, TestCompleted, TestFailed, TestStarted
 from producers.services.mahavishnu import WorkflowStageCompleted
+from tests.appending_log import append_by
 
 DEADLINE_S = 20.0
 SHORT_S = 0.2
@@ -230,13 +232,13 @@ async def test_a_redis_that_never_answers_keeps_nobody_waiting_in_turns(
     deaf: str, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call is told at its deadline, wherever it waits: 1,000 calls after one deadline, not five."""
-    append, attempts = Log.append, []
+    append, attempts = Appender.append, []
 
-    async def counted(log: Log, entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def counted(log: Appender, entries: Sequence[Entry]) -> list[Appended | BusError]:
         attempts.append(len(entries))
         return await append(log, entries)
 
-    monkeypatch.setattr(Log, "append", counted)
+    append_by(counted, monkeypatch)
     async with asyncio.timeout(DEADLINE_S), Producer(deaf, deadline_s=SHORT_S) as producer:
         calls = [producer.publish(case(run_id, number)) for number in range(1_000)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -284,15 +286,15 @@ async def test_a_call_cancelled_while_redis_has_it_disturbs_nobody(
 ) -> None:
     """The event may be published all the same; the rest of its pipeline, and later calls, get their answers."""
     asked, answer = asyncio.Event(), asyncio.Event()
-    append = Log.append
+    append = Appender.append
 
-    async def slow(log: Log, entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def slow(log: Appender, entries: Sequence[Entry]) -> list[Appended | BusError]:
         outcomes = await append(log, entries)
         asked.set()
         await answer.wait()
         return outcomes
 
-    monkeypatch.setattr(Log, "append", slow)
+    append_by(slow, monkeypatch)
     calls = [asyncio.create_task(producer.publish(case(run_id, number))) for number in range(3)]
     await asked.wait()
     calls[1].cancel()
@@ -310,10 +312,10 @@ async def test_an_error_of_ours_ends_the_producer_loudly(
 ) -> None:
     """Waiting calls fail at once and do not hang, later ones are refused, and closing raises what it was."""
 
-    async def broken(_log: Log, _entries: Sequence[Entry]) -> list[Appended | BusError]:
+    async def broken(_log: Appender, _entries: Sequence[Entry]) -> list[Appended | BusError]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Log, "append", broken)
+    append_by(broken, monkeypatch)
     producer = await Producer(broker_url).__aenter__()
     async with asyncio.timeout(DEADLINE_S):
         outcomes = await asyncio.gather(

@@ -92,7 +92,7 @@ class AwayOperator(FakeOperator):
 @asynccontextmanager
 async def tools_of(operator: Any, producer: Any = None) -> AsyncIterator[Client]:
     services = all_services()
-    async with Log(NOWHERE, name="test", appends=False) as log:
+    async with Log(NOWHERE, name="test") as log:
         tools = BusTools(NOWHERE, cast(Operator, operator), log, Listening(NOWHERE), producer, services)
         ecosystem = Ecosystem(cast(Operator, operator), producer, services)
         async with Client(with_tools(ecosystem, tools, allow_publish=producer is not None)) as client:

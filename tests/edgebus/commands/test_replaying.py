@@ -38,9 +38,9 @@ async def published() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def _clock_moved(url: str, position: str) -> bool:
-    from bus.log.log import Log
+    from tests.appending_log import AppendingLog
 
-    async with Log(url, name="test") as log:
+    async with AppendingLog(url, name="test") as log:
         return (await log.tail(CHANNEL)).now_ms > int(position.partition("-")[0]) + 20
 
 

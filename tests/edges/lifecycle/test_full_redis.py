@@ -112,7 +112,7 @@ async def test_refusal_of_a_heartbeat_says_nothing_of_what_it_holds(broker: Embe
     """What is refused changes from time to time; the reason is one all the while, so it is told once."""
     await redis.config_set("maxmemory", 1)
     reasons = set()
-    async with Log(broker.url, name="test", appends=False) as log:
+    async with Log(broker.url, name="test") as log:
         for count in (1, 2):
             with pytest.raises(BusError) as refused:
                 await log.announce("bus:edge:x", {"connections": count}, expires_s=1)

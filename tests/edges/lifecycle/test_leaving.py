@@ -263,6 +263,6 @@ async def test_mark_is_tried_again_while_the_link_stays_up(fake: FakeRedis, monk
 
 async def test_role_is_asked_for_by_the_log(broker: EmbeddedBroker) -> None:
     """A primary has nothing against it."""
-    log = Log(broker.url, name="test", appends=False)
+    log = Log(broker.url, name="test")
     assert await log.misplaced() is None
     await log.close()

@@ -13,12 +13,12 @@ import uvloop
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusUnavailable
-from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
 from edgebus.lab.stage.proxy import Proxy
 from edges import Edge, EdgeSettings
 from edges.rooms.hub import Hub
 from producers.services.mahavishnu import SERVICE
+from tests.appending_log import AppendingLog
 from tests.edges.conftest import StartEdge
 from tests.edges.peers import Client, eventually
 
@@ -60,7 +60,7 @@ def test_reset_behind_an_answer_is_an_unavailable_bus(broker: EmbeddedBroker, ru
     """The next call on a connection that was reset ends with the error of the bus, or opens a new one."""
 
     async def check() -> None:
-        async with Proxy(broker.port) as proxy, Log(f"redis://127.0.0.1:{proxy.port}", name="test") as log:
+        async with Proxy(broker.port) as proxy, AppendingLog(f"redis://127.0.0.1:{proxy.port}", name="test") as log:
             channel = SERVICE.families[0].fill("x")
             for _ in range(20):
                 proxy.reset_behind(command)

@@ -7,12 +7,12 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusTimeout
-from bus.log.log import Log
 from bus.redis import address
 from edgebus.lab.stage.proxy import Proxy
 from edges import Edge
 from producers import Producer
 from producers.services.mahavishnu import WORKFLOW, Mahavishnu
+from tests.appending_log import AppendingLog
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
 
@@ -145,7 +145,7 @@ async def test_answer_that_stands_still_is_given_up(
     """Half of an answer came and then nothing: the deadline counts from the last byte."""
     monkeypatch.setattr(address, "ANSWER_DEADLINE_S", 0.5)
     await step(producer, 0, 10)
-    async with Proxy(broker.port) as proxy, Log(f"redis://127.0.0.1:{proxy.port}", name="test") as log:
+    async with Proxy(broker.port) as proxy, AppendingLog(f"redis://127.0.0.1:{proxy.port}", name="test") as log:
         await log.epoch()
         proxy.narrow(BYTES_PER_S // 10)
         assert proxy.narrowness is not None

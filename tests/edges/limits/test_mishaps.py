@@ -150,7 +150,10 @@ async def test_link_without_memory_comes_again(broker: EmbeddedBroker) -> None:
         lines.extend(batch)
         lacks.append(False)
 
-    async with Subscriber(broker.url, name="test", deliver=deliver) as link, Log(broker.url, name="test") as log:
+    async with (
+        Subscriber(broker.url, name="test", deliver=deliver) as link,
+        Log(broker.url, name="test") as log,
+    ):
         await eventually(lambda: link.is_up)
         await link.subscribe("workflow:x")
         await log.send_probe("workflow:x", "1")

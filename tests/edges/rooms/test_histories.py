@@ -49,7 +49,7 @@ async def counts(redis: "Redis") -> Counts:
 @pytest.fixture
 async def log(broker: EmbeddedBroker) -> AsyncIterator[Log]:
     """Lend a connection that reads logs."""
-    log = Log(broker.url, name="edgebus-test", appends=False)
+    log = Log(broker.url, name="edgebus-test")
     yield log
     await log.close()
 

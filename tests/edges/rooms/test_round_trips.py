@@ -17,6 +17,7 @@ from bus.redis.link import Batch
 from bus.redis.subscriber import Subscriber
 from edgebus.lab.stage.proxy import Proxy
 from edges.rooms.hub import Hub
+from tests.appending_log import AppendingLog
 from tests.edges.peers import eventually
 
 _LIMIT: Final = 3
@@ -30,7 +31,7 @@ class Path:
     """A hub, and the way to its Redis."""
 
     hub: Hub
-    log: Log
+    log: AppendingLog
     proxy: Proxy
 
     async def publish(self, channel: Channel, count: int) -> list[str]:
@@ -58,9 +59,12 @@ async def path(broker: EmbeddedBroker) -> AsyncIterator[Path]:
         tasks.add(task)
         return task
 
-    async with Proxy(int(broker.url.rpartition(":")[2])) as proxy, Log(broker.url, name="edgebus-test") as publishing:
+    async with (
+        Proxy(int(broker.url.rpartition(":")[2])) as proxy,
+        AppendingLog(broker.url, name="edgebus-test") as publishing,
+    ):
         url = f"redis://127.0.0.1:{proxy.port}"
-        async with Log(url, name="edgebus-edge-test", appends=False) as log:
+        async with Log(url, name="edgebus-edge-test") as log:
             hubs: list[Hub] = []
 
             def deliver(batch: Batch) -> None:

@@ -1,0 +1,158 @@
+"""A connection to Redis for commands, one round at a time: a write of packed commands, and an answer for each.
+
+Answers are read with ``hiredis`` straight from the socket, and handed on where the bytes come in: no task is woken for
+a round. Links are opened by ``bus.redis.command_opening``.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, cast
+
+import hiredis
+from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+__all__ = ["CommandLink", "Done", "packed"]
+
+Done: TypeAlias = Callable[[list[Any], Exception | None], None]
+"""Gets the answers of a round, errors of Redis' as values; and the error of a cut, after which no more answers come."""
+
+_SLICE_BYTES: Final = 16 * 1024
+"""``hiredis.Reader`` moves its whole buffer on every reply, so large feeds cost the square of their size."""
+
+
+def packed(words: Iterable[Any]) -> bytes:
+    """Return a command as Redis reads it."""
+    packed_words: bytes = hiredis.pack_command(tuple(words))
+    return packed_words
+
+
+class CommandLink(asyncio.Protocol):
+    """A connection in RESP2.
+
+    Args:
+        patience_s: how long Redis may take for an answer, from the answer before on.
+
+    Attributes:
+        cause: the error at the end of the link; None before the end.
+
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._patience_s = patience_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+        self._unsent_bytes = 0
+        self._answers: list[Any] = []
+        self._wanted = 0
+        self._done: Done | None = None
+        self.cause: Exception | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a round may be sent."""
+        return self._done is None and self.cause is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def send(self, data: bytes, count: int, done: Done) -> None:
+        """Send a round of ``count`` commands; ``done`` is called once, later, unless ``abort`` comes before."""
+        assert self._transport is not None  # noqa: S101 (a link is handed out connected)
+        self._done, self._wanted, self._heard_s = done, count, self._loop.time()
+        # decisions/0156: one timer for all rounds. It is not moved per round: at its time the link looks how long Redis
+        # has been silent, and sets the timer anew.
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._heard_s + self._patience_s, self._look)
+        self._transport.write(data)
+        if len(data) > _SLICE_BYTES:
+            self._unsent_bytes = self._transport.get_write_buffer_size()
+
+    async def ask(self, *words: str) -> Any:
+        """Return the answer to a single command; words of the command's name may stand together.
+
+        Raises:
+            RedisError: Redis' own error, or the end of the link.
+
+        """
+        if self.cause is not None:
+            raise self.cause
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def done(answers: list[Any], cut: Exception | None) -> None:
+            if not future.done():
+                future.set_result(answers[0] if answers else cut)
+
+        self.send(packed([*words[0].split(), *words[1:]]), 1, done)
+        answer = await future
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the last answer of a round ends the round."""
+        answers, gets = self._answers, self._reader.gets
+        try:
+            if len(data) <= _SLICE_BYTES:
+                self._reader.feed(data)
+                while (reply := gets()) is not False:
+                    answers.append(reply)
+            else:
+                for start in range(0, len(data), _SLICE_BYTES):
+                    self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
+                    while (reply := gets()) is not False:
+                        answers.append(reply)
+        except (InvalidResponse, MemoryError) as error:  # no Redis, or a Redis out of step with us; or a shortage
+            self._end(error)
+            return
+        if len(answers) == self._wanted and self._done is not None:
+            done, self._done, self._answers = self._done, None, []
+            done(answers, None)
+        elif self._done is None or len(answers) > self._wanted:
+            unasked = answers[-1]  # as when Redis has no room for a client, and says so before it hangs up
+            self._end(unasked if isinstance(unasked, Exception) else InvalidResponse("an answer that nobody asked for"))
+        else:
+            self._heard_s = self._loop.time()
+
+    def _look(self) -> None:
+        """End the link if Redis has been silent for too long; else look again when that may be."""
+        self._timer = None
+        if self._done is None:
+            return
+        assert self._transport is not None  # noqa: S101 (likewise)
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes < self._unsent_bytes:  # decisions/0052: a narrow path is no dead one
+            self._heard_s = self._loop.time()
+        self._unsent_bytes = unsent_bytes
+        due_s = self._heard_s + self._patience_s
+        if self._loop.time() >= due_s:
+            self._end(RedisTimeoutError("nothing came in time"))
+        else:
+            self._timer = self._loop.call_at(due_s, self._look)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take note that the socket is gone."""
+        self._end(error or RedisConnectionError("Connection closed by server."))
+
+    def abort(self) -> None:
+        """Drop the connection now; a round under way gets no answer."""
+        self._done = None
+        self._end(RedisConnectionError("the connection was closed"))
+
+    def _end(self, cause: Exception) -> None:
+        if self.cause is not None:
+            return
+        self.cause = cause
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._done is not None:
+            done, self._done = self._done, None
+            done(self._answers[: self._wanted], cause)
