@@ -20,7 +20,7 @@ func main() {
 		check(err)
 		return
 	}
-	pings := centrifuge.PingPongConfig{PingInterval: 120 * time.Second, PongTimeout: 8 * time.Second}
+	pings := centrifuge.PingPongConfig{PingInterval: time.Hour, PongTimeout: 8 * time.Second}
 	handler := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{PingPongConfig: pings})
 	http.Handle("/connection/websocket", anonymous(handler))
 	check(http.ListenAndServe("127.0.0.1:"+os.Args[2], nil))

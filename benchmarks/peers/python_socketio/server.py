@@ -9,7 +9,7 @@ __all__ = ["application"]
 _server = socketio.AsyncServer(
     async_mode="asgi",
     client_manager=socketio.AsyncRedisManager(os.environ["REDIS_URL"]),
-    ping_interval=120,
+    ping_interval=3600,
 )
 application = socketio.ASGIApp(_server)
 

@@ -16,7 +16,7 @@ await Promise.all([publishing.connect(), subscribed.connect()]);
 const http = certificate
   ? createServerWithTls({ cert: readFileSync(certificate), key: readFileSync(key) })
   : createServer();
-const io = new Server(http, { adapter: createAdapter(publishing, subscribed), pingInterval: 120_000 });
+const io = new Server(http, { adapter: createAdapter(publishing, subscribed), pingInterval: 3_600_000 });
 io.on("connection", (socket) => {
   socket.on("subscribe", (room, acknowledge) => {
     socket.join(room);
