@@ -63,8 +63,11 @@ class Generator:
         self._child = spawn_bound(
             ["taskset", "-c", str(core), generator(), path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        stack.callback(self._child.stop_blocking)
         stack.callback(path.unlink)
+        for pipe in (self._child.process.stdin, self._child.process.stdout):
+            assert pipe is not None
+            stack.callback(pipe.close)
+        stack.callback(self._child.stop_blocking)
         self.pid = self._child.pid
 
     def do(self, command: str, *values: object) -> Answer:

@@ -45,11 +45,15 @@ def _highest(session: Session, peer: Peer) -> tuple[int, Turn | None]:
         stand = _fresh(session, stack, peer)
         for _ in range(_HALVINGS + 12):
             turn = _tried(stand, rate)
+            if turn is None:
+                stack.close()  # a server that is behind would be behind at the next rate, too
+                stand = _fresh(session, stack, peer)
+                turn = _tried(stand, rate)  # a pause of the machine is no verdict on the server
             if turn is not None:
                 good, best = rate, turn
             else:
                 bad = rate
-                stack.close()  # a server that is behind would be behind at the next rate, too
+                stack.close()
                 stand = _fresh(session, stack, peer)
             if (bad is None and rate >= _MOST) or (bad is not None and bad - good <= good / 2**_HALVINGS):
                 break

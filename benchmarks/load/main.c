@@ -4,7 +4,8 @@
  *
  *   crowd CLIENTS ROOMS ROOMS_EACH       once; every client is in so many of the rooms
  *   connect AT_ONCE SECONDS              connect and subscribe all, so many at once, within so many seconds
- *   burst SECONDS IN_FLIGHT              closed loop: publish so many, wait until all have all, and again
+ *   burst SECONDS IN_FLIGHT [STALL]      closed loop: publish so many, wait until all have all, and again; what has not
+ *                                        come within STALL seconds of silence (5) is lost
  *   pace SECONDS RATE                    open loop, so many events a second, by a process of its own
  *   publish COUNT                        publish, and wait for Redis' answers only
  *   since ROOM POSITION                  where clients resume a room
@@ -30,7 +31,7 @@
 #include "frames.h"
 #include "publisher.h"
 
-static const double STALL_S = 5; /* without one delivery: what has not come then, is lost */
+static const double STALL_S = 5;
 
 static description wire;
 static crowd clients;
@@ -95,16 +96,16 @@ static void put(size_t count) {
     for (size_t i = 0; i < count; i++) expected += clients.members[publisher_put(&own, now_ns())];
 }
 
-static void burst(double seconds, size_t in_flight) {
+static void burst(double seconds, size_t in_flight, double stall_s) {
     uint64_t began = now_ns(), events = 0;
     begin_count();
-    while (seconds_since(began) < seconds && clients.tally.received == expected) {
+    do {
         put(in_flight);
         events += in_flight;
         while (!publisher_flush(&own)) crowd_serve(&clients, 0), publisher_hear(&own);
-        receive_all(STALL_S);
+        receive_all(stall_s);
         publisher_settle(&own, STALL_S);
-    }
+    } while (seconds_since(began) < seconds && clients.tally.received == expected);
     double took = seconds_since(began);
     crowd_serve(&clients, 20); /* what was delivered twice, or to others, may still be under way */
     report("burst", events, took);
@@ -206,11 +207,11 @@ static void begin_crowd(size_t count, size_t rooms, size_t rooms_each) {
 
 static void obey(const char *line) {
     size_t a = 0, b = 0, c = 0;
-    double seconds = 0, rate = 0;
+    double seconds = 0, rate = 0, stall = STALL_S;
     char position[64];
     if (sscanf(line, "crowd %zu %zu %zu", &a, &b, &c) == 3) begin_crowd(a, b, c);
     else if (sscanf(line, "connect %zu %lf", &a, &seconds) == 2) connect_all(a, seconds);
-    else if (sscanf(line, "burst %lf %zu", &seconds, &a) == 2) burst(seconds, a);
+    else if (sscanf(line, "burst %lf %zu %lf", &seconds, &a, &stall) >= 2) burst(seconds, a, stall);
     else if (sscanf(line, "pace %lf %lf", &seconds, &rate) == 2) pace(seconds, rate);
     else if (sscanf(line, "publish %zu", &a) == 1) publish(a);
     else if (sscanf(line, "since %zu %63s", &a, position) == 2) since(a, position);

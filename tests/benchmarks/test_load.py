@@ -1,0 +1,198 @@
+"""The load generator sees what a server does wrong: each fault is planted, and must be in the report."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Final
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from benchmarks.built import generator
+from benchmarks.generator import Answer, Generator, LoadError, described
+from benchmarks.peer import EVENT, ROOM, SEQUENCE, TIME, Running, Wire, payload, resp, upgrade
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="there is no C compiler: apt-get install gcc libc6-dev"
+)
+
+_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+_PUBLISH: Final = resp("PUBLISH", b"room:" + ROOM, payload(b"<", b">"))
+_MARK: Final = re.compile(rb"<(E!.*?)x*>")
+_IN_FLIGHT: Final = 4
+_SLICE: Final = 7
+
+Fault = Callable[[list[bytes]], list[bytes]]
+
+
+def message(text: bytes, opcode: Opcode = Opcode.TEXT, *, is_last: bool = True) -> bytes:
+    return bytes(Frame(opcode, text, is_last).serialize(mask=False))
+
+
+def mark(sequence: int, room: int = 0) -> bytes:
+    return EVENT.replace(ROOM, b"%06d" % room).replace(SEQUENCE, b"%010d" % sequence).replace(TIME, b"%019d" % 1)
+
+
+def read(data: bytes, slice_bytes: int) -> Answer:
+    done = subprocess.run([generator(), "--frames", str(slice_bytes)], input=data, capture_output=True, check=True)
+    answer: Answer = json.loads(done.stdout)
+    return answer
+
+
+class Server:
+    """Redis and a server of WebSocket on one port each: events of a burst go to all clients, changed by ``fault``."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault, self._clients, self._burst = fault, list[asyncio.StreamWriter](), list[bytes]()
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let a client in."""
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(_ANSWER)
+        self._clients.append(writer)
+        with suppress(ConnectionError):  # a client that saw a bad frame is gone
+            await reader.read()
+        writer.close()
+
+    async def publish(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take publishes; the last of a burst sends the burst on."""
+        try:
+            while found := _MARK.search(await reader.readexactly(len(_PUBLISH))):
+                self._burst.append(found[1])
+                writer.write(b":1\r\n")
+                if len(self._burst) == _IN_FLIGHT:
+                    self._send(self._fault(self._burst))
+                    self._burst = []
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    def _send(self, frames: list[bytes]) -> None:
+        data = b"".join(frames)
+        for client in self._clients:
+            for start in range(0, len(data), _SLICE):
+                client.write(data[start : start + _SLICE])
+
+
+@asynccontextmanager
+async def loaded(fault: Fault) -> AsyncIterator[Generator]:
+    server = Server(fault)
+    async with (
+        await asyncio.start_server(server.meet, "127.0.0.1", 0) as door,
+        await asyncio.start_server(server.publish, "127.0.0.1", 0) as redis,
+    ):
+        port, redis_port = (it.sockets[0].getsockname()[1] for it in (door, redis))
+        with ExitStack() as stack:
+            wire = Wire(publish=_PUBLISH, request=upgrade())
+            load = await asyncio.to_thread(Generator, stack, 0, Running((), port, wire), redis_port)
+            yield load
+            await asyncio.to_thread(stack.close)
+
+
+async def burst(fault: Fault) -> Answer:
+    async with loaded(fault) as load:
+        await asyncio.to_thread(load.connect, 3, 1, 1, at_once=2, seconds=10)
+        return await asyncio.to_thread(load.do, "burst", 0, _IN_FLIGHT, 0.1)
+
+
+def whole(marks: list[bytes]) -> list[bytes]:
+    return [message(it) for it in marks]
+
+
+FAULTS: Final[dict[str, tuple[Fault, dict[str, int]]]] = {
+    "lost": (lambda marks: whole(marks[:1] + marks[2:]), {"lost": 3}),
+    "lost at the end": (lambda marks: whole(marks[:-1]), {"lost": 3}),
+    "doubled": (lambda marks: whole([*marks[:2], *marks[1:]]), {"doubled": 3}),
+    "swapped": (lambda marks: whole([marks[1], marks[0], *marks[2:]]), {"out_of_order": 3}),
+    "another room's": (lambda marks: whole([mark(1, room=7), *marks]), {"foreign": 3}),
+    "masked": (lambda marks: [bytes(Frame(Opcode.TEXT, marks[0]).serialize(mask=True))], {"bad_frames": 3}),
+}
+SOUND: Final[dict[str, Fault]] = {
+    "one frame each": whole,
+    "all in one frame": lambda marks: [message(b" ".join(marks))],
+    "binary, with a ping between": lambda marks: [
+        message(b"", Opcode.PING),
+        message(b"\xff".join(marks), Opcode.BINARY),
+    ],
+    "in fragments": lambda marks: [
+        message(b"".join(marks)[:50], is_last=False),
+        message(b"".join(marks)[50:], Opcode.CONT),
+    ],
+    "close to no mark": lambda marks: whole([b"E!!E!000000.", *marks]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fault_is_reported(name: str) -> None:
+    """Three clients, four events: what one client lacks or has too much, three have."""
+    fault, wanted = FAULTS[name]
+    answer = await burst(fault)
+    assert {it: answer[it] for it in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", SOUND)
+async def test_sound_server_passes(name: str) -> None:
+    """Whatever the form, and in slices of seven bytes."""
+    answer = await burst(SOUND[name])
+    counted = [answer[it] for it in ("lost", "doubled", "out_of_order", "foreign", "bad_frames", "closed")]
+    assert (answer["received"], counted) == (answer["expected"], [0] * 6)
+    assert answer["received"] == 3 * _IN_FLIGHT
+
+
+async def test_refused_publish_ends_the_run() -> None:
+    """Else a bench would measure a bus that carries nothing."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(_PUBLISH))
+        writer.write(b"-NOSCRIPT No matching script\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as redis:
+        with ExitStack() as stack:
+            port = redis.sockets[0].getsockname()[1]
+            running = Running((), 1, Wire(publish=_PUBLISH, request=upgrade()))
+            load = await asyncio.to_thread(Generator, stack, 0, running, port)
+            await asyncio.to_thread(load.do, "crowd", 1, 1, 1)
+            with pytest.raises(LoadError, match="NOSCRIPT No matching script"):
+                await asyncio.to_thread(load.do, "publish", 1)
+            await asyncio.to_thread(stack.close)
+
+
+@pytest.mark.parametrize("slice_bytes", [1, 3, 1000])
+def test_frames_are_read_from_any_slices(slice_bytes: int) -> None:
+    """Heads of all three lengths may be cut anywhere."""
+    texts = [mark(1), mark(2) + b"x" * 200, mark(3) + b"x" * 66_000]
+    data = b"".join(map(message, texts)) + message(b"", Opcode.PONG) + message(mark(4))[:-1]
+    answer = read(data, slice_bytes)
+    assert (answer["frames"], answer["controls"], answer["events"], answer["last"]) == (3, 1, 3, 3)
+    assert (answer["bad"], answer["left"]) == (False, len(mark(4)) + 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\xc1\x00", id="compressed"),
+        pytest.param(b"\x81\x80\x00\x00\x00\x00", id="masked"),
+        pytest.param(b"\x83\x00", id="no opcode"),
+        pytest.param(b"\x09\x00", id="a ping in fragments"),
+        pytest.param(b"\x89\x7e\x00\x80", id="a long ping"),
+        pytest.param(b"\x82\x7f\x00\x00\x00\x00\x7f\xff\xff\xff", id="without end"),
+    ],
+)
+def test_bad_frame_is_seen(data: bytes) -> None:
+    """No server may send this; a generator that read on would count anything."""
+    assert read(message(mark(1)) + data, 1)["bad"] is True
+
+
+def test_description_keeps_bytes() -> None:
+    """A wire may hold line ends and zeros."""
+    wire = Wire(publish=b"\r\n\0", request=b"x\ny", is_binary=True)
+    assert b"publish 3\n\r\n\0\nend\n" in described(wire, 1, 2, is_tls=False)
+    assert b"\nrequest 3\nx\ny\n" in described(wire, 1, 2, is_tls=False)
