@@ -18,8 +18,9 @@ from contextlib import ExitStack
 from websockets.frames import Frame, Opcode
 
 from benchmarks.crowd import LoadError
-from benchmarks.fanout import allow_files, bounded
+from benchmarks.machine import allow_files
 from benchmarks.slow import counters, memory_mb, servers
+from benchmarks.stage import bounded
 from bus.broker.child import spawn_bound
 
 _HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "

@@ -104,9 +104,9 @@ def _busy_seconds(core: int) -> float:
 
 def allow_files(count: int) -> None:
     """Raise the limit of open files to ``count`` where that is allowed; servers inherit the limit."""
-    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if most == resource.RLIM_INFINITY else min(count, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), most))
 
 
 def description() -> dict[str, str | int]:

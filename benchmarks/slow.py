@@ -28,8 +28,9 @@ import orjson
 from websockets.frames import Frame, Opcode
 
 from benchmarks.crowd import LoadError, frame_of
-from benchmarks.fanout import allow_files, bounded, cores, pinned, start
 from benchmarks.limited_edge import CHANNELS
+from benchmarks.machine import allow_files
+from benchmarks.stage import bounded, cores, pinned, start
 from bus.broker.child import Child
 from bus.envelope import envelope, splice
 from bus.log.appender import Appender

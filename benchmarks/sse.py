@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.sse``: one Redis, and one edge with three crowds, each in a room of its own: WebSockets, streams
 of one channel (``GET /events``), and streams of two, whose ids are each client's own. Bursts are published as in
-``benchmarks.fanout``, and the crowds take turns. The figure is deliveries per second of the edge's processor time.
+``benchmarks.bench``, and the crowds take turns. The figure is deliveries per second of the edge's processor time.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from time import perf_counter
 from urllib.parse import quote
 
 from benchmarks.crowd import Crowd, LoadError, frame_of
-from benchmarks.fanout import Publisher, Turn, allow_files, bounded, cores, cpu_seconds, pinned, start_edge
+from benchmarks.machine import allow_files, cpu_seconds
+from benchmarks.stage import Publisher, Turn, bounded, cores, pinned, start_edge
 from edges.protocol.event_stream import EVENT_STREAM
 from producers.services.mahavishnu import WORKFLOW
 
@@ -38,13 +39,13 @@ class _Kind:
     def turn(self, in_flight: int, seconds: float) -> Turn:
         """Keep the edge busy for ``seconds``."""
         events = deliveries = 0
-        cpu_s, began = cpu_seconds(self.pid), perf_counter()
+        cpu_s, began = cpu_seconds([self.pid]), perf_counter()
         while perf_counter() - began < seconds:
             published = self.publisher.publish(in_flight)
             deliveries += sum(self.crowd.expect(room, self.frame(line)) for room, line in published)
             self.crowd.receive_all()
             events += in_flight
-        wall_s, cpu_s = perf_counter() - began, cpu_seconds(self.pid) - cpu_s
+        wall_s, cpu_s = perf_counter() - began, cpu_seconds([self.pid]) - cpu_s
         self.crowd.check()
         return Turn(events, deliveries, cpu_s, wall_s)
 

@@ -29,8 +29,9 @@ from redis import Redis
 
 from benchmarks.attacks import CASES, SECRET, Aim, Case, Stranger, token
 from benchmarks.crowd import LoadError
-from benchmarks.fanout import allow_files, bounded, cores, is_ready, pinned, start
+from benchmarks.machine import allow_files
 from benchmarks.slow import memory_mb
+from benchmarks.stage import bounded, cores, is_ready, pinned, start
 from bus.broker.child import Child, spawn_bound
 from bus.envelope import envelope
 from bus.log.appender import Appender
