@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test coverage nightly check bench bench-quick wheel format lock clean
+.PHONY: help demo test coverage nightly check bench bench-quick bench-guard wheel format lock clean
 
 help:
 	@echo 'make demo     run the demo              (ARGS="--for 30" are passed on to edgebus demo)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make coverage run every test and say which lines and branches none of them went through'
 	@echo 'make nightly  the tests that take long: the whole laboratory in full size, the whole Autobahn library, more fuzzing'
 	@echo 'make bench    ours beside its peers at the same work, half an hour; make bench-quick: three minutes (docs/benchmarks.md)'
+	@echo 'make bench-guard   fails when a hot path, a connect or a publish got 15 % dearer (UPDATE=1: the new baseline)'
 	@echo 'make wheel    build the wheel into dist/'
 	@echo 'make format   format the code and fix what ruff can fix'
 	@echo 'make lock     write the requirements files anew (UPGRADE=1: with the newest versions)'
@@ -60,6 +61,10 @@ bench: $(VENV)/.dev
 
 bench-quick: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.bench --quick $(ARGS)
+
+# `make test` has it as a test. UPDATE=1 belongs into the commit that changes a cost and says why (decisions/0161).
+bench-guard: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.guard $(if $(UPDATE),--update) $(ARGS)
 
 # With the locked build backend, so nothing is fetched for it.
 wheel: $(VENV)/.runtime
