@@ -40,22 +40,21 @@ __all__ = [
     "outcome",
 ]
 
-_POSITION: Final = re.compile(FORM.encode()).fullmatch
-_ANSWER_WORDS: Final = 2
+_STORED: Final = re.compile(rb"(%b) ([0-9]{1,9})" % FORM.encode()).fullmatch
 _files: Final = importlib.resources.files("bus.log")
 SCRIPT: Final = _files.joinpath("publish.lua").read_text("utf-8")
 """Of channels without a state."""
-_APPENDS: Final = "if not may('PEXPIRE', key) then"
-_PUBLISHES: Final = "return {position, redis.call('PUBLISH', ARGV[7], spliced)}"
+_READS: Final = "-- STATE\n"
+_PUBLISHES: Final = "local receivers = call('PUBLISH', channel, spliced)"
 
 
 def _with_state(publish: str, keyed: str) -> str:
     """Return the script of channels with a state: ``publish.lua`` with ``keyed.lua`` put in."""
     # decisions/0100: two texts, so that channels without a state run the same bytes as ever, at the same cost.
     arguments, writing = keyed.split("-- CUT\n")
-    head, append, tail = publish.partition(_APPENDS)
+    head, _, tail = publish.partition(_READS)
     body, publishes, end = tail.rpartition(_PUBLISHES)
-    return f"{arguments}{head}{writing}{append}{body}keep(position, previous, spliced)\n{publishes}{end}"
+    return f"{arguments}{head}{writing}{_READS}{body}keep(previous, spliced)\n{publishes}{end}"
 
 
 KEYED_SCRIPT: Final = _with_state(SCRIPT, _files.joinpath("keyed.lua").read_text("utf-8"))
@@ -180,7 +179,7 @@ def _frame(channel: Channel, *, by_function: bool) -> tuple[tuple[Any, ...], tup
         called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
         keys = (channel.log_key,)
     retention = channel.retention
-    return (*called, len(keys), *keys), (retention.max_events, retention.expires_s * 1000, channel.redis)
+    return (*called, len(keys), *keys), (retention.max_events, retention.expires_s * 1000)
 
 
 class Packer:
@@ -261,10 +260,8 @@ def _repeated(entry: Entry) -> tuple[int, int, str] | tuple[()]:
 def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusError:
     """Return the outcome of ``entry``, from Redis' answer and the number of ``replicas`` that confirmed."""
     # The common answer first: to be told from all others takes 4 us.
-    if type(reply) is list and len(reply) == _ANSWER_WORDS and type(reply[1]) is int:
-        position = reply[0]
-        if type(position) is bytes and _POSITION(position):
-            return Appended(position.decode(), reply[1], replicas)
+    if type(reply) is bytes and (found := _STORED(reply)) is not None:
+        return Appended(found[1].decode(), int(found[2]), replicas)
     name = entry.channel.name
     # decisions/0020: three kinds. Refused for the moment is repeated, refused for good is told at once, and an answer
     # that never came may mean either, so the repetition looks for the event first.
@@ -281,15 +278,15 @@ def _placed(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
     match reply:
         case int(receivers) if entry.channel.retention.kind == "live":
             return Appended(None, receivers, replicas)
-        case [bytes(word), _] if word in UNSURE:
-            return PublishUncertain(UNSURE[word].format(entry.channel.name))
         case [b"held", bytes(holder)] if entry.hold is not None:
             return PublishHeld(entry.hold.channel, holder.decode(errors="replace"))
+        case b"uncertain 0" | b"newer 0":
+            return PublishUncertain(UNSURE[reply[:-2].decode()].format(entry.channel.name))
     return PublishError(f"what answers for {entry.channel.name} is no Redis: its answer to a publish has another form")
 
 
 UNSURE: Final = {
-    b"uncertain": "whether {} has the event cannot be told any more: its log was trimmed past the first attempt",
-    b"newer": "{} has a newer value, which a repeated attempt does not overwrite",
+    "uncertain": "whether {} has the event cannot be told any more: its log was trimmed past the first attempt",
+    "newer": "{} has a newer value, which a repeated attempt does not overwrite",
 }
 """The script's words for a repetition that was not stored, and their sentences."""

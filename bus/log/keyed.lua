@@ -44,14 +44,14 @@ local function counted(text)
   return number >= 0 and number < 2^52 and math.floor(number) or 0
 end
 
-if refused_of_state() then return refused(refused_of_state()) end
+if refused_of_state() then return seldom().refused(refused_of_state()) end
 -- A key of another type refuses the publish here, as a log's does.
 local had = redis.call('HMGET', state, 'bus:bytes', 'bus:writes')
 local count = redis.call('ZCARD', ages)
 if has_parts then redis.call('ZCARD', names) end
 
 -- Keep the line as the newest of its keys, and the state within its bounds.
-local function keep(position, previous, line)
+local function keep(previous, line)
   if previous == '0-0' then                            -- the log begins, and whatever stands there is of an earlier one
     for index = 2, has_parts and 4 or 3 do redis.call('PEXPIRE', KEYS[index], -1) end
     had, count = {}, 0
@@ -95,6 +95,6 @@ local function keep(position, previous, line)
       'bus:writes', string.format('%.0f', writes))
   end
   if evicted then redis.call('HSET', state, 'bus:evicted', evicted) end
-  for index = 2, has_parts and 4 or 3 do redis.call('PEXPIRE', KEYS[index], ARGV[6]) end
+  for index = 2, has_parts and 4 or 3 do redis.call('PEXPIRE', KEYS[index], life) end
 end
 

@@ -121,15 +121,15 @@ class MemoryLog:
         return position
 
 
-def _unsure(kept: _Kept, entry: Entry, since_ms: int) -> bytes | None:
+def _unsure(kept: _Kept, entry: Entry, since_ms: int) -> str | None:
     """Return the script's word against storing a repetition, or None."""
     # The order of the questions is that of `look` in publish.lua, so that tests of producers see Redis' own answers.
     is_latest = entry.channel.retention.max_events == 1
     if is_latest and kept.entries and kept.entries[0].id == entry.after:
         return None
     if kept.is_trimmed_past(since_ms):
-        return b"uncertain"
-    return b"newer" if is_latest and kept.entries and _ms(kept.entries[0].position) >= since_ms else None
+        return "uncertain"
+    return "newer" if is_latest and kept.entries and _ms(kept.entries[0].position) >= since_ms else None
 
 
 def _ms(position: str) -> int:

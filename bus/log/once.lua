@@ -6,7 +6,7 @@
 -- An event that is refused while another user holds a key of a state (decisions/0112) has one key more in front of that
 -- one, the state's hash; and five arguments more: the event that holds, the key, the holder's field, the user, 'unless'.
 --
--- Answers what the script inside answers; to a repetition {position of the first, 0}; {'held', user} for a held key.
+-- Answers what the script inside answers; to a repetition `position 0`, of the first; {'held', user} for a held key.
 --
 -- decisions/0106: a client repeats on another connection, at another edge, and numbers its requests from 1. So the key
 -- is made of the user, the request's id and the data, and no search of the log by the event's id could take its place.
@@ -33,7 +33,7 @@ local function held()
 end
 
 local known = redis.pcall('GET', once)
-if type(known) == 'string' and string.match(known, '^%d+%-%d+$') then return {known, 0} end
+if type(known) == 'string' and string.match(known, '^%d+%-%d+$') then return known .. ' 0' end
 -- A key of another type, or with another text, was typed by hand and is written over.
 if type(known) == 'table' and known.err and not string.find(known.err, 'WRONGTYPE', 1, true) then return known end
 -- decisions/0060: stored and remembered, or neither. Refused before the log has the event.
@@ -44,5 +44,5 @@ end
 local holder = state and held()
 if holder then return {'held', holder} end
 local answer = append(KEYS, ARGV)
-if type(answer) == 'table' and not answer.err then redis.call('SET', once, answer[1], 'PX', life_ms) end
+if type(answer) == 'string' then redis.call('SET', once, string.match(answer, '^[^ ]+'), 'PX', life_ms) end
 return answer

@@ -289,5 +289,5 @@ def test_plain_families_run_the_plain_script() -> None:
     assert "bus:" not in SCRIPT.replace("bus.", "")
     assert "ages" not in SCRIPT
     assert all(line in KEYED_SCRIPT for line in SCRIPT.splitlines())
-    assert KEYED_SCRIPT.count("keep(position, previous, spliced)") == 1
+    assert KEYED_SCRIPT.count("keep(previous, spliced)") == 1
     assert Keyed({}).has_parts is False

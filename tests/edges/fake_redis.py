@@ -315,7 +315,7 @@ class FakeRedis:
             return self.publish(entry.channel.redis, splice(entry.line, None, None))
         assert entry.since_ms is None, "of repeated attempts this Redis knows nothing"
         receivers = sum(entry.channel.redis in link.subscribed for link in self.links)
-        return [self.append(entry.channel, entry.line, {b"id": entry.id.encode()}), receivers]
+        return b"%b %d" % (self.append(entry.channel, entry.line, {b"id": entry.id.encode()}), receivers)
 
 
 def _bytes(text: str | bytes) -> bytes:

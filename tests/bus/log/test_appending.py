@@ -13,19 +13,19 @@ def entry(retention: Retention = HISTORY) -> Entry:
 
 def test_answer_is_position_and_receivers() -> None:
     """The script answers where the entry stands and who got it; `PUBLISH`, on a live channel, only the latter."""
-    assert outcome(entry(), [b"7-1", 3], 2) == Appended("7-1", 3, 2)
+    assert outcome(entry(), b"7-1 3", 2) == Appended("7-1", 3, 2)
     assert outcome(entry(LIVE), 3, None) == Appended(None, 3)
 
 
 @pytest.mark.parametrize("word", [b"uncertain", b"newer"])
 def test_answer_may_be_that_it_is_unsure(word: bytes) -> None:
     """A repeated attempt that was not carried out is neither a place nor a failure."""
-    assert isinstance(outcome(entry(), [word, 0], None), PublishUncertain)
+    assert isinstance(outcome(entry(), word + b" 0", None), PublishUncertain)
 
 
 @pytest.mark.parametrize("retention", [HISTORY, LIVE])
 @pytest.mark.parametrize(
-    "reply", [None, b"OK", "7-1", [], [b"7-1"], [b"7-x", 1], [b"\xff", 1], [b"7-1", None], [[], 1]]
+    "reply", [None, b"OK", "7-1 1", [], b"7-1", b"7-x 1", b"\xff 1", b"7-1 x", b"7-1 \xb2", [b"7-1", 1]]
 )
 def test_answer_of_no_known_form_is_an_error(reply: Any, retention: Retention) -> None:
     """What answers in another form than Redis does is told as such, by an error of the bus that names the channel."""
