@@ -34,11 +34,11 @@ CALLS: Final = 500
 _TAIL: Final = """
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 local spliced = '{"position":"' .. position .. '","previous":"' .. previous .. '",' .. string.sub(ARGV[3], 2)
-return {position, redis.call('PUBLISH', ARGV[7], spliced)}
+return {position, redis.call('PUBLISH', string.sub(KEYS[1], 10, -2), spliced)}
 """
 _FIELDS: Final = "'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', ARGV[3])"
 PARTS: Final = {
-    "publish only": "return redis.call('PUBLISH', ARGV[7], ARGV[3])",
+    "publish only": "return redis.call('PUBLISH', string.sub(KEYS[1], 10, -2), ARGV[3])",
     "and XADD *": f"""
 local previous = '0-0'
 local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], '*', {_FIELDS}{_TAIL}""",
@@ -133,7 +133,7 @@ async def run_part(redis: Redis, sha: str, room: str, line: bytes) -> None:
     channel = ROOM.fill(room)
     pipeline = redis.pipeline(transaction=False)
     for number in range(CALLS):
-        arguments: Any = (str(number), "bench.sample", line, 1 + number, 1_000, 86_400_000, channel.redis)
+        arguments: Any = (str(number), "bench.sample", line, 1 + number, 1_000, 86_400_000)
         pipeline.evalsha(sha, 1, channel.log_key, *arguments)
     await pipeline.execute()
 
