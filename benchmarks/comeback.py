@@ -1,4 +1,4 @@
-"""Clients that come back, and get what they have missed; ours alone, since no other peer is asked to."""
+"""Clients that come back, and get what they have missed, from the peers that keep it for them."""
 
 from contextlib import ExitStack
 from typing import Final
@@ -10,7 +10,6 @@ from benchmarks.results import Sample
 from benchmarks.session import Session
 from benchmarks.stand import Stand, Turn
 from benchmarks.works import Shape
-from producers.services.mahavishnu import WORKFLOW
 
 __all__ = ["comeback"]
 
@@ -38,10 +37,10 @@ def comeback(session: Session) -> None:
 
 def _resumed(stand: Stand) -> Turn:
     """Let the clients go, publish, and let them resume where they were."""
+    assert stand.running.end_of is not None, f"{stand.peer.name} says no positions"
     with Redis(port=stand.redis.port, protocol=2, decode_responses=True) as redis:
         for number in range(_SHAPE.rooms):
-            key = WORKFLOW.fill(f"{number:06}").log_key
-            stand.generator.do("since", number, redis.xrevrange(key, count=1)[0][0])
+            stand.generator.do("since", number, stand.running.end_of(redis, f"{number:06}"))
     stand.generator.do("close")
     stand.settle()
     stand.generator.do("publish", _MISSED * _SHAPE.rooms)

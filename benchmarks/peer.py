@@ -9,11 +9,11 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from bus.broker.child import spawn_bound
 
@@ -142,12 +142,15 @@ class Running:
         port: of the server, on 127.0.0.1; over TLS when a certificate was given.
         wire: how to speak to this server.
         publish_port: where ``publish`` goes for ``http``; None: to ``port``.
+        end_of: where a room (six digits) ends, for POSITION: text without a space. Read by a client of Redis that
+            decodes. Given with a wire that has ``resume``.
     """
 
     pids: tuple[int, ...]
     port: int
     wire: Wire
     publish_port: int | None = None
+    end_of: Callable[[Any, str], str] | None = None
 
 
 class Peer(Protocol):

@@ -4,11 +4,11 @@ import os
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from benchmarks.peer import BUILD, Peer, Running, Tls, free_port, payload, spawned, until_listening
+from benchmarks.peer import BUILD, ROOM, Peer, Running, Tls, free_port, payload, spawned, until_listening
 from benchmarks.peers.centrifugo.wire import CHANNEL, wire
 from benchmarks.peers.installing import compiled_with, go, installed
 from benchmarks.peers.overheard import overheard
@@ -27,9 +27,9 @@ class Centrifugo:
 
     has_tls = True
 
-    def __init__(self, name: str, configuration: str) -> None:
-        self.name = name
-        self._configuration = _CONFIGURATIONS / configuration
+    def __init__(self, name: str, *, has_history: bool) -> None:
+        self.name, self._has_history = name, has_history
+        self._configuration = _CONFIGURATIONS / ("history_on.json" if has_history else "history_off.json")
 
     def install(self) -> None:
         """Compile it, from its module of Go."""
@@ -56,7 +56,8 @@ class Centrifugo:
         until_listening(port)
         with overheard(redis_port) as redis:
             _publish(inside)
-            return Running((pid,), port, wire(redis.event()))
+            words = wire(redis.event(), has_history=self._has_history)
+        return Running((pid,), port, words, end_of=_end_of)
 
 
 def _over(tls: Tls | None) -> dict[str, str]:
@@ -79,7 +80,13 @@ def _publish(port: int) -> None:
     assert "error" not in said, said
 
 
+def _end_of(redis: Any, room: str) -> str:
+    channel = CHANNEL.replace(ROOM, room.encode()).decode()
+    epoch, offset = redis.hmget(f"centrifugo.stream.meta.{channel}", "e", "s")
+    return f'"epoch":"{epoch}","offset":{offset}'
+
+
 PEERS: Final[tuple[Peer, ...]] = (
-    Centrifugo("centrifugo", "history_off.json"),
-    Centrifugo("centrifugo-history", "history_on.json"),
+    Centrifugo("centrifugo", has_history=False),
+    Centrifugo("centrifugo-history", has_history=True),
 )

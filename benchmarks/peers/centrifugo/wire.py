@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from benchmarks.peer import ROOM, Step, Wire, upgrade
+from benchmarks.peer import POSITION, ROOM, Step, Wire, upgrade
 
 __all__ = ["CHANNEL", "wire"]
 
@@ -12,8 +12,9 @@ _NUMBER: Final = b'"id":1' + ROOM
 """The number of a subscription: an answer names its command by its number, and not its channel."""
 
 
-def wire(publish: bytes) -> Wire:
+def wire(publish: bytes, *, has_history: bool = False) -> Wire:
     """Return the wire; ``publish`` is the command that a publisher gave Redis."""
+    resume = b'{%b,"subscribe":{"channel":"%b","recover":true,%b}}' % (_NUMBER, CHANNEL, POSITION)
     return Wire(
         publish=publish,
         request=upgrade("/connection/websocket"),
@@ -22,4 +23,5 @@ def wire(publish: bytes) -> Wire:
         subscribed=b'%b,"subscribe":{' % _NUMBER,
         ping=b"{}",
         pong=b"{}",
+        resume=resume if has_history else b"",
     )

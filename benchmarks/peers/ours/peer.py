@@ -4,7 +4,7 @@ import platform
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.peer import (
     BUILD,
@@ -90,7 +90,11 @@ class Ours:
         edge += [part for it in given.items() for part in ("--set", "=".join(map(str, it)))]
         pid = spawned(stack, core, edge, folder=self._folder, log=BUILD / "run" / f"{self.name}.log")
         until_listening(port)
-        return Running((pid,), port, WIRE)
+        return Running((pid,), port, WIRE, end_of=_end_of)
+
+
+def _end_of(redis: Any, room: str) -> str:
+    return str(redis.xrevrange(WORKFLOW.fill(room).log_key, count=1)[0][0])
 
 
 PEERS: Final[tuple[Peer, ...]] = (Ours(),)
