@@ -59,10 +59,7 @@ class Fanout:
         try:
             self._flush(room, is_alone=is_alone)
         except Exception as error:  # noqa: BLE001 (see above)
-            self.tell(error, room)
-            self._fail(
-                subscriber for subscribers in list(room.subscribers.values()) for subscriber in list(subscribers)
-            )
+            self._give_up(room, error)
 
     def _flush(self, room: Room, *, is_alone: bool) -> None:
         items = room.take()
@@ -70,25 +67,39 @@ class Fanout:
             frames = (
                 [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []
             )
-            if not frames:
-                continue
-            if len(subscribers) > _SLICE_SUBSCRIBERS:
-                room.passes += 1
-                self._write_slices(room, subscribers, list(subscribers), b"".join(frames), len(frames))
-            else:
-                self._write_all(room, dialect, b"".join(frames), len(frames), is_alone=is_alone)
+            if frames:
+                self._begin_pass(room, dialect, b"".join(frames), len(frames), is_alone=is_alone)
+
+    def pass_on(self, room: Room, line: bytes, *, is_alone: bool) -> None:
+        """Write a line that waits for nothing; as ``flush`` does, without a list of items."""
+        try:
+            for dialect, subscribers in room.subscribers.items():
+                if subscribers and (frame := self._frame(dialect, line)) is not None:
+                    self._begin_pass(room, dialect, frame, 1, is_alone=is_alone)
+        except Exception as error:  # noqa: BLE001 (see flush)
+            self._give_up(room, error)
+
+    def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int, *, is_alone: bool) -> None:
+        subscribers = room.subscribers[dialect]
+        if len(subscribers) > _SLICE_SUBSCRIBERS:
+            room.passes += 1
+            self._write_slices(room, subscribers, list(subscribers), frames, count)
+        elif len(subscribers) < _FEW:
+            self._write(list(subscribers), frames, count, is_alone=is_alone)
+        else:
+            self._write_all(room, dialect, frames, count, is_alone=is_alone)
 
     def _write_all(self, room: Room, dialect: Dialect, frames: bytes, count: int, *, is_alone: bool) -> None:
-        subscribers = room.subscribers[dialect]
-        if len(subscribers) < _FEW:
-            self._write(list(subscribers), frames, count, is_alone=is_alone)
-            return
         ways = room.ways(dialect, self._moment)
-        self._count(len(subscribers) - len(ways.others), frames, count)
+        self._count(len(room.subscribers[dialect]) - len(ways.others), frames, count)
         for subscriber, rest in ways.send(frames):
             self._deliver(subscriber, rest)
         if ways.others:
             self._write(ways.others, frames, count, is_alone=is_alone)
+
+    def _give_up(self, room: Room, error: Exception) -> None:
+        self.tell(error, room)
+        self._fail(subscriber for subscribers in list(room.subscribers.values()) for subscriber in list(subscribers))
 
     def _frame(self, dialect: Dialect, item: Item) -> bytes | None:
         """Return the frame of an item, None where the dialect has no word for the item, or fails at the item."""

@@ -7,7 +7,7 @@ from typing import Final
 from bus.envelope import Arrived
 from bus.position import BEGINNING, order
 
-__all__ = ["RECENT_LINES", "Recent"]
+__all__ = ["RECENT_BYTES", "RECENT_LINES", "Recent"]
 
 RECENT_LINES: Final = 256
 RECENT_BYTES: Final = 1024 * 1024
@@ -21,6 +21,11 @@ class Recent:
     def __init__(self) -> None:
         self._lines: deque[Arrived] = deque()
         self._bytes = 0
+
+    @property
+    def is_light(self) -> bool:
+        """Whether half of the bytes are left, for lines that are not added yet."""
+        return self._bytes <= RECENT_BYTES // 2
 
     def add(self, arrived: Arrived) -> None:
         """Remember a line, and forget the oldest lines past the bounds; a single line always fits."""

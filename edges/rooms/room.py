@@ -60,8 +60,9 @@ class Room:
         self.subscribers: dict[Dialect, dict[RoomSubscriber, None]] = {}
         self.is_open = False
         self.empty_since: float | None = None
-        self.dropped = self.written = 0
+        self.dropped = self._taken = 0
         self.sequencer = Sequencer(channel)
+        self.flow = self.sequencer.flow
         self.passes = 0
         self.came_in_pass: set[RoomSubscriber] = set()
         self.slow: SlowConsumers[RoomSubscriber] | None = None
@@ -81,6 +82,11 @@ class Room:
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a subscriber that joins now; None while a newer line waits."""
         return self.sequencer.latest
+
+    @property
+    def written(self) -> int:
+        """How many lines and notices were handed to the subscribers."""
+        return self._taken + self.flow.count
 
     @property
     def lost(self) -> int:
@@ -162,7 +168,7 @@ class Room:
     def take(self) -> list[Item]:
         """Return the lines and notices that wait, and empty the queue."""
         items = self.sequencer.take()
-        self.written += len(items)
+        self._taken += len(items)
         if self.slow:
             self.slow.note(items)
         return items

@@ -8,13 +8,14 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from bus.channel import Channel
-from bus.envelope import Arrived
+from bus.envelope import Arrived, read_front
 from bus.log.forks import FORKS, Fork, passed
 from bus.log.log import Head
 from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
 from edges.protocol.messages import Notice, gap
 from edges.rooms.diverged import placed
+from edges.rooms.flow import CLOSED, Flow
 from edges.rooms.given import Given
 from edges.rooms.recent import RECENT_LINES, Recent
 
@@ -35,6 +36,7 @@ class Sequencer:
     While the channel is not ``is_in_sync``, lines are pending: lines before are missing, and are read from the log.
 
     Attributes:
+        flow: takes lines that follow, without a call of ``accept``, while nothing waits.
         gaps: how often a line came that did not follow.
         repaired: how many lines were missing, and read from the log.
         told: how often a gap was told, by reason.
@@ -43,6 +45,7 @@ class Sequencer:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.flow = Flow()
         self.gaps = self.repaired = 0
         self.told: dict[Reason, int] = {}
         self._has_begun = False
@@ -63,30 +66,34 @@ class Sequencer:
     @property
     def position(self) -> str | None:
         """Where a subscriber that joins now stands; None on a ``live`` channel. Lines that wait are still to come."""
-        return self._newest_before_waiting if self._waiting else self._newest
+        return self._newest_before_waiting if self._waiting else self.newest
 
     @property
     def newest(self) -> str | None:
         """The newest position that was accepted; the line may still wait."""
-        return self._newest
+        return self.flow.at.decode() if self.flow.at else self._newest
 
     @property
     def known(self) -> Container[str]:
         """Positions at which the room stood not long ago, ``newest`` among them."""
+        self._look()
         return self._positions
 
     def given_up_to(self, position: str) -> Given:
         """Return what a subscriber was given that stands at ``position``."""
+        self._look()
         return self._given.up_to(position)
 
     @property
     def has_heard(self) -> bool:
         """Whether the room stands at an event, which a log may lack after a failover."""
-        return self._newest is not None and not self._newest.endswith("-0")
+        return self.newest is not None and not _is_absent(self.newest)
 
     @property
     def latest(self) -> bytes | None:
         """The newest line of a ``latest`` channel, for a subscriber that joins now; None while a newer line waits."""
+        if self._keeps_latest:
+            self._look()
         return None if self._waiting else self._latest
 
     @property
@@ -119,6 +126,7 @@ class Sequencer:
 
         ``was_absent``: a read just found no log at ``position``, so every line of the log came later.
         """
+        self._look()
         return self._recent.between(position, self.position, was_absent=was_absent)
 
     # Forks: where the log lost events that this edge had, or another one (decisions/0018).
@@ -160,8 +168,9 @@ class Sequencer:
         known = {fork.position for fork in self._forks}
         new = [fork for fork in forks if fork.position not in known]
         # decisions/0055: an event of a latest channel stands for all before, so nothing is missing at a fork.
-        if not new or not self.is_in_sync or self._keeps_latest or self._newest is None:
+        if not new or not self.is_in_sync or self._keeps_latest or self.newest is None:
             return False
+        self._look()
         for fork in new:
             self._forks.append(fork)
             self._tell_gap(fork.position, self._newest, Reason.DIVERGED)
@@ -178,6 +187,7 @@ class Sequencer:
         A duplicate is dropped. A line that does not follow is pending, with all later lines, until ``recover``. Typed
         lines have no place in the log and never wait (decisions/0071).
         """
+        self._look()
         if self._pending is not None and (arrived.position is not None or not self._has_begun):
             self._put_pending(self._pending, arrived)
             return False
@@ -194,6 +204,7 @@ class Sequencer:
 
     def lose_sync(self) -> None:
         """Let later lines be pending, until the lines before were compared with a log read after this call."""
+        self._look()
         self._overdue = None
         if self._pending is None:
             self._set_pending(deque())
@@ -356,6 +367,10 @@ class Sequencer:
         self._await_writing(arrived.line)
         if arrived.position is not None:
             self._stand_at(arrived.position)
+        self._remember(arrived)
+
+    def _remember(self, arrived: Arrived) -> None:
+        if arrived.position is not None:
             self._recent.add(arrived)
         if self._keeps_latest:
             self._latest = arrived.line
@@ -378,7 +393,24 @@ class Sequencer:
     def take(self) -> list[Item]:
         """Return the lines and notices that wait, and empty the queue."""
         items, self._waiting = self._waiting, []
+        self._let_flow()
         return items
+
+    def _let_flow(self) -> None:
+        """Have lines that follow looked at no closer; ``_look`` makes up for that, before anything else is known."""
+        is_live = self.channel.retention.kind == "live"
+        is_closed = self.flow.at is CLOSED
+        if is_closed and self._pending is None and (self._newest is None) is is_live and self._recent.is_light:
+            self.flow.at = None if self._newest is None else self._newest.encode()
+
+    def _look(self) -> None:
+        """Take note of the lines that flowed, and look at each line from here on."""
+        if self.flow.at is CLOSED:
+            return
+        for arrived in map(read_front, self.flow.close()):
+            if arrived is not None:
+                self._stand_at(arrived.position)
+                self._remember(arrived)
 
 
 def _is_absent(position: str | None) -> bool:

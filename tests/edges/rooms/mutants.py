@@ -23,7 +23,7 @@ MODEL: Final = "tests/edges/rooms/test_recovery_model.py"
 NONE: Final = "none"
 """The name of the code as it is."""
 UNITS: Final = (
-    *(f"tests/edges/rooms/test_{name}.py" for name in ("hub", "room", "recovery", "recovery_order", "forks")),
+    *(f"tests/edges/rooms/test_{name}.py" for name in ("hub", "room", "recovery", "recovery_order", "forks", "flow")),
     *(f"tests/edges/rooms/test_{name}.py" for name in ("compare", "resume")),
     "tests/edges/session/test_replaying.py",
     "tests/edges/lifecycle/test_leaving.py",
@@ -145,6 +145,10 @@ MUTANTS: Final = {
             "        if self._pending is not None and (",
             "        if self._pending is not None and self._step(arrived) is not Step.NEXT and (",
         ),
+        Mutant("a line flows past a gap", "previous == flow.at", "flow.at"),
+        Mutant("a line flows past one of its read", "newest[name] is line and ", ""),
+        Mutant("a line flows past lines that wait", "and not (room.passes or room.slow)", "and True"),
+        Mutant("lines that flowed are not remembered", "in map(read_front, self.flow.close()):", "in ():"),
     )
 }
 

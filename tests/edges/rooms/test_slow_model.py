@@ -39,9 +39,9 @@ class Member:
 
     def deliver(self, frames: bytes) -> bool:
         while frames:
-            size = frames[1]
-            self.take(frames[2 : 2 + size])
-            frames = frames[2 + size :]
+            size, start = (frames[1], 2) if frames[1] < 126 else (int.from_bytes(frames[2:4]), 4)
+            self.take(frames[start : start + size])
+            frames = frames[start + size :]
         return False
 
     def take(self, line: bytes) -> None:
