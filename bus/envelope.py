@@ -9,7 +9,6 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -69,8 +68,7 @@ _NUMBER_LIMIT: Final = 400
 """Digits, for a closer look at the number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """An event ready to be stored: one line per channel, all with the same id."""
 
     id: str
@@ -101,27 +99,23 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
     """
     check_event(event)
     channels = _channels(event)
-    if not event.event_name or not channels:
+    name = event.event_name
+    if not name or not channels:
         raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")
     made = made or attempt(event)
-    message_id, timestamp = made.id, made.timestamp
-    data = encode(event, timestamp)
     # In front, so that a reader of fronts knows an event with a trace from all others without a look at the rest.
-    trace = b'"traceparent":"%b",' % made.traceparent.encode() if made.traceparent else b""
-    head = b'{%b"id":"%b","correlation_id":null,"type":"event","event":"%b","data":%b,"timestamp":"%b","room":"' % (
-        trace,
-        message_id.encode(),
-        event.event_name.encode(),
-        data,
-        timestamp.encode(),
-    )
-    lines = tuple((channel, head + channel.name.encode() + _TAIL) for channel in channels)
-    longest = max(len(line) for _, line in lines)
-    if longest > limit_bytes:
-        raise EventError(f"{event.event_name} makes a line of {longest} bytes; the limit is {limit_bytes}")
+    trace = f'"traceparent":"{made.traceparent}",' if made.traceparent else ""
+    front = f'{{{trace}"id":"{made.id}","correlation_id":null,"type":"event","event":"{name}","data":'
+    back = f',"timestamp":"{made.timestamp}","room":"'
+    head = front.encode() + encode(event, made.timestamp) + back.encode()
+    lines = tuple([(channel, head + channel.name.encode() + _TAIL) for channel in channels])
     for channel, line in lines:
-        place_of(channel, event.event_name, line)  # refused here, where the caller learns of the mistake
-    return Message(message_id, event.event_name, lines)
+        if len(line) > limit_bytes:
+            longest = max(len(line) for _, line in lines)
+            raise EventError(f"{name} makes a line of {longest} bytes; the limit is {limit_bytes}")
+        if channel.keyed is not None:
+            place_of(channel, name, line)  # refused here, where the caller learns of the mistake
+    return Message(made.id, name, lines)
 
 
 def _channels(event: Event) -> tuple[Channel, ...]:

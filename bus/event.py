@@ -10,9 +10,11 @@
 This module knows neither Redis nor the form of a line.
 """
 
+import functools
 import math
+import os
 import re
-import uuid
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
@@ -37,6 +39,7 @@ __all__ = [
     "check_events",
     "check_json",
     "has_field",
+    "new_id",
     "now",
     "remember",
 ]
@@ -53,7 +56,23 @@ INTEGER_LIMIT: Final = 2**64
 
 def now() -> str:
     """Return the time in the form of the bus: ISO 8601, UTC, microseconds, with the offset."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    # decisions/0157: each event has a time, and the second of the last event is mostly that of the next.
+    seconds, ns = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{ns // 1000:06d}+00:00"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def new_id() -> str:
+    """Return a random UUID (RFC 9562, version 4) as text; ``uuid.uuid4`` takes thrice as long."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 def check_json(value: Any) -> Any:
@@ -199,7 +218,8 @@ class Event(BaseModel):
 
     def channels(self) -> tuple[Channel, ...]:
         """Return the channels of this event, in the order in which the class names them."""
-        return tuple(channel for route in self.event_routes if (channel := self._channel(route)) is not None)
+        # A list first: a generator takes a third longer, for each event twice.
+        return tuple([channel for route in self.event_routes if (channel := self._channel(route)) is not None])
 
     def _channel(self, route: Route | Channel) -> Channel | None:
         if isinstance(route, Channel):
@@ -244,7 +264,9 @@ def check_event(event: object) -> None:
         TypeError: it is not; the message says how to make an event.
 
     """
-    if isinstance(event, Event):
+    if (
+        Event in type(event).__mro__
+    ):  # `isinstance` is ten times slower: pydantic answers it
         return
     if isinstance(event, type) and issubclass(event, Event):
         raise TypeError(f"an event is wanted, and this is the class {event.__name__}: make one, {event.__name__}(…)")
@@ -271,7 +293,7 @@ def attempt(event: Event, *, repeated: bool = False) -> Attempt:
     """
     check_event(event)
     known = getattr(event, "_attempt", None) if repeated else None
-    return known if isinstance(known, Attempt) else Attempt(str(uuid.uuid4()), now())
+    return known if isinstance(known, Attempt) else Attempt(new_id(), now())
 
 
 def remember(event: Event, made: Attempt) -> None:
