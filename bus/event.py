@@ -264,9 +264,7 @@ def check_event(event: object) -> None:
         TypeError: it is not; the message says how to make an event.
 
     """
-    if (
-        Event in type(event).__mro__
-    ):  # `isinstance` is ten times slower: pydantic answers it
+    if Event in type(event).__mro__:  # `isinstance` is ten times slower: pydantic answers it
         return
     if isinstance(event, type) and issubclass(event, Event):
         raise TypeError(f"an event is wanted, and this is the class {event.__name__}: make one, {event.__name__}(…)")

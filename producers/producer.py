@@ -32,7 +32,7 @@ from producers.raw import raw_event
 from producers.sender import LOGGER, Sender
 from producers.skips import Skips
 from producers.statistics import ProducerStatistics
-from producers.tracing import Tracing, traced
+from producers.tracing import NO_TRACE, Tracing, traced
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -200,12 +200,21 @@ class Producer:
             BusError: the producer is not open, or not in this event loop.
 
         """
-        with traced(traceparent, trace=trace) as tracing, self._timed():
-            self._check_open()
-            item = self._composer.item(event, repeated=repeated, tracing=tracing)
-            published = await self._sender.publish(item, self._deadline_s if deadline_s is None else deadline_s)
+        tracing = traced(traceparent, trace=trace)
+        if tracing is NO_TRACE and self._metrics is None:  # the common case
+            return await self._publishing(event, deadline_s, tracing, repeated=repeated)
+        with tracing, self._timed():
+            published = await self._publishing(event, deadline_s, tracing, repeated=repeated)
             tracing.end((published,))
             return published
+
+    def _publishing(
+        self, event: Event, deadline_s: float | None, tracing: Tracing, *, repeated: bool
+    ) -> "asyncio.Future[Published]":
+        """Begin to publish; return what is to be awaited."""
+        self._check_open()
+        item = self._composer.item(event, repeated=repeated, tracing=tracing)
+        return self._sender.publish(item, self._deadline_s if deadline_s is None else deadline_s)
 
     async def publish_all(
         self,
@@ -381,7 +390,7 @@ class Producer:
             raise BusError("the producer is not open: use it as `async with Producer(...) as producer`")
         if self._task.done():
             raise BusError("the producer has failed; closing it raises the reason")
-        if not from_anywhere and self._task.get_loop() is not asyncio.get_running_loop():
+        if not from_anywhere and self._loop is not asyncio.get_running_loop():
             raise BusError("the producer is open in another event loop: open one in each, and after a fork a new one")
 
     async def _publish(self, items: Sequence[Item], deadline_s: float | None) -> Outcomes:

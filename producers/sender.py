@@ -92,24 +92,25 @@ class Sender:
             self._is_resting = False
             self._wake.set()
 
-    async def publish(self, item: Item, deadline_s: float) -> Published:
-        """Send ``item`` at once, past an empty outbox, or put it into the outbox; return the outcome.
+    def publish(self, item: Item, deadline_s: float) -> "asyncio.Future[Published]":
+        """Send ``item`` at once, past an empty outbox, or put it into the outbox; the future has the outcome.
 
         Raises:
-            BusError: the item's outcome.
+            BusError: the producer is not open any more.
 
         """
         loop = asyncio.get_running_loop()
-        item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
+        done = item.done = loop.create_future()
+        item.deadline_s = loop.time() + deadline_s
         log, is_idle = self._log, self._is_resting and not self._publisher.is_under_way
         if is_idle and log is not None and log.is_up and self._outbox.is_empty:
             self._begin(log, (item,))
         else:
             self._outbox.add((item,))
             self.wake()
-        if deadline_s and not item.done.done():
+        if deadline_s and not done.done():
             self._deadlines.add(item, deadline_s)
-        return await item.done
+        return done
 
     def close(self) -> None:
         """End as soon as the outbox is empty."""

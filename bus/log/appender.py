@@ -150,8 +150,12 @@ class Appender:
             self._tell(round_, replies, confirmed)
 
     def _tell(self, round_: "_Round", replies: Sequence[Any], confirmed: int | None) -> None:
-        outcomes = [self._outcome(*pair, confirmed) for pair in zip(round_.entries, replies, strict=True)]
-        if any(isinstance(it, BusNotReady) for it in outcomes if type(it) is not Appended):
+        outcomes: Outcomes = []
+        is_plain = True
+        for entry, reply in zip(round_.entries, replies, strict=True):
+            is_plain &= type(reply) is list
+            outcomes.append(outcome(entry, reply, confirmed) if is_plain else self._outcome(entry, reply, confirmed))
+        if not is_plain and any(isinstance(it, BusNotReady) for it in outcomes):
             # decisions/0020: the primary may be elsewhere by now, and the address leads there on a new link.
             self._drop()
         round_.settle(outcomes)
@@ -172,6 +176,7 @@ class Appender:
         except (RedisError, OSError) as error:
             for index in missing:
                 replies[index] = error
+            self._rerunning = None
             self._tell(round_, replies, confirmed)
             return
         finally:

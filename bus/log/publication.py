@@ -4,7 +4,7 @@ Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bus.envelope import Message
@@ -57,6 +57,7 @@ class Publication:
         failed: channel name to the error of a refusal for good.
         last_error: of an attempt to be repeated.
         size_bytes: of all lines.
+        has_latest: whether a channel keeps the latest event alone.
 
     """
 
@@ -71,10 +72,15 @@ class Publication:
     failed: dict[str, BusError] = field(default_factory=dict)
     last_error: BusError | None = None
     size_bytes: int = field(init=False)
+    has_latest: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count the bytes once."""
-        self.size_bytes = sum(len(line) for _, line in self.message.lines)
+        """Count the bytes once, and look for channels that keep the latest event alone."""
+        size_bytes, has_latest = 0, False
+        for channel, line in self.message.lines:
+            size_bytes += len(line)
+            has_latest |= channel.retention.kind == "latest"
+        self.size_bytes, self.has_latest = size_bytes, has_latest
 
     @property
     def is_given_up(self) -> bool:
@@ -114,6 +120,17 @@ class Publication:
         """How many channels are without an outcome."""
         return len(self.message.lines) - len(self.settled) - len(self.failed)
 
+    def place(self, places: Iterator[Appended], sent_ms: int | None) -> None:
+        """Write down that an attempt stored all entries, as ``note`` does; the next ``places`` are theirs."""
+        attempt = self.attempt
+        if sent_ms is not None and (attempt.since_ms is None or sent_ms < attempt.since_ms):
+            attempt.since_ms = sent_ms
+        for channel, _ in self.message.lines:
+            name = channel.name
+            if name not in self.settled and name not in self.failed:
+                self.settled[name] = next(places)
+                attempt.maybe.add(name)
+
     def note(
         self, outcomes: Iterable[tuple[Entry, Appended | BusError]], sent_ms: int | None, *, is_certain: bool
     ) -> None:
@@ -148,6 +165,9 @@ class Publication:
 
     def published(self) -> Published:
         """Return the answer for the caller, once every channel has the event."""
+        if len(self.settled) == 1:  # the common case
+            [(name, it)] = self.settled.items()
+            return Published(self.attempt.id, {name: it.position}, it.receivers, it.replicas)
         receivers = sum(it.receivers for it in self.settled.values())
         return Published(self.attempt.id, self.positions, receivers, self.replicas)
 

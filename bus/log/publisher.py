@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
 from bus.log.absence import Absence, Standing
@@ -22,6 +22,7 @@ from bus.redis.clock import now
 
 __all__ = ["AppendLog", "Counts", "LinkedLog", "PublicationQueue", "Publisher", "outcomes_of"]
 
+_ALL_APPENDED: Final = {Appended}
 _LATEST_CHANNELS: Final = 4_096
 _WAIT_MAX_S: Final = 0.8 * ANSWER_DEADLINE_S
 """What ``WAIT`` may take, so that its answer comes before the connection is given up."""
@@ -179,9 +180,11 @@ class Publisher(Generic[PublicationT]):
 
     def _begun(self, batch: Sequence[PublicationT]) -> tuple[Sequence[PublicationT], list[Entry]]:
         self._under_way = batch  # for `give_up`, which may come while Redis is asked
+        entries: list[Entry] = []
         for item in batch:
             self._begin(item)
-        return batch, [entry for item in batch for entry in item.entries()]
+            entries += item.entries()
+        return batch, entries
 
     async def _append(
         self, log: AppendLog, batch: Sequence[PublicationT], entries: Sequence[Entry]
@@ -215,22 +218,38 @@ class Publisher(Generic[PublicationT]):
         is_certain: bool,
     ) -> bool:
         """Write the outcomes of an attempt down; return whether every publication of ``batch`` is done."""
+        if {*map(type, outcomes)} == _ALL_APPENDED:
+            self._note_places(batch, cast(Sequence[Appended], outcomes), log.sent_ms, self._now() - began_s)
+            return True
         self._note_pace(log, entries, outcomes, self._now() - began_s)
-        if is_good := all(type(it) is Appended for it in outcomes):
-            self._is_refused = False
-        else:
-            self._note_errors(outcomes)
+        self._note_errors(outcomes)
         sent_ms, given = log.sent_ms, iter(zip(entries, outcomes, strict=True))
         for item in batch:
             item.note(list(islice(given, item.left)), sent_ms, is_certain=is_certain)
             self._settle(item)
-        is_done = is_good or all(item.is_settled or item.is_given_up for item in batch)
+        is_done = all(item.is_settled or item.is_given_up for item in batch)
         if not is_done:
             self._put_back(batch)
+        self._end_attempt()
+        return is_done
+
+    def _note_places(
+        self, batch: Sequence[PublicationT], places: Sequence[Appended], sent_ms: int | None, took_s: float
+    ) -> None:
+        """Do as ``_noted`` where every entry has its place, which is the common case."""
+        self._pace.done(sum([item.size_bytes for item in batch]), took_s)
+        self._is_refused = False
+        self._absence.ended()
+        given = iter(places)
+        for item in batch:
+            item.place(given, sent_ms)
+            self.answer(item)
+        self._end_attempt()
+
+    def _end_attempt(self) -> None:
         self._under_way = ()
         if self._absence.is_untold:
             self._absence.look()
-        return is_done
 
     def _note_pace(
         self, log: AppendLog, entries: Sequence[Entry], outcomes: Sequence[Appended | BusError], took_s: float
@@ -252,7 +271,7 @@ class Publisher(Generic[PublicationT]):
         item.tries += 1
         if item.tries > 1:
             self.counts.retried += 1
-        elif item.attempt.since_ms is None:
+        elif item.has_latest and item.attempt.since_ms is None:
             for channel, _ in item.message.lines:
                 # decisions/0020: on `latest` the producer's own event before is not newer than a repetition.
                 if channel.retention.kind == "latest":
@@ -276,7 +295,7 @@ class Publisher(Generic[PublicationT]):
             self.fail(item, item.refusal())
             return
         # Stored, and not confirmed: told apart from a failure, since the event is in the primary's log and was seen.
-        unreplicated = item.unreplicated(self._replicas)
+        unreplicated = item.unreplicated(self._replicas) if self._replicas else None
         if unreplicated is not None:
             self.counts.unreplicated += 1
             if item.done is not None:
