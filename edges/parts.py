@@ -61,7 +61,7 @@ from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit_plain
 from edges.transport.routes import routes_of
 from edges.transport.screen import ProcessRequest
-from edges.transport.tls_listener import Listener
+from edges.transport.tls_listener import Listener, bound
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -217,7 +217,7 @@ class Parts:
         settings = self.settings
         return Listener(
             owner_of,
-            sockets,
+            bound(sockets, settings.send_buffer_bytes),
             tls,
             self.spawn,
             self.mishaps,

@@ -48,6 +48,7 @@ class Client:
 
     Attributes:
         publishes: those under way; None where no event is open to clients.
+        first_room: the way into the room of clients of the flat dialect; None where no message makes the client flat.
         missed: rooms to catch up with, each with the position to begin at.
         owned: the client, for the owner of the edge; None without an owner.
         has_place: whether the client counts among the clients of the edge.
@@ -66,7 +67,6 @@ class Client:
         "inbox",
         "missed",
         "owned",
-        "pacing",
         "publishes",
         "rooms",
         "transport",
@@ -94,11 +94,8 @@ class Client:
         self.rooms = Subscriptions(
             transport, context.hub, waiting_bytes=most_bytes, network=network, appearances=self.appearances
         )
-        self.pacing = Pacing(transport, context.hub.replay_slots, at_once_bytes=most_bytes // 2, network=network)
         self.greeting = Greeting(context, transport, self.admission, now)
-        self.first_room = FirstRoom(
-            context, self.rooms, self.choice, self.admission, carry, transport.name, lambda: self.inbox.is_busy
-        )
+        self.first_room = self._first_room() if self.choice.dialect.first_room is not None else None
         self.inbox = Inbox(
             transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
         )
@@ -106,6 +103,17 @@ class Client:
         self.missed: dict[str, tuple[Channel, str]] = {}
         # decisions/0043: a stranger holds a place among handshakes only, or strangers could keep users out.
         self.has_place = not self.admission.is_locked
+
+    def _first_room(self) -> FirstRoom:
+        name = self.transport.name
+        known = self.context, self.rooms, self.choice, self.admission, self.carry, name
+        return FirstRoom(*known, lambda: self.inbox.is_busy)
+
+    @property
+    def pacing(self) -> Pacing:
+        """Says large messages at the client's pace."""
+        most_bytes, slots = self.context.settings.max_waiting_bytes // 2, self.context.hub.replay_slots
+        return Pacing(self.transport, slots, at_once_bytes=most_bytes, network=self.rooms.network)
 
     def _for_owner(self) -> Owned | None:
         ownership = self.context.ownership
@@ -130,7 +138,7 @@ class Client:
     def greet_flat(self, *, may_enter: bool = True) -> list[Message | bytes]:
         """Return the welcome of a flat client, who enters the first room unless another room is asked for."""
         welcome = self.greeting.take()
-        if may_enter:
+        if may_enter and self.first_room is not None:
             self.first_room.enter()
         return welcome
 

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
+from bus.channel import Channel
 from bus.service import Service
 from bus.tasks import Spawn
 from edges.auth.authenticator import Authenticator
@@ -27,6 +30,9 @@ from edges.settings import EdgeSettings
 __all__ = ["Context"]
 
 
+_CHANNELS: Final = 4_096
+
+
 async def _at_once() -> None: ...
 
 
@@ -46,6 +52,7 @@ class Context:
         tallies: counts of requests.
         places: makes the ids of streams of several channels.
         silences: of clients to be welcomed.
+        channel: returns the channel that clients call so, as the service does.
 
     """
 
@@ -69,3 +76,8 @@ class Context:
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))
     places: Places = field(default_factory=Places)
     silences: Silences = field(default_factory=Silences)
+    channel: Callable[[str], Channel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep channels by the names that clients use: one object for all clients of a room, made once."""
+        object.__setattr__(self, "channel", lru_cache(_CHANNELS)(self.service.channel))

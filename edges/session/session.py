@@ -61,7 +61,8 @@ class Session(Conversation):
     def bytes_came(self) -> None:
         """Take note of a message's first byte: the welcome comes after the answer."""
         self.greeting.stop_waiting()
-        self._client.first_room.heard()
+        if self._client.first_room is not None:
+            self._client.first_room.heard()
 
     def bytes_ended(self) -> None:
         """Take note of the end of a frame; a client without a message until then counts as silent still."""
@@ -71,7 +72,8 @@ class Session(Conversation):
     def _welcome_silent(self) -> None:
         self.greeting.stop_waiting()
         self._write(self.greeting.take())
-        self._client.first_room.enter()
+        if self._client.first_room is not None:
+            self._client.first_room.enter()
 
     async def _show(self) -> AsyncGenerator[Outgoing, None]:
         """Take the token of the handshake like a first message, with no answer to a good token."""

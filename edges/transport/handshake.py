@@ -25,7 +25,7 @@ from edges.transport.bearer import shown_tokens
 from edges.transport.following import Following, following_of
 from edges.transport.framing import WebSocket
 from edges.transport.history import Past
-from edges.transport.opening import Asked, Opening, read_opening
+from edges.transport.opening import Asked, Opening
 from edges.transport.origin_policy import admit
 from edges.transport.posting import CONTINUE, Posting, is_post, read_head
 from edges.transport.routes import Answer, Route, Routes
@@ -133,7 +133,9 @@ class Handshake:
         return self._read(head, now)
 
     def _read(self, head: bytes, now: float) -> _Outcome | Asking:
-        opening = read_opening(head) if self._routes.hook is None else None  # a hook is given the library's request
+        opening = (
+            self._routes.openings.read(head) if self._routes.hook is None else None
+        )  # a hook is given the library's request
         if opening is not None:
             return self._open(opening, now)
         library = self._websocket.library

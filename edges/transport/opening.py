@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha1
 from typing import Final, Protocol
 
-__all__ = ["Asked", "Opening", "read_opening"]
+__all__ = ["Asked", "Opening", "Openings", "read_opening"]
 
 _LONGEST_BYTES: Final = 4 * 1024
 """Shorter than any line that the library refuses."""
@@ -20,8 +20,13 @@ _LISTED: Final = 32
 _HEAD: Final = re.compile(
     rb"GET (?P<path>[!-~]+) HTTP/1\.1\r\n(?P<fields>(?:[-!#$%&'*+.^_`|~0-9A-Za-z]{1,64}:[\t -~]*\r\n){4,32})\r\n"
 )
-_KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """16 bytes in base64."""
+_KEY_FIELD: Final = b"\r\nSec-WebSocket-Key: "
+_KEY_BYTES: Final = 24
+_KNOWN: Final = 64
+"""So many heads are known, of 4 KiB at most."""
+_OWN: Final = ("authorization", "cookie", "x-forwarded-for", "forwarded")
 _CONNECTIONS: Final = ("upgrade", "keep-alive, upgrade")
 _UNUSUAL: Final = ("transfer-encoding", "content-length", "sec-websocket-protocol")
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -47,18 +52,19 @@ class Asked(Protocol):
 
 
 class Opening:
-    """An opening handshake in the usual form: no field is there twice, and only the key differs.
+    """An opening handshake in the usual form: no field is there twice.
 
     Args:
         path: with the query.
         fields: the values by name, in small letters.
+        key: of the client.
 
     """
 
-    __slots__ = ("_fields", "path")
+    __slots__ = ("fields", "key", "path")
 
-    def __init__(self, path: str, fields: dict[str, str]) -> None:
-        self.path, self._fields = path, fields
+    def __init__(self, path: str, fields: dict[str, str], key: bytes) -> None:
+        self.path, self.fields, self.key = path, fields, key
 
     @property
     def headers(self) -> "Opening":
@@ -67,14 +73,47 @@ class Opening:
 
     def get_all(self, key: str, /) -> list[str]:
         """Return the values of a field."""
-        value = self._fields.get(key.lower())
+        value = self.fields.get(key.lower())
         return [] if value is None else [value]
 
     def answer(self) -> bytes:
         """Return the answer that lets the client in."""
-        key = self._fields["sec-websocket-key"].encode()
-        accept = b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+        accept = b64encode(sha1(self.key + _GUID, usedforsecurity=False).digest())
         return _answer_head(int(time.time())) + accept + b"\r\n\r\n"
+
+
+class Openings:
+    """Reads handshakes in the usual form, and knows the heads of those before but for the key.
+
+    Thousands of clients that come back at once are one program, or the pages of one browser.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Opening] = {}
+
+    def __len__(self) -> int:
+        """The number of heads that are known."""
+        return len(self._known)
+
+    def read(self, head: bytes) -> Opening | None:
+        """Return the handshake in the head of a request; None for a head of any other form."""
+        start = head.find(_KEY_FIELD) + len(_KEY_FIELD)
+        key, rest = head[start : start + _KEY_BYTES], head[start + _KEY_BYTES :]
+        form = head[:start] + rest
+        known = self._known.get(form)
+        if known is not None and _KEY.fullmatch(key) is not None:
+            return Opening(known.path, known.fields, key)
+        opening = read_opening(head)
+        if opening is not None and opening.key == key and rest.startswith(b"\r\n") and _is_common(opening):
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[form] = opening
+        return opening
+
+
+def _is_common(opening: Opening) -> bool:
+    """Tell whether other clients may send the same: nothing of one client's own is kept, tokens least of all."""
+    return "?" not in opening.path and not any(name in opening.fields for name in _OWN)
 
 
 def read_opening(head: bytes) -> Opening | None:
@@ -88,7 +127,7 @@ def read_opening(head: bytes) -> Opening | None:
         name, _, value = line.partition(":")
         fields[name.lower()] = value.strip(" \t")
     is_usual = len(fields) == len(lines) and _is_handshake(fields) and not any(name in fields for name in _UNUSUAL)
-    return Opening(found["path"].decode("ascii"), fields) if is_usual else None
+    return Opening(found["path"].decode("ascii"), fields, fields["sec-websocket-key"].encode()) if is_usual else None
 
 
 def _is_handshake(fields: dict[str, str]) -> bool:
@@ -97,7 +136,7 @@ def _is_handshake(fields: dict[str, str]) -> bool:
         get("upgrade", "").lower() == "websocket"
         and get("connection", "").lower() in _CONNECTIONS
         and get("sec-websocket-version") == "13"
-        and _KEY.fullmatch(get("sec-websocket-key", "")) is not None
+        and _KEY.fullmatch(get("sec-websocket-key", "").encode()) is not None
     )
 
 

@@ -1,7 +1,6 @@
 """The bytes on the way to a client: in asyncio's buffer, in the kernel's, and acknowledged by the client's kernel."""
 
 import asyncio
-import socket
 from collections.abc import Collection
 from itertools import islice
 from typing import Final
@@ -29,7 +28,8 @@ class Outgoing:
     """The bytes on the way to a client, and whether fewer and fewer wait.
 
     Args:
-        transport: without a byte written, so that all of the client's window is open; the buffers are bounded here.
+        transport: without a byte written, so that all of the client's window is open; its own buffer is bounded here,
+            the kernel's by the listener.
         settings: of the edge.
         counters: of the edge.
 
@@ -58,7 +58,6 @@ class Outgoing:
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
         self.paused_at: float | None = None
-        _bound_kernel(transport.get_extra_info("socket"), settings.send_buffer_bytes)
         transport.set_write_buffer_limits(high=self.little_bytes)
         # decisions/0046: acknowledged is not read. A kernel whose buffer is full says nothing until half was read, so
         # the window at the start, all of it open, says how long a reader may look like no reader.
@@ -182,10 +181,3 @@ class Outgoing:
         """Tell whether the client's kernel is alive, and takes less than is under way: the program has yet to read."""
         other = self._peer()
         return other is not None and other.answers and other.window_bytes < under_way
-
-
-def _bound_kernel(plain: socket.socket, send_buffer_bytes: int) -> None:
-    """Bound the kernel's buffer for a client, and let the kernel send small frames at once."""
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)  # else the kernel grows it to megabytes
-    if plain.family != socket.AF_UNIX:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

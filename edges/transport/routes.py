@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from websockets.http11 import Request, Response
 
 from edges.transport import http
+from edges.transport.opening import Openings
 from edges.transport.paths import EVENTS, HISTORY
 from edges.transport.screen import ProcessRequest
 
@@ -69,10 +70,13 @@ class Routes:
         guard: returns the refusal of clients that may not hear of missing rows either.
         hook: asked first, for handshakes too.
 
+    Attributes:
+        openings: reads the usual handshakes.
+
     """
 
     def __init__(self, rows: Iterable[Route], guard: Guard, hook: ProcessRequest | None = None) -> None:
-        self.hook = hook
+        self.hook, self.openings = hook, Openings()
         self._rows = {(row.path, row.method): row for row in rows}
         self._guard = guard
 

@@ -5,19 +5,20 @@ Without descriptors asyncio's logs a traceback a second, and uvloop's turns clie
 """
 
 import asyncio
+import functools
 import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, cast
 
 from bus.shortage import shortage
 from bus.tasks import Spawn
 from edges.limits.mishaps import Mishaps
 from edges.net.addresses import opened
 
-__all__ = ["Agreement", "Listener", "SocketOwner", "bind", "checked"]
+__all__ = ["Agreement", "Listener", "SocketOwner", "bind", "bound", "checked"]
 
 _AT_ONCE: Final = 64
 """So many are accepted before other work is heard, such as dropping handshakes beyond the bound."""
@@ -58,6 +59,16 @@ def checked(sockets: Sequence[socket.socket]) -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
+def bound(sockets: tuple[socket.socket, ...], send_buffer_bytes: int) -> tuple[socket.socket, ...]:
+    """Return ``sockets`` with a bound on the kernel's buffer for each client, and small frames sent at once."""
+    # A client's socket inherits both (socket(7), tcp(7)), which spares two calls for each. Without the bound the kernel
+    # grows the buffer to megabytes.
+    for listening in sockets:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
+
+
 def _is_bound_tcp(one: object) -> bool:
     if not isinstance(one, socket.socket) or one.family not in (socket.AF_INET, socket.AF_INET6):
         return False
@@ -78,7 +89,7 @@ class SocketOwner(Protocol):
 
 
 class Agreement:
-    """A socket between accepting and the owner; with TLS, until TLS is agreed on."""
+    """A socket between accepting and the owner, until TLS is agreed on."""
 
     def __init__(self, listener: "Listener", accepted: socket.socket, owner: SocketOwner) -> None:
         self._listener, self._accepted, self._owner = listener, accepted, owner
@@ -195,32 +206,43 @@ class Listener:
     def _take(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         owner = self._owner_of()
+        if self._tls is None:
+            owner.lend(accepted)
+            _hand_over(
+                self._loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, owner), accepted), accepted, owner
+            )
+            return
         agreement = Agreement(self, accepted, owner)
         # decisions/0033: a flood of silent sockets before TLS took all descriptors of an edge, counted by none.
-        if self._tls is not None:
-            owner.begin_tls(address, agreement)
-        else:
-            owner.lend(accepted)
+        owner.begin_tls(address, agreement)
         agreement.begin(self._spawn)
 
     async def agree(self, accepted: socket.socket, owner: SocketOwner) -> None:
-        """Agree on TLS if the edge has a certificate, and hand the socket to the owner.
+        """Agree on TLS, and hand the socket to the owner.
 
         Raises:
             OSError: no agreement was found.
 
         """
-
-        def protocol() -> asyncio.Protocol:
-            return cast(asyncio.Protocol, owner)
-
-        if self._tls is None:
-            await self._loop.connect_accepted_socket(protocol, accepted)
-            return
         await self._loop.connect_accepted_socket(
-            protocol,
+            lambda: cast(asyncio.Protocol, owner),
             accepted,
             ssl=self._tls,
             ssl_handshake_timeout=self._open_timeout_s + _SPARE_S,
             ssl_shutdown_timeout=self._close_timeout_s,
         )
+
+
+def _hand_over(
+    coming: "Coroutine[Any, Any, object]", accepted: socket.socket, owner: SocketOwner, _: object = None
+) -> None:
+    """Take the next step of the loop's own coroutine for an accepted socket; its only wait is for the owner's call."""
+    # No task: a task with its owner's books costs as much as accepting does, and there is nothing to cancel.
+    try:
+        coming.send(None).add_done_callback(functools.partial(_hand_over, coming, accepted, owner))
+    except StopIteration:
+        pass
+    except OSError as error:
+        _logger.debug("a socket came to nothing", extra={"reason": str(error)})
+        accepted.close()
+        owner.connection_lost(None)

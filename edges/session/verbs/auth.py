@@ -63,7 +63,8 @@ class Authenticate(Command):
                 yield message
         else:
             yield Reply(self.verb, client.admission.report(), self.reply_to)
-            client.first_room.enter()
+            if client.first_room is not None:
+                client.first_room.enter()
         async for item in client.arrive():
             yield item
         if client.owned is not None:  # the rooms are the owner's choice

@@ -178,7 +178,7 @@ def _wants_state(said: Said, start: Start | None) -> bool:
 def channel_of(client: Client, name: str, command: Command) -> Channel | Refusal:
     """Return the channel, or the answer to a name of no channel of the service."""
     try:
-        return client.context.service.channel(name)
+        return client.context.channel(name)
     except ChannelError as error:
         return Refusal(Code.INVALID_CHANNEL, f"channel: {error}", command.verb, command.reply_to)
 

@@ -43,7 +43,8 @@ class Switch(Command):
                 await client.rooms.open(channel)
         except BusError as error:
             yield client.unavailable(error, self.verb, None)
-            client.first_room.enter()
+            if client.first_room is not None:
+                client.first_room.enter()
             return
         refusal = refusal or self.permission(client, channel)  # a token that opens less may have overtaken
         if refusal is not None:

@@ -7,7 +7,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from edges.transport.framing import Library
-from edges.transport.opening import read_opening
+from edges.transport.opening import Openings, read_opening
 
 BROWSER = (
     b"GET /ws?page=1&theme=dark HTTP/1.1\r\nHost: localhost:8690\r\nConnection: keep-alive, Upgrade\r\n"
@@ -97,3 +97,56 @@ def test_handshake_in_fewest_words() -> None:
     assert is_open
     assert undated(opening.answer()) == answer
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
+
+
+COMMON = BROWSER.replace(b"Authorization:  Bearer abc \r\n", b"").replace(b"?page=1", b"")
+
+
+def keyed(key: bytes) -> bytes:
+    return COMMON.replace(b"dGhlIHNhbXBsZSBub25jZQ==", key)
+
+
+def test_head_that_came_before_is_known_but_for_the_key() -> None:
+    """Each client has the answer to its own key, and the values of its own head."""
+    openings, keys = (
+        Openings(),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"AAAAAAAAAAAAAAAAAAAAAA==", b"/+" + b"/" * 19 + b"w=="),
+    )
+    for key in (*keys, *keys):
+        opening = openings.read(keyed(key))
+        assert opening is not None
+        assert undated(opening.answer()) == by_the_library(keyed(key))[1]
+        assert opening.headers.get_all("origin") == ["http://localhost:3000"]
+    assert len(openings) == 1
+    other = openings.read(keyed(keys[0]).replace(b":3000", b":4000"))
+    assert other is not None
+    assert other.headers.get_all("origin") == ["http://localhost:4000"]
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"short==", b"AAAAAAAAAAAAAAAAAAAAAAA=", b"A" * 24, b"AAAA\r\nOrigin: http://x.y", b"A" * 25]
+)
+def test_key_that_is_none_is_none_in_a_known_head_too(key: bytes) -> None:
+    """A known head is no reason to take what no key is, nor to read a header out of a key."""
+    openings = Openings()
+    assert openings.read(keyed(b"AAAAAAAAAAAAAAAAAAAAAA==")) is not None
+    assert openings.read(keyed(key)) is None
+
+
+@pytest.mark.parametrize(
+    "own", [b"Authorization: Bearer t", b"cookie: a=b", b"X-Forwarded-For: 10.0.0.1", b"Forwarded: for=10.0.0.1"]
+)
+def test_head_of_one_client_alone_is_not_kept(own: bytes) -> None:
+    """Tokens and addresses are nobody else's."""
+    openings = Openings()
+    assert openings.read(keyed(b"AAAAAAAAAAAAAAAAAAAAAA==").replace(b"Pragma: no-cache", own)) is not None
+    assert openings.read(keyed(b"AAAAAAAAAAAAAAAAAAAAAA==").replace(b"/ws", b"/ws?token=t")) is not None
+    assert len(openings) == 0
+
+
+def test_known_heads_are_few() -> None:
+    """Clients choose heads, so the heads are bounded."""
+    openings = Openings()
+    for number in range(200):
+        assert openings.read(keyed(b"AAAAAAAAAAAAAAAAAAAAAA==").replace(b"X11", b"%d" % number)) is not None
+    assert len(openings) <= 64
