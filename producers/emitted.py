@@ -133,7 +133,7 @@ class Emitted:
     def send(self, batch: Sequence[Item]) -> None:
         """Take note of a pipeline: its emitted items, taken from ``waiting``, are being sent."""
         self._in_flight = {item.number: item for item in batch if item.done is None}
-        self._sent_bytes = sum(item.size_bytes for item in self._in_flight.values())
+        self._sent_bytes = sum([item.size_bytes for item in self._in_flight.values()])
 
     def discharge(self, item: Item, error: BusError | None = None) -> None:
         """Let an item of the pipeline go: Redis has the event, or the event is dropped for ``error``."""

@@ -105,11 +105,14 @@ class Outbox:
             self._settle()
             return True
         try:
-            self._take_in()
+            if self._arrivals:
+                self._take_in()
             self._check_open()
             return self._admit(item)
         finally:
-            self._leave()
+            self._guard.leave()
+            if self._arrivals:
+                self._settle()
 
     def _admit(self, item: Item) -> bool:
         if self._emitted.makes_room(item.size_bytes):
@@ -137,17 +140,14 @@ class Outbox:
             finally:
                 self._guard.leave()
 
-    def _leave(self) -> None:
-        self._guard.leave()
-        self._settle()
-
     def __enter__(self) -> None:
         """Enter alone, with all arrivals taken in: for the event loop's thread."""
         self._guard.enter()
         self._take_in()
 
     def __exit__(self, *exc_info: object) -> None:
-        self._leave()
+        self._guard.leave()
+        self._settle()
 
     def take(self, limit: int = PIPELINE_EVENTS, limit_bytes: int = PIPELINE_BYTES) -> Sequence[Item]:
         """Take the items of one pipeline, at least one and at most ``limit``, without items given up by callers."""
@@ -155,10 +155,14 @@ class Outbox:
         size_bytes = 0
         with self:
             while len(batch) < limit and size_bytes < limit_bytes and (queue := self._first()):
-                item = queue.popleft()
-                if not item.is_given_up:
-                    batch.append(item)
-                    size_bytes += item.size_bytes
+                is_mixed = bool(self._calls and self._emitted.waiting)  # each item may be of the other queue then
+                while queue and len(batch) < limit and size_bytes < limit_bytes:
+                    item = queue.popleft()
+                    if item.done is None or not item.done.done():
+                        batch.append(item)
+                        size_bytes += item.size_bytes
+                    if is_mixed:
+                        break
             self._emitted.send(batch)
         return batch
 
@@ -168,10 +172,11 @@ class Outbox:
             self._calls.extendleft(it for it in reversed(batch) if it.done is not None and not it.is_given_up)
             self._emitted.give_back()
 
-    def discharge(self, item: Item, error: BusError | None = None) -> None:
-        """Let an emitted event of a pipeline go: Redis has the event, or the event is dropped for ``error``."""
+    def discharge(self, items: Sequence[Item], error: BusError | None = None) -> None:
+        """Let emitted events of a pipeline go: Redis has the events, or they are dropped for ``error``."""
         with self:
-            self._emitted.discharge(item, error)
+            for item in items:
+                self._emitted.discharge(item, error)
 
     def calls(self) -> list[Item]:
         """Return items with a waiting caller, without those being sent."""

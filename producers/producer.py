@@ -308,7 +308,10 @@ class Producer:
 
     def _item(self, event: Event, traceparent: str | None, *, trace: bool) -> Item:
         """Return an emitted event's item; its span ends here, since the caller does not wait for Redis."""
-        with traced(traceparent, trace=trace) as tracing:
+        with_trace = traced(traceparent, trace=trace)
+        if with_trace is NO_TRACE:  # the common case
+            return self._composer.item(event, tracing=with_trace)
+        with with_trace as tracing:
             item = self._composer.item(event, tracing=tracing)
             tracing.end([None])
         return item

@@ -118,13 +118,15 @@ class Appender:
         self.sent_ms = clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
         pack, by_function = self._packer.pack, self._greeting.calls_function
         # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
-        commands = [_TIME] if is_stale else []
-        commands += [pack(entry, by_function=by_function) for entry in entries]
+        pieces = [_TIME] if is_stale else []
+        for entry in entries:
+            pieces += pack(entry, by_function=by_function)
         if replicas is not None:
-            commands.append(packed(("WAIT", replicas.count, replicas.timeout_ms)))
+            pieces.append(packed(("WAIT", replicas.count, replicas.timeout_ms)))
+        count = len(entries) + is_stale + (replicas is not None)
         # decisions/0020: no transaction. MULTI would hold up all other clients of Redis for a whole pipeline.
-        round_ = _Round(entries, settle, replicas, len(commands), is_stale=is_stale, again=again)
-        self._link.send(b"".join(commands), len(commands), functools.partial(self._answered, round_))
+        round_ = _Round(entries, settle, replicas, count, is_stale=is_stale, again=again)
+        self._link.send(b"".join(pieces), count, functools.partial(self._answered, round_))
 
     def _answered(self, round_: "_Round", replies: list[Any], cut: Exception | None) -> None:
         if cut is not None:
@@ -153,7 +155,7 @@ class Appender:
         outcomes: Outcomes = []
         is_plain = True
         for entry, reply in zip(round_.entries, replies, strict=True):
-            is_plain &= type(reply) is list
+            is_plain &= type(reply) is bytes
             outcomes.append(outcome(entry, reply, confirmed) if is_plain else self._outcome(entry, reply, confirmed))
         if not is_plain and any(isinstance(it, BusNotReady) for it in outcomes):
             # decisions/0020: the primary may be elsewhere by now, and the address leads there on a new link.

@@ -138,7 +138,7 @@ class _Callers:
         """Return all waiting publications."""
         return list(self._waiting)
 
-    def discharge(self, item: Publication, error: BusError | None = None) -> None:
+    def discharge(self, items: Sequence[Publication], error: BusError | None = None) -> None:
         """Keep no account: every publication has a caller."""
 
     def clear(self) -> Sequence[Publication]:

@@ -20,7 +20,7 @@ from bus.event import Attempt
 from bus.held import Hold
 from bus.log.appending import Appended, Entry
 
-__all__ = ["Publication", "Published", "copied", "is_answer"]
+__all__ = ["Call", "Publication", "Published", "Slot", "copied", "is_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,46 @@ class Published:
     positions: dict[str, str | None]
     receivers: int
     replicas: int | None = None
+
+
+class Call:
+    """A caller with several publications: each has an outcome of its own, and the caller one future for all."""
+
+    # decisions/0158: a future each took 3 us of an event's 25, with a turn of the caller's task for each.
+
+    __slots__ = ("future", "left")
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = count
+
+
+class Slot:
+    """The outcome of one publication of a call; to a publisher the same as a future."""
+
+    __slots__ = ("_call", "outcome")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.outcome: Published | BusError | None = None
+
+    def done(self) -> bool:
+        """Tell whether there is an outcome, or the caller has left."""
+        return self.outcome is not None or self._call.future.done()
+
+    def set_result(self, outcome: Published) -> None:
+        """Take the outcome."""
+        self._take(outcome)
+
+    def set_exception(self, error: BusError) -> None:
+        """Take the outcome, an error."""
+        self._take(error)
+
+    def _take(self, outcome: Published | BusError) -> None:
+        self.outcome, call = outcome, self._call
+        call.left -= 1
+        if call.left == 0 and not call.future.done():
+            call.future.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +105,7 @@ class Publication:
     attempt: Attempt
     once: str = ""
     hold: Hold | None = None
-    done: "asyncio.Future[Published] | None" = None
+    done: "asyncio.Future[Published] | Slot | None" = None
     deadline_s: float = 0.0
     tries: int = 0
     settled: dict[str, Appended] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, Publ
 from bus.log.absence import Absence, Standing
 from bus.log.appending import Appended, Entry, Replicas
 from bus.log.pipelines import PIPELINE_EVENTS, PipelinePace
-from bus.log.publication import Publication, Published, copied, is_answer
+from bus.log.publication import Call, Publication, Published, Slot, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
 from bus.redis.clock import now
 
@@ -70,8 +70,8 @@ class PublicationQueue(Protocol[PublicationT]):
     def calls(self) -> Iterable[PublicationT]:
         """Return waiting publications with a caller, without the batch under way."""
 
-    def discharge(self, item: PublicationT, error: BusError | None = None) -> None:
-        """Let go of a publication without a caller: published, or given up for ``error``."""
+    def discharge(self, items: Sequence[PublicationT], error: BusError | None = None) -> None:
+        """Let go of publications without a caller: published, or given up for ``error``."""
 
 
 @dataclass(slots=True)
@@ -117,6 +117,7 @@ class Publisher(Generic[PublicationT]):
         self.last_error: BusError | None = None
         self._latest: OrderedDict[str, str] = OrderedDict()
         self._under_way: Sequence[PublicationT] = ()
+        self._discharged: list[PublicationT] = []
         self._is_refused = False
         self._pace = PipelinePace()
 
@@ -228,6 +229,7 @@ class Publisher(Generic[PublicationT]):
             item.note(list(islice(given, item.left)), sent_ms, is_certain=is_certain)
             self._settle(item)
         is_done = all(item.is_settled or item.is_given_up for item in batch)
+        self._discharge()
         if not is_done:
             self._put_back(batch)
         self._end_attempt()
@@ -246,7 +248,14 @@ class Publisher(Generic[PublicationT]):
             self.answer(item)
         self._end_attempt()
 
+    def _discharge(self) -> None:
+        """Have the queue let go of published items without a caller: of a whole pipeline at once."""
+        if self._discharged:
+            discharged, self._discharged = self._discharged, []
+            self._queue.discharge(discharged)
+
     def _end_attempt(self) -> None:
+        self._discharge()
         self._under_way = ()
         if self._absence.is_untold:
             self._absence.look()
@@ -303,14 +312,14 @@ class Publisher(Generic[PublicationT]):
                 return
         self.counts.published += 1
         if item.done is None:
-            self._queue.discharge(item)
+            self._discharged.append(item)
         elif not item.done.done():
             item.done.set_result(item.published())
 
     def fail(self, item: PublicationT, error: BusError) -> None:
         """Give ``error`` to the caller of ``item``; without a caller, the queue lets go of the item."""
         if item.done is None:
-            self._queue.discharge(item, error)
+            self._queue.discharge([item], error)
         elif not item.done.done():
             self.counts.failed += 1
             item.done.set_exception(error)
@@ -351,30 +360,23 @@ async def outcomes_of(
 
     """
     loop = asyncio.get_running_loop()
-    futures: list[asyncio.Future[Published]] = []
-    for item in items:
-        item.done, item.deadline_s = loop.create_future(), loop.time() + deadline_s
-        futures.append(item.done)
+    if not items:
+        return []
+    call, due_s = Call(len(items)), loop.time() + deadline_s
+    slots = [Slot(call) for _ in items]
+    for item, slot in zip(items, slots, strict=True):
+        item.done, item.deadline_s = slot, due_s
     try:
         put(items)
     except BusError as error:  # closed, between two slices
         return [error] * len(items)
     timer = loop.call_later(deadline_s, expire, items) if deadline_s else None  # one for a thousand events, not each
     try:
-        return [await _outcome(future) for future in futures]
+        await call.future
     finally:
         if timer is not None:
             timer.cancel()
-        for future in futures:
-            if not future.cancel() and not future.cancelled():
-                future.exception()  # seen, also when the caller was cancelled before coming to it
-
-
-async def _outcome(future: "asyncio.Future[Published]") -> Published | BusError:
-    try:
-        return await future
-    except BusError as error:
-        return error
+    return [cast(Published | BusError, slot.outcome) for slot in slots]
 
 
 def _wait_ms(batch: Sequence[Publication], now_s: float) -> int:

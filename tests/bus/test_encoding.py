@@ -21,10 +21,11 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from bus import encoding
 from bus.channel import Family
 from bus.encoding import decode, encode
 from bus.errors import EventError
-from bus.event import Event, JsonObject
+from bus.event import Event, Json, JsonObject
 
 ROOM = Family("room:{room}")
 
@@ -337,3 +338,20 @@ def test_extra_keys_are_sent_and_looked_into() -> None:
     event.__pydantic_extra__["note"]["a"] = math.nan
     with pytest.raises(ValueError, match=r"a is nan"):
         encode(event, "now")
+
+
+class Some(Event, event="a.some", channels=(ROOM,)):
+    room: str
+    value: Json
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['é\u0000\x7f"\\', 2**63, 2**64 - 1, -(2**63), 1e300, 1e-7, 0.1, 12345678901234567890, [1, {"a": None}], "NaN"],
+)
+def test_either_way_of_writing_has_the_same_bytes(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is written by its own encoder, or looked through and written by another: clients read one text."""
+    event = Some(room="r", value=value)
+    fast = encode(event, "now")
+    monkeypatch.setattr(encoding, "_plainly", lambda _: None)
+    assert encode(event, "now") == fast

@@ -1,10 +1,13 @@
+import dataclasses
 from typing import Any
 
 import pytest
 
 from bus.channel import HISTORY, LIVE, Channel, Retention
 from bus.errors import PublishError, PublishUncertain
-from bus.log.appending import Appended, Entry, outcome
+from bus.log import appending
+from bus.log.appending import Appended, Entry, Packer, command, outcome
+from bus.redis.command_link import packed
 
 
 def entry(retention: Retention = HISTORY) -> Entry:
@@ -32,3 +35,20 @@ def test_answer_of_no_known_form_is_an_error(reply: Any, retention: Retention) -
     found = outcome(entry(retention), reply, None)
     assert type(found) is PublishError
     assert "workflow:x" in str(found)
+
+
+SALT = 7
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+@pytest.mark.parametrize("since_ms", [None, 5])
+@pytest.mark.parametrize("retention", [HISTORY, LIVE])
+@pytest.mark.parametrize("event_id", ["an-id", "é"])
+def test_packed_publish_is_the_command(
+    by_function: bool, since_ms: int | None, retention: Retention, event_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes put together from packed parts are those of the words, also the second time, from what was kept."""
+    monkeypatch.setattr(appending, "_salt", lambda: SALT)
+    packer, one = Packer(), dataclasses.replace(entry(retention), id=event_id, since_ms=since_ms)
+    expected = packed(command(one, by_function=by_function))
+    assert [b"".join(packer.pack(one, by_function=by_function)) for _ in range(2)] == [expected] * 2
