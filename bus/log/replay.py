@@ -104,6 +104,8 @@ class Replay:
     def passing(self, places: Iterable[str]) -> "Replay":
         """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
         found = {*places, *self.forks, *(self.forks_elsewhere or ())}
+        if not found and self.forks_elsewhere is None:
+            return self
         inside = tuple(line.position for line in self.lines if line.position is not None and line.position in found)
         # A reader that stood where this log never was is told so; of other places if it stayed all the time.
         if self.forks_elsewhere is not None:

@@ -30,6 +30,7 @@ from edges.rooms.limits import ROOM_LIMITS, RoomLimits
 from edges.rooms.log_reads import LogReads
 from edges.rooms.recent import RECENT_LINES
 from edges.rooms.recovery import Recovery
+from edges.rooms.renderings import Renderings
 from edges.rooms.repairs import Repairs
 from edges.rooms.replays import Replays
 from edges.rooms.room import Room, RoomSubscriber
@@ -62,6 +63,7 @@ class Hub:
     Attributes:
         repairs: the lines that rooms lacked, counted.
         log_reads: reads logs; requests are answered by the same reader.
+        renderings: the frames of replays.
         replay_slots: for the subscribers given a replay.
         tallies: counts by family.
         told: gaps that single clients were told, by reason; those of whole rooms are counted in the rooms.
@@ -83,7 +85,7 @@ class Hub:
         traced: Callable[[TracedLine], None] = lambda _: None,
     ) -> None:
         self._link, self._spawn = link, spawn
-        self.log_reads = LogReads(log)
+        self.log_reads, self.renderings = LogReads(log), Renderings()
         self._barrier = Barrier(link, self.log_reads, lambda channel: channel.redis.encode() in self._rooms)
         self.repairs = Repairs(Floods(_logger) if floods is None else floods)
         self._recovery = Recovery(
@@ -250,6 +252,7 @@ class Hub:
 
         """
         self.log_reads.forget_stale()
+        self.renderings.forget_stale()
         if self._recovery.owes_comparison:
             return
         # decisions/0085: events that a room had before the link went may be in no log, and the loss of the link may not

@@ -54,6 +54,7 @@ class LogReads:
         self._pasts = SingleFlight[str, History]()
         self._done: dict[str, tuple[float, Tail]] = {}
         self._kept: dict[str, tuple[float, Tail]] = {}
+        self._answers: dict[str, tuple[Tail, Start, Replay]] = {}
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self.count = 0
 
@@ -172,7 +173,7 @@ class LogReads:
     async def _replay(self, channel: Channel, start: Start, stands: str | None) -> Replay:
         # decisions/0017: one read answers every reader; where a reader begins only decides which lines are its own.
         for tail in self._at_hand(channel) if isinstance(start, Since) else ():
-            replay = tail.replay(start)
+            replay = self._answer(channel, tail, start)
             if replay.reason is None and (replay.lines or stands in (None, replay.position)):
                 return replay
         count = _count(start)
@@ -186,6 +187,13 @@ class LogReads:
             (channel.redis, count), lambda: self._newest(channel, count), name, after=under_way
         )
         return tail.replay(start)
+
+    def _answer(self, channel: Channel, tail: Tail, start: Start) -> Replay:
+        """Return a tail's answer to a reader; readers that come back together ask the same."""
+        found = self._answers.get(channel.redis)
+        if found is None or found[0] is not tail or found[1] != start:
+            found = self._answers[channel.redis] = tail, start, tail.replay(start)
+        return found[2]
 
     def _at_hand(self, channel: Channel) -> list[Tail]:
         now, name = asyncio.get_running_loop().time(), channel.redis
@@ -220,12 +228,14 @@ class LogReads:
         """Let go of every tail: Redis may be another one now."""
         self._done.clear()
         self._kept.clear()
+        self._answers.clear()
 
     def forget_stale(self) -> None:
         """Let go of tails that are no longer fresh. Called now and then by the edge."""
         now = asyncio.get_running_loop().time()
         self._done = {name: (at, tail) for name, (at, tail) in self._done.items() if now - at < _FRESH_S}
         self._kept = {name: (at, tail) for name, (at, tail) in self._kept.items() if now - at < _KEPT_S}
+        self._answers.clear()
 
     # Histories, for requests.
 

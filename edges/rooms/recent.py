@@ -16,11 +16,12 @@ RECENT_BYTES: Final = 1024 * 1024
 class Recent:
     """Lines that follow each other in the log, from the oldest line that is still remembered."""
 
-    __slots__ = ("_bytes", "_lines")
+    __slots__ = ("_bytes", "_last", "_lines")
 
     def __init__(self) -> None:
         self._lines: deque[Arrived] = deque()
         self._bytes = 0
+        self._last: tuple[str, str | None, Sequence[Arrived]] | None = None
 
     @property
     def is_light(self) -> bool:
@@ -38,22 +39,26 @@ class Recent:
     def clear(self) -> None:
         """Forget all lines: the next line does not follow."""
         self._lines.clear()
-        self._bytes = 0
+        self._bytes, self._last = 0, None
 
     def between(self, position: str, at: str | None, *, was_absent: bool) -> Sequence[Arrived] | None:
         """Return the lines after ``position`` up to ``at``, None when lines are forgotten.
 
         ``was_absent``: a read just found no log at ``position``, so every line of the log came later.
         """
-        lines = list(self._lines)
         if position == at:
             return ()
         if was_absent and at is not None and at.endswith("-0"):
             return () if order(at) <= order(position) else None
-        while lines and lines[-1].position != at:  # it waits, and comes to a newcomer anyway
-            lines.pop()
-        previous = BEGINNING if was_absent else position
-        for index in range(len(lines) - 1, -1, -1):
-            if lines[index].previous == previous:
-                return lines[index:]
+        previous, last = BEGINNING if was_absent else position, self._last
+        if last is not None and last[0] == previous and last[1] == at:
+            return last[2]
+        found: list[Arrived] = []
+        for line in reversed(self._lines):
+            if found or line.position == at:  # else it waits, and comes to a newcomer anyway
+                found.append(line)
+                if line.previous == previous:
+                    found.reverse()
+                    self._last = previous, at, found  # clients that come back together stand at one position
+                    return found
         return None

@@ -19,9 +19,11 @@ from bus.position import BEGINNING, Reason, order
 from bus.words import NoticeName
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slot
+from edges.protocol.envelope import Dialect
 from edges.protocol.messages import Notice, gap
 from edges.rooms.given import Given
 from edges.rooms.hub import Hub
+from edges.rooms.renderings import Piece
 from edges.session.transport import Transport
 
 __all__ = ["Replaying"]
@@ -74,6 +76,7 @@ class Replaying:
         "_rooms",
         "_state_at",
         "_transport",
+        "_unnoted",
         "_with_state",
         "channel",
         "is_wanted",
@@ -95,6 +98,8 @@ class Replaying:
         self._at_once_bytes = min(_AT_ONCE_BYTES, at_once_bytes)
         self.is_wanted = True
         self._given = Given(_GIVEN_LINES) if given is None else given
+        self._unnoted: list[Sequence[Arrived]] = []
+        """Lines given in this slot, for `_given`: most replays end before their positions are asked for."""
         self._forks: set[str | None] = set()
         """Positions with a gap told behind."""
         self._at: str | None = None
@@ -118,6 +123,7 @@ class Replaying:
                 return replace(state, reason=replay.reason)
             self._forks.update(replay.forks_elsewhere or ())  # the reply tells that reader of all
             return replay
+        self._note_given()
         self._given.add(start.position)
         lines = self._given.unseen(replay.lines, follow=replay.reason is None and not start.position.endswith("-0"))
         return replay.followed(lines, is_in_doubt=self._given.is_in_doubt(replay.lines, lines))
@@ -157,8 +163,9 @@ class Replaying:
             count = await self._give_lines(replay, slot)
             if not self.is_wanted:
                 return
-            self._given.extend(line.position for line in replay.lines[:count])
+            self._unnoted.append(replay.lines[:count])
             if count is not None:
+                self._note_given()  # a client that reads slowly holds no lines without a slot
                 is_all = count == len(replay.lines)
                 self._at = replay.position if is_all else replay.lines[count - 1].position
                 self._state_at = replay.position if replay.is_state and not is_all else None
@@ -176,9 +183,17 @@ class Replaying:
             else:
                 replay = await self._read_on(replay.position)
 
+    def _note_given(self) -> None:
+        for lines in self._unnoted:
+            self._given.extend(line.position for line in lines)
+        self._unnoted.clear()
+
     def _tell_learned(self, end: str | None) -> None:
         """Tell of forks behind lines given before, known only since: the room told its subscribers alone."""
-        for place in self._hub.forks(self.channel):
+        places = self._hub.forks(self.channel)
+        if places:
+            self._note_given()
+        for place in places:
             if place in self._given.names and place not in self._forks:
                 self._transport.write(self._gap(place, end, Reason.DIVERGED))
 
@@ -241,13 +256,21 @@ class Replaying:
         """Give lines; return the number of given lines where the client gives way to others, None for all lines."""
         left, gaps = replay.lines, self._gaps(replay)
         while left and self.is_wanted:
-            count = self._fitting(left)
-            self._write(left[:count], gaps)
-            self._forks.update(line.position for line in left[:count] if line.position in gaps)
-            left = left[count:]
+            left = left[self._give_piece(left, gaps, is_state=replay.is_state) :]
             if not await self._is_drained(slot) or (left and slot.is_over):
                 return len(replay.lines) - len(left)
         return None
+
+    def _give_piece(self, lines: Sequence[Arrived], gaps: Mapping[str | None, bytes], *, is_state: bool) -> int:
+        """Give the first of ``lines``; return how many. Without gaps and states of its own, by frames made for all."""
+        if gaps or is_state or self._at_once_bytes != _AT_ONCE_BYTES:
+            count = self._fitting(lines)
+            self._write(lines[:count], gaps)
+            self._forks.update(line.position for line in lines[:count] if line.position in gaps)
+            return count
+        piece = self._hub.renderings.piece(self.channel, self._transport.dialect, lines, _piece)
+        self._transport.write(piece.frames)
+        return piece.given
 
     def _gaps(self, replay: Replay) -> Mapping[str | None, bytes]:
         """Return the gaps to be told behind lines, where the following events are lost, by the lines' positions."""
@@ -266,6 +289,8 @@ class Replaying:
         False for a client that wants no more. Without a ``slot`` the wait has no end.
         """
         while self.is_wanted:
+            if self._transport.takes_more:
+                return True
             # decisions/0042: looks, where an unsubscribe could cancel the task: the task may be opening the room, and
             # for other clients as well.
             with contextlib.suppress(TimeoutError):
@@ -278,10 +303,22 @@ class Replaying:
 
     def _fitting(self, lines: Sequence[Arrived]) -> int:
         """Return how many of ``lines`` may be written at once: at least the first."""
-        sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
-        return max(sum(1 for size in takewhile(lambda size: size <= self._at_once_bytes, sizes)), min(1, len(lines)))
+        return _fitting(lines, self._at_once_bytes)
 
     def _write(self, lines: Sequence[Arrived], gaps: Mapping[str | None, bytes] = _NO_GAPS) -> None:
-        dialect = self._transport.dialect
-        frames = ((dialect.frame(arrived.line), gaps.get(arrived.position)) for arrived in lines)
-        self._transport.write(b"".join(frame for pair in frames for frame in pair if frame is not None))
+        self._transport.write(_frames(self._transport.dialect, lines, gaps))
+
+
+def _fitting(lines: Sequence[Arrived], at_once_bytes: int) -> int:
+    sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
+    return max(sum(1 for size in takewhile(lambda size: size <= at_once_bytes, sizes)), min(1, len(lines)))
+
+
+def _frames(dialect: Dialect, lines: Sequence[Arrived], gaps: Mapping[str | None, bytes]) -> bytes:
+    frames = ((dialect.frame(arrived.line), gaps.get(arrived.position)) for arrived in lines)
+    return b"".join(frame for pair in frames for frame in pair if frame is not None)
+
+
+def _piece(dialect: Dialect, lines: Sequence[Arrived]) -> Piece:
+    count = _fitting(lines, _AT_ONCE_BYTES)
+    return Piece(_frames(dialect, lines[:count], _NO_GAPS), count)

@@ -70,7 +70,7 @@ MUTANTS: Final = {
         ),
         Mutant(
             "what was given is not remembered",
-            "self._given.extend(line.position for line in replay.lines[:count])",
+            "self._unnoted.append(replay.lines[:count])",
             "pass",
         ),
         Mutant("a room astray is not asked again", "has_diverged = True", "has_diverged = False"),

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bus.log.forks import Fork
 from bus.log.replay import Last, Since
 from bus.position import Reason
 from edges.rooms.room import Room
@@ -117,3 +118,32 @@ async def test_comparison_owed_while_a_resume_opens_is_waited_for(redis: Redis) 
     redis.lose(keep=3)
     await redis.hub.compare()
     assert (await asking).reason is Reason.DIVERGED
+
+
+async def test_clients_at_one_place_share_the_lines(redis: Redis) -> None:
+    """The same lines for all, from the log or from the room; others from elsewhere, or once the room is further."""
+    await redis.hub.replay(X, Since("2-2"))
+    room, _ = entered(redis)
+    first = await redis.hub.replay(X, Since("2-2"))
+    assert await redis.hub.replay(X, Since("2-2")) is first
+    elsewhere = await redis.hub.replay(X, Since("3-3"))
+    assert [line.position for line in elsewhere.lines] == ["4-4", "5-5"]
+    redis.publish(6, 7)
+    redis.arrive()
+    assert room.sequencer.since("6-6") is room.sequencer.since("6-6")
+    redis.publish(8)
+    redis.arrive()
+    replay = await redis.hub.replay(X, Since("6-6"))
+    assert [line.position for line in replay.lines] == ["7-7", "8-8"]
+    assert replay.position == room.position
+
+
+async def test_shared_replay_hides_no_fork(redis: Redis) -> None:
+    """A client that passes a fork is told so, though others passed the place before the fork was known."""
+    await redis.hub.open(X)
+    room, _ = entered(redis)
+    redis.publish(6, 7, 8)
+    redis.arrive()
+    assert len((await redis.hub.replay(X, Since("6-6"))).lines) == 2
+    assert room.sequencer.learn([Fork("7-7", 1)])
+    assert room.sequencer.since("6-6") is None

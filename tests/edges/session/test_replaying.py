@@ -14,6 +14,7 @@ from bus.log.replay import Replay, Since, Start
 from bus.position import Reason
 from bus.service import Service
 from edges.limits.floods import Floods
+from edges.rooms.renderings import Renderings
 from edges.rooms.repairs import Repairs
 from edges.session.replaying import Replaying
 from producers.services.mahavishnu import SERVICE
@@ -30,7 +31,7 @@ def lines(*numbers: int) -> tuple[Arrived, ...]:
 class Peer:
     """A client that reads all at once, as a transport and its dialect."""
 
-    name = "a client"
+    name, takes_more = "a client", True
 
     def __init__(self) -> None:
         self.said: Said = []
@@ -60,7 +61,7 @@ class Rooms:
         self._replays, self._forks, self._lacks = list(replays), forks, lacks
         self.entered = 0
         self.told = Counter[Reason]()
-        self.repairs = Repairs(Floods(logging.getLogger("edgebus.edges")))
+        self.repairs, self.renderings = Repairs(Floods(logging.getLogger("edgebus.edges"))), Renderings()
 
     async def replay(self, _channel: Channel, _start: Start) -> Replay:
         return self._replays.pop(0)

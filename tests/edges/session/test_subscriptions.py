@@ -15,6 +15,7 @@ from bus.log.replay import FromState, Replay, Since, Start
 from bus.position import Reason
 from edges.limits.floods import Floods
 from edges.protocol.envelope import ENVELOPE
+from edges.rooms.renderings import Renderings
 from edges.rooms.repairs import Repairs
 from edges.session.subscriptions import Subscriptions
 from tests.edges.hub_redis import X
@@ -31,6 +32,7 @@ class ScriptedHub:
         self._looks = self.joined = 0
         self.told = Counter[Reason]()
         self.repairs = Repairs(Floods(logging.getLogger("edgebus.edges")))
+        self.renderings = Renderings()
         self.learned: tuple[str, ...] = ()
         """Forks that the room knows of when a replay has ended."""
 
@@ -67,6 +69,7 @@ class Listener:
     """A client that reads at once."""
 
     direct = direct_alone = None
+    takes_more = True
 
     name = "a client"
 
