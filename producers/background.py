@@ -3,19 +3,54 @@
 import asyncio
 import atexit
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from producers.guard import renew_after_fork
 
-__all__ = ["Background", "Opened"]
+__all__ = ["Answer", "Background", "Opened"]
 
 ResultT = TypeVar("ResultT")
 
 _GRACE_S: Final = 2.0
 """Beyond ``close_s``, for a thread to end when the interpreter exits."""
+
+
+class Answer(Generic[ResultT]):
+    """The outcome of a call for a thread that waits; to the loop's thread the same as a future. Set once."""
+
+    # decisions/0158: a lock, and no future of `concurrent.futures`, whose condition takes three locks and a list.
+
+    __slots__ = ("_error", "_lock", "_result")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._result: ResultT | None = None
+        self._error: Exception | None = None
+
+    def done(self) -> bool:
+        """Tell whether there is an outcome."""
+        return not self._lock.locked()
+
+    def set_result(self, result: ResultT) -> None:
+        """Let the caller go on."""
+        self._result = result
+        self._lock.release()
+
+    def set_exception(self, error: Exception) -> None:
+        """Let the caller go on with an error."""
+        self._error = error
+        self._lock.release()
+
+    def wait(self) -> ResultT:
+        """Return the result, or raise the error; Ctrl-C leaves this wait."""
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            return cast(ResultT, self._result)
 
 
 class Opened(Protocol):
@@ -50,6 +85,10 @@ class Background:
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> "Future[ResultT]":
         """Run ``coroutine`` in the event loop. Not to be called after ``end_soon``."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def hand(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Make a call that does not wait in the event loop. Not to be called after ``end_soon``."""
+        self._loop.call_soon_threadsafe(call, *arguments)
 
     def end_soon(self) -> None:
         """Begin to close the producer and then the thread, and do not wait; calling ``end_soon`` twice is harmless."""

@@ -21,13 +21,13 @@ from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
 from bus.event import Event
 from bus.service import Service
-from producers.background import Background
+from producers.background import Answer, Background
 from producers.batch import Batch as AsyncBatch
 from producers.blocking_responder import Responder
 from producers.drops import OnDrop
 from producers.emitting import Emitting
 from producers.guard import renew_after_fork
-from producers.outbox import FORKED
+from producers.outbox import FORKED, Item
 from producers.producer import DEADLINE_S, DropReason, OutboxSettings, ProducerStatistics, Published
 from producers.producer import Producer as AsyncProducer
 from producers.raw import raw_event
@@ -135,11 +135,18 @@ class Producer:
         trace: bool = False,
     ) -> Published:
         """Publish ``event`` and return when Redis has the event; see ``producers.Producer.publish``."""
-        return self._call(
-            self._producer.publish(
-                event, deadline_s=deadline_s, repeated=repeated, traceparent=traceparent, trace=trace
-            )
+        self._check_open()
+        # decisions/0158: no task, and no coroutine: one call in the loop, and one lock until the answer.
+        return self._producer.publish_across(
+            event, self._hand, deadline_s=deadline_s, repeated=repeated, traceparent=traceparent, trace=trace
         )
+
+    def _hand(self, call: Callable[[Item, float], None], item: Item, deadline_s: float) -> Published:
+        answer: Answer[Published] = Answer()
+        item.done = answer
+        with self._lock:  # no call may be handed to a loop that is about to stop
+            self._check_open().hand(call, item, deadline_s)
+        return answer.wait()
 
     def publish_all(
         self,

@@ -216,6 +216,35 @@ class Producer:
         item = self._composer.item(event, repeated=repeated, tracing=tracing)
         return self._sender.publish(item, self._deadline_s if deadline_s is None else deadline_s)
 
+    def publish_across(
+        self,
+        event: Event,
+        hand: Callable[[Callable[[Item, float], None], Item, float], Published],
+        *,
+        deadline_s: float | None,
+        repeated: bool,
+        traceparent: str | None,
+        trace: bool,
+    ) -> Published:
+        """Publish from another thread than the loop's: ``hand`` has a call made in the loop, and returns the outcome.
+
+        The event is validated in the caller's thread, and its trace is the caller's.
+        """
+        with traced(traceparent, trace=trace) as tracing, self._timed():
+            item = self._composer.item(event, repeated=repeated, tracing=tracing)
+            published = hand(self._take_over, item, self._deadline_s if deadline_s is None else deadline_s)
+            tracing.end((published,))
+            return published
+
+    def _take_over(self, item: Item, deadline_s: float) -> None:
+        """Send an item of another thread, which waits for ``item.done``: every error goes there."""
+        try:
+            self._check_open()
+            self._sender.send(item, deadline_s)
+        except BusError as error:
+            if item.done is not None:
+                item.done.set_exception(error)
+
     async def publish_all(
         self,
         events: Sequence[Event],

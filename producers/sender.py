@@ -93,24 +93,32 @@ class Sender:
             self._wake.set()
 
     def publish(self, item: Item, deadline_s: float) -> "asyncio.Future[Published]":
-        """Send ``item`` at once, past an empty outbox, or put it into the outbox; the future has the outcome.
+        """Send ``item`` as ``send`` does; the future has the outcome, also when cancelled.
 
         Raises:
             BusError: the producer is not open any more.
 
         """
-        loop = asyncio.get_running_loop()
-        done = item.done = loop.create_future()
-        item.deadline_s = loop.time() + deadline_s
+        done = item.done = asyncio.get_running_loop().create_future()
+        self.send(item, deadline_s)
+        return done
+
+    def send(self, item: Item, deadline_s: float) -> None:
+        """Send ``item`` at once, past an empty outbox, or put it into the outbox; ``item.done`` gets the outcome.
+
+        Raises:
+            BusError: the producer is not open any more.
+
+        """
+        item.deadline_s = asyncio.get_running_loop().time() + deadline_s
         log, is_idle = self._log, self._is_resting and not self._publisher.is_under_way
         if is_idle and log is not None and log.is_up and self._outbox.is_empty:
             self._begin(log, (item,))
         else:
             self._outbox.add((item,))
             self.wake()
-        if deadline_s and not done.done():
+        if deadline_s and not item.is_given_up:
             self._deadlines.add(item, deadline_s)
-        return done
 
     def close(self) -> None:
         """End as soon as the outbox is empty."""

@@ -6,6 +6,7 @@ Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes 
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bus.envelope import Message
 from bus.errors import (
@@ -20,7 +21,7 @@ from bus.event import Attempt
 from bus.held import Hold
 from bus.log.appending import Appended, Entry
 
-__all__ = ["Call", "Publication", "Published", "Slot", "copied", "is_answer"]
+__all__ = ["Call", "Done", "Publication", "Published", "Slot", "copied", "is_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,19 @@ class Call:
     def __init__(self, count: int) -> None:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.left = count
+
+
+class Done(Protocol):
+    """A caller of a publication, in the manner of ``asyncio.Future``."""
+
+    def done(self) -> bool:
+        """Tell whether there is an outcome, or the caller has left."""
+
+    def set_result(self, result: Published, /) -> None:
+        """Take the outcome."""
+
+    def set_exception(self, error: BusError, /) -> None:
+        """Take the outcome, an error."""
 
 
 class Slot:
@@ -105,7 +119,7 @@ class Publication:
     attempt: Attempt
     once: str = ""
     hold: Hold | None = None
-    done: "asyncio.Future[Published] | Slot | None" = None
+    done: Done | None = None
     deadline_s: float = 0.0
     tries: int = 0
     settled: dict[str, Appended] = field(default_factory=dict)
