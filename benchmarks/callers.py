@@ -144,20 +144,20 @@ async def measure(port: int, rounds: int, count: int) -> dict[str, dict[str, lis
         _, floor = await loop.create_connection(Floor, "127.0.0.1", port)
         await floor.send(resp("SCRIPT", "LOAD", SCRIPT))
         mine, others = ours(producer), floors(floor)
-        found: dict[str, dict[str, list[float]]] = {way: {"ours": [], "floor": []} for way in mine}
+        found: dict[str, dict[str, list[float]]] = {way: {"ours": [], "hiredis": []} for way in mine}
         for number in range(rounds + 1):
             for way, both in found.items():
                 figures = await _micros(mine[way], count), await _micros(others[way], count)
                 if number:  # the first warms up
                     both["ours"].append(figures[0])
-                    both["floor"].append(figures[1])
+                    both["hiredis"].append(figures[1])
         floor.transport.close()
     return found
 
 
 def measure_blocking(port: int, rounds: int, count: int) -> dict[str, list[float]]:
     """Return microseconds of the blocking way; process time, so that a thread of the producer's counts too."""
-    found: dict[str, list[float]] = {"ours": [], "floor": []}
+    found: dict[str, list[float]] = {"ours": [], "hiredis": []}
     reader = hiredis.Reader()
     with (
         BlockingProducer(f"redis://127.0.0.1:{port}") as producer,
@@ -177,7 +177,7 @@ def measure_blocking(port: int, rounds: int, count: int) -> dict[str, list[float
             end = time.process_time()
             if number:
                 found["ours"].append((middle - began) / count * 1e6)
-                found["floor"].append((end - middle) / count * 1e6)
+                found["hiredis"].append((end - middle) / count * 1e6)
     return found
 
 

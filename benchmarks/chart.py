@@ -87,6 +87,9 @@ def _legend(peers: list[str]) -> Iterator[str]:
 
 
 def _grid(bottom: int, most: float) -> Iterator[str]:
+    even = _x(1, most)
+    yield f'<text class="small" x="{even + 8}" y="{_TOP - 14}">edgebus is ahead</text>'
+    yield f'<text class="small" x="{even - 8}" y="{_TOP - 14}" text-anchor="end">the peer is ahead</text>'
     for tick in (it for it in _TICKS if it <= most * 1.15):
         x = _x(tick, most)
         kind = "even" if tick == 1 else "grid"
@@ -102,4 +105,10 @@ def _line(number: int, row: Row, peers: list[str], most: float) -> Iterator[str]
         if (ratio := row.ratio(peer)) is not None:
             label = f"{_MARKS[peer][1]}: {times(ratio)}"
             x, colour = _x(ratio, most), _MARKS[peer][0]
-            yield f'<circle cx="{x}" cy="{y}" r="6" fill="{colour}"><title>{escape(label)}</title></circle>'
+            shape = f'<circle cx="{x}" cy="{y}" r="6"' if ratio >= _LOWEST else _arrow(x, y)
+            yield f'{shape} fill="{colour}"><title>{escape(label)}</title></{shape[1:].partition(" ")[0]}>'
+
+
+def _arrow(x: float, y: float) -> str:
+    """Return the begin of a triangle that points to the left, where a ratio lies below the scale."""
+    return f'<path d="M{x + 4} {y - 6}L{x - 7} {y}L{x + 4} {y + 6}Z"'

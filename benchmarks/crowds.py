@@ -43,13 +43,16 @@ def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
     shapes = dict.fromkeys(it.shape for it in works)
     for shape in shapes if not storms else dict.fromkeys([*shapes, _STORM_SHAPE]):
         with ExitStack() as stack:
-            stands = _filled(session, stack, shape, is_storm=storms and shape == _STORM_SHAPE)
-            for work in (it for it in works if it.shape == shape):
+            is_storm = storms and shape == _STORM_SHAPE
+            own = [it for it in works if it.shape == shape]
+            rows = [it.name for it in own] + (["connect", "memory"] if is_storm else [])
+            stands = _filled(session, stack, shape, rows, is_storm=is_storm)
+            for work in own:
                 _take_turns(session, stands, work)
 
 
-def _filled(session: Session, stack: ExitStack, shape: str, *, is_storm: bool) -> list[Stand]:
-    """Start all servers and let their crowds in; a server that fails is left out of this shape."""
+def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str], *, is_storm: bool) -> list[Stand]:
+    """Start all servers and let their crowds in; a server that fails has failed in all ``rows`` of this shape."""
     stands = []
     for peer in session.peers:
         try:
@@ -61,9 +64,8 @@ def _filled(session: Session, stack: ExitStack, shape: str, *, is_storm: bool) -
                 stack.push(own.pop_all())
         except (LoadError, TimeoutError, OSError) as error:
             say(f"{peer.name} with the crowd of {shape}: {error}")
-            for work in session.result.rows.values():
-                if work.name in session.length.shapes or is_storm:
-                    work.refused.setdefault(peer.name, str(error))
+            for row in rows:
+                session.result.rows[row].refused[peer.name] = str(error)
             continue
         clients = session.length.shapes[shape].clients
         say(

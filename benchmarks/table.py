@@ -29,9 +29,17 @@ def markdown(result: Result) -> str:
     lines += [f"- {name}: {version}" for name, version in result.peers.items()]
     lines += [f"- {name}: NOT MEASURED, {reason}" for name, reason in result.missing.items()]
     for row in result.rows.values():
+        lines += [_beside(row, name) for name in row.samples if name not in names]
         lines += [f"- {peer} at {row.name}: {reason}" for peer, reason in row.refused.items()]
     lines.append(_reliability(result))
     return "\n".join(lines)
+
+
+def _beside(row: Row, name: str) -> str:
+    """Return the comparison with something that has no column of its own."""
+    ratio = row.ratio(name)
+    said = f": {1 / ratio if row.is_more_better is False else ratio:.1f} times" if ratio else ""
+    return f"- {row.title}: ours {figure(row.middle(OURS))} {row.unit}, {name} {figure(row.middle(name))}{said}"
 
 
 def _cells(row: Row, names: list[str]) -> list[str]:

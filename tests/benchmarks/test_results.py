@@ -48,6 +48,18 @@ def test_peer_that_is_not_there_is_named() -> None:
     assert "- nchan: NOT MEASURED, no nginx" in markdown(result(row(ours=[2])))
 
 
+def test_ratio_below_the_scale_is_an_arrow() -> None:
+    """A dot at the edge would say a fifth where it is a thousandth."""
+    assert drawn(result(row(ours=[1], centrifugo=[1000]))).count("<circle") == 1
+    assert "<path" in drawn(result(row(ours=[1], centrifugo=[1000])))
+
+
+def test_floor_of_publishes_stands_below_the_table() -> None:
+    """It has no column, for it is no server."""
+    text = markdown(result(row(is_more_better=False, ours=[300], hiredis=[100])))
+    assert "- burst: ours 300 k/CPU-s, hiredis 100: 3.0 times" in text
+
+
 @pytest.mark.parametrize(("foreign", "is_said"), [(0.02, False), (0.4, True)])
 def test_disturbed_run_says_so(foreign: float, is_said: bool) -> None:
     """Others on the core make latencies and figures worth little."""
