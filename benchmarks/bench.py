@@ -5,6 +5,7 @@ choose servers and works; ``make bench`` writes the file and the chart as well. 
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,6 +95,7 @@ def main() -> None:
     settings: dict[str, Any] = {"rounds": length.rounds, "seconds": length.seconds, "works": list(names)}
     result = Result({it.name: it.version() for it in peers}, missing, settings)
     session = Session(peers, Cores.of_this_machine(), length, result)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a deadline's, too, leaves a table
     try:
         measure(session, names)
     except KeyboardInterrupt:
