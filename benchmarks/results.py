@@ -29,7 +29,7 @@ class Sample:
     @classmethod
     def of(cls, turn: Turn, value: float) -> "Sample":
         """Return a figure that a turn has given."""
-        detail = {**turn.answer, "cpu_s": turn.cpu_s, "redis_cpu_s": turn.redis_cpu_s}
+        detail = {**turn.answer, "cpu_s": turn.cpu_s, "redis_cpu_s": turn.redis_cpu_s, "load_cpu_s": turn.load_cpu_s}
         return cls(value, turn.foreign, detail)
 
 

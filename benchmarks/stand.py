@@ -31,6 +31,7 @@ class Turn:
         answer: the generator's report.
         cpu_s: processor time of the server's processes.
         redis_cpu_s: of Redis.
+        load_cpu_s: of the generator, without the process that publishes at a rate.
         foreign: the share of the server's core that others had.
 
     """
@@ -38,6 +39,7 @@ class Turn:
     answer: Answer
     cpu_s: float
     redis_cpu_s: float
+    load_cpu_s: float
     foreign: float
 
     @property
@@ -127,10 +129,11 @@ class Stand:
     def watched(self, command: str, *values: object) -> Turn:
         """Run a command of the generator, and see what it cost."""
         watch = Watch(self.cores.server, self.running.pids)
-        before_s, redis_s = cpu_seconds(self.running.pids), cpu_seconds([self.redis.pid])
+        groups = (self.running.pids, [self.redis.pid], [self.generator.pid])
+        before_s = [cpu_seconds(pids) for pids in groups]
         answer = self.generator.do(command, *values)
-        cpu_s = cpu_seconds(self.running.pids) - before_s
-        return Turn(answer, cpu_s, cpu_seconds([self.redis.pid]) - redis_s, watch.foreign())
+        cpu_s, redis_s, load_s = (cpu_seconds(pids) - ago for pids, ago in zip(groups, before_s, strict=True))
+        return Turn(answer, cpu_s, redis_s, load_s, watch.foreign())
 
 
 def pin(pid: int, core: int) -> None:
