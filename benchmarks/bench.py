@@ -5,8 +5,10 @@ choose servers and works; ``make bench`` writes the file and the chart as well. 
 """
 
 import argparse
+import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -95,11 +97,14 @@ def main() -> None:
     settings: dict[str, Any] = {"rounds": length.rounds, "seconds": length.seconds, "works": list(names)}
     result = Result({it.name: it.version() for it in peers}, missing, settings)
     session = Session(peers, Cores.of_this_machine(), length, result)
+    began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a deadline's, too, leaves a table
     try:
         measure(session, names)
     except KeyboardInterrupt:
         say("stopped; what was measured so far:")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    say(f"took {time.monotonic() - began:.0f} s, and {used.ru_utime + used.ru_stime:.0f} s of processor time")
     print(markdown(result))
     if given.write and OURS in result.peers:
         say(f"{result.write(_RESULTS)} and {chart(result, _CHART)} are written")
