@@ -13,7 +13,7 @@ import orjson
 from bus.envelope import envelope
 from bus.errors import ShapeError
 from bus.event import now
-from bus.ids import new_id
+from bus.ids import message_id
 from bus.shape import MESSAGE_VALUES, check_shape
 from bus.words import NoticeName, Verb
 from edges.protocol.messages import (
@@ -189,7 +189,7 @@ class _Envelope:
         match message:
             case Reply(verb, data, reply_to):
                 return {  # the keys of `envelope`, in its order: most messages are replies
-                    "id": new_id(),
+                    "id": message_id(),
                     "correlation_id": reply_to,
                     "type": "response",
                     "event": verb,
@@ -236,7 +236,7 @@ def _welcome(welcome: Welcome) -> bytes:
     """Return the text of a welcome, of which an edge has a few that differ in ids and time alone."""
     _, *known = welcome
     ahead, between, behind, end = _welcome_form(*known)
-    made, connection, at = new_id().encode(), welcome.connection_id.encode(), now().encode()
+    made, connection, at = message_id().encode(), welcome.connection_id.encode(), now().encode()
     return b"".join((ahead, made, between, connection, behind, at, end))
 
 

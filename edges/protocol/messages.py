@@ -93,8 +93,7 @@ class Parser(Protocol[CommandT_co]):
 # To a client.
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """The answer to a command that went well; the data may be JSON already."""
 
     verb: str

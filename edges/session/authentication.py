@@ -109,6 +109,11 @@ class Admission:
 
     # What the time asks of it.
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether anything may be due: most clients of an edge without tokens wait for no time."""
+        return self.is_locked or self.caller.expires_at is not None
+
     def due(self, now: float) -> Notice | Refusal | None:
         """Return the warning or the dismissal due at ``now`` of the monotonic clock.
 

@@ -235,6 +235,8 @@ class Conversation(ABC):
 
     def check_standing(self, now: float) -> None:
         """Warn a client before the end of the token; send a client without a good token away."""
+        if not self.admission.is_timed:
+            return
         match self.admission.due(now):
             case Refusal() as refusal:
                 self._dismiss(self._client.dismissed(refusal))

@@ -148,9 +148,11 @@ class Handshake:
 
     def _open(self, opening: Opening, now: float) -> _Outcome:
         """Judge a usual opening handshake; nothing is waited for."""
-        visitor = self._judged(opening, now)
+        visitor = self._counted(self._peer, now) if opening.form.is_free else self._judged(opening, now)
         if not isinstance(visitor, Visitor):
             return visitor
+        # The same words, but for the key, are judged alike; who says no word of proxies is the other end of the socket.
+        opening.form.is_free = visitor == self._peer
         self._websocket.open()
         return Entry(opening.answer(), visitor, self._shown(opening), bytes(self._rest or b""))
 
@@ -189,8 +191,11 @@ class Handshake:
         visitor = admit(request, peer.address, context.settings, is_tls=peer.is_secure, takes_tokens=takes_tokens)
         if isinstance(visitor, Response):
             return self._turn_away(request, visitor)
+        return self._counted(visitor, now)
+
+    def _counted(self, visitor: Visitor, now: float) -> Visitor | Farewell:
         # decisions/0033: before the upgrade a stranger costs one answer; after, a close frame and its wait.
-        excess = context.registry.claim(self._connection, visitor.address, now)
+        excess = self._context.registry.claim(self._connection, visitor.address, now)
         return (
             visitor
             if excess is None

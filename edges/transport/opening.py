@@ -26,7 +26,7 @@ _KEY_FIELD: Final = b"\r\nSec-WebSocket-Key: "
 _KEY_BYTES: Final = 24
 _KNOWN: Final = 64
 """So many heads are known, of 4 KiB at most."""
-_OWN: Final = ("authorization", "cookie", "x-forwarded-for", "forwarded")
+_OWN: Final = ("authorization", "cookie", "x-forwarded-for", "x-forwarded-proto", "forwarded")
 _CONNECTIONS: Final = ("upgrade", "keep-alive, upgrade")
 _UNUSUAL: Final = ("transfer-encoding", "content-length", "sec-websocket-protocol")
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -58,13 +58,19 @@ class Opening:
         path: with the query.
         fields: the values by name, in small letters.
         key: of the client.
+        form: the handshake in which the same was said first, but for the key; None for this one.
+
+    Attributes:
+        is_free: whether any client that says the same may come in, without a token: judged once.
 
     """
 
-    __slots__ = ("fields", "key", "path")
+    __slots__ = ("fields", "form", "is_free", "key", "path")
 
-    def __init__(self, path: str, fields: dict[str, str], key: bytes) -> None:
+    def __init__(self, path: str, fields: dict[str, str], key: bytes, form: "Opening | None" = None) -> None:
         self.path, self.fields, self.key = path, fields, key
+        self.form = self if form is None else form
+        self.is_free = False
 
     @property
     def headers(self) -> "Opening":
@@ -102,7 +108,7 @@ class Openings:
         form = head[:start] + rest
         known = self._known.get(form)
         if known is not None and _KEY.fullmatch(key) is not None:
-            return Opening(known.path, known.fields, key)
+            return Opening(known.path, known.fields, key, known)
         opening = read_opening(head)
         if opening is not None and opening.key == key and rest.startswith(b"\r\n") and _is_common(opening):
             if len(self._known) >= _KNOWN:

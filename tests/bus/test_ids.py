@@ -1,13 +1,17 @@
 """Ids are random UUIDs, written as Python's own are."""
 
 import uuid
+from collections.abc import Callable
 
-from bus.ids import new_id
+import pytest
+
+from bus.ids import message_id, new_id
 
 
-def test_id_is_a_random_uuid() -> None:
+@pytest.mark.parametrize("made", [new_id, message_id])
+def test_id_is_a_random_uuid(made: Callable[[], str]) -> None:
     """Any reader of UUIDs reads version and variant, and writes the same text."""
-    ids = [new_id() for _ in range(200)]
+    ids = [made() for _ in range(200)]
     for text in ids:
         read = uuid.UUID(text)
         assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)

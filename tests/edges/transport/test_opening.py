@@ -1,5 +1,6 @@
 """A handshake read at once has the answer that the library gives; every other form is left to the library."""
 
+import asyncio
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from websockets.protocol import OPEN
 
 from edges.transport.framing import Library
 from edges.transport.opening import Openings, read_opening
+from tests.edges.conftest import StartEdge
 
 BROWSER = (
     b"GET /ws?page=1&theme=dark HTTP/1.1\r\nHost: localhost:8690\r\nConnection: keep-alive, Upgrade\r\n"
@@ -150,3 +152,20 @@ def test_known_heads_are_few() -> None:
     for number in range(200):
         assert openings.read(keyed(b"AAAAAAAAAAAAAAAAAAAAAA==").replace(b"X11", b"%d" % number)) is not None
     assert len(openings) <= 64
+
+
+async def test_known_handshake_is_judged_as_the_first_was(start_edge: StartEdge) -> None:
+    """Pages that may come in come in again, others are refused again, in whatever order they ask."""
+    edge = await start_edge(
+        redis_url="redis://127.0.0.1:1",
+        allowed_origins=("http://localhost:3000",),
+        auth_secret="pS9tGm2vQx7LrK4wYb8ZdN6cTfHj3aUe",
+    )
+    heads = [keyed(b"AAAAAAAAAAAAAAAAAAAAAA=="), keyed(b"AAAAAAAAAAAAAAAAAAAAAA==").replace(b":3000", b":4000")]
+    lines = []
+    for head in (*heads, *heads, *heads[::-1]):
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head)
+        lines.append((await reader.readline()).split()[1])
+        writer.close()
+    assert lines == [b"101", b"403", b"101", b"403", b"403", b"101"]
