@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
 from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Packer, Replicas, outcome
+from bus.log.several import LEFT_ALONE, SEVERAL, Plan, plan, spread
 from bus.redis.address import check_url
 from bus.redis.clock import now, redis_ms
 from bus.redis.command_link import CommandLink, packed
@@ -51,7 +52,8 @@ class Appender:
         check_url(url)
         self._url, self._name = url, name
         # decisions/0028: edges face strangers, so an edge's user has neither SCRIPT LOAD nor CLIENT KILL.
-        scripts = (*SCRIPTS, *ONCE_SCRIPTS) if once else SCRIPTS
+        scripts = (*SCRIPTS, *ONCE_SCRIPTS) if once else (*SCRIPTS, SEVERAL)
+        self._groups = not once
         self._greeting = Greeting(scripts, ends_predecessor=ends_predecessor)
         self._packer = Packer()
         self._link: CommandLink | None = None
@@ -119,13 +121,22 @@ class Appender:
         pack, by_function = self._packer.pack, self._greeting.calls_function
         # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
         pieces = [_TIME] if is_stale else []
-        for entry in entries:
-            pieces += pack(entry, by_function=by_function)
+        count = len(entries)
+        # decisions/0160: entries of one channel as one command. A user of functions has no such function, and whatever
+        # was left alone goes one by one.
+        stands_for: Plan | None = None
+        if count > 1 and self._groups and not (by_function or again):
+            several, stands_for = plan(entries, functools.partial(pack, by_function=by_function))
+            pieces += several
+            count = len(stands_for)
+        else:
+            for entry in entries:
+                pieces += pack(entry, by_function=by_function)
         if replicas is not None:
             pieces.append(packed(("WAIT", replicas.count, replicas.timeout_ms)))
-        count = len(entries) + is_stale + (replicas is not None)
+        count += is_stale + (replicas is not None)
         # decisions/0020: no transaction. MULTI would hold up all other clients of Redis for a whole pipeline.
-        round_ = _Round(entries, settle, replicas, count, is_stale=is_stale, again=again)
+        round_ = _Round(entries, settle, replicas, count, stands_for, is_stale=is_stale, again=again)
         self._link.send(b"".join(pieces), count, functools.partial(self._answered, round_))
 
     def _answered(self, round_: "_Round", replies: list[Any], cut: Exception | None) -> None:
@@ -146,7 +157,9 @@ class Appender:
                 round_.settle(failure(confirmed, self._url))
                 return
             confirmed = confirmed if isinstance(confirmed, int) else 0
-        if NoScriptError in map(type, replies) and not round_.again:
+        if round_.stands_for is not None:
+            replies = spread(round_.stands_for, replies)
+        if (NoScriptError in map(type, replies) or LEFT_ALONE in replies) and not round_.again:
             self._rerunning = asyncio.create_task(self._rerun(round_, replies, confirmed))
         else:
             self._tell(round_, replies, confirmed)
@@ -157,7 +170,11 @@ class Appender:
         for entry, reply in zip(round_.entries, replies, strict=True):
             is_plain &= type(reply) is bytes
             outcomes.append(outcome(entry, reply, confirmed) if is_plain else self._outcome(entry, reply, confirmed))
-        if not is_plain and any(isinstance(it, BusNotReady) for it in outcomes):
+        self._settle(round_, outcomes, is_good=is_plain)
+
+    def _settle(self, round_: "_Round", outcomes: Outcomes, *, is_good: bool = False) -> None:
+        # A round that was sent again is settled by the round before, on whose task it runs.
+        if not (is_good or round_.again) and any(isinstance(it, BusNotReady) for it in outcomes):
             # decisions/0020: the primary may be elsewhere by now, and the address leads there on a new link.
             self._drop()
         round_.settle(outcomes)
@@ -166,13 +183,14 @@ class Appender:
         return failure(reply, self._url) if isinstance(reply, _CUTS) else outcome(entry, reply, confirmed)
 
     async def _rerun(self, round_: "_Round", replies: list[Any], confirmed: int | None) -> None:
-        """Run again the entries refused for want of the script, as after ``SCRIPT FLUSH``; none of these was stored."""
-        missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        """Run again the entries that no script took, as after ``SCRIPT FLUSH``; none of these was stored."""
+        missing = [index for index, it in enumerate(replies) if isinstance(it, NoScriptError) or it == LEFT_ALONE]
         entries = [round_.entries[index] for index in missing]
         told: asyncio.Future[Outcomes | BusError] = asyncio.get_running_loop().create_future()
         try:
             assert self._link is not None  # noqa: S101 (the answers came on the link)
-            await self._greeting.begin(self._link.ask)
+            if NoScriptError in map(type, replies):
+                await self._greeting.begin(self._link.ask)
             self._send(entries, told.set_result, round_.replicas, again=True)
             outcomes = await told
         except (RedisError, OSError) as error:
@@ -188,7 +206,7 @@ class Appender:
         found = [self._outcome(*pair, confirmed) for pair in zip(round_.entries, replies, strict=True)]
         for index in missing:
             found[index] = next(given)
-        round_.settle(found)
+        self._settle(round_, found)
 
     def _drop(self) -> None:
         if self._rerunning is not None:
@@ -207,5 +225,6 @@ class _Round:
     settle: Settle
     replicas: Replicas | None
     count: int
+    stands_for: Plan | None
     is_stale: bool
     again: bool

@@ -39,6 +39,7 @@ __all__ = [
     "Replicas",
     "command",
     "outcome",
+    "salt",
 ]
 
 _STORED: Final = re.compile(rb"(%b) ([0-9]{1,9})" % FORM.encode()).fullmatch
@@ -158,14 +159,15 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     if channel.retention.kind == "live":
         return ("PUBLISH", channel.redis, splice(entry.line, None, None))
     front, back = _frame(channel, by_function=by_function)
-    text = (entry.id, entry.event, entry.line, _salt())
+    text = (entry.id, entry.event, entry.line, salt())
     if entry.once:
         return _once(entry, (*text, *back), by_function=by_function)
     state = () if channel.keyed is None else _state_arguments(channel.keyed, _place(entry))
     return (*front, *text, *back, *_repeated(entry), *state)
 
 
-def _salt() -> int:
+def salt() -> int:
+    """Return the salt of a position."""
     # delivery.md: salted, so that a primary promoted with a clock behind gives no id that a client already holds; plain
     # `XADD *` did, with a clock 3 s behind. Never 0, which marks the position of a channel without a log.
     return 1 + int.from_bytes(os.urandom(_SALT_BYTES))
@@ -201,9 +203,9 @@ class Packer:
         if frame is None or frame[0] is not channel:  # the number of a channel that is gone may be given again
             frame = self._framed(channel, by_function=by_function)
         _, front, back = frame
-        salt = str(_salt())
+        grain = str(salt())
         words = f"${len(one)}\r\n{one}\r\n${len(event)}\r\n{event}\r\n${len(line)}\r\n"  # an event's name is ASCII
-        return front, words.encode(), line, f"\r\n${len(salt)}\r\n{salt}\r\n".encode(), back
+        return front, words.encode(), line, f"\r\n${len(grain)}\r\n{grain}\r\n".encode(), back
 
     def _framed(self, channel: Channel, *, by_function: bool) -> tuple[Channel, bytes, bytes]:
         front, back = _frame(channel, by_function=by_function)

@@ -149,6 +149,32 @@ async def test_number_near_its_limit_moves_the_millisecond_on(
     assert parts(first)[1] < parts(second)[1] <= 2 * SALT_LIMIT + 1
 
 
+@pytest.mark.parametrize("last", ["8888888888888-5", "8888888888888-4503599627370000", "18446744073709551615-1", "5-5"])
+async def test_events_together_behind_a_strange_end_are_one_chain(
+    log: AppendingLog, receiver: Receiver, redis: Cli, last: str
+) -> None:
+    """Behind a clock that was ahead, a number beyond doubles, or a typed id no clock gives: all come once, in order."""
+    key = WORKFLOW.fill("strange").log_key
+    await redis.xadd(key, {"previous": "0-0", "id": "x", "event": "e", "line": "{}"}, id=last)
+    await receiver.subscribe("workflow:strange")
+    appended = await append(log, *(Stage(workflow_id="strange", number=number) for number in range(5)))
+    fronts = [front(line) for line in await receiver.of("workflow:strange", 5)]
+    assert [position for position, _ in fronts] == [one.position for one in appended]
+    assert fronts[0][1] == ("0-0" if last.startswith("184") else last)
+    assert all(previous == before for (before, _), (_, previous) in pairwise(fronts))
+
+
+async def test_events_together_on_an_emptied_log_go_on_from_its_end(log: AppendingLog, redis: Cli) -> None:
+    """A log that was emptied by hand has an end, and the events that come together are chained to that end."""
+    key = WORKFLOW.fill("emptied").log_key
+    (first,) = await append(log, Stage(workflow_id="emptied"))
+    await redis.xtrim(key, maxlen=0, approximate=False)
+    await append(log, *(Stage(workflow_id="emptied", number=number) for number in range(3)))
+    stored = await redis.xrange(key)
+    assert stored[0][1][b"previous"].decode() == first.position
+    assert [fields[b"previous"] for _, fields in stored[1:]] == [entry_id for entry_id, _ in stored[:-1]]
+
+
 async def test_number_beyond_doubles_does_not_raise(log: AppendingLog, redis: Cli) -> None:
     """An id that Redis allows and Lua cannot count, put there by hand, is passed by all the same."""
     channel = WORKFLOW.fill("huge")

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from bus.errors import PublishError, PublishIncomplete
 from bus.log.appending import SCRIPT
+from bus.log.several import SEVERAL
 from producers import Producer
 from tests.contract.brokers import Broker, Cli, Receiver
 from tests.contract.events import Many, Stage, Started
@@ -82,6 +83,16 @@ async def test_refused_event_is_nowhere_and_its_repeats_are_one(
     assert await heard(listener, admin) == [published.id]
 
 
+@pytest.mark.parametrize("rules", [NO_CHANNELS, "on >pw %R~* &* +@all", *(f"{ALL} -{call}" for call in CALLS)])
+async def test_refused_events_together_are_nowhere(real: Broker, admin: Cli, listener: Receiver, rules: str) -> None:
+    """Events that go together are refused together: each is told, and none is stored or published."""
+    await become(admin, rules)
+    async with Producer(url_of(real)) as producer:
+        with pytest.raises(PublishError):
+            await producer.publish_all([Stage(workflow_id="w") for _ in range(5)])
+    assert await ids(admin) == await heard(listener, admin) == []
+
+
 @pytest.mark.parametrize("rules", [NO_CHANNELS, f"{ALL} -pexpire", f"{ALL} -publish"])
 async def test_refused_event_leaves_a_log_as_it_was(real: Broker, admin: Cli, listener: Receiver, rules: str) -> None:
     """What is there keeps its events, their chain and its life; whoever watches gets the good ones only."""
@@ -147,5 +158,5 @@ async def test_script_that_may_not_be_loaded_refuses_what_needs_it(real: Broker,
 
 
 def test_calls_are_those_of_the_script() -> None:
-    """The table above names what the script calls on its usual way."""
-    assert all(f"call('{call.upper()}'" in SCRIPT for call in CALLS)
+    """The table above names what the scripts call on their usual way."""
+    assert all(f"call('{call.upper()}'" in script for call in CALLS for script in (SCRIPT, SEVERAL))

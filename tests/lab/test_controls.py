@@ -59,7 +59,8 @@ def without_probe(patch: Patch) -> None:
 
 def without_salt(patch: Patch) -> None:
     """Every position gets the same salt; and the log began in the future, whether libfaketime is here or not."""
-    patch.setattr("bus.log.appending.secrets.randbelow", lambda _: 0)
+    for module in ("appending", "several"):
+        patch.setattr(f"bus.log.{module}.salt", lambda: 1)
     patch.setattr(failover, "_ahead", lambda _: None)
 
 

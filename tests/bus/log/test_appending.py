@@ -48,7 +48,7 @@ def test_packed_publish_is_the_command(
     by_function: bool, since_ms: int | None, retention: Retention, event_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bytes put together from packed parts are those of the words, also the second time, from what was kept."""
-    monkeypatch.setattr(appending, "_salt", lambda: SALT)
+    monkeypatch.setattr(appending, "salt", lambda: SALT)
     packer, one = Packer(), dataclasses.replace(entry(retention), id=event_id, since_ms=since_ms)
     expected = packed(command(one, by_function=by_function))
     assert [b"".join(packer.pack(one, by_function=by_function)) for _ in range(2)] == [expected] * 2

@@ -1,0 +1,71 @@
+"""Several publishes on a channel as one command, and the answers of a pipeline in which some entries went so. Pure.
+
+Knows ``several.lua``. Entries that the script leaves alone go one by one, by ``publish.lua``.
+"""
+
+import hashlib
+import importlib.resources
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from bus.log.appending import Entry, salt
+from bus.redis.command_link import packed
+
+__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "plan", "spread"]
+
+Plan: TypeAlias = Sequence[Sequence[int]]
+"""For each command of a pipeline the numbers of the entries it stands for, in order."""
+
+SEVERAL: Final = importlib.resources.files("bus.log").joinpath("several.lua").read_text("utf-8")
+LEFT_ALONE: Final = b""
+"""The answer for an entry that the script did not touch."""
+_SHA: Final = hashlib.sha1(SEVERAL.encode(), usedforsecurity=False).hexdigest()
+
+
+def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> tuple[list[bytes], Plan]:
+    """Return the pieces of a pipeline, and what each command stands for; ``pack`` makes the command of a single entry.
+
+    Of a channel all entries go together, or each on its own: no event overtakes another of its channel.
+    """
+    groups: dict[str, list[int]] = {}
+    alone: set[str] = set()
+    for number, entry in enumerate(entries):
+        groups.setdefault(entry.channel.redis, []).append(number)
+        if entry.since_ms is not None or entry.once:
+            alone.add(entry.channel.redis)
+    pieces: list[bytes] = []
+    stands_for: list[Sequence[int]] = []
+    for name, numbers in groups.items():
+        channel = entries[numbers[0]].channel
+        if len(numbers) == 1 or name in alone or channel.keyed is not None or channel.retention.kind == "live":
+            for number in numbers:
+                pieces += pack(entries[number])
+            stands_for += [(number,) for number in numbers]
+        else:
+            pieces.append(_together([entries[number] for number in numbers]))
+            stands_for.append(numbers)
+    return pieces, stands_for
+
+
+def _together(entries: Sequence[Entry]) -> bytes:
+    channel = entries[0].channel
+    words: list[Any] = ["EVALSHA", _SHA, 1, channel.log_key]
+    words += [channel.retention.max_events, channel.retention.expires_s * 1000]
+    for entry in entries:
+        words += [entry.id, entry.event, entry.line, salt()]
+    return packed(words)
+
+
+def spread(stands_for: Plan, replies: Iterable[Any]) -> list[Any]:
+    """Return an answer for each entry, of the answers for each command; an error speaks for all its entries."""
+    spread_out: dict[int, Any] = {}
+    for numbers, reply in zip(stands_for, replies, strict=True):
+        if len(numbers) == 1:
+            spread_out[numbers[0]] = reply
+        elif type(reply) is bytes:
+            places = reply.split(b",") if reply else []
+            places += [LEFT_ALONE] * (len(numbers) - len(places))
+            spread_out.update(zip(numbers, places, strict=False))
+        else:
+            spread_out.update(dict.fromkeys(numbers, reply))
+    return [spread_out[number] for number in range(len(spread_out))]
