@@ -246,7 +246,7 @@ class Subscriber:
     def _count(self, batch: Batch) -> None:
         # The hot path: once per read. An edge's own messages are taken out only of batches that have some.
         self._lines += len(batch)
-        if self._own and any(channel.startswith(b"bus:") for channel, _ in batch):
+        if not self._own.keys().isdisjoint(channel for channel, _ in batch):
             batch = self._without_own(batch)
         self._deliver(batch)
 

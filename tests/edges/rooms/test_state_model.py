@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from bus import slices
 from bus.channel import Channel, Family
+from bus.envelope import end_of
 from bus.errors import BusError
 from bus.event import Event
 from bus.keyed import Keyed
@@ -177,7 +178,8 @@ class States(RuleBasedStateMachine):
         for index, key in enumerate(keys):
             self.number += 1
             name = "thing.gone" if is_gone and index == len(keys) - 1 else "thing.set"
-            line = b'{"type":"event","event":"%b","data":{"k":"%b"},"room":"room:x"}' % (name.encode(), key.encode())
+            head = b'{"type":"event","event":"%b","data":{"k":"%b"},' % (name.encode(), key.encode())
+            line = head + end_of(X.name)
             at = f"{self.number}-{self.number}"
             self.server.append(X, line, {b"id": at.encode()}, position=at)
             self.published.add(at)
