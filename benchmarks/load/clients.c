@@ -57,18 +57,29 @@ void crowd_make(crowd *it, size_t count, size_t rooms, size_t rooms_each) {
     }
 }
 
+/* Keeps the first thing that may explain a failure. */
+static void note(crowd *it, const char *form, va_list arguments) {
+    if (it->reason[0]) return;
+    vsnprintf(it->reason, sizeof it->reason, form, arguments);
+    for (char *c = it->reason; *c; c++)
+        if (*c < ' ' || *c == '"' || *c == '\\' || *c > '~') *c = ' ';
+}
+
+static void said(crowd *it, const char *form, ...) {
+    va_list arguments;
+    va_start(arguments, form);
+    note(it, form, arguments);
+    va_end(arguments);
+}
+
 static void drop(crowd *it, client *self, const char *form, ...) {
     if (self->stage == CLOSED) return;
     if (self->stage == OPEN) it->open--, it->closed++;
     else it->under_way--, it->failed++;
-    if (!it->reason[0]) {
-        va_list arguments;
-        va_start(arguments, form);
-        vsnprintf(it->reason, sizeof it->reason, form, arguments);
-        va_end(arguments);
-        for (char *c = it->reason; *c; c++)
-            if (*c < ' ' || *c == '"' || *c == '\\' || *c > '~') *c = ' ';
-    }
+    va_list arguments;
+    va_start(arguments, form);
+    note(it, form, arguments);
+    va_end(arguments);
     stream_close(&self->stream);
     self->stage = CLOSED;
     self->kept_length = self->message_length = 0;
@@ -188,6 +199,7 @@ static void hear_subscribed(crowd *it, client *self, const char *bytes, size_t l
 
 static void hear_message(crowd *it, client *self, const char *bytes, size_t length, uint64_t now) {
     text ping = it->wire->ping;
+    stage was = self->stage;
     if (ping.length && ping.length == length && !memcmp(bytes, ping.bytes, length))
         return say(it, self, it->wire->opcode, it->wire->pong);
     if (self->stage == STEPPING) {
@@ -196,7 +208,8 @@ static void hear_message(crowd *it, client *self, const char *bytes, size_t leng
     } else if (self->stage == SUBSCRIBING) {
         hear_subscribed(it, self, bytes, length);
     }
-    tally_events(&it->tally, tracks_of(it, self), it->rooms_each, bytes, length, now);
+    size_t events = tally_events(&it->tally, tracks_of(it, self), it->rooms_each, bytes, length, now);
+    if (!events && was == OPEN) said(it, "the server said %.*s", length < 200 ? (int)length : 200, bytes);
 }
 
 /* ---- bytes to messages */

@@ -78,6 +78,7 @@ static void report_connects(const char *name, double seconds) {
 static void begin_count(void) {
     tally_reset(&clients.tally);
     expected = 0;
+    clients.reason[0] = 0;
 }
 
 /* Hears clients until all that is expected has come, or nothing has for a while. */

@@ -136,6 +136,13 @@ async def test_fault_is_reported(name: str) -> None:
     assert {it: answer[it] for it in wanted} == wanted
 
 
+async def test_words_of_the_server_explain_a_loss() -> None:
+    """A server that gives up a subscription says so; the clients of a benchmark do not subscribe again."""
+    answer = await burst(lambda marks: [message(b'{"unsubscribed":"insufficient state"}'), *whole(marks[1:])])
+    assert answer["lost"] == 3
+    assert answer["reason"] == "the server said { unsubscribed : insufficient state }"
+
+
 @pytest.mark.parametrize("name", SOUND)
 async def test_sound_server_passes(name: str) -> None:
     """Whatever the form, and in slices of seven bytes."""
