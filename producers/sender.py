@@ -183,7 +183,8 @@ class Sender:
 
     def _went(self, is_done: bool) -> None:
         """Take note of an attempt made without the task."""
-        self.tell()
+        if self._waiting or self._outbox.drops.has_untold:
+            self.tell()
         if not is_done:
             self._has_failed, self._is_resting = True, False
             self._wake.set()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusNotReady
@@ -108,16 +108,14 @@ class Appender:
 
     def send(self, entries: Sequence[Entry], settle: Settle, *, replicas: Replicas | None = None) -> None:
         """Do as ``append`` on a link that ``is_up``, and call ``settle`` where the answers come in."""
-        self.sent_ms = None
+        self.sent_ms = self._greeting.clock.floor_ms(now())
         self._send(entries, settle, replicas)
 
     def _send(
         self, entries: Sequence[Entry], settle: Settle, replicas: Replicas | None, *, again: bool = False
     ) -> None:
         assert self._link is not None  # noqa: S101 (the link is up)
-        now_s, clock = now(), self._greeting.clock
-        is_stale = clock.is_stale(now_s)
-        self.sent_ms = clock.floor_ms(now_s) if self.sent_ms is None else self.sent_ms
+        is_stale = self._greeting.clock.is_stale(now())
         pack, by_function = self._packer.pack, self._greeting.calls_function
         # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
         pieces = [_TIME] if is_stale else []
@@ -149,7 +147,12 @@ class Appender:
             replies.append(cut)
             replies += [RedisConnectionError("the connection was closed")] * (round_.count - len(replies))
         if round_.is_stale and not isinstance(time := replies.pop(0), Exception):
-            self._greeting.clock.take(redis_ms(*time), now())
+            try:
+                self._greeting.clock.take(redis_ms(*time), now())
+            except (TypeError, ValueError):
+                self._drop()
+                round_.settle(failure(InvalidResponse("its answer to TIME has another form"), self._url))
+                return
         confirmed = None
         if round_.replicas is not None:
             confirmed = replies.pop()

@@ -114,7 +114,7 @@ class CommandLink(asyncio.Protocol):
         if len(answers) == self._wanted and self._done is not None:
             done, self._done, self._answers = self._done, None, []
             done(answers, None)
-        elif self._done is None or len(answers) > self._wanted:
+        elif answers and (self._done is None or len(answers) > self._wanted):
             unasked = answers[-1]  # as when Redis has no room for a client, and says so before it hangs up
             self._end(unasked if isinstance(unasked, Exception) else InvalidResponse("an answer that nobody asked for"))
         else:

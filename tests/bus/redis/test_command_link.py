@@ -109,7 +109,9 @@ async def test_bytes_that_go_out_are_no_silence(stage: Stage) -> None:
 )
 async def test_answer_that_nobody_asked_for_ends_the_link(stage: Stage, data: bytes, kind: type[Exception]) -> None:
     """Whatever came next would be taken for another command's; an error says why Redis hangs up."""
-    stage.link.data_received(data)
+    stage.link.data_received(data[:3])
+    assert not stage.transport.is_aborted
+    stage.link.data_received(data[3:])
     assert type(stage.link.cause) is kind
     assert not stage.link.is_free
     with pytest.raises(kind):
