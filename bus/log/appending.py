@@ -46,6 +46,8 @@ _STORED: Final = re.compile(rb"(%b) ([0-9]{1,9})" % FORM.encode()).fullmatch
 _files: Final = importlib.resources.files("bus.log")
 SCRIPT: Final = _files.joinpath("publish.lua").read_text("utf-8")
 """Of channels without a state."""
+_USUAL: Final = "-- USUAL\n"
+_RARE: Final = "-- RARE\n"
 _READS: Final = "-- STATE\n"
 _PUBLISHES: Final = "local receivers = call('PUBLISH', channel, spliced)"
 
@@ -54,9 +56,11 @@ def _with_state(publish: str, keyed: str) -> str:
     """Return the script of channels with a state: ``publish.lua`` with ``keyed.lua`` put in."""
     # decisions/0100: two texts, so that channels without a state run the same bytes as ever, at the same cost.
     arguments, writing = keyed.split("-- CUT\n")
-    head, _, tail = publish.partition(_READS)
+    # decisions/0159: a state is no part of the usual way, whose savings are small beside what a state costs.
+    begins, _, usual = publish.partition(_USUAL)
+    head, _, tail = usual.partition(_RARE)[2].partition(_READS)
     body, publishes, end = tail.rpartition(_PUBLISHES)
-    return f"{arguments}{head}{writing}{_READS}{body}keep(previous, spliced)\n{publishes}{end}"
+    return f"{arguments}{begins}{head}{writing}{_READS}{body}keep(previous, spliced)\n{publishes}{end}"
 
 
 KEYED_SCRIPT: Final = _with_state(SCRIPT, _files.joinpath("keyed.lua").read_text("utf-8"))

@@ -44,7 +44,7 @@ local function counted(text)
   return number >= 0 and number < 2^52 and math.floor(number) or 0
 end
 
-if refused_of_state() then return seldom().refused(refused_of_state()) end
+if refused_of_state() then return refused(refused_of_state()) end
 -- A key of another type refuses the publish here, as a log's does.
 local had = redis.call('HMGET', state, 'bus:bytes', 'bus:writes')
 local count = redis.call('ZCARD', ages)
