@@ -36,7 +36,7 @@ _CONFIGURATION: Final = Path(__file__).with_name("nginx.conf")
 
 
 class Nchan:
-    """One worker of nginx; its master has nothing to do."""
+    """One process of nginx: a worker without a master."""
 
     name = "nchan"
     has_tls = True
