@@ -285,7 +285,7 @@ class Hub:
     def forks(self, channel: Channel) -> Sequence[str]:
         """Return the places where the log of a room lost events, as far as the room knows; usually none."""
         room = self._room(channel)
-        return () if room is None else room.sequencer.fork_places
+        return () if room is None else room.sequencer.forks.places
 
     def given(self, channel: Channel, position: str) -> Given:
         """Return what a subscriber that left the room of ``channel`` at ``position`` was given there."""
@@ -302,7 +302,7 @@ class Hub:
 
         """
         room = self._room(channel)
-        if room is None or (room.sequencer.crosses_fork(position, has_stayed=True) and not is_told):
+        if room is None or (room.sequencer.forks.crosses(position, has_stayed=True) and not is_told):
             return None
         was_absent = position.endswith("-0")
         found = room.sequencer.since(position, was_absent=was_absent)

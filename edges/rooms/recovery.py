@@ -99,7 +99,7 @@ class Recovery:
             _logger.error("a room could not be mended; it is tried again", exc_info=error, extra=fields)
 
     def _begin_again(self, room: Room) -> None:
-        if room.is_open and (room.sequencer.unmarked or not room.sequencer.is_in_sync) and self._link.is_up:
+        if room.is_open and (room.sequencer.forks.unmarked or not room.sequencer.is_in_sync) and self._link.is_up:
             self.begin(room)
         else:
             self._failed.discard(room)
@@ -134,7 +134,7 @@ class Recovery:
             BusUnavailable: Redis is away.
 
         """
-        forks = room.sequencer.unmarked
+        forks = room.sequencer.forks.unmarked
         try:
             if forks:
                 await self._log.mark(room.channel, forks)
@@ -144,7 +144,7 @@ class Recovery:
         except BusError as error:  # this edge tells by what it knows; others cannot
             self._tell_refused(room, str(error))
             return
-        room.sequencer.marked(forks)
+        room.sequencer.forks.marked(forks)
 
     def _tell_refused(self, room: Room, reason: str) -> None:
         """Log once per reason that Redis refuses marks; a Redis that is full refuses the marks of every room."""
@@ -215,7 +215,7 @@ class Recovery:
         if self._compared_with != epoch:
             self._compared.clear()
             for room in rooms if self._compared_with is not None else ():
-                room.sequencer.forget_forks()
+                room.sequencer.forks.forget()
         self._compared_with = epoch
         owed = [room for room in rooms if room not in self._compared]
         for start in range(0, len(owed), _COMPARE_ROOMS):
@@ -235,7 +235,7 @@ class Recovery:
     async def _compare_some(self, rooms: Sequence[Room], *, is_another: bool) -> None:
         heads = await self._reads.heads([room.channel for room in rooms])
         await asyncio.gather(*self._begin_differing(rooms, heads, is_another=is_another))
-        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.unmarked))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.forks.unmarked))
         self._learn(rooms, [head.forks for head in heads])
 
     def _begin_differing(
@@ -243,7 +243,7 @@ class Recovery:
     ) -> "list[asyncio.Task[None]]":
         """Begin recovery of rooms that stand elsewhere than the log ends; with another Redis, of all rooms."""
         for room, head in zip(rooms, heads, strict=True):
-            room.sequencer.compare_marks(head.forks)
+            room.sequencer.forks.compare(head.forks)
         differing = [
             room
             for room, head in zip(rooms, heads, strict=True)
@@ -276,7 +276,7 @@ class Recovery:
         tasks = self._begin_differing(rooms, heads)
         if tasks:  # not all of them without end: a log that cannot be read keeps its own room, and no other one
             await asyncio.wait(tasks, timeout=_COMPARED_S)
-        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.unmarked))
+        await asyncio.gather(*(self._mark(room) for room in rooms if room.sequencer.forks.unmarked))
         return [room for room in rooms if room.sequencer.is_in_sync]
 
     async def look(self, rooms: Sequence[Room]) -> None:

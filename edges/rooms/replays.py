@@ -68,12 +68,12 @@ class Replays:
         room = self._find(channel)
         if room is None or replay.is_state:  # a state is that of this log, and lost events are in none of its lines
             return replay
-        return replay.passing(room.sequencer.passed_forks(position, replay, has_stayed=has_stayed))
+        return replay.passing(room.sequencer.forks.passed(position, replay, has_stayed=has_stayed))
 
     def _remembered(self, channel: Channel, position: str | None, has_stayed: bool) -> Replay | None:
         room = self._find(channel)
         # decisions/0018: lines remembered across a fork would hide that others are lost in between.
-        if room is None or position is None or room.sequencer.crosses_fork(position, has_stayed=has_stayed):
+        if room is None or position is None or room.sequencer.forks.crosses(position, has_stayed=has_stayed):
             return None
         lines = room.sequencer.since(position)
         return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)

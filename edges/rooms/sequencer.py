@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from bus.channel import Channel
 from bus.envelope import Arrived, read_front
-from bus.log.forks import FORKS, Fork, passed
+from bus.log.forks import Fork
 from bus.log.log import Head
 from bus.log.replay import REPLAY_BYTES, Replay
 from bus.position import BEGINNING, Reason, Step, milliseconds, order, step, went_back
@@ -17,6 +17,7 @@ from edges.protocol.messages import Notice, gap
 from edges.rooms.diverged import placed
 from edges.rooms.flow import CLOSED, Flow
 from edges.rooms.given import Given
+from edges.rooms.known_forks import KnownForks
 from edges.rooms.recent import RECENT_LINES, Recent
 
 __all__ = ["Item", "Sequencer"]
@@ -37,6 +38,7 @@ class Sequencer:
 
     Attributes:
         flow: takes lines that follow, without a call of ``accept``, while nothing waits.
+        forks: where the log lost events.
         gaps: how often a line came that did not follow.
         repaired: how many lines were missing, and read from the log.
         told: how often a gap was told, by reason.
@@ -60,8 +62,7 @@ class Sequencer:
         self._positions = self._given.names
         self._overdue: set[str | None] | None = None
         self._waiting: list[Item] = []
-        self._forks: deque[Fork] = deque(maxlen=FORKS)
-        self._unmarked: list[Fork] = []
+        self.forks = KnownForks()
 
     @property
     def position(self) -> str | None:
@@ -112,7 +113,7 @@ class Sequencer:
         self._has_begun = True
         self._stand_at(head.position)
         self._latest = head.last if self._keeps_latest else None
-        self._forks.extend(head.forks)
+        self.forks.learn(head.forks)
         for arrived in pending:
             if self._step(arrived) is Step.NEXT:
                 self.accept(arrived)
@@ -129,57 +130,17 @@ class Sequencer:
         self._look()
         return self._recent.between(position, self.position, was_absent=was_absent)
 
-    # Forks: where the log lost events that this edge had, or another one (decisions/0018).
-
-    def crosses_fork(self, start: str, *, has_stayed: bool) -> bool:
-        """Tell whether a reader that goes on from ``start`` passes a fork; see ``bus.log.forks``."""
-        return bool(passed(self._forks, start, (), None, has_stayed=has_stayed))
-
-    @property
-    def fork_places(self) -> Sequence[str]:
-        """The entries of the log behind which events are lost."""
-        return [fork.position for fork in self._forks]
-
-    def passed_forks(self, start: str | None, replay: Replay, *, has_stayed: bool) -> list[str]:
-        """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""
-        return passed(self._forks, start, replay.lines, replay.position, has_stayed=has_stayed)
-
-    @property
-    def unmarked(self) -> tuple[Fork, ...]:
-        """The forks that were found here and are unknown to other edges."""
-        return tuple(self._unmarked)
-
-    def marked(self, forks: Sequence[Fork]) -> None:
-        """Take note that other edges may know of ``forks`` by now."""
-        self._unmarked = [fork for fork in self._unmarked if fork not in forks]
-
-    def compare_marks(self, marks: Iterable[Fork]) -> None:
-        """Have forks marked again where Redis lacks the mark: a takeover loses marks, too."""
-        marked = {mark.position for mark in marks}
-        self._unmarked = [fork for fork in self._forks if fork.position not in marked]
-
-    def forget_forks(self) -> None:
-        """Forget all forks: Redis began anew, and the epoch tells readers from before."""
-        self._forks.clear()
-        self._unmarked.clear()
-
     def learn(self, forks: Iterable[Fork]) -> bool:
         """Take note of forks that other edges found; tell whether a gap waits to be written for a new fork."""
-        known = {fork.position for fork in self._forks}
-        new = [fork for fork in forks if fork.position not in known]
+        new = self.forks.new(forks)
         # decisions/0055: an event of a latest channel stands for all before, so nothing is missing at a fork.
         if not new or not self.is_in_sync or self._keeps_latest or self.newest is None:
             return False
         self._look()
+        self.forks.learn(new)
         for fork in new:
-            self._forks.append(fork)
             self._tell_gap(fork.position, self._newest, Reason.DIVERGED)
         return True
-
-    def _found_fork(self, position: str, now_ms: int) -> None:
-        fork = Fork(position, now_ms)
-        self._forks.append(fork)
-        self._unmarked = [*self._unmarked, fork][-FORKS:]
 
     def accept(self, arrived: Arrived) -> bool:
         """Take a line from Redis; tell whether it waits to be written now.
@@ -252,9 +213,9 @@ class Sequencer:
             reason = Reason.DIVERGED
         elif reason is not None:
             if reason is Reason.DIVERGED:
-                self._found_fork(place or BEGINNING, now_ms)
+                self.forks.found(place or BEGINNING, now_ms)
             elif _has_begun_anew(before, replay, epoch_ms):
-                self._found_fork(BEGINNING, now_ms)
+                self.forks.found(BEGINNING, now_ms)
             self._tell_gap(before, end, reason)
         for line in missing:
             self._give_diverged(diverged.pop(line.position, ()), line.previous, line.position, now_ms)
@@ -296,7 +257,7 @@ class Sequencer:
                 self._tell_gap(self._newest, line.position, Reason.UNKNOWN)
             self._wait_with(line)
         if diverged and self._newest is not None:
-            self._found_fork(place or BEGINNING, now_ms)
+            self.forks.found(place or BEGINNING, now_ms)
             self._tell_gap(self._newest, end, Reason.DIVERGED)
 
     def _merge(self, missing: Sequence[Arrived], lines: Sequence[Arrived], end: str) -> dict[str | None, list[Arrived]]:
@@ -336,7 +297,7 @@ class Sequencer:
                     self._wait_with(arrived)
                 case Step.NEXT | Step.GAP if is_overdue and self._newest is not None:
                     has_diverged = True
-                    self._found_fork(BEGINNING if _is_absent(self._newest) else self._newest, now_ms)
+                    self.forks.found(BEGINNING if _is_absent(self._newest) else self._newest, now_ms)
                     self._tell_gap(self._newest, arrived.position, Reason.UNKNOWN)
                     self._wait_with(arrived)
                 case Step.GAP:

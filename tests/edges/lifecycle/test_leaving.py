@@ -256,7 +256,7 @@ async def test_mark_is_tried_again_while_the_link_stays_up(fake: FakeRedis, monk
     fake.publish(6)
     fake.arrive()
     (room,) = fake.hub._rooms.values()  # noqa: SLF001 (nothing else tells)
-    await eventually(lambda: bool(room.sequencer.unmarked))
+    await eventually(lambda: bool(room.sequencer.forks.unmarked))
     fake.fails_to_mark = None
     await eventually(lambda: [fork.position for fork in fake.marks] == ["3-3"])
 

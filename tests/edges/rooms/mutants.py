@@ -82,7 +82,7 @@ MUTANTS: Final = {
         ),
         Mutant(
             "forks are not compared",
-            "position is None or room.sequencer.crosses_fork(position, has_stayed=has_stayed):",
+            "position is None or room.sequencer.forks.crosses(position, has_stayed=has_stayed):",
             "position is None:",
         ),
         Mutant(
@@ -107,10 +107,10 @@ MUTANTS: Final = {
             "        if self._pending is None:",
         ),
         Mutant("a gap leaves recent lines", "        self._recent.clear()\n"),
-        Mutant("forks are not marked", "        forks = room.sequencer.unmarked\n", "        forks = ()\n"),
+        Mutant("forks are not marked", "        forks = room.sequencer.forks.unmarked\n", "        forks = ()\n"),
         Mutant(
             "marks that a takeover lost are not left again",
-            "            room.sequencer.compare_marks(head.forks)",
+            "            room.sequencer.forks.compare(head.forks)",
             "            pass",
         ),
         Mutant("marks are not looked for", "            if room.sequencer.learn(forks):", "            if False:"),

@@ -338,7 +338,7 @@ async def test_marks_that_are_refused_are_told_once(caplog: pytest.LogCaptureFix
     slow = Redis(linger_s=1_000)
     for number in range(3):
         await entered(slow, of(number))
-        slow.hub._rooms[f"workflow:{number}".encode()].sequencer._found_fork("3-3", 0)  # noqa: SLF001 (as a comparison does)
+        slow.hub._rooms[f"workflow:{number}".encode()].sequencer.forks.found("3-3", 0)  # noqa: SLF001 (as a comparison does)
 
     slow.fails_to_mark = BusError("OOM command not allowed when used memory > 'maxmemory'.")
     await slow.hub.compare()

@@ -30,11 +30,11 @@ def test_room_that_had_more_finds_a_fork() -> None:
     room = opened(head(5))
     room.lose_sync()
     assert room.recover(tail(*chain(1, 3)).replay(Since(room.begin_recovery() or "")), now_ms=9_000)
-    assert room.unmarked == (FORK,)
-    room.marked([FORK])
-    assert list(room.unmarked) == []
-    assert room.crosses_fork("3-3", has_stayed=True)
-    assert not room.crosses_fork("2-2", has_stayed=True)
+    assert room.forks.unmarked == (FORK,)
+    room.forks.marked([FORK])
+    assert list(room.forks.unmarked) == []
+    assert room.forks.crosses("3-3", has_stayed=True)
+    assert not room.forks.crosses("2-2", has_stayed=True)
 
 
 @pytest.mark.parametrize("lines", [(), (Arrived(b"{}", "7-9", BEGINNING),)], ids=["no log", "another log"])
@@ -43,9 +43,9 @@ def test_room_whose_whole_log_is_gone_finds_a_fork_at_its_beginning(lines: tuple
     room = opened(head(5))
     room.lose_sync()
     assert room.recover(tail(*lines).replay(Since(room.begin_recovery() or "")), now_ms=9_000)
-    assert room.unmarked == (Fork(BEGINNING, 9_000),)
-    assert room.crosses_fork("4-0", has_stayed=True)
-    assert not room.crosses_fork("99000-0", has_stayed=True)
+    assert room.forks.unmarked == (Fork(BEGINNING, 9_000),)
+    assert room.forks.crosses("4-0", has_stayed=True)
+    assert not room.forks.crosses("99000-0", has_stayed=True)
 
 
 def test_redis_that_began_anew_has_no_fork() -> None:
@@ -53,7 +53,7 @@ def test_redis_that_began_anew_has_no_fork() -> None:
     room = opened(head(5))
     room.lose_sync()
     assert room.recover(tail(epoch_ms=8_000).replay(Since(room.begin_recovery() or "")), now_ms=9_000, epoch_ms=8_000)
-    assert room.unmarked == ()
+    assert room.forks.unmarked == ()
 
 
 @pytest.mark.parametrize("read", [chain(1, 7), chain(7, 9)], ids=["filled", "trimmed"])
@@ -62,7 +62,7 @@ def test_gap_that_is_filled_or_trimmed_is_no_fork(read: tuple[Arrived, ...]) -> 
     room = opened(head(5))
     room.lose_sync()
     assert mend(room, tail(*read))
-    assert room.unmarked == ()
+    assert room.forks.unmarked == ()
 
 
 def test_room_learns_of_a_fork_and_tells_it_once() -> None:
@@ -71,9 +71,9 @@ def test_room_learns_of_a_fork_and_tells_it_once() -> None:
     assert room.learn([FORK])
     assert told(room) == [("3-3", "5-5", "diverged")]
     assert not room.learn([FORK, Fork("3-3", 9_500)])
-    assert (told(room), room.unmarked) == ([], ())
+    assert (told(room), room.forks.unmarked) == ([], ())
     assert room.accept(event(6))
-    assert room.crosses_fork("3-3", has_stayed=True)
+    assert room.forks.crosses("3-3", has_stayed=True)
 
 
 def test_room_knows_what_was_marked_before_it_opened() -> None:
@@ -81,7 +81,7 @@ def test_room_knows_what_was_marked_before_it_opened() -> None:
     room = opened(Head("5-5", event(5).line, (FORK,)))
     assert not room.learn([FORK])
     assert told(room) == []
-    assert room.crosses_fork("3-3", has_stayed=True)
+    assert room.forks.crosses("3-3", has_stayed=True)
 
 
 def test_room_that_waits_for_its_log_learns_later() -> None:

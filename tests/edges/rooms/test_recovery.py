@@ -276,7 +276,7 @@ def test_lines_that_the_log_lost_are_given_behind_those_that_both_logs_have() ->
         room.accept(line)
     assert mend(room, tail(*chain(1, 6), other(100, 6), other(101, 100)))
     assert told(room) == [5, 6, 7, 8, ("8-8", "100-9", "diverged"), 100, 101]
-    assert [fork.position for fork in room.unmarked] == ["6-6"]
+    assert [fork.position for fork in room.forks.unmarked] == ["6-6"]
     assert room.accept(other(102, 101))
 
 
@@ -288,7 +288,7 @@ def test_lines_that_two_logs_lost_are_given_each_in_its_place() -> None:
     assert mend(room, tail(*chain(1, 5), other(100, 5), other(200, 100), other(201, 200)))
     expected = [5, ("5-5", "8-8", "unknown"), 8, ("8-8", "100-9", "diverged"), 100]
     assert told(room) == [*expected, 101, ("101-9", "200-9", "diverged"), 200, 201]
-    assert [fork.position for fork in room.unmarked] == ["5-5", "100-9"]
+    assert [fork.position for fork in room.forks.unmarked] == ["5-5", "100-9"]
 
 
 def test_redis_that_is_empty_is_told_as_unknown() -> None:
@@ -347,7 +347,7 @@ def test_line_that_follows_what_was_read_and_that_the_log_lacks_is_a_fork() -> N
     assert mend(room, tail(*chain(1, 2)))
     assert told(room) == [("3-3", "2-2", "diverged")]
     assert room.newest == "2-2"
-    assert [fork.position for fork in room.unmarked] == ["2-2"]
+    assert [fork.position for fork in room.forks.unmarked] == ["2-2"]
 
 
 def test_line_of_a_log_that_is_gone_follows_no_absence() -> None:
@@ -485,7 +485,7 @@ def test_latest_channel_that_went_back_is_told_and_shown() -> None:
     room.lose_sync()
     assert mend(room, tail(event(4)))
     assert told(room) == [("5-5", "4-4", "diverged"), 4]
-    assert (room.latest, room.position, room.unmarked) == (event(4).line, "4-4", ())
+    assert (room.latest, room.position, room.forks.unmarked) == (event(4).line, "4-4", ())
     room.lose_sync()
     assert mend(room, tail(event(4)))
     assert told(room) == []
