@@ -48,6 +48,7 @@ class Link(asyncio.Protocol):
         self._replies: deque[asyncio.Future[Any]] = deque()
         self._asked: deque[_Subscription] = deque()
         self._unsent: list[_Subscription] = []
+        self._watch: asyncio.TimerHandle | None = None
         self.cause: Exception | None = None
         self.refused = ""
         self.reads = 0
@@ -134,16 +135,25 @@ class Link(asyncio.Protocol):
             BusUnavailable: the link was lost, or Redis refused.
 
         """
-        try:
+        if self._watch is None and not asked.done():
+            self._begin_watch(standstill_s)
+        await asked
+
+    def _begin_watch(self, standstill_s: float) -> None:
+        # One timer for all that wait: a thousand rooms that open at once would set three thousand.
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(standstill_s, self._look, self.reads, standstill_s)
+
+    def _look(self, reads: int, standstill_s: float) -> None:
+        """Tell all that wait of a standstill; look again while anybody waits."""
+        self._watch = None
+        waiting = [it for asked in self._asked for it in asked.waiting if not it.done()]
+        if waiting and reads == self.reads:
             # decisions/0052: a deadline from the last byte, since over a narrow path an answer comes behind long lines.
-            while not asked.done():
-                reads = self.reads
-                await asyncio.wait([asked], timeout=standstill_s)
-                if reads == self.reads and not asked.done():
-                    raise TimeoutError
-            asked.result()
-        finally:
-            asked.cancel()
+            for future in waiting:
+                _settle(future, TimeoutError())
+        elif waiting:
+            self._begin_watch(standstill_s)
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -168,6 +178,8 @@ class Link(asyncio.Protocol):
     def _end(self, error: Exception | None, cause: Exception | None = None) -> None:
         if self._transport is not None:
             self._transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
         if not self.closed.done():
             self.cause = error or cause
             self.closed.set_result(None) if error is None else self.closed.set_exception(error)
