@@ -1,4 +1,4 @@
-"""Ours and its peers at the same work, in turns, and one table of ratios.
+"""An edge and peers at the same work, in turns, and one table of ratios.
 
 ``python -m benchmarks.bench --quick`` takes three minutes; without ``--quick`` half an hour. ``--only`` and ``--work``
 choose servers and works; ``make bench`` writes the file and the chart as well. docs/benchmarks.md explains the rows.
@@ -48,7 +48,7 @@ _OF_A_QUICK_RUN: Final = ("burst", "single", "rooms", "hundreds", "mixed", "conn
 
 
 def measure(session: Session, names: Sequence[str]) -> None:
-    """Do the works of these names, one after another."""
+    """Do the named works, one after another."""
     crowds(session, [it for it in WORKS if it.name in names], storms="connect" in names)
     for name, work in _OTHERS.items():
         if name in names:
@@ -56,7 +56,7 @@ def measure(session: Session, names: Sequence[str]) -> None:
 
 
 def installed(names: str | None, others: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
-    """Return the peers by the names given, and for those that cannot be installed the reasons."""
+    """Return the named peers that are installed, and the reasons for the others."""
     peers = known()
     for name, _, folder in (it.partition("=") for it in others):
         peers[name] = Ours(name, Path(folder))

@@ -1,4 +1,4 @@
-"""The C of the benchmarks, compiled when its source is newer than the program; outside of git."""
+"""The C of the benchmarks, compiled when a source is newer than the program; outside of git."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ _OPENSSL: Final = ("-DWITH_TLS", "-lssl", "-lcrypto")
 
 
 def generator() -> Path:
-    """Return the load generator; built with OpenSSL where its headers are (libssl-dev).
+    """Return the load generator; built with OpenSSL where OpenSSL's headers are (libssl-dev).
 
     Raises:
         NotInstallable: there is no C compiler.
@@ -32,7 +32,7 @@ def generator() -> Path:
 
 
 def compiled(program: Path, sources: Sequence[Path], *more: str, depends: Sequence[Path] = ()) -> None:
-    """Compile ``sources`` unless ``program`` is newer than them and ``depends``.
+    """Compile ``sources`` unless ``program`` is newer than all sources and ``depends``.
 
     Raises:
         NotInstallable: there is no C compiler.
@@ -49,7 +49,7 @@ def compiled(program: Path, sources: Sequence[Path], *more: str, depends: Sequen
 
 
 def compiler_version() -> str:
-    """Return the first line of the compiler's own words."""
+    """Return the name and version of the compiler."""
     said = subprocess.run([_compiler(), "--version"], check=True, capture_output=True, text=True)
     return said.stdout.partition("\n")[0]
 

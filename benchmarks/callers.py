@@ -43,7 +43,7 @@ class Sample(Event, event="bench.sample", channels=(ROOM,)):
 
 
 def _packed() -> bytes:
-    """Return the bytes of one publish, as the least that a program must do: an id, a time, JSON, a salt, a command."""
+    """Return the bytes of a publish by the least work: an id, a time, JSON, a salt, a command."""
     event_id, timestamp = str(uuid.uuid4()), datetime.now(UTC).isoformat()
     line: dict[str, object] = {"id": event_id, "correlation_id": None, "type": "event", "event": "bench.sample"}
     line |= {"data": {"room": "floor", "text": _TEXT, "timestamp": timestamp}, "timestamp": timestamp}
@@ -66,13 +66,13 @@ class Floor(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand answers to whoever waits, in order."""
+        """Hand answers to waiting futures, in order."""
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
             self._waiting.popleft().set_result(answer)
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
-        """Write one command; the future has the answer."""
+        """Write a command; the future has the answer."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self.transport.write(packed)
@@ -88,7 +88,7 @@ class Floor(asyncio.Protocol):
 
 
 def floors(floor: Floor) -> dict[str, Step]:
-    """Return the floor's ways, by name; each takes a number of events."""
+    """Return the floor's ways, by name; a way takes a number of events."""
 
     async def one(count: int) -> None:
         for _ in range(count):
@@ -156,7 +156,7 @@ async def measure(port: int, rounds: int, count: int) -> dict[str, dict[str, lis
 
 
 def measure_blocking(port: int, rounds: int, count: int) -> dict[str, list[float]]:
-    """Return microseconds of the blocking way; process time, so that a thread of the producer's counts too."""
+    """Return microseconds of the blocking way; process time, so that the producer's thread counts, too."""
     found: dict[str, list[float]] = {"ours": [], "hiredis": []}
     reader = hiredis.Reader()
     with (

@@ -18,7 +18,7 @@ _MISSED: Final = 100
 
 
 def comeback(session: Session) -> None:
-    """Let 5,000 clients resume 100 events each; the price of coming at all is taken off."""
+    """Let 5,000 clients resume 100 events each; the price of plain connects is taken off."""
     title = f"comeback: {_SHAPE.clients:,} clients resume {_MISSED} events each"
     row = session.result.row("comeback", title, "k/CPU-s")
     for peer in session.peers:
@@ -36,7 +36,7 @@ def comeback(session: Session) -> None:
 
 
 def _resumed(stand: Stand) -> Turn:
-    """Let the clients go, publish, and let them resume where they were."""
+    """Let all clients go, publish, and let all resume at the positions of before."""
     assert stand.running.end_of is not None, f"{stand.peer.name} says no positions"
     with Redis(port=stand.redis.port, protocol=2, decode_responses=True) as redis:
         for number in range(_SHAPE.rooms):

@@ -1,4 +1,4 @@
-"""The works with a crowd that stays: all servers of a shape are up at once, and take turns."""
+"""Works with a crowd that stays: all servers of a shape are up at once, and take turns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +15,7 @@ _STORM_SHAPE = "hundreds"
 
 
 def until(work: Callable[[Session], None], session: Session) -> None:
-    """Do a work; an error of the load ends this work alone."""
+    """Do a work; an error of the load ends the work, and not the run."""
     try:
         work(session)
     except LoadError as error:
@@ -52,7 +52,7 @@ def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
 
 
 def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str], *, is_storm: bool) -> list[Stand]:
-    """Start all servers and let their crowds in; a server that fails has failed in all ``rows`` of this shape."""
+    """Start all servers with crowds; a server that fails has failed in all ``rows`` of the shape."""
     stands = []
     for peer in session.peers:
         try:
@@ -77,7 +77,7 @@ def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str],
 
 
 def _storm(session: Session, stand: Stand) -> None:
-    """Note what the first connects cost, and let all clients go and come again."""
+    """Note the price of the first connects, and let all clients go and come again."""
     clients = session.length.shapes[_STORM_SHAPE].clients
     rows = session.result.rows
     rows["memory"].add(stand.peer.name, Sample(stand.memory_kb / clients))

@@ -1,4 +1,4 @@
-"""The load generator as an object: one process per server under load, which stays connected between turns."""
+"""The load generator: a process per server under load, connected from turn to turn."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from bus.broker.child import spawn_bound
 __all__ = ["Answer", "Generator", "LoadError", "described"]
 
 Answer: TypeAlias = dict[str, Any]
-"""What the generator reports of one command; ``benchmarks/load/main.c`` has the commands."""
+"""The generator's report of a command; ``benchmarks/load/main.c`` has the commands."""
 
 _TEXT, _BINARY = 1, 2
 _FOLDER: Final = BUILD / "run"
 
 
 class LoadError(Exception):
-    """The measurement is void; the message says why."""
+    """The measurement is void; the message has the reason."""
 
 
 def described(wire: Wire, port: int, publish_port: int, *, is_tls: bool) -> bytes:
-    """Return the description of a server that the generator reads."""
+    """Return the description of a server for the generator."""
     parts: list[tuple[str, bytes]] = [
         ("port", b"%d" % port),
         ("publish_port", b"%d" % publish_port),
@@ -46,13 +46,13 @@ def described(wire: Wire, port: int, publish_port: int, *, is_tls: bool) -> byte
 
 
 class Generator:
-    """A crowd of clients of one server, and the publisher of their events.
+    """A crowd of clients of a server, and the publisher of events.
 
     Args:
         stack: ends the process.
-        core: of the process, and of the process that it forks to publish at a rate.
+        core: of the process, and of the forked process that publishes at a rate.
         running: the server.
-        redis_port: where events are published, unless the peer takes them itself.
+        redis_port: where events are published, unless the peer takes publishes by HTTP.
         is_tls: whether clients speak TLS.
 
     """
@@ -71,10 +71,10 @@ class Generator:
         self.pid = self._child.pid
 
     def do(self, command: str, *values: object) -> Answer:
-        """Run one command, and return what the generator reports.
+        """Run a command, and return the generator's report.
 
         Raises:
-            LoadError: the generator gave up, and says why.
+            LoadError: the generator gave up; with the reason.
 
         """
         pipe_in, pipe_out = self._child.process.stdin, self._child.process.stdout

@@ -1,4 +1,4 @@
-"""Processor time and memory of processes, and who else was on the cores; all from /proc."""
+"""Processor time and memory of processes, and the share of other programs in a core; all from /proc."""
 
 import os
 import platform
@@ -18,20 +18,20 @@ _NS: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Where the load with Redis is, and where the servers are; the same core on a machine of one."""
+    """The core of load and Redis, and the core of servers; the same core on a machine with a single core."""
 
     load: int
     server: int
 
     @classmethod
     def of_this_machine(cls) -> Self:
-        """Return the first and the last core that this process may use."""
+        """Return the first and the last core that the benchmark may use."""
         usable = sorted(os.sched_getaffinity(0))
         return cls(usable[0], usable[-1])
 
 
 def family(pids: Iterable[int]) -> list[int]:
-    """Return the processes with all their children, and theirs."""
+    """Return the processes with all descendants."""
     found, ahead = [], list(pids)
     while ahead:
         pid = ahead.pop()
@@ -43,14 +43,14 @@ def family(pids: Iterable[int]) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return user and system time of the processes with their children so far."""
+    """Return user and system time of the processes and descendants so far."""
     return sum(map(_cpu_seconds_of, family(pids)))
 
 
 def _cpu_seconds_of(pid: int) -> float:
-    """Return the time of one process: of its live threads (proc(5), schedstat), or all of it in ticks, if that is more.
+    """Return the time of a process: of live threads (proc(5), schedstat), or of all threads in ticks, if more.
 
-    The ticks' sum holds threads that have ended; the threads' sum is exact.
+    The sum in ticks holds threads that have ended; the sum of live threads is exact.
     """
     with suppress(OSError):
         exact = sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) * _NS
@@ -61,7 +61,7 @@ def _cpu_seconds_of(pid: int) -> float:
 
 
 def memory_kb(pids: Iterable[int]) -> int:
-    """Return the memory that the processes have to themselves (private and dirty), with their children."""
+    """Return the private and dirty memory of the processes and descendants."""
     return sum(map(_memory_kb_of, family(pids)))
 
 
@@ -73,11 +73,11 @@ def _memory_kb_of(pid: int) -> int:
 
 
 class Watch:
-    """How busy a core was with others than ours, from now on.
+    """How busy a core is with other programs, from now on.
 
     Args:
         core: the core.
-        pids: ours on that core, with their children.
+        pids: our processes on the core; descendants count as ours.
 
     """
 
@@ -87,7 +87,7 @@ class Watch:
         self._busy = _busy_seconds(core)
 
     def foreign(self) -> float:
-        """Return the share of the time that others, or other machines (steal), took."""
+        """Return the share of the time taken by other programs, and by other machines (steal)."""
         took = time.monotonic() - self._began
         others = _busy_seconds(self._core) - self._busy - (cpu_seconds(self._pids) - self._own)
         return max(0.0, others / took)
@@ -103,14 +103,14 @@ def _busy_seconds(core: int) -> float:
 
 
 def allow_files(count: int) -> None:
-    """Raise the limit of open files to ``count`` where that is allowed; servers inherit the limit."""
+    """Raise the limit of open files to ``count`` where allowed; servers inherit the limit."""
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if most == resource.RLIM_INFINITY else min(count, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), most))
 
 
 def description() -> dict[str, str | int]:
-    """Return what a reader of figures wants to know of the machine."""
+    """Return the machine's facts that a reader of figures needs."""
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "processor": model[0].partition(":")[2].strip() if model else platform.machine(),

@@ -1,4 +1,4 @@
-"""What a peer of the benchmarks is: how it is installed and started, and its wire as templates of bytes.
+"""A peer of the benchmarks: how to install and start a server, and the wire as templates of bytes.
 
 Knows no peer. The load generator (``benchmarks/load``) drives every peer by the same code from such templates.
 """
@@ -46,7 +46,7 @@ __all__ = [
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUILD: Final = ROOT / "build" / "bench"
-"""Where peers put what they fetch and compile, each in a folder of its name; outside of git."""
+"""Folder for downloads and programs of peers, with a folder per peer; outside of git."""
 START_DEADLINE_S: Final = 15.0
 
 # Tokens: the generator overwrites each in place, by as many bytes, so lengths that stand in front of them stay true.
@@ -66,21 +66,21 @@ ROOMS: Final = b"@ROOMS@"
 KEY: Final = b"@KEY@"
 """The key of the handshake (Sec-WebSocket-Key)."""
 POSITION: Final = b"@POSITION@"
-"""Where a client that comes back resumes its room (the comeback alone)."""
+"""The position in the room at which a client resumes (the comeback alone)."""
 
 EVENT: Final = b"E!" + ROOM + b"." + SEQUENCE + b"." + TIME
-"""What marks an event: stands once, anywhere, in what is published, and reaches clients unchanged in their frames.
+"""The mark of an event: stands once, anywhere, in a publish, and reaches clients unchanged.
 
 The generator looks for ``E!`` and 37 bytes of the right form behind; several events may stand in one frame."""
 
 
 class NotInstallable(Exception):
-    """A peer cannot be had on this machine; the message says why."""
+    """A peer cannot be had on the machine; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A certificate and its key, as PEM files."""
+    """A certificate and a key, as PEM files."""
 
     certificate: Path
     key: Path
@@ -88,9 +88,9 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a client after its upgrade: a message to send, and what the server's answer contains.
+    """A step of a client after the upgrade: a message to send, and a part of the server's answer.
 
-    Either may be empty: a step without ``send`` waits for a word of the server's own accord.
+    Both may be empty: a step without ``send`` waits for a word of the server's own accord.
     """
 
     send: bytes = b""
@@ -99,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How clients speak to a peer, and what one publish is; everything is bytes with tokens.
+    """The way clients speak to a peer, and the bytes of a publish; everything is bytes with tokens.
 
     Attributes:
         publish: all bytes of one publish of a 200-byte event: a command of RESP (``resp(...)`` makes one), or a whole
@@ -138,7 +138,7 @@ class Running:
     """A peer's server at work.
 
     Attributes:
-        pids: the processes that were started; their children are found, and count as well.
+        pids: the processes that were started; descendants are found, and count as well.
         port: of the server, on 127.0.0.1; over TLS when a certificate was given.
         wire: how to speak to this server.
         publish_port: where ``publish`` goes for ``http``; None: to ``port``.

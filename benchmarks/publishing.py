@@ -1,4 +1,4 @@
-"""What a publish costs: the program that calls, and Redis."""
+"""The price of a publish: of the calling program, and of Redis."""
 
 import json
 import os

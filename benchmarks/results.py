@@ -1,4 +1,4 @@
-"""What was measured: rows of a table, one value per turn and peer, and what a reader must know beside them."""
+"""Rows of a table, with a value per turn and peer, and the facts that a reader needs beside the values."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ DISTURBED: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One turn's figure; ``detail`` is all that the generator and the machine said."""
+    """The figure of a turn; ``detail`` is the generator's report with processor times."""
 
     value: float
     foreign: float = 0.0
@@ -28,14 +28,14 @@ class Sample:
 
     @classmethod
     def of(cls, turn: Turn, value: float) -> "Sample":
-        """Return a figure that a turn has given."""
+        """Return the figure of a turn."""
         detail = {**turn.answer, "cpu_s": turn.cpu_s, "redis_cpu_s": turn.redis_cpu_s, "load_cpu_s": turn.load_cpu_s}
         return cls(value, turn.foreign, detail)
 
 
 @dataclass(slots=True)
 class Row:
-    """One work: the figures of all peers.
+    """A work: the figures of all peers.
 
     Attributes:
         name: for the command line and the file.
@@ -55,7 +55,7 @@ class Row:
     refused: dict[str, str] = field(default_factory=dict)
 
     def add(self, peer: str, sample: Sample) -> None:
-        """Take one more figure of a peer."""
+        """Take a further figure of a peer."""
         self.samples.setdefault(peer, []).append(sample)
 
     def middle(self, peer: str) -> float | None:
@@ -70,9 +70,9 @@ class Row:
         return (max(values) - min(values)) / middle if middle else 0.0
 
     def ratio(self, peer: str) -> float | None:
-        """Return how many times as good as the peer we are: more than 1 is ahead, whatever the unit.
+        """Return how many times as good as the peer our edge is: more than 1 is ahead, in any unit.
 
-        Turn by turn where both had as many: what disturbed one turn probably disturbed the next, too.
+        Turn by turn where both had as many turns: a disturbance of a turn probably lasted into the next.
         """
         if self.middle(OURS) is None or self.middle(peer) is None:
             return None
@@ -84,7 +84,7 @@ class Row:
 
 @dataclass(slots=True)
 class Result:
-    """One run."""
+    """A run."""
 
     peers: dict[str, str]
     """Versions by name, in the order of the table."""
@@ -95,20 +95,20 @@ class Result:
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def row(self, name: str, title: str, unit: str, *, is_more_better: bool = True) -> Row:
-        """Return the row of that name, made when it is first asked for."""
+        """Return the named row; the first call makes the row."""
         return self.rows.setdefault(name, Row(name, title, unit, is_more_better))
 
     def foreign(self) -> float:
-        """Return the median share of the server's core that others had during turns."""
+        """Return the median share of other programs in the server's core during turns."""
         shares = [it.foreign for row in self.rows.values() for its in row.samples.values() for it in its if it.detail]
         return median(shares) if shares else 0.0
 
     def is_disturbed(self) -> bool:
-        """Tell whether others had more of the core than figures bear."""
+        """Tell whether other programs had more of the core than figures bear."""
         return self.foreign() > DISTURBED
 
     def as_json(self) -> str:
-        """Return all of it, each turn with all that was counted."""
+        """Return the run as JSON, with every turn."""
         value = {
             "began": self.began,
             "machine": description(),

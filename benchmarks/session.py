@@ -1,4 +1,4 @@
-"""What all works of a run share: the peers, the cores, the lengths, and where figures go."""
+"""A run: peers, cores, lengths, and the result that all works write into."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ __all__ = ["Length", "Session", "say"]
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long it all takes.
+    """The length of a run.
 
     Attributes:
         rounds: turns of each server at each work.
         seconds: of a turn.
         storms: how often all clients connect.
         shapes: the crowds.
-        publishes: how many events are published where Redis' time for them is measured.
+        publishes: how many events are published for a figure of Redis' time.
 
     """
 
@@ -32,7 +32,7 @@ class Length:
     publishes: int
 
     def with_(self, rounds: int | None, seconds: float | None) -> "Length":
-        """Return the same with other numbers, where they are given."""
+        """Return the same length with other numbers, where given."""
         return replace(self, rounds=rounds or self.rounds, seconds=seconds or self.seconds)
 
 
@@ -47,5 +47,5 @@ class Session:
 
 
 def say(text: str) -> None:
-    """Tell whoever waits; standard output is the table's."""
+    """Tell the waiting user; standard output is for the table."""
     print(f"  {text}", file=sys.stderr, flush=True)

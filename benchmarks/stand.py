@@ -1,4 +1,4 @@
-"""A server under load: its Redis, the server, its crowd, all on their cores."""
+"""A server under load: a Redis, the server and a crowd, each pinned to a core."""
 
 import os
 from contextlib import ExitStack
@@ -20,19 +20,19 @@ _CONNECT_DEADLINE_S = 120.0
 _LOOK_S = 0.2
 _LOOKS = 25
 _CALM = 0.05
-"""The share of a core below which a server has nothing to do."""
+"""The share of a core below which a server is idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of one server at one work.
+    """A turn of a server at a work.
 
     Attributes:
         answer: the generator's report.
         cpu_s: processor time of the server's processes.
         redis_cpu_s: of Redis.
         load_cpu_s: of the generator, without the process that publishes at a rate.
-        foreign: the share of the server's core that others had.
+        foreign: the share of other programs in the server's core.
 
     """
 
@@ -48,10 +48,10 @@ class Turn:
         return float(self.answer["received"]) / self.cpu_s if self.cpu_s else 0.0
 
     def check(self) -> None:
-        """Refuse a turn in which an event got lost, came twice, or came out of order.
+        """Refuse a turn with an event that got lost, came twice, or came out of order.
 
         Raises:
-            LoadError: says what happened.
+            LoadError: with the counts.
 
         """
         wrong = {it: self.answer[it] for it in ("lost", "doubled", "out_of_order", "foreign", "bad_frames", "closed")}
@@ -62,7 +62,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Stand:
-    """One peer with its crowd. Everything ends with ``stack``."""
+    """A peer with a crowd. Everything ends with ``stack``."""
 
     peer: Peer
     running: Running
@@ -72,7 +72,7 @@ class Stand:
     connects: Answer = field(default_factory=dict)
     connect_cpu_s: float = 0.0
     memory_kb: int = 0
-    """What the crowd has added to the server's memory."""
+    """The growth of the server's memory by the crowd."""
 
     @classmethod
     def start(cls, stack: ExitStack, peer: Peer, cores: Cores, *, tls: Tls | None = None) -> "Stand":
@@ -97,13 +97,13 @@ class Stand:
         self.memory_kb = memory_kb(self.running.pids) - before_kb
 
     def come_again(self) -> Turn:
-        """Let all clients go, and connect again; the turn is of the connects, with all that follows from them."""
+        """Let all clients go, and connect again; the turn holds the connects with all consequences."""
         self.generator.do("close")
         self.settle()
         return self._connects("connect")
 
     def resume(self) -> Turn:
-        """Let all clients that went come back, each at its position."""
+        """Let all clients come back, each at the position of the client's room."""
         return self._connects("resume")
 
     def _connects(self, command: str) -> Turn:
@@ -115,7 +115,7 @@ class Stand:
         return replace(turn, cpu_s=cpu_seconds(self.running.pids) - before_s)
 
     def settle(self) -> None:
-        """Wait until the server has nothing to do any more; clients are heard meanwhile."""
+        """Wait until the server is idle; clients are heard meanwhile."""
         for _ in range(_LOOKS):
             before_s = cpu_seconds(self.running.pids)
             self.generator.do("idle", _LOOK_S)
@@ -127,7 +127,7 @@ class Stand:
         return self.watched(work.way, seconds, work.amount)
 
     def watched(self, command: str, *values: object) -> Turn:
-        """Run a command of the generator, and see what it cost."""
+        """Run a command of the generator, and measure the price."""
         watch = Watch(self.cores.server, self.running.pids)
         groups = (self.running.pids, [self.redis.pid], [self.generator.pid])
         before_s = [cpu_seconds(pids) for pids in groups]
@@ -137,6 +137,6 @@ class Stand:
 
 
 def pin(pid: int, core: int) -> None:
-    """Move all threads of a process, of which Redis has several."""
+    """Move all threads of a process; Redis has several."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), {core})

@@ -1,4 +1,4 @@
-"""Clients that come over TLS; those without come in ``crowds``."""
+"""Clients that come over TLS; clients without TLS come in ``crowds``."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ _SHAPE: Final = Shape(2_000, 100)
 
 
 def certificate() -> Tls:
-    """Return a certificate for 127.0.0.1 and its key, made once, by the product's own command."""
+    """Return a certificate for 127.0.0.1 with the key, made once, by ``edgebus cert``."""
     folder = BUILD / "certificate"
     if not folder.exists():
         command = [sys.executable, "-m", "edgebus", "cert", "--dev", "--dir", str(folder)]
@@ -27,7 +27,7 @@ def certificate() -> Tls:
 
 
 def tls_storm(session: Session) -> None:
-    """Let clients in over TLS, each with a whole handshake, by one server after another."""
+    """Let clients in over TLS, each with a whole handshake, server after server."""
     title = f"the same over TLS, {_SHAPE.clients:,} clients"
     row = session.result.row("wss", title, "us of CPU", is_more_better=False)
     pair = certificate()

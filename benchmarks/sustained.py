@@ -1,4 +1,4 @@
-"""How many events per second a server carries into one room of 1,000, whatever it has not managed yet (open loop)."""
+"""The events per second that a server carries into a room of 1,000, sent without waiting for answers (open loop)."""
 
 from contextlib import ExitStack
 from typing import Final
@@ -23,7 +23,7 @@ _STEADY_SECONDS: Final = 5.0
 
 
 def sustained(session: Session) -> None:
-    """Double the rate until the server fails, then look between the last two rates for the highest it carries."""
+    """Double the rate until the server fails, then search between the last two rates for the highest rate carried."""
     row = session.result.row("sustained", "sustained into 1 x 1,000, p99 under 250 ms", "events/s")
     for peer in session.peers:
         with guarded(session, row.name, peer.name):
@@ -38,7 +38,7 @@ def _load(turn: Turn) -> float:
 
 
 def _highest(session: Session, peer: Peer) -> tuple[int, Turn | None]:
-    """Return the highest rate carried, and the turn at that rate; 0 and None where even the first is too much."""
+    """Return the highest rate carried, with the turn; 0 and None where the first rate is too much."""
     good, best, rate = 0, None, _FIRST
     bad: int | None = None
     with ExitStack() as stack:
@@ -84,7 +84,7 @@ def _tried(stand: Stand, rate: int, seconds: float = _SECONDS) -> Turn | None:
 
 
 def steady(session: Session) -> None:
-    """Look how often ours carries one high rate, and with what latency."""
+    """Count how often our edge carries a high rate, and note the latency."""
     rounds = session.length.rounds
     row = session.result.row("steady", f"ours at {_STEADY:,}/s into 1 x 1,000", "p99 ms", is_more_better=False)
     for peer in (it for it in session.peers if it.name == OURS):

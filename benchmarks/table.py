@@ -1,4 +1,4 @@
-"""The table of a run as text: each cell a figure, and how many times as good ours is."""
+"""The table of a run as text: a cell has a figure, and how many times as good our edge is."""
 
 from benchmarks.results import OURS, Result, Row
 
@@ -15,14 +15,14 @@ def figure(value: float | None) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """Return a ratio with two digits, or three where it is above ten."""
+    """Return a ratio with two digits, or three above ten."""
     if ratio is None:
         return ""
     return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x" if ratio >= 2 else f"{ratio:.2f}x"
 
 
 def markdown(result: Result) -> str:
-    """Return the whole table, its peers, and what a reader must know, as Markdown that is readable as it stands."""
+    """Return table, versions, failures and disturbance as Markdown in aligned columns."""
     names = list(result.peers)
     lines = [_aligned([["work", "unit", *names], *(_cells(row, names) for row in result.rows.values())])]
     lines.append("In brackets: how many times as good as that peer ours is, in the same run; above 1 is ahead.")
@@ -36,7 +36,7 @@ def markdown(result: Result) -> str:
 
 
 def _beside(row: Row, name: str) -> str:
-    """Return the comparison with something that has no column of its own."""
+    """Return the comparison with a program that has no column."""
     ratio = row.ratio(name)
     said = f": {1 / ratio if row.is_more_better is False else ratio:.1f} times" if ratio else ""
     return f"- {row.title}: ours {figure(row.middle(OURS))} {row.unit}, {name} {figure(row.middle(name))}{said}"

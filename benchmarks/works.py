@@ -1,4 +1,4 @@
-"""The work that servers are measured at, of the kind where a crowd stays. Works of one shape share the crowd."""
+"""Works for a crowd that stays; works of a shape share the crowd."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ __all__ = ["FULL_SHAPES", "QUICK_SHAPES", "WORKS", "Shape", "Work"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A crowd: how many clients, in how many rooms, each client in how many of them."""
+    """A crowd: clients, rooms, and rooms of each client."""
 
     clients: int
     rooms: int
