@@ -38,6 +38,8 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; try --port")
+        # decisions/0151: the modules stay, so no collection looks through them again.
+        gc.freeze()
         gc.enable()  # the `edge` command loads without
         scheme = "wss" if settings.tls_certificate else "ws"
         where = f"{scheme}://{written(edge.host, edge.port)}"
