@@ -65,7 +65,7 @@ async def _publish(producer: Producer, counts: _Counts, rate: float, stopping: a
     began = loop.time()
     names = list(counts)
     while not stopping.is_set():
-        while total < (loop.time() - began) * rate:
+        while total < (loop.time() - began) * rate and not stopping.is_set():
             name = names[total % len(names)]
             await producer.publish_raw(name, "step.done", {"n": counts[name] + 1, "text": _TEXT})
             counts[name] += 1

@@ -35,6 +35,11 @@ _REASON_LIMIT: Final = 120
 """A close frame has room for 123 bytes (RFC 6455, section 5.5); sentences about tokens are ASCII."""
 
 
+async def _nobody(outcome: AsyncGenerator[Outgoing, None], _verb: str, _reply_to: str | None) -> None:
+    """Drop the results for a client that is gone."""
+    await outcome.aclose()
+
+
 class Client:
     """A client of an edge.
 
@@ -108,6 +113,12 @@ class Client:
         name = self.transport.name
         known = self.context, self.rooms, self.choice, self.admission, self.carry, name
         return FirstRoom(*known, lambda: self.inbox.is_busy)
+
+    def let_go(self) -> None:
+        """Let the conversation go, unless a command is under way: the two hold each other."""
+        # Else some 26 objects of each client that went wait for a collection of all generations, for minutes.
+        if self.inbox.let_go():
+            self.carry = _nobody
 
     @property
     def pacing(self) -> Pacing:

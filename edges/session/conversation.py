@@ -75,6 +75,7 @@ class Conversation(ABC):
         self._client.rooms.end()
         if self._client.owned is not None:
             self._client.owned.depart()
+        self._client.let_go()
 
     # Commands.
 

@@ -42,6 +42,10 @@ class _Waiting(NamedTuple):
         return (len(self.item) if isinstance(self.item, bytes) else _SMALL_BYTES) + len(self.topic or "")
 
 
+def _drop(_: Item) -> None:
+    """Take a command of a client that is gone."""
+
+
 class Inbox:
     """The commands of a client, and the tasks of the commands under way.
 
@@ -213,6 +217,13 @@ class Inbox:
         waiting = queue.pop(0)
         self._bytes -= waiting.size
         return waiting.item
+
+    def let_go(self) -> bool:
+        """Call nobody any more; False while a command is under way, whose end is still told."""
+        if self.is_busy or self._task_ahead is not None:
+            return False
+        self._carry_out = _drop
+        return True
 
     def clear(self) -> None:
         """Drop all waiting commands; a command under way goes on."""

@@ -114,6 +114,7 @@ class Served(Writer):
         self._release_drain()
         if self._session is not None:
             self._session.end()
+            self._session = None  # the two hold each other
 
     def check_deadlines(self, now: float) -> None:
         """Look at deadlines at ``now``; a bug of the edge closes the one connection and no other."""
