@@ -81,13 +81,14 @@ class Fanout:
                     continue
                 # As `_write`, without a list, a loop and calls: 0.4 us of 1.2 for a room of one.
                 (subscriber,) = subscribers
+                size = len(frame)
                 self.deliveries += 1
-                self.sent_bytes += len(frame)
+                self.sent_bytes += size
                 self.writes += 1
                 plain = subscriber.direct_alone if is_alone else subscriber.direct
-                rest = frame if plain is None else frame[send_some(plain, frame) :]
-                if rest:
-                    self._deliver(subscriber, rest)
+                taken = 0 if plain is None else send_some(plain, frame)
+                if taken != size:
+                    self._deliver(subscriber, frame[taken:])
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
