@@ -72,7 +72,7 @@ def without_refusal(patch: Patch) -> None:
     assert len(script) < len(kept) - 50
     digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
     patch.setattr("bus.log.appending.SCRIPT", script)
-    patch.setattr("bus.log.appender.SCRIPT", script)
+    patch.setattr("bus.log.appender.SCRIPTS", (script, *bus.log.appending.SCRIPTS[1:]))
     patch.setattr("bus.log.appending._SHA", digest)
 
 
