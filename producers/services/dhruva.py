@@ -279,25 +279,33 @@ def fold_distribution(question: DistributionQuestion, past: Sequence[PastEvent])
     """Answer get_distribution_status.
 
     The first adapter sent after a completion begins the next distribution. A swap exchanges an adapter and completes
-    nothing.
+    nothing. Adapters stand in the order of the last events that put them there.
     """
     if not past:
         return DistributionStatus(repo=question.repo, status="not_found")
     status: Literal["distributing", "completed"] = "distributing"
+    # Apart, since the next distribution begins without the adapters of the last, but with those swapped in since.
+    completed: list[Any] = []
     adapters: list[Any] = []
     completed_at: str | None = None
     for it in past:
         match it.event:
             case "adapter.distributed":
-                # An adapter sent again is no second adapter; its place is the last.
-                adapters = [] if status == "completed" else adapters
-                adapters = [*(one for one in adapters if one != it.data["adapter_id"]), it.data["adapter_id"]]
+                completed, adapters = [], _put(adapters, it.data["adapter_id"])
                 status = "distributing"
             case "adapter.swapped":
-                adapters = [it.data["new_adapter"] if one == it.data["old_adapter"] else one for one in adapters]
+                old, new = it.data["old_adapter"], it.data["new_adapter"]
+                completed = [one for one in completed if one not in (old, new)]
+                adapters = _put([one for one in adapters if one != old], new)
             case "distribution.completed":
-                status, adapters, completed_at = "completed", list(it.data["adapters"]), it.timestamp
+                status, completed, adapters, completed_at = "completed", list(it.data["adapters"]), [], it.timestamp
+    adapters = [*completed, *adapters]
     return DistributionStatus(repo=question.repo, status=status, adapters=adapters, last_completed_at=completed_at)
+
+
+def _put(adapters: Sequence[Any], adapter: str) -> list[Any]:
+    """Return the adapters with one in the last place, where it is no second one if it was there before."""
+    return [*(one for one in adapters if one != adapter), adapter]
 
 
 class AgentsQuestion(BaseModel):

@@ -356,7 +356,7 @@ def test_adapters_are_listed_once_the_newest_last() -> None:
         ([FINISHED], "completed", ["a", "b"]),
         ([FINISHED, SENT], "distributing", ["a"]),
         ([FINISHED, ("broadcast_adapter_swapped", ("b", "c", "web"))], "completed", ["a", "c"]),
-        ([SWAP_OUT], "distributing", []),
+        ([SWAP_OUT], "distributing", ["b"]),
     ],
 )
 def test_distribution_status(before: Before, status: str, adapters: list[str]) -> None:

@@ -112,6 +112,32 @@ def answer(request: Request[Any, Any], data: dict[str, Any], read: Callable[[Cha
     return orjson.loads(request.fold(question, past).model_dump_json())
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [
+            ("broadcast_adapter_distributed", ("b", "d", {})),
+            ("broadcast_adapter_swapped", ("b", "a", "d")),
+            ("broadcast_adapter_distributed", ("b", "d", {})),
+        ],
+        [
+            ("broadcast_distribution_completed", ("d", ["b"], 1.0)),
+            ("broadcast_adapter_distributed", ("c:1", "d", {})),
+            ("broadcast_adapter_swapped", ("b", "a", "d")),
+            ("broadcast_adapter_distributed", ("c:1", "d", {})),
+        ],
+    ],
+    ids=["sent again after its swap", "swapped before it was sent again"],
+)
+def test_distribution_from_the_state_knows_who_was_swapped_in(calls: Sequence[Call]) -> None:
+    """An adapter that took the place of another is there, though the event that sent the other has a newer key."""
+    logs = Logs("dhruva", calls)
+    [request] = [it for it in load("dhruva").requests if it.name == "get_distribution_status"]
+    found = answer(request, {"repo": "d"}, logs.state)
+    assert found == answer(request, {"repo": "d"}, logs.log)
+    assert found["adapters"] == ["a", calls[-1][1][0]]
+
+
 @pytest.mark.parametrize("service", list(CALLS))
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
