@@ -7,7 +7,7 @@ import os
 import resource
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BrokerError
@@ -25,6 +25,8 @@ _logger = logging.getLogger("edgebus")
 
 _FILES_BESIDE = 200
 """Files that are no client's."""
+_GARBAGE: Final = (10_000, 5, 5)
+"""Objects made before a look for garbage among the young; looks before one among the older, and among all."""
 
 
 async def serve_edge(service: Service, settings: EdgeSettings) -> None:
@@ -38,8 +40,10 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; try --port")
-        # decisions/0151: the modules stay, so no collection looks through them again.
+        # decisions/0151: the modules stay, so no collection looks through them again; a client that went is no garbage,
+        # so collections may come seldom. Only here: an application around an `Edge` has thresholds of its own.
         gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         gc.enable()  # the `edge` command loads without
         scheme = "wss" if settings.tls_certificate else "ws"
         where = f"{scheme}://{written(edge.host, edge.port)}"

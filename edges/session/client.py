@@ -117,6 +117,7 @@ class Client:
     def let_go(self) -> None:
         """Let the conversation go, unless a command is under way: the two hold each other."""
         # Else some 26 objects of each client that went wait for a collection of all generations, for minutes.
+        self.first_room = None  # holds the conversation, too; the way in ends by itself
         if self.inbox.let_go():
             self.carry = _nobody
 

@@ -18,6 +18,27 @@ assert found[:2] == [300, 300], found
 assert found[2] in (most, 10**12), found
 """
 
+COLLECTING = """
+import asyncio, gc, signal
+from edgebus.serving import serve_edge
+from edges import EdgeSettings
+from producers.services.mahavishnu import SERVICE
+async def main():
+    gc.disable()
+    serving = asyncio.create_task(serve_edge(SERVICE, EdgeSettings(port=0)))
+    while not gc.get_freeze_count():
+        await asyncio.sleep(0)
+    assert gc.isenabled() and gc.get_threshold() == (10_000, 5, 5), gc.get_threshold()
+    signal.raise_signal(signal.SIGINT)
+    await serving
+asyncio.run(main())
+"""
+
+
+def test_collections_come_seldom_once_the_modules_are_frozen() -> None:
+    """Modules are no garbage, and neither is a client that went (decisions/0151)."""
+    subprocess.run([sys.executable, "-c", COLLECTING], check=True, timeout=30)
+
 
 def test_files_are_allowed_as_far_as_the_system_lets() -> None:
     """The limit of open files is raised to what an edge may need, never lowered, and never past the system's."""
