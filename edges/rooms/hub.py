@@ -15,7 +15,7 @@ from bus.channel import Channel
 from bus.envelope import Arrived
 from bus.errors import BusUnavailable
 from bus.log.log import Log
-from bus.log.replay import Replay, Start, Tail
+from bus.log.replay import Replay, Since, Start, Tail
 from bus.position import BEGINNING, Reason
 from bus.redis.subscriber import Subscriber
 from bus.tasks import Spawn
@@ -318,6 +318,10 @@ class Hub:
     async def replay(self, channel: Channel, start: Start) -> Replay:
         """Return the replay for a subscriber that begins at ``start``, see ``Replays.replay``."""
         return await self._replays.replay(channel, start)
+
+    def replay_at_hand(self, channel: Channel, start: Since) -> Replay | None:
+        """Return the replay for a subscriber that comes back, where no step waits, see ``Replays.at_hand``."""
+        return self._replays.at_hand(channel, start)
 
     async def compare(self) -> None:
         """Compare every room with its log, after the link was away.

@@ -172,10 +172,9 @@ class LogReads:
 
     async def _replay(self, channel: Channel, start: Start, stands: str | None) -> Replay:
         # decisions/0017: one read answers every reader; where a reader begins only decides which lines are its own.
-        for tail in self._at_hand(channel) if isinstance(start, Since) else ():
-            replay = self._answer(channel, tail, start)
-            if replay.reason is None and (replay.lines or stands in (None, replay.position)):
-                return replay
+        found = self.at_hand(channel, start, stands) if isinstance(start, Since) else None
+        if found is not None:
+            return found
         count = _count(start)
         under_way = self._tails.under_way((channel.redis, count))
         if under_way is not None:
@@ -187,6 +186,14 @@ class LogReads:
             (channel.redis, count), lambda: self._newest(channel, count), name, after=under_way
         )
         return tail.replay(start)
+
+    def at_hand(self, channel: Channel, start: Since, stands: str | None) -> Replay | None:
+        """Return the whole replay from a tail read a moment ago, see ``replay``; None where Redis has to be asked."""
+        for tail in self._at_hand(channel):
+            replay = self._answer(channel, tail, start)
+            if replay.reason is None and (replay.lines or stands in (None, replay.position)):
+                return replay
+        return None
 
     def _answer(self, channel: Channel, tail: Tail, start: Start) -> Replay:
         """Return a tail's answer to a reader; readers that come back together ask the same."""

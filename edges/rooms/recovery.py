@@ -182,6 +182,11 @@ class Recovery:
         """Whether rooms were compared with logs on the link that is up; false before the first link."""
         return self._was_compared and self._comparison is None
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether ``compared`` would return at once."""
+        return self._comparison is None and self._link.is_up
+
     async def compared(self) -> None:
         """Wait until rooms were compared with logs on the link that is up.
 

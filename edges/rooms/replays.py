@@ -70,6 +70,24 @@ class Replays:
             return replay
         return replay.passing(room.sequencer.forks.passed(position, replay, has_stayed=has_stayed))
 
+    def at_hand(self, channel: Channel, start: Since) -> Replay | None:
+        """Return the replay for a client that comes back, as ``replay`` does, where no step waits and no event is lost.
+
+        None where a step may have to wait, or there is more to tell than lines.
+        """
+        room = self._find(channel)
+        if room is None or not self._recovery.is_steady:
+            return None
+        replay = self._remembered(channel, start.position, start.has_stayed)
+        if replay is not None:
+            return replay
+        stands = room.position if room.sequencer.is_in_sync else None
+        replay = self._reads.at_hand(channel, start, stands)
+        if replay is None or replay.position not in room.sequencer.known:
+            return None
+        is_forked = room.sequencer.forks.passed(start.position, replay, has_stayed=start.has_stayed)
+        return None if is_forked else replay
+
     def _remembered(self, channel: Channel, position: str | None, has_stayed: bool) -> Replay | None:
         room = self._find(channel)
         # decisions/0018: lines remembered across a fork would hide that others are lost in between.

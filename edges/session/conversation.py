@@ -16,7 +16,7 @@ from bus.errors import BusError
 from bus.words import NoticeName, Verb
 from edges.limits.floods import Told
 from edges.protocol.envelope import ENVELOPE, Dialect
-from edges.protocol.messages import Dismissal, Message, Notice, Outgoing, Refusal, Refused
+from edges.protocol.messages import Dismissal, Message, Notice, Outgoing, Refusal, Refused, Reply
 from edges.session import replies
 from edges.session.client import SENT_AWAY, Client
 from edges.session.command import Command, Lane
@@ -90,7 +90,7 @@ class Conversation(ABC):
         began_s = time.perf_counter()
         outcome = command.run(self._client)
         if isinstance(outcome, tuple):
-            self._write(outcome)
+            self._write_outcome(outcome)
             self._count(command.verb, outcome[0] if outcome else None, time.perf_counter() - began_s)
         elif command.lane is Lane.AHEAD:
             self._run_ahead(outcome, command.reply_to)
@@ -139,6 +139,13 @@ class Conversation(ABC):
         for item in items:
             self._write_one(item)
 
+    def _write_outcome(self, items: tuple[Outgoing, ...]) -> None:
+        match items:
+            case (Reply() as answer, bytes() as frames):
+                self._answer(answer, frames)
+            case _:
+                self._write(items)
+
     def _write_one(self, item: Outgoing) -> None:
         match item:
             case bytes():
@@ -153,24 +160,19 @@ class Conversation(ABC):
             case _:
                 self._answer(item)
 
-    def _answer(self, message: Message) -> None:
-        """Say an answer; in the envelope, the welcome follows the first answer."""
+    def _answer(self, message: Message, frames: bytes = b"") -> None:
+        """Say an answer, and ``frames`` behind; in the envelope, the welcome follows the first answer."""
         client = self._client
         if client.rooms.has_ended:
             return
-        if self.greeting.is_due and client.choice.dialect is ENVELOPE:
-            self._say_both(message)
-        else:
-            self._say(message)
+        # In one write: each write is a system call, and wakes a peer.
+        is_welcome_due = self.greeting.is_due and client.choice.dialect is ENVELOPE
+        say, behind = client.choice.dialect.say, self.greeting.take() if is_welcome_due else ()
+        said = [it if isinstance(it, bytes) else say(it) for it in (message, *behind)]
+        self._transport.write(b"".join((*said, frames)))
         # decisions/0042: from the answer on, a replay takes as long as the client does.
         if client.rooms.replaying is not None:
             client.inbox.let_pass()
-
-    def _say_both(self, answer: Message) -> None:
-        """Say the first answer, and the welcome behind, in one write: each write is a system call, and wakes a peer."""
-        say = self._client.choice.dialect.say
-        welcome = [it if isinstance(it, bytes) else say(it) for it in self.greeting.take()]
-        self._transport.write(b"".join((say(answer), *welcome)))
 
     def _dismiss(self, dismissal: Dismissal) -> None:
         if not self._client.rooms.has_ended:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bus.channel import Channel
 from bus.envelope import Arrived
@@ -26,11 +26,11 @@ from edges.rooms.hub import Hub
 from edges.rooms.renderings import Piece
 from edges.session.transport import Transport
 
-__all__ = ["Replaying"]
+__all__ = ["AT_ONCE_BYTES", "AtOnce", "Replaying", "at_once"]
 
 _RETRY_S: Final = 1.0
 _AT_ONCE_LINES: Final = 100
-_AT_ONCE_BYTES: Final = 64 * 1024
+AT_ONCE_BYTES: Final = 64 * 1024
 """The most of a replay to be written before a look at the client's pace."""
 _GIVEN_LINES: Final = 2_000
 """The most lines remembered as given."""
@@ -47,6 +47,13 @@ class Rooms(Protocol):
 
     def enter(self, channel: Channel) -> None:
         """Join the room behind the last line of the replay."""
+
+
+class AtOnce(NamedTuple):
+    """A replay to be written in one piece: the frames of its lines, and of those that the room took since."""
+
+    replay: Replay
+    frames: bytes
 
 
 class Replaying:
@@ -95,7 +102,7 @@ class Replaying:
     ) -> None:
         self._rooms, self.channel, self._transport, self._hub = rooms, channel, transport, hub
         self._with_state = with_state
-        self._at_once_bytes = min(_AT_ONCE_BYTES, at_once_bytes)
+        self._at_once_bytes = min(AT_ONCE_BYTES, at_once_bytes)
         self.is_wanted = True
         self._given = Given(_GIVEN_LINES) if given is None else given
         self._unnoted: list[Sequence[Arrived]] = []
@@ -263,7 +270,7 @@ class Replaying:
 
     def _give_piece(self, lines: Sequence[Arrived], gaps: Mapping[str | None, bytes], *, is_state: bool) -> int:
         """Give the first of ``lines``; return how many. Without gaps and states of its own, by frames made for all."""
-        if gaps or is_state or self._at_once_bytes != _AT_ONCE_BYTES:
+        if gaps or is_state or self._at_once_bytes != AT_ONCE_BYTES:
             count = self._fitting(lines)
             self._write(lines[:count], gaps)
             self._forks.update(line.position for line in lines[:count] if line.position in gaps)
@@ -309,6 +316,25 @@ class Replaying:
         self._transport.write(_frames(self._transport.dialect, lines, gaps))
 
 
+def at_once(hub: Hub, channel: Channel, dialect: Dialect, start: Since) -> AtOnce | None:
+    """Return a short replay of what is at hand, for a client that comes back; None where a step may have to wait.
+
+    The caller joins the room before any wait: a line published in between would be given to nobody.
+    """
+    replay = hub.replay_at_hand(channel, start)
+    if replay is None or hub.forks(channel):
+        return None
+    frames, behind = b"", hub.missing(channel, replay.position, is_told=False)
+    if replay.lines:
+        piece = hub.renderings.piece(channel, dialect, replay.lines, _piece)
+        if piece.given < len(replay.lines):
+            return None
+        frames = piece.frames
+    if behind:
+        frames += _frames(dialect, behind, _NO_GAPS)
+    return None if behind is None or len(frames) > AT_ONCE_BYTES else AtOnce(replay, frames)
+
+
 def _fitting(lines: Sequence[Arrived], at_once_bytes: int) -> int:
     sizes = accumulate(len(line.line) for line in lines[:_AT_ONCE_LINES])
     return max(sum(1 for size in takewhile(lambda size: size <= at_once_bytes, sizes)), min(1, len(lines)))
@@ -320,5 +346,5 @@ def _frames(dialect: Dialect, lines: Sequence[Arrived], gaps: Mapping[str | None
 
 
 def _piece(dialect: Dialect, lines: Sequence[Arrived]) -> Piece:
-    count = _fitting(lines, _AT_ONCE_BYTES)
+    count = _fitting(lines, AT_ONCE_BYTES)
     return Piece(_frames(dialect, lines[:count], _NO_GAPS), count)

@@ -12,7 +12,7 @@ from bus.log.replay import Replay, Since, Start
 from edges.rooms.hub import Hub
 from edges.rooms.sequencer import Item
 from edges.session.appearances import Appearances
-from edges.session.replaying import Replaying
+from edges.session.replaying import AT_ONCE_BYTES, AtOnce, Replaying, at_once
 from edges.session.transport import Transport
 
 __all__ = ["Joined", "Subscriptions"]
@@ -149,6 +149,24 @@ class Subscriptions:
         """Go to an open room, and leave the others."""
         self.leave_all(but=channel)
         return self.join(channel)
+
+    def resume_at_once(self, channel: Channel, start: Start) -> AtOnce | None:
+        """Join where the client left off, for the caller to write answer and frames before any wait; see ``resume``.
+
+        None, and no change, where a step may have to wait, or there is more to tell than events.
+        """
+        # decisions/0152: most of a crowd that comes back misses little, and all of that is at hand. A task, a generator
+        # and a second write cost as much as the bytes.
+        if not isinstance(start, Since) or channel.retention.kind == "latest" or channel.name in self.rooms:
+            return None
+        has_room = self._waiting_bytes // 2 >= AT_ONCE_BYTES and self._transport.is_idle and not self.has_ended
+        if not has_room or not self._hub.replay_slots.pass_by():
+            return None
+        found = at_once(self._hub, channel, self._transport.dialect, start)
+        if found is None or self._hub.join_now(channel, self._transport) is None:
+            return None
+        self._take_in(channel)
+        return found
 
     @asynccontextmanager
     async def resume(self, channel: Channel, start: Start, *, with_state: bool = False) -> AsyncIterator[Replay]:

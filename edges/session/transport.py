@@ -35,6 +35,10 @@ class Transport(RoomSubscriber, Pausable, Protocol):
     def takes_more(self) -> bool:
         """Whether little waits to be read."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be read, as far as the edge holds it."""
+
     def close(self, code: Closing) -> None:
         """Begin the closing handshake."""
 

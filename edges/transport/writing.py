@@ -175,6 +175,11 @@ class Writer(asyncio.Protocol):
         """Whether little waits for the client, or the connection ends."""
         return self._phase is not Phase.OPEN or not (self._is_paused or self._outgoing.is_owed)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is open, and no bytes wait here."""
+        return self.takes_more and self._phase is Phase.OPEN and not self._transport.get_write_buffer_size()
+
     def takes(self, size: int) -> bool:
         """Tell whether ``size`` bytes that a room lacked may be written at once; later events must fit behind."""
         return self._outgoing.takes(size)

@@ -73,7 +73,7 @@ class Subscribe(Command):
             return (Refusal(Code.INVALID_REQUEST, sentence, self.verb, self.reply_to),)
         start = FromState() if self.with_state and self.start is None else self.start
         if start is not None and channel.retention.kind != "live":
-            return self._resume(client, channel, start)
+            return self._resumed_at_once(client, channel, start) or self._resume(client, channel, start)
         joined = client.rooms.join(channel)
         return self._open(client, channel) if joined is None else self.joined(channel, joined)
 
@@ -84,6 +84,13 @@ class Subscribe(Command):
         joined = client.rooms.join(channel)
         for item in self.joined(channel, joined) if joined is not None else ():
             yield item
+
+    def _resumed_at_once(self, client: Client, channel: Channel, start: Start) -> tuple[Outgoing, ...]:
+        """Return the answer and all events to a client that has resumed; nothing where the log has to be read first."""
+        found = None if self.with_state else client.rooms.resume_at_once(channel, start)
+        if found is None:
+            return ()
+        return (self.resumed(channel, found.replay), *([found.frames] if found.frames else []))
 
     async def _resume(self, client: Client, channel: Channel, start: Start) -> AsyncGenerator[Outgoing, None]:
         await client.context.first_link()

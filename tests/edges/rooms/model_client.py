@@ -53,6 +53,10 @@ class Peer:
     def takes_more(self) -> bool:
         return True
 
+    @property
+    def is_idle(self) -> bool:
+        return self.reads.is_set()
+
     def takes(self, size: int) -> bool:
         return self.reads.is_set() or size < MUCH_BYTES
 
