@@ -25,7 +25,6 @@ from bus.event import (
     Attempt,
     Event,
     attempt,
-    check_event,
     now,
 )
 from bus.keyed import NOWHERE, Place
@@ -97,18 +96,18 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
             ``limit_bytes``.
 
     """
-    check_event(event)
+    if made is None:
+        made = attempt(event)  # refuses what is no event
     channels = _channels(event)
     name = event.event_name
     if not name or not channels:
         raise EventError(f"{type(event).__name__} names no event or no channel, so nobody could receive it")
-    made = made or attempt(event)
     # In front, so that a reader of fronts knows an event with a trace from all others without a look at the rest.
     trace = f'"traceparent":"{made.traceparent}",' if made.traceparent else ""
     front = f'{{{trace}"id":"{made.id}","correlation_id":null,"type":"event","event":"{name}","data":'
     back = f',"timestamp":"{made.timestamp}","room":"'
-    head = front.encode() + encode(event, made.timestamp) + back.encode()
-    lines = tuple([(channel, head + channel.name.encode() + _TAIL) for channel in channels])
+    head = front.encode() + encode(event, made.timestamp)
+    lines = tuple([(channel, head + f"{back}{channel.name}{_TEXT_TAIL}".encode()) for channel in channels])
     for channel, line in lines:
         if len(line) > limit_bytes:
             longest = max(len(line) for _, line in lines)
@@ -126,7 +125,8 @@ def _channels(event: Event) -> tuple[Channel, ...]:
         raise
 
 
-_TAIL: Final = b'","error_code":null,"error_message":null}'
+_TEXT_TAIL: Final = '","error_code":null,"error_message":null}'
+_TAIL: Final = _TEXT_TAIL.encode()
 
 
 def place_of(channel: Channel, event: str, line: bytes) -> Place:

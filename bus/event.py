@@ -296,4 +296,7 @@ def attempt(event: Event, *, repeated: bool = False) -> Attempt:
 
 def remember(event: Event, made: Attempt) -> None:
     """Let ``event`` remember ``made``, for a later publish of the same object with ``repeated=True``."""
-    object.__setattr__(event, "_attempt", made)  # past the model, which is frozen: an attempt is no part of the value
+    _set_attempt(event, made)  # past the model, which is frozen: an attempt is no part of the value
+
+
+_set_attempt: Final = vars(Event)["_attempt"].__set__

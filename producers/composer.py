@@ -7,7 +7,7 @@ from typing import Final
 from bus.envelope import compose
 from bus.event import Event, attempt, remember
 from producers.outbox import Item
-from producers.tracing import Tracing, note_trace
+from producers.tracing import NO_TRACE, Tracing, note_trace
 
 __all__ = ["Composer"]
 
@@ -34,7 +34,8 @@ class Composer:
 
         """
         made = attempt(event, repeated=repeated)
-        note_trace(event, made, tracing)
+        if tracing is not NO_TRACE:
+            note_trace(event, made, tracing)
         message = compose(event, limit_bytes=self._limit_bytes, made=made)
         # decisions/0020: the object remembers its attempt for a repetition. An event refused above has had no attempt.
         remember(event, made)

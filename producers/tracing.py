@@ -70,8 +70,11 @@ def traced(traceparent: str | None, *, trace: bool) -> Tracing:
 
     """
     # Without an active span none begins: each publish would be a trace of its own, with a root and nothing below.
+    is_active = bool(spans.current())
+    if traceparent is None and not trace and not is_active:  # the common case
+        return NO_TRACE
     given = "" if traceparent is None else check_traceparent(traceparent)
-    has_spans = bool(spans.current() or (given and spans.is_loaded()))
+    has_spans = is_active or bool(given and spans.is_loaded())
     return Tracing(given, is_asked=trace, has_spans=has_spans) if given or trace or has_spans else NO_TRACE
 
 

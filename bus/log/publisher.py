@@ -183,7 +183,9 @@ class Publisher(Generic[PublicationT]):
         self._under_way = batch  # for `give_up`, which may come while Redis is asked
         entries: list[Entry] = []
         for item in batch:
-            self._begin(item)
+            item.tries += 1
+            if item.tries > 1 or item.has_latest:
+                self._begin(item)
             entries += item.entries()
         return batch, entries
 
@@ -277,10 +279,9 @@ class Publisher(Generic[PublicationT]):
             self._absence.began(cut)
 
     def _begin(self, item: PublicationT) -> None:
-        item.tries += 1
         if item.tries > 1:
             self.counts.retried += 1
-        elif item.has_latest and item.attempt.since_ms is None:
+        elif item.attempt.since_ms is None:
             for channel, _ in item.message.lines:
                 # decisions/0020: on `latest` the producer's own event before is not newer than a repetition.
                 if channel.retention.kind == "latest":

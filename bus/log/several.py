@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from bus.log.appending import Entry, salt
 from bus.redis.command_link import packed
 
-__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "plan", "spread"]
+__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "have_common", "plan", "spread"]
 
 Plan: TypeAlias = Sequence[Sequence[int]]
 """For each command of a pipeline the numbers of the entries it stands for, in order."""
@@ -22,6 +22,11 @@ LEFT_ALONE: Final = b""
 _SHA: Final = hashlib.sha1(SEVERAL.encode(), usedforsecurity=False).hexdigest()
 
 
+def have_common(entries: Sequence[Entry]) -> bool:
+    """Tell whether two entries are of one channel; the entries of a single event never are."""
+    return len({entry.channel.redis for entry in entries}) < len(entries)
+
+
 def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> tuple[list[bytes], Plan]:
     """Return the pieces of a pipeline, and what each command stands for; ``pack`` makes the command of a single entry.
 
@@ -30,9 +35,13 @@ def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> 
     groups: dict[str, list[int]] = {}
     alone: set[str] = set()
     for number, entry in enumerate(entries):
-        groups.setdefault(entry.channel.redis, []).append(number)
+        name = entry.channel.redis
+        if name in groups:
+            groups[name].append(number)
+        else:
+            groups[name] = [number]
         if entry.since_ms is not None or entry.once:
-            alone.add(entry.channel.redis)
+            alone.add(name)
     pieces: list[bytes] = []
     stands_for: list[Sequence[int]] = []
     for name, numbers in groups.items():
@@ -58,14 +67,18 @@ def _together(entries: Sequence[Entry]) -> bytes:
 
 def spread(stands_for: Plan, replies: Iterable[Any]) -> list[Any]:
     """Return an answer for each entry, of the answers for each command; an error speaks for all its entries."""
+    if len(stands_for) == 1:  # all of one channel: the numbers are in order
+        [numbers], [reply] = stands_for, replies
+        return _answers(len(numbers), reply)
     spread_out: dict[int, Any] = {}
     for numbers, reply in zip(stands_for, replies, strict=True):
-        if len(numbers) == 1:
-            spread_out[numbers[0]] = reply
-        elif type(reply) is bytes:
-            places = reply.split(b",") if reply else []
-            places += [LEFT_ALONE] * (len(numbers) - len(places))
-            spread_out.update(zip(numbers, places, strict=False))
-        else:
-            spread_out.update(dict.fromkeys(numbers, reply))
+        spread_out.update(zip(numbers, _answers(len(numbers), reply), strict=False))
     return [spread_out[number] for number in range(len(spread_out))]
+
+
+def _answers(count: int, reply: Any) -> list[Any]:
+    """Return the answers of ``count`` entries to one command."""
+    if count == 1 or type(reply) is not bytes:
+        return [reply] * count
+    places: list[Any] = reply.split(b",") if reply else []
+    return (places + [LEFT_ALONE] * (count - len(places)))[:count]

@@ -2,7 +2,7 @@ import hiredis
 
 from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
 from bus.log.appending import Entry
-from bus.log.several import LEFT_ALONE, plan, spread
+from bus.log.several import LEFT_ALONE, have_common, plan, spread
 
 
 def entry(name: str, number: int, retention: Retention = HISTORY, **more: int | str) -> Entry:
@@ -51,3 +51,16 @@ def test_places_are_given_to_their_entries() -> None:
     error = ValueError()
     found = spread([(0, 3), (1,), (2, 4, 5), (6, 7), (8, 9)], [b"1-1 0,2-2 1", b"3-3 0", b"4-4 1", error, b""])
     assert found == [b"1-1 0", b"3-3 0", b"4-4 1", b"2-2 1", *[LEFT_ALONE] * 2, error, error, *[LEFT_ALONE] * 2]
+
+
+def test_entries_of_one_event_have_no_channel_in_common() -> None:
+    """The short way is for channels that all differ; two entries of one channel go together."""
+    assert not have_common([entry("a", 0), entry("b", 0)])
+    assert have_common([entry("a", 0), entry("b", 1), entry("a", 1)])
+
+
+def test_places_of_a_single_command() -> None:
+    """Where one command speaks for all entries, too, the rest was left alone, and surplus places are nobody's."""
+    assert spread([(0, 1, 2)], [b"1-1 0,2-2 1"]) == [b"1-1 0", b"2-2 1", LEFT_ALONE]
+    assert spread([(0, 1)], [b"1-1 0,2-2 1,3-3 0"]) == [b"1-1 0", b"2-2 1"]
+    assert spread([(0, 1)], [None]) == [None, None]
