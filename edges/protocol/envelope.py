@@ -13,7 +13,7 @@ import orjson
 from bus.envelope import envelope
 from bus.errors import ShapeError
 from bus.event import now
-from bus.ids import message_id
+from bus.ids import new_id
 from bus.shape import MESSAGE_VALUES, check_shape
 from bus.words import NoticeName, Verb
 from edges.protocol.messages import (
@@ -178,6 +178,8 @@ class _Envelope:
     parse = staticmethod(parse)
 
     def write(self, message: Message) -> bytes:
+        if isinstance(message, Reply):
+            return orjson.dumps(_reply(message))
         if isinstance(message, Welcome):
             return _welcome(message)
         return orjson.dumps(self._value(message))
@@ -185,20 +187,8 @@ class _Envelope:
     def say(self, message: Message) -> bytes:
         return text_frame(self.write(message))
 
-    def _value(self, message: Reply | Pong | Refusal | Notice) -> dict[str, Any]:
+    def _value(self, message: Pong | Refusal | Notice) -> dict[str, Any]:
         match message:
-            case Reply(verb, data, reply_to):
-                return {  # the keys of `envelope`, in its order: most messages are replies
-                    "id": message_id(),
-                    "correlation_id": reply_to,
-                    "type": "response",
-                    "event": verb,
-                    "data": data,
-                    "timestamp": now(),
-                    "room": None,
-                    "error_code": None,
-                    "error_message": None,
-                }
             case Pong(reply_to):
                 return envelope("pong", event=Verb.PING, correlation_id=reply_to)
             case Refusal(code, sentence, verb, reply_to, retry_after_ms):
@@ -215,6 +205,22 @@ class _Envelope:
 
     def frame(self, line: bytes) -> bytes | None:
         return text_frame(line)
+
+
+def _reply(reply: Reply) -> dict[str, Any]:
+    """Return the keys of `envelope`, in its order: most messages are replies."""
+    verb, data, reply_to = reply
+    return {
+        "id": new_id(),
+        "correlation_id": reply_to,
+        "type": "response",
+        "event": verb,
+        "data": data,
+        "timestamp": now(),
+        "room": None,
+        "error_code": None,
+        "error_message": None,
+    }
 
 
 _NO_POSITION: Final = {"position": None, "previous": None}
@@ -236,7 +242,7 @@ def _welcome(welcome: Welcome) -> bytes:
     """Return the text of a welcome, of which an edge has a few that differ in ids and time alone."""
     _, *known = welcome
     ahead, between, behind, end = _welcome_form(*known)
-    made, connection, at = message_id().encode(), welcome.connection_id.encode(), now().encode()
+    made, connection, at = new_id().encode(), welcome.connection_id.encode(), now().encode()
     return b"".join((ahead, made, between, connection, behind, at, end))
 
 

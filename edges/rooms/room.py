@@ -71,7 +71,10 @@ class Room:
         self._suspend_after_pass: set[RoomSubscriber] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self.subscribers.values())) + len(self.slow or ())
+        count = 0 if self.slow is None else len(self.slow)
+        for subscribers in self.subscribers.values():  # of one dialect, mostly; `sum` and `map` take twice as long
+            count += len(subscribers)
+        return count
 
     @property
     def position(self) -> str | None:

@@ -1,5 +1,6 @@
 """The parts of an edge for every connection: made once by the edge, and handed down."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Context:
         tallies: counts of requests.
         places: makes the ids of streams of several channels.
         silences: of clients to be welcomed.
+        loop: runs the edge.
         channel: returns the channel that clients call so, as the service does.
 
     """
@@ -76,6 +78,8 @@ class Context:
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))
     places: Places = field(default_factory=Places)
     silences: Silences = field(default_factory=Silences)
+    # Python 3.11 asks the system for the process at each `get_running_loop`, and a client needs the loop three times.
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     channel: Callable[[str], Channel] = field(init=False)
 
     def __post_init__(self) -> None:

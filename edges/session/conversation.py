@@ -3,7 +3,6 @@
 A conversation knows the connection only as a transport. The commands come from ``session``, or from ``feed``.
 """
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -52,7 +51,7 @@ class Conversation(ABC):
 
     def __init__(self, transport: Transport, context: Context, choice: DialectChoice | None = None) -> None:
         self._transport, self._context = transport, context
-        self._loop = asyncio.get_running_loop()
+        self._loop = context.loop
         self._messages = 0
         self._client = Client(transport, context, self._loop.time(), self._carry_out, self._carry, choice)
         self.greeting, self.admission = self._client.greeting, self._client.admission
@@ -232,12 +231,10 @@ class Conversation(ABC):
             self.notify(Notice.of(NoticeName.ROOM_LEFT, reason, None, room=channel.name))
         return was_there or was_seen
 
-    def check_kept(self) -> None:
-        """Close a client for whom rooms keep too many bytes."""
-        self._client.rooms.check_kept()
-
     def check_standing(self, now: float) -> None:
-        """Warn a client before the end of the token; send a client without a good token away."""
+        """Warn a client before the end of the token; send a client away without a good one, or with too much kept."""
+        if self._client.rooms.is_suspended:
+            self._client.rooms.check_kept()
         if not self.admission.is_timed:
             return
         match self.admission.due(now):

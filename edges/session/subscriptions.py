@@ -42,6 +42,7 @@ class Subscriptions:
     Attributes:
         rooms: the channels of the client's rooms, by name.
         replaying: the replay under way, until the client is in the room or has left.
+        is_suspended: whether rooms with a policy for slow consumers leave the client out.
         has_ended: whether the client has gone, and joins no more rooms.
 
     """
@@ -49,10 +50,10 @@ class Subscriptions:
     __slots__ = (
         "_appearances",
         "_hub",
-        "_is_suspended",
         "_transport",
         "_waiting_bytes",
         "has_ended",
+        "is_suspended",
         "network",
         "replaying",
         "rooms",
@@ -71,7 +72,7 @@ class Subscriptions:
         self.replaying: Replaying | None = None
         self._transport, self._hub, self.network = transport, hub, network
         self._waiting_bytes, self._appearances = waiting_bytes, appearances
-        self.has_ended = self._is_suspended = False
+        self.has_ended = self.is_suspended = False
 
     @property
     def channels(self) -> list[Channel]:
@@ -214,28 +215,23 @@ class Subscriptions:
 
     # Being slow.
 
-    @property
-    def is_suspended(self) -> bool:
-        """Whether rooms with a policy for slow consumers leave the client out."""
-        return self._is_suspended
-
     def suspend(self) -> None:
         """Be left out of rooms with a policy for slow consumers, until ``readmit``."""
-        if self._is_suspended:
+        if self.is_suspended:
             return
-        self._is_suspended = True
+        self.is_suspended = True
         for channel in self.rooms.values():
             self._suspend_in(channel)
 
     def _suspend_in(self, channel: Channel) -> None:
-        if self._is_suspended and channel.when_slow.kind != "close":
+        if self.is_suspended and channel.when_slow.kind != "close":
             self._hub.suspend(channel, self._transport)
 
     def readmit(self) -> None:
         """Go on, room by room, until the client is suspended again."""
-        was_suspended, self._is_suspended = self._is_suspended, False
+        was_suspended, self.is_suspended = self.is_suspended, False
         for channel in list(self.rooms.values()) if was_suspended else ():
-            if self._is_suspended:  # by the frames of the room before
+            if self.is_suspended:  # by the frames of the room before
                 return
             if channel.when_slow.kind != "close":
                 self._write_items(self._hub.readmit(channel, self._transport))
@@ -245,7 +241,7 @@ class Subscriptions:
 
         Each room has a bound; a client slow to read in many rooms would cost the sum of the bounds.
         """
-        if self._is_suspended and self._kept_bytes() > self._waiting_bytes:
+        if self.is_suspended and self._kept_bytes() > self._waiting_bytes:
             self._transport.close_slow()
 
     def _kept_bytes(self) -> int:

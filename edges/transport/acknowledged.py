@@ -22,10 +22,6 @@ newer), ``tcpi_snd_wnd`` at 228 (Linux 5.4 and newer)."""
 class Socket(Protocol):
     """A socket, or an event loop's stand-in."""
 
-    @property
-    def family(self) -> int:
-        """The address family."""
-
     def fileno(self) -> int:
         """Return the descriptor, below 0 after closing."""
 
@@ -60,9 +56,9 @@ def unacknowledged_bytes(plain: Socket) -> int:
 
 def peer(plain: Socket) -> Peer | None:
     """Return the other end; None where the kernel does not tell, as for a Unix socket."""
-    if sys.platform != "linux" or plain.fileno() < 0 or plain.family == socket.AF_UNIX:
+    if sys.platform != "linux" or plain.fileno() < 0:
         return None
-    try:
+    try:  # a Unix socket refuses; the property `family` costs as much as the system call
         # decisions/0046: only paused connections are asked, once per look; a delivery asks nothing.
         told = plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     except OSError:

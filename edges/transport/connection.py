@@ -110,12 +110,14 @@ class Connection(Served):
         elif self._is_deaf:  # the edge does not read, so silence says nothing of the client
             self._keepalive.excuse(now)
         else:
-            self._act(self._keepalive.due(now, self._outgoing))
+            due = self._keepalive.due(now, self._outgoing)
+            if due is not None:
+                self._act(due)
         if self._phase is Phase.OPEN:
             self._websocket.rest()
         self._check_standing(now)
 
-    def _act(self, due: Due | None) -> None:
+    def _act(self, due: Due) -> None:
         match due:
             case Due.PING:
                 self._ping()
@@ -144,13 +146,15 @@ class Connection(Served):
 
     def _shake(self, data: bytes) -> None:
         match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
+            case Entry() as entry:
+                self._enter(entry)
             case Asking() as asking:
                 self._transport.pause_reading()
                 self._deadline = self._loop.time() + 2 * self._context.settings.open_timeout_s  # a hook has half
                 self._context.spawn(self._ask(asking), "request")
             case Word(answer):
                 self._transport.write(answer)
-            case Entry() | Farewell() | Following() as outcome:
+            case Farewell() | Following() as outcome:
                 self._conclude(outcome)
 
     async def _ask(self, asking: Asking) -> None:

@@ -43,7 +43,7 @@ _PUBLISH: Final = Told("a publish failed", logging.ERROR)
 _PAST: Final = Told("a history failed", logging.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each client has one, and a frozen one takes four times as long
 class Entry:
     """The client may come in.
 
@@ -122,12 +122,18 @@ class Handshake:
         if self._rest is not None:  # the hook thinks, and bytes come that the socket had before it was paused
             self._rest += data
             return None
+        if not self._head and data.find(b"\r\n\r\n") == len(data) - 4:  # a head that came whole, as nearly all do
+            self._rest = bytearray()
+            return self._read_whole(data, now)
         self._head += data
         end = http.head_end(self._head)
         if end < 0 and len(self._head) <= http.HEAD_LIMIT_BYTES:
             return None
         end = end if end > 0 else len(self._head)
         head, self._rest = bytes(self._head[:end]), self._head[end:]
+        return self._read_whole(head, now)
+
+    def _read_whole(self, head: bytes, now: float) -> _Outcome | Asking | Word | None:
         if self._context.publishing is not None and is_post(head):
             return self._begin_post(head, self._context.publishing)
         return self._read(head, now)
@@ -148,11 +154,12 @@ class Handshake:
 
     def _open(self, opening: Opening, now: float) -> _Outcome:
         """Judge a usual opening handshake; nothing is waited for."""
-        visitor = self._counted(self._peer, now) if opening.form.is_free else self._judged(opening, now)
+        form = opening.form
+        visitor = self._counted(self._peer, now) if form.is_free else self._judged(opening, now)
         if not isinstance(visitor, Visitor):
             return visitor
         # The same words, but for the key, are judged alike; who says no word of proxies is the other end of the socket.
-        opening.form.is_free = visitor == self._peer
+        form.is_free = form.is_free or visitor == self._peer
         self._websocket.open()
         return Entry(opening.answer(), visitor, self._shown(opening), bytes(self._rest or b""))
 

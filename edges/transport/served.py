@@ -41,7 +41,7 @@ class Served(Writer):
     __slots__ = ("_context", "_deadline", "_is_slow", "_session")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.loop)
         self._context = context
         self._deadline: float | None = self._loop.time() + context.settings.open_timeout_s
         self._session: Conversation | None = None
@@ -132,7 +132,6 @@ class Served(Writer):
     def _check_standing(self, now: float) -> None:
         if self._session is not None and self._phase is Phase.OPEN:
             self._session.check_standing(now)
-            self._session.check_kept()
 
     def check_revoked(self) -> None:
         """Send the client away if the token was revoked; a bug of the edge closes the client, too."""

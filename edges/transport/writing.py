@@ -8,6 +8,7 @@ asyncio tells of a full buffer by the protocol's own ``pause_writing``, hence a 
 import asyncio
 import socket
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 from edges.net.forwarded import client_address
@@ -60,9 +61,9 @@ class Writer(asyncio.Protocol):
     _transport: asyncio.Transport  # asyncio builds a protocol before its socket, and hands that to `connection_made`
     _outgoing: Outgoing
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.visitor = Visitor("", is_secure=False)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.visitor = _NOBODY
         self._phase = Phase.OPENING
         self._kept: list[bytes] = []
         self._rooms, self._is_paused = 0, False
@@ -229,8 +230,14 @@ class Writer(asyncio.Protocol):
 
 def other_end(transport: asyncio.Transport) -> Visitor:
     """Return the other end of a socket, as far as the socket tells; a Unix socket's peer has no address."""
-    if transport.get_extra_info("socket").family == socket.AF_UNIX:
-        return Visitor("", is_secure=False)
-    name = transport.get_extra_info("peername")  # None when it has gone already
+    name = transport.get_extra_info("peername")  # None when it has gone already; no tuple of a Unix socket
     is_secure = transport.get_extra_info("sslcontext") is not None
-    return Visitor(client_address(name[0], (), ()) if name else "", is_secure)
+    return _visitor(name[0] if isinstance(name, tuple) else "", is_secure)
+
+
+@lru_cache(1_024)
+def _visitor(address: str, is_secure: bool) -> Visitor:
+    return Visitor(client_address(address, (), ()) if address else "", is_secure)
+
+
+_NOBODY: Final = Visitor("", is_secure=False)

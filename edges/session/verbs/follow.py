@@ -22,7 +22,7 @@ __all__ = ["Follow", "Watch"]
 _RETRY_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Follow(Subscribe):
     """Join the room of a channel; the answer is an event of the stream."""
 
