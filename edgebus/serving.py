@@ -9,7 +9,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BrokerError
 from bus.redis.address import without_password
 from bus.service import Service
@@ -40,14 +39,18 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
             await edge.start()
         except OSError as error:
             exit_with(Exit.FAILED, f"cannot listen on {written(edge.host, edge.port)}: {why(error)}; try --port")
+        scheme = "wss" if settings.tls_certificate else "ws"
+        where = f"{scheme}://{written(edge.host, edge.port)}"
+        show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
+        # Redis' client library is the largest of what an edge loads, and needed from the first command on: clients may
+        # knock before.
+        import bus.redis.pooled  # noqa: F401
+
         # decisions/0151: the modules stay, so no collection looks through them again; a client that went is no garbage,
         # so collections may come seldom. Only here: an application around an `Edge` has thresholds of its own.
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         gc.enable()  # the `edge` command loads without
-        scheme = "wss" if settings.tls_certificate else "ws"
-        where = f"{scheme}://{written(edge.host, edge.port)}"
-        show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
         try:
             await _until_asked(asked, edge)
             if asked.may_take_time:  # decisions/0027
@@ -66,6 +69,8 @@ async def _until_asked(asked: Asked, edge: Edge) -> None:
 
 async def serve_broker(port: int, directory: Path | None) -> None:
     """Run the embedded server until a signal, or until the server ends by itself."""
+    from bus.broker.embedded import EmbeddedBroker  # here: an edge starts no server
+
     async with signalled() as asked, EmbeddedBroker(port, directory) as broker:
         kept = f"data in {directory}" if directory else "nothing is kept after it ends"
         show(f"{broker.binary.name} {broker.version} listens on {broker.url} ({kept})")

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from redis.exceptions import NoPermissionError
 
 from bus.admin.values import EdgeEntry, GoneEdge, Look
 from bus.admin.words import look_key
+from bus.redis import library
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection
 from bus.redis.keys import EDGES_KEY, edge_key
@@ -58,7 +58,7 @@ class Registry(Connection):
             hashes = await pipeline.execute(raise_on_error=False)
         pairs = list(zip(ids, hashes, strict=True))
         # Another service's edge is asked for once, and not every second: each refusal is an entry in ACL LOG.
-        self._foreign.update(edge for edge, fields in pairs if isinstance(fields, NoPermissionError))
+        self._foreign.update(edge for edge, fields in pairs if isinstance(fields, library.NoPermissionError))
         # An entry of another type, typed by hand, is no edge either.
         return [entry_of(edge, fields) for edge, fields in pairs if isinstance(fields, dict) and fields]
 

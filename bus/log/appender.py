@@ -9,13 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from bus.errors import BusError, BusNotReady
 from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Packer, Replicas, outcome
 from bus.log.several import LEFT_ALONE, SEVERAL, Plan, have_common, plan, spread
+from bus.redis import library
 from bus.redis.address import check_url
 from bus.redis.clock import now, redis_ms
 from bus.redis.command_link import CommandLink, packed
@@ -29,8 +26,6 @@ Outcomes: TypeAlias = list[Appended | BusError]
 Settle: TypeAlias = Callable[[Outcomes | BusError], None]
 """Gets an outcome for each entry; or one error for all, where the link was cut before any answer."""
 
-_CUTS: Final = (RedisConnectionError, RedisTimeoutError, OSError)
-"""What stands for the answer to a command whose line was cut."""
 _TIME: Final = packed(("TIME",))
 
 
@@ -160,24 +155,24 @@ class Appender:
             # decisions/0063: answered commands keep their answers. Sent again with all the rest, a line too poor for a
             # whole pipeline would never get on.
             replies.append(cut)
-            replies += [RedisConnectionError("the connection was closed")] * (round_.count - len(replies))
+            replies += [library.RedisConnectionError("the connection was closed")] * (round_.count - len(replies))
         if round_.is_stale and not isinstance(time := replies.pop(0), Exception):
             try:
                 self._greeting.clock.take(redis_ms(*time), now())
             except (TypeError, ValueError):
                 self._drop()
-                round_.settle(failure(InvalidResponse("its answer to TIME has another form"), self._url))
+                round_.settle(failure(library.InvalidResponse("its answer to TIME has another form"), self._url))
                 return
         confirmed = None
         if round_.replicas is not None:
             confirmed = replies.pop()
-            if isinstance(confirmed, _CUTS):  # half of the answers would tell a caller nothing of replicas
+            if _is_cut(confirmed):  # half of the answers would tell a caller nothing of replicas
                 round_.settle(failure(confirmed, self._url))
                 return
             confirmed = confirmed if isinstance(confirmed, int) else 0
         if round_.stands_for is not None:
             replies = spread(round_.stands_for, replies)
-        if (NoScriptError in map(type, replies) or LEFT_ALONE in replies) and not round_.again:
+        if (library.NoScriptError in map(type, replies) or LEFT_ALONE in replies) and not round_.again:
             self._rerunning = asyncio.create_task(self._rerun(round_, replies, confirmed))
         else:
             self._tell(round_, replies, confirmed)
@@ -198,20 +193,21 @@ class Appender:
         round_.settle(outcomes)
 
     def _outcome(self, entry: Entry, reply: Any, confirmed: int | None) -> Appended | BusError:
-        return failure(reply, self._url) if isinstance(reply, _CUTS) else outcome(entry, reply, confirmed)
+        return failure(reply, self._url) if _is_cut(reply) else outcome(entry, reply, confirmed)
 
     async def _rerun(self, round_: "_Round", replies: list[Any], confirmed: int | None) -> None:
         """Run again the entries that no script took, as after ``SCRIPT FLUSH``; none of these was stored."""
-        missing = [index for index, it in enumerate(replies) if isinstance(it, NoScriptError) or it == LEFT_ALONE]
+        unknown = library.NoScriptError
+        missing = [index for index, it in enumerate(replies) if isinstance(it, unknown) or it == LEFT_ALONE]
         entries = [round_.entries[index] for index in missing]
         told: asyncio.Future[Outcomes | BusError] = asyncio.get_running_loop().create_future()
         try:
             assert self._link is not None  # noqa: S101 (the answers came on the link)
-            if NoScriptError in map(type, replies):
+            if unknown in map(type, replies):
                 await self._greeting.begin(self._link.ask)
             self._send(entries, told.set_result, round_.replicas, again=True)
             outcomes = await told
-        except (RedisError, OSError) as error:
+        except (library.RedisError, OSError) as error:
             for index in missing:
                 replies[index] = error
             self._rerunning = None
@@ -246,3 +242,10 @@ class _Round:
     stands_for: Plan | None
     is_stale: bool
     again: bool
+
+
+def _is_cut(answer: Any) -> bool:
+    """Tell whether ``answer`` stands for the answer to a command whose line was cut."""
+    if not isinstance(answer, Exception):
+        return False
+    return isinstance(answer, (library.RedisConnectionError, library.RedisTimeoutError, OSError))

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import RedisError, ResponseError
-
 from bus.channel import Channel
 from bus.envelope import place_of, splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishHeld, PublishUncertain
@@ -20,6 +18,7 @@ from bus.held import Hold
 from bus.keyed import NOWHERE, Keyed, Place
 from bus.log.once import ONCE_MS, once
 from bus.position import FORM
+from bus.redis import library
 from bus.redis.command_link import packed
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
@@ -275,9 +274,9 @@ def outcome(entry: Entry, reply: Reply, replicas: int | None) -> Appended | BusE
     name = entry.channel.name
     # decisions/0020: three kinds. Refused for the moment is repeated, refused for good is told at once, and an answer
     # that never came may mean either, so the repetition looks for the event first.
-    if isinstance(reply, RedisError) and is_passing(reply):
+    if isinstance(reply, library.RedisError) and is_passing(reply):
         return BusNotReady(f"Redis does not take the event on {name} now: {meaning(said(reply))}")
-    if isinstance(reply, ResponseError):
+    if isinstance(reply, library.ResponseError):
         return PublishError(f"Redis did not take the event on {name}: {meaning(said(reply))}")
     if isinstance(reply, Exception):
         return BusUnavailable(f"Redis did not answer for {name}: {said(reply)}")

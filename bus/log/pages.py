@@ -4,18 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias, cast
-
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from bus.channel import Channel
 from bus.envelope import is_sound
 from bus.log.entries import StreamEntry, is_own
 from bus.log.reading import PAGE, PagePace, size_of
+from bus.redis import library
 from bus.redis.clock import now
 from bus.redis.connection import Connection, Reply
 from bus.redis.refusals import checked, is_wrong_type
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 __all__ = ["Fields", "Pages"]
 
@@ -44,7 +45,7 @@ class Pages:
         self.unreadable = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Redis]:
+    async def turn(self) -> AsyncIterator["Redis"]:
         """Enter the connection for one large read, after all large reads begun before.
 
         Raises:
@@ -61,7 +62,7 @@ class Pages:
             began_s = now()
             try:
                 page = cast(list[StreamEntry], await redis.xrevrange(channel.log_key, before, after, count))
-            except ResponseError as error:
+            except library.ResponseError as error:
                 return self.page(channel, error)
             self.pace.take(sum(size_of(fields) for _, fields in page), now() - began_s)
             return page

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from redis.exceptions import ResponseError
 
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.presence.entries import Member, is_user, split_field
+from bus.redis import library
 from bus.redis.calls import call_script
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
@@ -268,7 +268,7 @@ def _owed(field: bytes, text: bytes) -> Owed | None:
 
 
 def _error(answer: Reply, channel: Channel) -> BusError | None:
-    if isinstance(answer, ResponseError):
+    if isinstance(answer, library.ResponseError):
         return BusError(f"the users on {channel.name} could not be written: {meaning(said(answer))}")
     checked(answer)
     return None

@@ -1,41 +1,29 @@
 """Where Redis is: a URL, checked, and the connections made from the URL."""
 
 import asyncio
-import functools
 import os
 import shlex
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import (
-    AbstractConnection,
-    BlockingConnectionPool,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
-
 from bus.errors import AddressError
-from bus.redis.dialing import NamedConnection, NamedTlsConnection
-from bus.redis.patience import PatientParser, patient
-from bus.redis.refusals import is_about_command, said
 from bus.redis.resolving import resolve
-from bus.redis.sentinel import SENTINEL_SCHEME, PrimaryConnection, sentinels
+from bus.redis.sentinel import SENTINEL_SCHEME, sentinels
 from bus.redis.url import FORM, RedisUrl, parse, place
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 __all__ = [
     "ANSWER_DEADLINE_S",
     "ATTEMPT_DEADLINE_S",
     "DEFAULT_URL",
-    "begin",
     "check_url",
+    "checked_client",
     "client",
     "default_url",
     "elsewhere",
@@ -99,10 +87,12 @@ def read_url(url: str) -> dict[str, Any]:
         return {**arguments, "sentinels": sentinels(parts)}
     _check_database(parts)
     if parts.scheme == "unix":
+        from redis.asyncio.connection import UnixDomainSocketConnection
+
         return {**arguments, "path": _socket(parts), "connection_class": UnixDomainSocketConnection}
     arguments["host"], arguments["port"] = place(parts.place, _PORT)
     if parts.scheme == "rediss":
-        arguments |= {"connection_class": SSLConnection, **_tls_options(parts)}
+        arguments |= {"connection_class": _tls_class(), **_tls_options(parts)}
     return arguments
 
 
@@ -129,50 +119,21 @@ def _tls_options(parts: RedisUrl) -> dict[str, Any]:
     return options
 
 
-def client(url: str, name: str) -> Redis:
+def client(url: str, name: str) -> "Redis":
     """Return a client with a single connection called ``name``, which never repeats a command on its own.
 
     Raises:
         AddressError: as ``check_url`` does.
 
     """
-    # decisions/0020: the library's retries would write a publish twice; the publisher repeats, with a check.
-    arguments = check_url(url)
-    pool = BlockingConnectionPool(
-        **{
-            **arguments,
-            "redis_connect_func": functools.partial(begin, name=name),
-            "connection_class": patient(_connection_class(arguments)),
-            "parser_class": PatientParser,
-            "max_connections": 1,
-            "timeout": ANSWER_DEADLINE_S,
-            "socket_timeout": ANSWER_DEADLINE_S,
-            "socket_connect_timeout": ANSWER_DEADLINE_S,
-            "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
-            "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 has none, so no ACL for all servers can allow SETINFO
-            "decode_responses": False,
-        }
-    )
-    return Redis.from_pool(pool)
+    return checked_client(check_url(url), name)
 
 
-def _connection_class(arguments: Mapping[str, Any]) -> Any:
-    if "sentinels" in arguments:
-        return PrimaryConnection
-    kind = arguments.get("connection_class", NamedConnection)
-    return NamedTlsConnection if kind is SSLConnection else kind
+def checked_client(arguments: Mapping[str, Any], name: str) -> "Redis":
+    """Return the client of ``client`` for the arguments of ``check_url``."""
+    from bus.redis.pooled import pooled
 
-
-async def begin(connection: AbstractConnection, *, name: str) -> None:
-    """Log in, and give ``connection`` its name; a Redis without names for connections is used all the same."""
-    await connection.on_connect()
-    await connection.send_command("CLIENT", "SETNAME", fit_name(name))
-    try:
-        await connection.read_response()
-    except ResponseError as error:
-        if not is_about_command(said(error)):
-            raise
+    return pooled(arguments, fit_name(name), ANSWER_DEADLINE_S)
 
 
 def fit_name(name: str) -> str:
@@ -222,10 +183,16 @@ def login(url: str) -> tuple[str, ...]:
     return (password,) if password else ()
 
 
+def _tls_class() -> Any:
+    from redis.asyncio.connection import SSLConnection
+
+    return SSLConnection
+
+
 def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
     """Return the TLS context for a ``rediss`` URL, by the client library's own options; None for other URLs."""
     kind = arguments.get("connection_class")
-    if kind is None or not issubclass(kind, SSLConnection):
+    if kind is None or not issubclass(kind, _tls_class()):
         return None
     context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"), capath=arguments.get("ssl_ca_path"))
     if arguments.get("ssl_certfile"):
@@ -257,7 +224,7 @@ async def redis_cli(url: str) -> str:
 
 
 def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
-    if not issubclass(arguments.get("connection_class", object), SSLConnection):
+    if arguments.get("connection_class") is not _tls_class():
         return []
     files = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
     named = [word for name, option in files.items() if arguments.get(name) for word in (option, arguments[name])]

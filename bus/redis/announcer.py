@@ -5,8 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from redis.exceptions import NoPermissionError
-
+from bus.redis import library
 from bus.redis.address import without_password
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
@@ -136,7 +135,7 @@ class Announcer(Connection):
             pipeline.zadd(EDGES_KEY, {edge: self.redis_now_ms + int(expires_s * 1000)})
             pipeline.zremrangebyscore(EDGES_KEY, "-inf", self.redis_now_ms - int(forget_s * 1000))
             answers = await pipeline.execute(raise_on_error=False)
-        self._may_enlist = not any(isinstance(answer, NoPermissionError) for answer in answers)
+        self._may_enlist = not any(isinstance(answer, library.NoPermissionError) for answer in answers)
         if self._may_enlist:
             all_checked(answers)
         else:

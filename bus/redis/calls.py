@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from redis.exceptions import NoScriptError
-
+from bus.redis import library
 from bus.redis.connection import Connection, Reply
 
 __all__ = ["call_script"]
@@ -25,7 +24,7 @@ async def call_script(connection: Connection, sha: str, calls: Sequence[tuple[An
     """
     async with connection.connected() as redis:
         replies = await _evaluated(redis, sha, calls)
-        missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        missing = [index for index, reply in enumerate(replies) if isinstance(reply, library.NoScriptError)]
         if missing:  # as after SCRIPT FLUSH: none of these was carried out
             await connection.begin_anew()
             again = await _evaluated(redis, sha, [calls[index] for index in missing])

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
-from redis.asyncio.connection import DefaultParser
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse
-from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from bus.redis import library
 
 __all__ = ["CommandLink", "Done", "packed"]
 
@@ -41,7 +39,9 @@ class CommandLink(asyncio.Protocol):
     """
 
     def __init__(self, patience_s: float) -> None:
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
+        from redis.asyncio.connection import DefaultParser  # loaded with the first link
+
+        self._reader = hiredis.Reader(protocolError=library.InvalidResponse, replyError=DefaultParser.parse_error)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._patience_s = patience_s
@@ -108,7 +108,8 @@ class CommandLink(asyncio.Protocol):
                     self._reader.feed(data, start, min(_SLICE_BYTES, len(data) - start))
                     while (reply := gets()) is not False:
                         answers.append(reply)
-        except (InvalidResponse, MemoryError) as error:  # no Redis, or a Redis out of step with us; or a shortage
+        # No Redis, or a Redis out of step with us; or a shortage.
+        except (library.InvalidResponse, MemoryError) as error:
             self._end(error)
             return
         if len(answers) == self._wanted and self._done is not None:
@@ -116,7 +117,8 @@ class CommandLink(asyncio.Protocol):
             done(answers, None)
         elif answers and (self._done is None or len(answers) > self._wanted):
             unasked = answers[-1]  # as when Redis has no room for a client, and says so before it hangs up
-            self._end(unasked if isinstance(unasked, Exception) else InvalidResponse("an answer that nobody asked for"))
+            stranger = library.InvalidResponse("an answer that nobody asked for")
+            self._end(unasked if isinstance(unasked, Exception) else stranger)
         else:
             self._heard_s = self._loop.time()
 
@@ -132,18 +134,18 @@ class CommandLink(asyncio.Protocol):
         self._unsent_bytes = unsent_bytes
         due_s = self._heard_s + self._patience_s
         if self._loop.time() >= due_s:
-            self._end(RedisTimeoutError("nothing came in time"))
+            self._end(library.RedisTimeoutError("nothing came in time"))
         else:
             self._timer = self._loop.call_at(due_s, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
-        self._end(error or RedisConnectionError("Connection closed by server."))
+        self._end(error or library.RedisConnectionError("Connection closed by server."))
 
     def abort(self) -> None:
         """Drop the connection now; a round under way gets no answer."""
         self._done = None
-        self._end(RedisConnectionError("the connection was closed"))
+        self._end(library.RedisConnectionError("the connection was closed"))
 
     def _end(self, cause: Exception) -> None:
         if self.cause is not None:
@@ -156,3 +158,6 @@ class CommandLink(asyncio.Protocol):
         if self._done is not None:
             done, self._done = self._done, None
             done(self._answers[: self._wanted], cause)
+
+
+# NOIMPORT

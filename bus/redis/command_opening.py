@@ -1,9 +1,6 @@
 """Opening a link for commands: connect, log in, name the connection, and greet Redis."""
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-
-from bus.redis import address
+from bus.redis import address, library
 from bus.redis.command_link import CommandLink
 from bus.redis.failures import converted
 from bus.redis.greeting import Greeting
@@ -38,7 +35,7 @@ async def _connected(url: str) -> CommandLink:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # such as of a guard that keeps tests from making sockets
-        raise RedisConnectionError(str(error)) from error
+        raise library.RedisConnectionError(str(error)) from error
 
 
 async def _log_in(link: CommandLink, url: str, name: str) -> None:
@@ -47,6 +44,6 @@ async def _log_in(link: CommandLink, url: str, name: str) -> None:
         await link.ask("AUTH", *words)
     try:
         await link.ask("CLIENT", "SETNAME", address.fit_name(name))
-    except ResponseError as error:
+    except library.ResponseError as error:
         if not is_about_command(said(error)):
             raise

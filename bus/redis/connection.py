@@ -7,17 +7,17 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError, ResponseError
-
-from bus.redis import address
+from bus.redis import address, library
 from bus.redis.epoch import epoch_ms
 from bus.redis.failures import converted
 from bus.redis.greeting import Greeting
 from bus.redis.keys import EPOCH_KEY
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 __all__ = ["Connection", "Reply"]
 
@@ -42,8 +42,7 @@ class Connection:
     """
 
     def __init__(self, url: str, *, name: str, scripts: Sequence[str] = ()) -> None:
-        self._redis: Redis = address.client(url, name)
-        self._redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
+        self._arguments = address.check_url(url)
         self._url, self._name = url, name
         self._is_known, self._has_told_epoch = True, False
         self._greeting = Greeting(scripts, ends_predecessor=False)
@@ -58,7 +57,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connection; a second call is harmless."""
-        await self._redis.aclose()
+        if "_redis" in vars(self):
+            await self._redis.aclose()
 
     def forget(self) -> None:
         """Take note that another Redis may answer now: the epoch is seen to again before the next call."""
@@ -67,12 +67,22 @@ class Connection:
     async def drop(self) -> None:
         """Give up a connection that may lead nowhere, with all waiting calls; the next call opens another."""
         self.forget()
-        with suppress(RedisError, OSError):
-            await self._redis.connection_pool.disconnect()
+        with suppress(library.RedisError, OSError):
+            if "_redis" in vars(self):
+                await self._redis.connection_pool.disconnect()
 
-    async def _greet(self, connection: AbstractConnection) -> None:
+    @functools.cached_property
+    def _redis(self) -> "Redis":
+        # At the first call: the client library is a third of what an edge loads, and a quarter of its start.
+        redis = address.checked_client(self._arguments, self._name)
+        redis.connection_pool.connection_kwargs["redis_connect_func"] = self._greet
+        return redis
+
+    async def _greet(self, connection: "AbstractConnection") -> None:
         """Begin on each new connection, before any other command."""
-        await address.begin(connection, name=self._name)
+        from bus.redis.pooled import begin
+
+        await begin(connection, name=address.fit_name(self._name))
         await self._greeting.greet(functools.partial(_ask, connection))
 
     async def begin_anew(self) -> None:
@@ -105,7 +115,7 @@ class Connection:
         async with self.connected() as redis:
             try:
                 epoch = cast(bytes | None, await redis.get(EPOCH_KEY))
-            except ResponseError as error:
+            except library.ResponseError as error:
                 if epoch_ms(error) is None:
                     self._tell_epoch()
                 return ""
@@ -132,7 +142,7 @@ class Connection:
             await redis.ping()  # type: ignore[misc, unused-ignore]
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Redis]:
+    async def connected(self) -> AsyncIterator["Redis"]:
         """Begin with this Redis on the first call, and give the client library's client for commands.
 
         Raises:
@@ -147,6 +157,6 @@ class Connection:
             yield self._redis
 
 
-async def _ask(connection: AbstractConnection, *command: str) -> Reply:
+async def _ask(connection: "AbstractConnection", *command: str) -> Reply:
     await connection.send_command(*command)
     return await connection.read_response()

@@ -13,12 +13,9 @@ from contextlib import contextmanager
 from typing import Final
 
 import hiredis
-from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bus.errors import BusError, BusTimeout, BusUnavailable, LoginRefused
-from bus.redis import address
+from bus.redis import address, library
 from bus.redis.refusals import refusal, said
 from bus.redis.sentinel import NoPrimary
 from bus.shortage import is_closed_handle, shortage
@@ -40,7 +37,7 @@ def converted(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RedisError, OSError, TimeoutError, hiredis.HiredisError) as error:
+    except (library.RedisError, OSError, TimeoutError, hiredis.HiredisError) as error:
         raise failure(error, url)  # noqa: B904 (its cause is set)
     except RuntimeError as error:
         if not is_closed_handle(error) and shortage(error) is None:
@@ -76,13 +73,15 @@ def _explained(cause: BaseException, url: str) -> BusError | None:  # noqa: PLR0
             return cause
         case NoPrimary():
             return (LoginRefused if cause.is_login else BusUnavailable)(str(cause))
-        case hiredis.ReplyError() | ResponseError() | AuthenticationError() | BusyLoadingError():
+        case (
+            hiredis.ReplyError() | library.ResponseError() | library.AuthenticationError() | library.BusyLoadingError()
+        ):
             return refusal(said(cause))
-        case RedisConnectionError() if cause.status_code:
+        case library.RedisConnectionError() if cause.status_code:
             return refusal(said(cause))
-        case InvalidResponse() | hiredis.ProtocolError():
+        case library.InvalidResponse() | hiredis.ProtocolError():
             return BusUnavailable(f"what answers at {address.without_password(url)} is no Redis: {cause}")
-        case RedisTimeoutError() | TimeoutError():
+        case library.RedisTimeoutError() | TimeoutError():
             return BusTimeout(_silent(url))
         case OSError():
             return _unreachable(cause, url)
@@ -90,7 +89,7 @@ def _explained(cause: BaseException, url: str) -> BusError | None:  # noqa: PLR0
             return BusUnavailable(_hung_up(url, "connection reset"))
         case RuntimeError() | MemoryError() if (lack := shortage(cause)) is not None:
             return BusUnavailable(lack)
-        case RedisConnectionError() if "closed" in str(cause):
+        case library.RedisConnectionError() if "closed" in str(cause):
             return BusUnavailable(_hung_up(url, str(cause)))
     return None
 

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from redis.exceptions import NoPermissionError, ResponseError
-
+from bus.redis import library
 from bus.redis.clock import Clock, now, redis_ms
 from bus.redis.epoch import epoch_ms
 from bus.redis.keys import EPOCH_KEY, FORMER_KEY
@@ -45,7 +44,7 @@ class Greeting:
         if self._scripts and self._ends_predecessor:
             await self._replace(ask)
         # A script found missing half way through a pipeline would cost the order: refused events would come last.
-        with suppress(ResponseError):  # the caller's own command will tell of the refusal
+        with suppress(library.ResponseError):  # the caller's own command will tell of the refusal
             await self.begin(ask)
 
     async def _replace(self, ask: Ask) -> None:
@@ -53,10 +52,10 @@ class Greeting:
         # decisions/0020: commands still under way on the old connection (in a proxy, a stopped Redis, asyncio's
         # buffers) would be carried out after their repetition, without the check that only repetitions make.
         if self._predecessor is not None:
-            with suppress(ResponseError):  # a user without CLIENT KILL has to trust the network
+            with suppress(library.ResponseError):  # a user without CLIENT KILL has to trust the network
                 await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
         self._predecessor = None
-        with suppress(ResponseError):
+        with suppress(library.ResponseError):
             info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
             self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
@@ -67,7 +66,7 @@ class Greeting:
         if self._scripts:
             self.calls_function = not await _may_load(ask, self._scripts)
         # decisions/0051: a Redis that is full, or cannot save, refuses SETNX, and can be read all the same.
-        with suppress(ResponseError):
+        with suppress(library.ResponseError):
             # decisions/0028: SETNX, and not SET … NX. A user permitted no more than SETNX can never set the epoch anew.
             await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
 
@@ -78,7 +77,7 @@ async def _may_load(ask: Ask, scripts: Sequence[str]) -> bool:
     try:
         for script in scripts:
             await ask("SCRIPT LOAD", script)
-    except NoPermissionError:
+    except library.NoPermissionError:
         return False
     return True
 
@@ -94,6 +93,6 @@ async def _former(ask: Ask) -> bytes | None:
     # never set anew, so clients that come back over an upgrade are answered from the same logs.
     try:
         answer = await ask("GET", FORMER_KEY)
-    except ResponseError as error:
+    except library.ResponseError as error:
         answer = error
     return None if epoch_ms(answer) is None else answer

@@ -6,12 +6,12 @@ Never more than a warning: the owner of that Redis may know better, or not let u
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from bus.redis import address, library
 
-from bus.redis import address
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 __all__ = ["OLDEST_MAJOR", "Facts", "Finding", "eviction", "inspect", "judge", "output", "pubsub_limit", "version"]
 
@@ -114,7 +114,7 @@ async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
         async with address.client(url, name) as redis:
             facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
         cli = await address.redis_cli(url)
-    except (RedisError, OSError, TimeoutError) as error:
+    except (library.RedisError, OSError, TimeoutError) as error:
         _logger.debug("Redis was not looked at", extra={"reason": str(error)})
         return
     for finding in judge(facts, line_limit_bytes=line_limit_bytes, cli=cli):
@@ -125,7 +125,7 @@ async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
         _logger.info("Redis was not asked how much it holds for an edge: an administrator can", extra=wanted)
 
 
-async def _read(redis: Redis, *, may_configure: bool) -> Facts:
+async def _read(redis: "Redis", *, may_configure: bool) -> Facts:
     """Ask Redis for its settings, for ``CONFIG GET`` only where this user ``may_configure``."""
     # decisions/0029: CONFIG GET shows passwords as well, so `edgebus acl` grants it to no user. A named user does not
     # ask: a refusal at each start would fill ACL LOG, where every entry should mean trouble.
@@ -140,11 +140,11 @@ async def _read(redis: Redis, *, may_configure: bool) -> Facts:
     )
 
 
-async def _asked(redis: Redis, *command: str) -> Mapping[str, Any]:
+async def _asked(redis: "Redis", *command: str) -> Mapping[str, Any]:
     """Return the answer to a command, empty if this user may not ask (https://redis.io/commands/config-get)."""
     try:
         said: Any = await redis.execute_command(*command)  # type: ignore[no-untyped-call, unused-ignore]
-    except ResponseError as error:
+    except library.ResponseError as error:
         _logger.debug("Redis does not let us look", extra={"command": command[0], "reason": str(error)})
         return {}
     return {_text(key): _text(value) for key, value in said.items()} if isinstance(said, Mapping) else {}

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import RedisError, ResponseError
-
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
+from bus.redis import library
 
 __all__ = ["all_checked", "checked", "is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
 
@@ -97,7 +96,7 @@ def is_about_command(text: str) -> bool:
     return _cause(text) is None or text.startswith("NOPERM")
 
 
-def is_passing(error: RedisError) -> bool:
+def is_passing(error: "library.RedisError") -> bool:
     """Tell whether Redis refused for a reason that passes by itself."""
     return (error.status_code or str(error).partition(" ")[0]) in _PASSING
 
@@ -112,7 +111,7 @@ def _cause(text: str) -> _Cause | None:
 
 def is_wrong_type(answer: Any) -> bool:
     """Tell whether Redis found a value of another type under the key: a person's, typed by hand."""
-    return isinstance(answer, ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
+    return isinstance(answer, library.ResponseError) and _WRONG_TYPE.search(str(answer)) is not None
 
 
 def checked(answer: Any) -> Any:

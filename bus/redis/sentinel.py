@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bus.errors import AddressError
-from bus.redis.dialing import NamedConnection
+from bus.redis import library
 from bus.redis.refusals import said
 from bus.redis.resolving import resolve
 from bus.redis.url import RedisUrl, parse, place
 
-__all__ = ["SENTINEL_SCHEME", "NoPrimary", "PrimaryConnection", "Sentinels", "parse_sentinel_url", "sentinels"]
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+__all__ = ["SENTINEL_SCHEME", "NoPrimary", "Sentinels", "parse_sentinel_url", "sentinels"]
 
 SENTINEL_SCHEME: Final = "redis+sentinel"
 _FORM: Final = "write it like redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary"
@@ -62,7 +59,7 @@ class Sentinels:
         for host, port in self.places:
             try:
                 return await self._ask(host, port)
-            except (RedisError, OSError, LookupError, ValueError) as error:
+            except (library.RedisError, OSError, LookupError, ValueError) as error:
                 troubles.append((host, port, error))
         raise self._unknown(troubles) from troubles[-1][2]
 
@@ -70,7 +67,7 @@ class Sentinels:
         async with asyncio.timeout(_ANSWER_DEADLINE_S):
             *others, last = await resolve(host, port)
         for address in others:
-            with suppress(RedisConnectionError, OSError):
+            with suppress(library.RedisConnectionError, OSError):
                 return await self._ask_at(address, port)
         return await self._ask_at(last, port)
 
@@ -91,7 +88,7 @@ class Sentinels:
             replicas: Any = await sentinel.sentinel_slaves(self.service)  # type: ignore[no-untyped-call, unused-ignore]
             return await self._primary_of(sentinel), [(str(it["ip"]), int(it["port"])) for it in replicas]
 
-    async def _primary_of(self, sentinel: Redis) -> tuple[str, int]:
+    async def _primary_of(self, sentinel: "Redis") -> tuple[str, int]:
         primaries: Any = await sentinel.sentinel_masters()  # type: ignore[no-untyped-call, unused-ignore]
         state = primaries[self.service]
         # Told by a sentinel and down all the same: a failover is under way, and the next attempt asks anew.
@@ -100,7 +97,11 @@ class Sentinels:
         return str(state["ip"]), int(state["port"])
 
     @asynccontextmanager
-    async def _connected(self, host: str, port: int) -> AsyncIterator[Redis]:
+    async def _connected(self, host: str, port: int) -> AsyncIterator["Redis"]:
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
         async with Redis(
             host=host,
             port=port,
@@ -117,39 +118,13 @@ class Sentinels:
     def _unknown(self, troubles: Sequence[Trouble]) -> NoPrimary:
         # A refused log-in first: repeating does not help there, while an absent sentinel may come back.
         for host, port, error in troubles:
-            if isinstance(error, AuthenticationError) or said(error).startswith("NOPERM"):
+            if isinstance(error, library.AuthenticationError) or said(error).startswith("NOPERM"):
                 text = f"the sentinel at {host}:{port} wants another log-in ({said(error)}): add its own to the URL, "
                 return NoPrimary(f"{text}?sentinel_username=USER&sentinel_password=PASSWORD", is_login=True)
         if any(isinstance(error, LookupError) for _, _, error in troubles):
             return NoPrimary(f"no sentinel knows a healthy primary called {self.service!r}")
         reasons = ", ".join(f"{host}:{port} ({said(error)})" for host, port, error in troubles)
         return NoPrimary(f"no sentinel answers: {reasons}")
-
-
-class PrimaryConnection(NamedConnection):
-    """A connection to the primary of the moment of opening, given up once that server is demoted."""
-
-    def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._sentinels = sentinels
-
-    async def _connect(self) -> None:
-        # Asked for each connection: after a failover the address of a moment ago leads to a replica, or nowhere.
-        self.host, self.port = await self._sentinels.primary()
-        await super()._connect()
-
-    async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read a reply; ``READONLY`` means that another server is the primary now.
-
-        Raises:
-            RedisConnectionError: this server was demoted; the next connection asks the sentinels anew.
-
-        """
-        try:
-            return await super().read_response(*arguments, **options)
-        except ReadOnlyError as error:
-            await self.disconnect()
-            raise RedisConnectionError("the server is no longer the primary") from error
 
 
 def parse_sentinel_url(url: str) -> Sentinels | None:

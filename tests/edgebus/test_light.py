@@ -89,7 +89,10 @@ from edgebus import __main__, serving
 async def end_at_once(asked, edge):
     asked.may_take_time = False
 
-serving._until_asked = end_at_once
+def note(line):
+    print("at listening:", *sys.modules, file=sys.stderr)
+
+serving._until_asked, serving.show = end_at_once, note
 sys.argv = ["edgebus", "edge", "mahavishnu", "--port", "0", "--redis", "redis://127.0.0.1:1", "--log-level", "error"]
 try:
     __main__.main()
@@ -98,10 +101,26 @@ except SystemExit as ended:
 """
 
 
+def test_edge_listens_before_the_client_library_is_loaded() -> None:
+    """Redis' client library is a quarter of an edge's start, and of no use before an edge has an address."""
+    done = subprocess.run([sys.executable, "-c", EDGE], capture_output=True, text=True, check=True)
+    at_listening = next(line for line in done.stderr.splitlines() if line.startswith("at listening:")).split()
+    assert "edges.edge" in at_listening
+    assert packages(set(at_listening)) & {"opentelemetry", "redis"} == set()
+
+
+def test_producer_loads_the_client_library_when_it_speaks_with_redis() -> None:
+    """A program may build its producer, and tests may replace it, without a word to Redis."""
+    modules = loaded_by("from producers import Producer; Producer('redis://127.0.0.1:1')")
+    assert "producers.producer" in modules
+    assert packages(modules) & {"opentelemetry", "redis"} == set()
+
+
 def test_edge_starts_with_little() -> None:
     """An edge without keys, TLS, a file and a terminal loads nothing that only those need; nor what metrics need."""
     modules = loaded_by(EDGE)
     assert "edges.edge" in modules
+    assert "redis" in modules, "before the first client: the library would else be no part of what is frozen"
     of_features = {"attr", "jwt", "prometheus_client", "pygments", "rich", "structlog", "textual", "yaml"}
     assert packages(modules) & of_features == set()
     assert "cryptography.hazmat" not in modules, "redis-py loads the package's front alone"
