@@ -5,11 +5,10 @@ runs, so that ``--help`` does not wait for Redis' client, an edge or the dashboa
 """
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from edgebus import __version__
 from edgebus.commands.acl import acl
 from edgebus.commands.ask import ask
 from edgebus.commands.broker import broker
@@ -35,34 +34,17 @@ from edgebus.commands.state import state
 from edgebus.commands.token import check, make, revoke
 from edgebus.commands.top import top
 from edgebus.commands.trace import trace
-from edgebus.terminal import Exit, exit_with, exits, show
+from edgebus.front import PLAIN, front
+from edgebus.terminal import Exit, exit_with, exits
 
 __all__ = ["app", "main"]
 
-_PLAIN: Final = None
-"""The look of help. The boxes of rich take longer to load than all other parts of ``--help``."""
-
-app = typer.Typer(
-    name="edgebus",
-    help="One event bus on Redis, and WebSocket edges that carry it to screens.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=_PLAIN,
-    context_settings={"max_content_width": 120},
-)
+app = front()
 
 
 def main() -> None:
     """Run the command that was typed."""
     app()
-
-
-@app.callback(invoke_without_command=True)
-def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    if version:
-        show(f"edgebus {__version__}")
-        raise typer.Exit(Exit.OK)
 
 
 @app.command()
@@ -107,17 +89,17 @@ for _order in (dashboard, top, edges, rooms, clients, room, client, lag, kick, d
     app.command()(_order)
 app.command("log-level")(log_level)
 
-token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=_PLAIN)
+token = typer.Typer(help="Tokens: make, check and revoke what lets clients in.", rich_markup_mode=PLAIN)
 app.add_typer(token, name="token", no_args_is_help=True)
 for _verb in (make, check, revoke):
     token.command()(_verb)
 
-schema = typer.Typer(help="Types for other languages, from the models of events.", rich_markup_mode=_PLAIN)
+schema = typer.Typer(help="Types for other languages, from the models of events.", rich_markup_mode=PLAIN)
 app.add_typer(schema, name="schema", no_args_is_help=True)
 schema.command()(typescript)
 
 lab = typer.Typer(
-    help="The fault laboratory: real servers, one fault at a time, and an independent checker.", rich_markup_mode=_PLAIN
+    help="The fault laboratory: real servers, one fault at a time, and an independent checker.", rich_markup_mode=PLAIN
 )
 app.add_typer(lab, name="lab", no_args_is_help=True)
 

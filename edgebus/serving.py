@@ -50,7 +50,7 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         # so collections may come seldom. Only here: an application around an `Edge` has thresholds of its own.
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
-        gc.enable()  # the `edge` command loads without
+        gc.enable()  # `edgebus edge` loads without
         try:
             await _until_asked(asked, edge)
             if asked.may_take_time:  # decisions/0027

@@ -1,6 +1,5 @@
 """``edgebus edge``: its arguments."""
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +28,6 @@ def edge(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Serve one service's clients over WebSocket, until told to stop."""
-    # What an edge loads stays. Looking through the modules for garbage, again and again, is an eighth of the start;
-    # `serve_edge` turns the collection on.
-    gc.disable()
     from edgebus.catalogue import find_service
     from edgebus.logs import configure
     from edgebus.run import run

@@ -107,6 +107,8 @@ def test_edge_listens_before_the_client_library_is_loaded() -> None:
     at_listening = next(line for line in done.stderr.splitlines() if line.startswith("at listening:")).split()
     assert "edges.edge" in at_listening
     assert packages(set(at_listening)) & {"opentelemetry", "redis"} == set()
+    assert "edgebus.cli" not in at_listening, "no command but its own"
+    assert len(at_listening) < 675
 
 
 def test_producer_loads_the_client_library_when_it_speaks_with_redis() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import orjson
 
-from bus.description import describe
+from bus.description import described
 from bus.service import Service
 from bus.words import Verb
 from edges.protocol.messages import Outgoing, Reply, Said
@@ -41,4 +41,4 @@ class Services(Command):
 def catalogue_of(service: Service) -> bytes:
     """Return the answer's data; composed when an edge is, and kept."""
     # Schemas of forty models took 60 ms: on the event loop, other clients would wait for the first who asks.
-    return orjson.dumps(describe(service))
+    return orjson.dumps(described(service))
