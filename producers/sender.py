@@ -38,6 +38,10 @@ class Sender:
     """
 
     def __init__(self, url: str, *, name: str, outbox: Outbox, replicas: int, logger: logging.Logger = LOGGER) -> None:
+        # With the producer, not with its first event: what is emitted last is sent while the program ends, after a fork
+        # or out of a signal's handler, and none of these is a time for imports.
+        import bus.redis.pooled  # noqa: F401
+
         self._logger = logger
         self._url, self._name, self._outbox = url, name, outbox
         self._publisher = Publisher(outbox, name=name, replicas=replicas, logger=logger, outside=self._emitted)
