@@ -74,6 +74,8 @@ class Distributor:
 
     def __init__(self, producer: Producer, url: str | None = None) -> None:
         self._producer, self._url = producer, url or default_url()
+        import bus.redis.pooled  # noqa: F401 (see producers.sender)
+
         check_url(self._url)
 
     async def distribute(

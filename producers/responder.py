@@ -98,6 +98,8 @@ class Responder:
         logger: logging.Logger = LOGGER,
     ) -> None:
         url = url or default_url()
+        import bus.redis.pooled  # noqa: F401 (see producers.sender)
+
         check_url(url)
         check_part("service", service, Service, "a Service")
         if max_at_once < 1 or max_answer_bytes < 1 or close_s < 0:
