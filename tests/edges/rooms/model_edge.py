@@ -43,7 +43,7 @@ class ShortLog(FakeLog):
 class ModelEdge:
     """The hub, its log and its link. An answer of the log is what was there when it was asked; it comes when it may."""
 
-    def __init__(self, redis: Redis, spawn: Spawn) -> None:
+    def __init__(self, redis: Redis, spawn: Spawn, loop: asyncio.AbstractEventLoop) -> None:
         self.spawn, self.published = spawn, redis.published
         self.link = redis.link()
         self.hub = Hub(ShortLog(redis.primary, comes=self._answered), cast(Subscriber, self.link), spawn, linger_s=0)
@@ -62,6 +62,7 @@ class ModelEdge:
             Authenticator(EdgeSettings()),
             Permissions(SERVICE),
             verbs_of(SERVICE),
+            loop=loop,
         )
 
     async def replayed(self, channel: Channel, start: Start) -> Replay:

@@ -36,7 +36,7 @@ class Recovery(RuleBasedStateMachine):
     def begin(self) -> None:
         self.redis = Redis()
         self.failures: list[BaseException] = []
-        self.edges = [ModelEdge(self.redis, self.spawn) for _ in range(2)]
+        self.edges = [ModelEdge(self.redis, self.spawn, self.loop) for _ in range(2)]
         self.clients = [Client() for _ in range(3)]
         for edge in self.edges:
             self.spawn(edge.compare(), "compare")
