@@ -37,7 +37,8 @@ for index = 3, #ARGV, 4 do
     'previous', previous, 'id', ARGV[index], 'event', ARGV[index + 1], 'line', line)
   if type(reply) ~= 'string' then
     -- Of a Redis that takes nothing now, an answer for all. An id behind the last one is publish.lua's to mend.
-    if index == 3 and not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
+    local is_behind = string.find(reply.err, 'equal or smaller', 1, true) or string.find(reply.err, 'exhausted', 1, true)
+    if index == 3 and not is_behind then return reply end
     break
   end
   if not places[1] then call('PEXPIRE', key, life) end

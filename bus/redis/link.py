@@ -95,9 +95,15 @@ class Link(asyncio.Protocol):
         elif not self._asked:
             raise hiredis.ProtocolError("an answer that nobody asked for")
         elif isinstance(reply, hiredis.ReplyError):
-            self._asked.popleft().settle(reply)
+            self._conclude(reply)
         elif self._asked[0].confirm(reply[1]):
-            self._asked.popleft().settle(None)
+            self._conclude(None)
+
+    def _conclude(self, outcome: Any) -> None:
+        self._asked.popleft().settle(outcome)
+        if self._watch is not None and not (self._asked or self._unsent):
+            self._watch.cancel()
+            self._watch = None
 
     def command(self, *words: bytes) -> Awaitable[Any]:
         """Send a command with a single reply."""

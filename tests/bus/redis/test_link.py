@@ -53,3 +53,18 @@ async def test_caller_that_gives_up_takes_nothing_from_others() -> None:
     link.data_received(confirmed(b"first") + confirmed(b"second"))
     await second
     assert first.cancelled()
+
+
+async def test_wait_begins_with_the_question() -> None:
+    """A question asked after an answer is given the whole time, and no more: the answered one's time is over."""
+    link, loop = Link(lambda _: None), asyncio.get_running_loop()
+    (first,) = asking(link, b"first")
+    await asyncio.sleep(0.1)
+    link.data_received(confirmed(b"first"))
+    await first
+    await asyncio.sleep(2)
+    begun = loop.time()
+    (second,) = asking(link, b"second")
+    (outcome,) = await asyncio.gather(second, return_exceptions=True)
+    assert isinstance(outcome, TimeoutError)
+    assert loop.time() - begun == pytest.approx(5.0)
