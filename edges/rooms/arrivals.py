@@ -62,7 +62,8 @@ class Arrivals:
         touched: dict[Room, None] = {}
         has_flowed = self._hand_on(batch, newest, touched)
         for room in touched:
-            self._fanout.flush(room, is_alone=len(newest) == 1)
+            if room.sequencer.waiting:  # the newest line could not be read
+                self._fanout.flush(room, is_alone=len(newest) == 1)
         self._fanout.uncork()
         if self.traced.seen:
             self.traced.written(touched)
@@ -103,6 +104,9 @@ class Arrivals:
                         continue
                 if self._take(room, line):
                     touched[room] = None
+                if newest[name] is line and room in touched:
+                    # In the line's turn, so that a client of several rooms is given their lines as they came.
+                    self._fanout.flush(room, is_alone=is_alone)
             except (EventError, UnicodeDecodeError) as error:
                 self.drops.unreadable(room, error)
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)

@@ -104,6 +104,18 @@ def test_lines_flow_as_if_each_was_looked_at(reads: list[Read]) -> None:
     asyncio.run(both(reads))
 
 
+async def test_lines_of_a_read_stay_in_order_across_rooms() -> None:
+    """A client of two rooms is given a line that is looked at before the line that flows behind it."""
+    player = Player(flows=True)
+    await player.begin()
+    member = player.members[0]
+    await player.redis.hub.open(ROOMS[1])
+    player.redis.hub.join_now(ROOMS[1], member)
+    player.play([("next", 0, 1), ("next", 1, 1)])
+    player.play([("parsed", 0, 1), ("next", 1, 1)])
+    assert [b'"workflow:y"' in frame for frame in member.frames] == [False, True, False, True]
+
+
 def delivered(redis: Redis, *lines: bytes, channel: Channel = X) -> None:
     redis.hub.deliver([(channel.redis.encode(), line) for line in lines])
 
