@@ -131,13 +131,15 @@ async def test_typed_line_with_line_breaks_is_one_event(edge: Edge, redis: Redis
 
 async def test_last_event_id_loses_nothing(edge: Edge, producer: Producer, listen: Listen) -> None:
     """Who comes back with the last id is given all events meanwhile, once. The control: without it, a hole is there."""
-    stream = await listen(edge, "workflow:a")
+    stream, other = await listen(edge, "workflow:a"), await listen(edge, "workflow:a")
     await stream.named("subscribed")
+    await other.named("subscribed")
     await producer.publish(Step(number=1))
     assert numbers(await stream.heard(1)) == [1]
     await stream.close()
     for number in (2, 3):
         await producer.publish(Step(number=number))
+    assert numbers(await other.heard(3)) == [1, 2, 3], "the edge has them"
     back = await listen(edge, "workflow:a", headers=(f"Last-Event-ID: {stream.last_id}",))
     fresh = await listen(edge, "workflow:a")
     assert (await back.named("recovered")).value["data"]["replayed"] == 2
