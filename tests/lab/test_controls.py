@@ -21,11 +21,12 @@ from edgebus.lab.laboratory import Result
 from edgebus.lab.scenarios import failover
 from edgebus.lab.stage import servers
 from edgebus.lab.stage.site import Size
+from edges.rooms.drops import Drops
 from edges.rooms.hub import Hub
 from edges.rooms.room import Room
 from edges.transport.connection import Connection
 from tests.lab.runs import run_all, told
-from tests.lab.unprotected import REPLACED, no_replay, no_watch
+from tests.lab.unprotected import REPLACED, no_watch
 
 pytestmark = pytest.mark.timeout(300)
 Patch = pytest.MonkeyPatch
@@ -37,7 +38,8 @@ UNPROTECTED = Size("small", settle_s=1.5)
 
 def without_replay(patch: Patch) -> None:
     """Whoever comes back is told that nothing was missed, and given nothing."""
-    patch.setattr(Hub, "replay", no_replay)
+    for owner, name, without in REPLACED["replay"]:
+        patch.setattr(owner, name, without)
     patch.setattr(servers, "EDGE_COMMAND", [sys.executable, "-m", "tests.lab.unprotected", "replay"])
 
 
@@ -106,10 +108,10 @@ def without_keeping(patch: Patch) -> None:
 def without_guard(patch: Patch) -> None:
     """A line that cannot be read is a fault of the link that brought it."""
 
-    def fail(_: Hub, room: Room, reason: str) -> None:
-        raise ValueError(f"{room.channel.name}: {reason}")
+    def fail(_: Drops, room: Room, kind: str, reason: str) -> None:
+        raise ValueError(f"{room.channel.name}: {kind}: {reason}")
 
-    patch.setattr(Hub, "_drop", fail)
+    patch.setattr(Drops, "_drop", fail)
 
 
 def without_sparing(patch: Patch) -> None:

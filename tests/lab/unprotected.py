@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from bus.channel import Channel
-from bus.log.replay import Replay, Start
+from bus.log.replay import Replay, Since, Start
 from bus.position import BEGINNING
 from bus.redis.probe import Probe
 from bus.version import own_version
@@ -27,6 +27,11 @@ async def no_replay(self: Hub, channel: Channel, start: Start) -> Replay:
     await self.open(channel)
     room = self._room(channel)
     return Replay((), None, (room and room.position) or BEGINNING)
+
+
+def nothing_at_hand(self: Hub, channel: Channel, start: Since) -> None:
+    """Have no replay ready, so that every client that comes back goes the long way."""
+    del self, channel, start
 
 
 async def no_drain(self: Edge) -> None:
@@ -54,7 +59,7 @@ def no_sparing(self: Mishaps, work: str) -> Iterator[None]:
 
 
 REPLACED: Final[Mapping[str, Sequence[tuple[type, str, Any]]]] = {
-    "replay": [(Hub, "replay", no_replay)],
+    "replay": [(Hub, "replay", no_replay), (Hub, "replay_at_hand", nothing_at_hand)],
     "drain": [(Edge, "drain", no_drain)],
     "comparison": [(Hub, "_logged_rooms", no_rooms)],  # the comparison itself is waited for
     "probe": [(Probe, "watch", no_watch), (Probe, "is_heard", property(lambda _: True))],

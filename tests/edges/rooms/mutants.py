@@ -146,7 +146,7 @@ MUTANTS: Final = {
             "        if self._pending is not None and self._step(arrived) is not Step.NEXT and (",
         ),
         Mutant("a line flows past a gap", "previous == flow.at", "flow.at"),
-        Mutant("a line flows past one of its read", "newest[name] is line and ", ""),
+        Mutant("a line flows past one of its read", "if newest[name] is line and (front", "if (front"),
         Mutant("a line flows past lines that wait", "and not (room.passes or room.slow)", "and True"),
         Mutant("lines that flowed are not remembered", "in map(read_front, self.flow.close()):", "in ():"),
     )

@@ -62,6 +62,7 @@ def rooms(hub: Hub, *, is_idle: bool = True, waiting_bytes: int = 1 << 20) -> Su
 
 
 def test_missed_lines_and_those_the_room_took_since_come_in_one_piece() -> None:
+    """The replay and the lines that came behind it are one piece, in order."""
     hub = Hub(replay(*lines(2, 3)), behind=lines(4))
     client = rooms(hub)
 
@@ -74,6 +75,7 @@ def test_missed_lines_and_those_the_room_took_since_come_in_one_piece() -> None:
 
 
 def test_client_that_missed_nothing_joins_with_the_answer() -> None:
+    """Nothing is written, and the client is in the room."""
     found = rooms(Hub(replay())).resume_at_once(CHANNEL, BACK)
 
     assert found is not None
@@ -92,6 +94,7 @@ def test_client_that_missed_nothing_joins_with_the_answer() -> None:
     ],
 )
 def test_longer_answer_is_left_to_a_replay_in_steps(hub: Hub) -> None:
+    """More than one piece goes at the pace of the client."""
     client = rooms(hub)
 
     assert client.resume_at_once(CHANNEL, BACK) is None
@@ -104,10 +107,12 @@ def test_longer_answer_is_left_to_a_replay_in_steps(hub: Hub) -> None:
     ids=["bytes wait", "little may wait", "no position"],
 )
 def test_client_that_may_have_to_be_waited_for_is_left_to_a_replay_in_steps(start: Start, given: Any) -> None:
+    """Where bytes wait, little may wait, or the place must be looked up, a step has to wait."""
     assert rooms(Hub(replay(*lines(2))), **given).resume_at_once(CHANNEL, start) is None
 
 
 def test_client_in_the_room_already_leaves_the_room_first() -> None:
+    """The old place in the room is given up in a step of its own, and no line is given twice."""
     client = rooms(Hub(replay()))
     client.resume_at_once(CHANNEL, BACK)
 
@@ -115,12 +120,14 @@ def test_client_in_the_room_already_leaves_the_room_first() -> None:
 
 
 async def test_client_queues_up_where_no_slot_is_free() -> None:
+    """Whoever waits for a slot is not overtaken."""
     hub = Hub(replay(*lines(2)))
     async with hub.replay_slots.slot("elsewhere"):
         assert rooms(hub).resume_at_once(CHANNEL, BACK) is None
 
 
 def test_client_that_has_gone_joins_no_room() -> None:
+    """A client at its end is given nothing."""
     client = rooms(Hub(replay()))
     client.end()
 
