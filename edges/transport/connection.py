@@ -139,7 +139,7 @@ class Connection(Served):
 
     def _ping(self) -> None:
         if self._may_send(len(PING_FRAME)):
-            self._transport.write(PING_FRAME)
+            self._put(PING_FRAME)
         self._keepalive.pinged(self._outgoing.unread_bytes())
 
     # The opening handshake.

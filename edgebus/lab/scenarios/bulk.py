@@ -20,6 +20,7 @@ _PATIENT_S: Final = 5.0
 """Between two probes: 90 MB for clients in this very process must not look like a link that is deaf."""
 _REPLAYED_EVENTS: Final = 150
 _REPLAYED_BYTES: Final = 4_000
+_PORTIONS: Final = 5
 _SHARES: Final = (LONG[0], *[BUSY] * 29)
 """A replay of half a minute stays below a thousand events of the long room: one replay holds no more."""
 _BYTES_PER_S: Final = (6_000, 2_000, 500)
@@ -68,7 +69,11 @@ async def slow_reader(site: Site) -> None:
     for reader, bytes_per_s in zip(readers, _BYTES_PER_S, strict=False):
         reader.leave()
         reader.bytes_per_s = bytes_per_s  # slow, and never still: progress is what keeps a client (decisions/0046)
-    await publisher.publish(LONG[0], site.size.of(1, 4) * _REPLAYED_EVENTS, padding=_REPLAYED_BYTES)
+    # In portions that the neighbours take: the publisher is faster than twenty listeners of one process.
+    for _ in range(site.size.of(1, 4)):
+        for _ in range(_PORTIONS):
+            await publisher.publish(LONG[0], _REPLAYED_EVENTS // _PORTIONS, padding=_REPLAYED_BYTES)
+            await site.until(lambda: all(len(it.have[LONG[0]]) == site.count(LONG[0]) for it in neighbours), 10.0)
     async with publisher.steadily(_SHARES, site.size.of(60, 300)):
         for reader in readers:
             reader.come_back()
