@@ -158,6 +158,3 @@ class CommandLink(asyncio.Protocol):
         if self._done is not None:
             done, self._done = self._done, None
             done(self._answers[: self._wanted], cause)
-
-
-# NOIMPORT
