@@ -8,7 +8,7 @@ from typing import Final
 from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
-from edges.rooms.ways import send_some
+from edges.rooms.ways import Pieces, send_some
 
 __all__ = ["Fanout"]
 
@@ -33,11 +33,12 @@ class Fanout:
 
     """
 
-    __slots__ = ("_after_pass", "_corked", "_moment", "_told", "deliveries", "sent_bytes", "writes")
+    __slots__ = ("_after_pass", "_corked", "_moment", "_pieces", "_told", "deliveries", "sent_bytes", "writes")
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
         self._corked: list[RoomSubscriber] = []
+        self._pieces = Pieces[RoomSubscriber]()
         self._told: set[str] = set()
         self._moment = 0
         self.deliveries = self.sent_bytes = self.writes = 0
@@ -79,16 +80,14 @@ class Fanout:
                 if len(subscribers) > 1:
                     self._begin_pass(room, dialect, frame, 1, is_alone=is_alone)
                     continue
-                # As `_write`, without a list, a loop and calls: 0.4 us of 1.2 for a room of one.
+                # As `_write`, without a list and a loop; sent when all lines of the read have been looked at.
                 (subscriber,) = subscribers
-                size = len(frame)
-                self.deliveries += 1
-                self.sent_bytes += size
-                self.writes += 1
+                self._count(1, frame, 1)
                 plain = subscriber.direct_alone if is_alone else subscriber.direct
-                taken = 0 if plain is None else send_some(plain, frame)
-                if taken != size:
-                    self._deliver(subscriber, frame[taken:])
+                if plain is None:
+                    self._deliver(subscriber, frame)
+                else:
+                    self._pieces.add(plain, frame, subscriber)
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
@@ -179,7 +178,9 @@ class Fanout:
         self.uncork()
 
     def uncork(self) -> None:
-        """Let subscribers write the frames that were kept back."""
+        """Send the pieces that were put together, and let subscribers write the frames that were kept back."""
+        for subscriber, rest in self._pieces.send():
+            self._deliver(subscriber, rest)
         corked, self._corked = self._corked, []
         for subscriber in corked:
             try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edges.rooms.ways import Ways, send_some
+from edges.rooms.ways import Pieces, Ways, send_some
 
 SMALL = b"x" * 100
 LARGE = b"".join(b"%07d\n" % number for number in range(500_000))
@@ -89,3 +89,22 @@ def test_subscribers_without_a_socket_are_others(members: list[Member]) -> None:
 def test_nobody_at_all() -> None:
     """No subscribers: nothing to send, nothing left."""
     assert Ways(list[Member](), 0).send(SMALL) == []
+
+
+def test_pieces_go_when_all_are_put_together(members: list[Member]) -> None:
+    """Nothing is sent before, each piece once, and of a full or broken socket the piece is handed back."""
+    pieces = Pieces[Member]()
+    wanted = [b"a", LARGE, b"bc", b"def", b"ghij"]
+    for member, piece in zip(members, wanted, strict=True):
+        assert member.direct is not None
+        pieces.add(member.direct, piece, member)
+    members[2].fill()
+    members[3].direct.close()  # type: ignore[union-attr]
+    members[0].client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        members[0].client.recv(1)
+    (first, rest), *others = pieces.send()
+    assert (first, others) == (members[1], [(members[2], b"bc"), (members[3], b"def")])
+    assert members[1].received(len(LARGE) - len(rest)) + rest == LARGE
+    assert (members[0].client.recv(9), members[4].client.recv(9)) == (b"a", b"ghij")
+    assert pieces.send() == []
