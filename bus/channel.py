@@ -5,7 +5,7 @@ the name that lines and clients use, and the name that Redis uses; the two diffe
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import NoneType
 from typing import Final, Literal, cast
 
@@ -13,6 +13,7 @@ from bus.errors import ChannelError
 from bus.keyed import Keyed
 from bus.parts import check_part, is_text_of
 from bus.spelling import ID_LIMIT, decode_id, encode_id, spell
+from bus.values import frozen
 
 __all__ = [
     "CLOSE",
@@ -48,7 +49,7 @@ def check_channel_name(name: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retention:
     """How much of a channel Redis keeps, and for how long.
 
@@ -86,7 +87,7 @@ LATEST: Final = Retention("latest", max_events=1)
 LIVE: Final = Retention("live", max_events=0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhenSlow:
     """The policy for a slow consumer, which reads slower than a channel's events come.
 
@@ -121,7 +122,7 @@ def conflate(key: str) -> WhenSlow:
     return WhenSlow("conflate", key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Presence:
     """The presence of a family's channels: the users in a channel's rooms, over all edges.
 
@@ -160,7 +161,7 @@ class Presence:
         return tuple(it for it in (self.joined, self.left) if it is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Channel:
     """A channel.
 
@@ -227,7 +228,7 @@ _FILLED: Final = 1_024
 """The most channels that a family keeps, to hand them out again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Family:
     """A pattern of channels with one retention and one permission.
 
@@ -350,7 +351,7 @@ class Family:
         return Channel(name, redis, self.retention, self.permission, self.when_slow, presence, self.keyed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """An event's way to a channel: the family, and the event's field for the id (None for a bare name)."""
 

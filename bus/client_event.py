@@ -1,20 +1,20 @@
 """An event that clients may publish, as the catalogue of a service says so. Pure data."""
 
 import re
-from dataclasses import dataclass
 from types import NoneType
 from typing import Final
 
 from bus.event import Event
 from bus.held import Held
 from bus.parts import check_class, check_part
+from bus.values import frozen
 
 __all__ = ["ClientEvent"]
 
 _PERMISSION: Final = re.compile(r"\S{1,256}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientEvent:
     """An event that a client of an edge may publish. No other event is open to clients.
 

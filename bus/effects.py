@@ -4,17 +4,17 @@ The edge does so with no process of the service running: a user comes into a roo
 is published for the client.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from bus.channel import Family, Presence
 from bus.event import Event
 from bus.parts import check_class, check_part
+from bus.values import frozen
 
 __all__ = ["Effect", "Joins", "Leaves", "Lists", "Publishes"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Publishes:
     """The request publishes an event that is open to clients: fields of the question are fields of the event.
 
@@ -29,7 +29,7 @@ class Publishes:
         check_class("effect", self.event, Event, "an event's class")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _OfRoom:
     family: Family
 

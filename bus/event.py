@@ -15,7 +15,7 @@ import math
 import os
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bus.channel import Channel, Family, Route
 from bus.errors import ChannelError
 from bus.parts import as_tuple, check_part, given, is_text_of
+from bus.values import mutable
 
 __all__ = [
     "INTEGER_LIMIT",
@@ -127,7 +128,7 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
 """A JSON object; a value that JSON cannot carry is refused by name."""
 
 
-@dataclass(slots=True)
+@mutable
 class Attempt:
     """An event's way to Redis so far. Belongs to a single object, and is no part of its value: copies have none.
 

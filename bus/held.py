@@ -3,12 +3,12 @@
 The catalogue says so of events that clients publish (``ClientEvent.unless``); the script that appends looks.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from bus.channel import Family
 from bus.event import Event
 from bus.parts import check_class, check_part
+from bus.values import frozen
 
 __all__ = ["Held", "Hold"]
 
@@ -34,7 +34,7 @@ class Hold(NamedTuple):
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """An event of a client is refused while another user holds a key of the state.
 

@@ -6,12 +6,13 @@ of an event are read from its data by templates; the channel's state in Redis is
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from bus.errors import ChannelError, EventError
 from bus.parts import check_part
+from bus.values import frozen
 
 __all__ = ["KEY_BYTES", "KEY_LIMIT", "NOWHERE", "Keyed", "Place", "Template"]
 
@@ -97,7 +98,7 @@ class Template:
         return tuple(key + (_encoded(name) or "%") for name in found)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keyed:
     """Which events of a family are state, under which key.
 

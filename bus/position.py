@@ -6,9 +6,10 @@ positions are compared by identity, never by size: after a failover the smaller 
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
+
+from bus.values import frozen
 
 __all__ = [
     "BEGINNING",
@@ -57,7 +58,7 @@ class Reason(StrEnum):
     """The reader was slower than events came, and the channel's policy is to leave some out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Past:
     """The facts of a log for a reader that stood at some position.
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import NoneType
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from bus.errors import ChannelError
 from bus.event import Event, has_field
 from bus.parts import PORT_LIMIT, as_tuple, check_class, check_part, is_text_of
 from bus.spelling import ID_LIMIT, canonical_name
+from bus.values import frozen
 
 __all__ = ["TIMEOUT_LIMIT_S", "PastEvent", "Request", "Service"]
 
@@ -29,7 +30,7 @@ QuestionT = TypeVar("QuestionT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastEvent:
     """An entry of a log, for request handlers."""
 
@@ -47,7 +48,7 @@ def _no_fold(_question: Any, _past: Sequence[PastEvent]) -> Any:
     raise LookupError("a request without a fold is answered by a responder alone")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request(Generic[QuestionT, AnswerT]):
     """A question to a service: answered from logs, with no service process running, or by a live responder.
 
@@ -137,7 +138,7 @@ def _channel_of(family: Family, question: BaseModel) -> Channel:
     return family.fill(None if family.field is None else str(getattr(question, family.field)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """The catalogue of a service.
 

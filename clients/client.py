@@ -6,7 +6,7 @@ The connections are in ``connections.py``, the subscriptions in ``subscriptions.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from websockets.exceptions import InvalidURI
@@ -15,6 +15,7 @@ from websockets.uri import parse_uri
 from bus.event import Event
 from bus.service import Service
 from bus.tasks import end
+from bus.values import frozen
 from bus.words import Verb
 from clients.connection import Connection
 from clients.connections import Connections
@@ -47,7 +48,7 @@ _PAGES: Final = 100
 _logger = logging.getLogger("edgebus.clients")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientStatistics:
     """Counters: connections made, subscriptions, values that wait in them, and repeated events that were dropped."""
 

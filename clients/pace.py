@@ -8,8 +8,9 @@ An edge counts messages with a bucket. The bucket holds twice the welcome's rate
 # may arrive in one moment. To wait for the welcome before the first message was rejected: a silent client gets its
 # welcome after 100 ms only, and an edge of another make may send none.
 
-from dataclasses import dataclass
 from typing import Final
+
+from bus.values import mutable
 
 __all__ = ["Pace", "Terms"]
 
@@ -23,7 +24,7 @@ _ROOM_S: Final = 1.0
 _LEAST_S: Final = 1e-6
 
 
-@dataclass(slots=True)
+@mutable
 class Terms:
     """The edge's limits, as far as known; outlives a connection.
 

@@ -1,10 +1,10 @@
 """Who is in a room: notices as values, and the answer of ``client.presence``. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from bus.presence.entries import Member
+from bus.values import frozen
 from bus.words import NoticeName
 from clients.values import Joined, Left, Present
 
@@ -25,7 +25,7 @@ def presence_value(channel: str, event: str, data: Mapping[str, Any]) -> Joined 
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Room:
     """Who is in a room.
 

@@ -5,14 +5,15 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from bus.values import frozen
 from clients.queue import LEAST_LIMIT
 
 __all__ = ["ClientSettings", "Timing"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timing:
     """The clock and the dice; tests bring their own.
 
@@ -28,7 +29,7 @@ class Timing:
     dice: Callable[[], float] = random.random
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientSettings:
     """How a client behaves.
 

@@ -17,10 +17,10 @@ come when ``cause`` is ``bus``. A ``Gap`` also comes alone, when the edge found 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 from bus.event import Event
+from bus.values import frozen
 
 __all__ = [
     "Cause",
@@ -39,7 +39,7 @@ __all__ = [
 Cause: TypeAlias = Literal["link", "bus", "slow"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """One event.
 
@@ -67,7 +67,7 @@ class Received:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Published:
     """The edge's answer to a publish.
 
@@ -94,7 +94,7 @@ class Published:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """Events may be missing here.
 
@@ -114,7 +114,7 @@ class Gap:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recovered:
     """The stream goes on here and no event was missed; ``replayed`` events from the log follow, then live events.
 
@@ -133,7 +133,7 @@ class Recovered:
     began: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """The newest event of each key of the channel, in place of all that came before; the tail follows without a hole.
 
@@ -154,7 +154,7 @@ class State:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interrupted:
     """The stream stops for now.
 
@@ -171,7 +171,7 @@ class Interrupted:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """A user has come into the room; a user's second tab is told to nobody.
 
@@ -192,7 +192,7 @@ class Joined:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Left:
     """A user has left the room, with the last tab.
 
@@ -206,7 +206,7 @@ class Left:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Present:
     """So many came and left that the edge names nobody, or the room only counts.
 

@@ -1,11 +1,11 @@
 """Messages of the connection as values: requests to text, text to messages. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
 
+from bus.values import frozen
 from bus.words import ABOUT_THE_TOKEN, PASSING, Code, NoticeName
 from clients.errors import Unsendable
 from clients.values import Received
@@ -28,7 +28,7 @@ CONNECTION_NOTICES: Final = frozenset(NoticeName) - ROOM_NOTICES
 """Notices of the connection, and of rooms. Neither kind ever has a position; a line of the log has."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The reply to the request with the id ``asked``."""
 
@@ -36,7 +36,7 @@ class Answer:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """An error; ``asked`` is the request's id, None where the edge could not read the id."""
 
@@ -56,7 +56,7 @@ class Refusal:
         return self.code in ABOUT_THE_TOKEN
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """The edge's word of itself or of a room, unasked; ``channel`` is None for a notice of the connection."""
 

@@ -10,7 +10,6 @@ import logging
 import typing
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +19,7 @@ from bus.asking.question import Answered, Asker, Question
 from bus.errors import BusError
 from bus.parts import given
 from bus.service import Request, Service
+from bus.values import frozen
 from bus.words import Code
 
 __all__ = ["Answers", "Function", "RequestRefused"]
@@ -54,7 +54,7 @@ class RequestRefused(BusError):
         self.code = Code(code)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Row:
     request: Request[Any, Any]
     function: Function

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from bus.channel import Channel
@@ -18,6 +17,7 @@ from bus.position import order
 from bus.presence.store import PresenceStore
 from bus.redis.address import check_url, default_url
 from bus.redis.subscriber import Subscriber
+from bus.values import frozen
 from producers.producer import Producer
 from producers.services.dhruva import (
     DISTRIBUTION_OF,
@@ -36,7 +36,7 @@ _AGAIN_S: Final = 0.5
 _logger: Final = logging.getLogger("edgebus.producers")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Distributed:
     """The end of a distribution.
 

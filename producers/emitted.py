@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from bus.errors import BusError, OutboxFull
 from bus.event import Event
 from bus.log.publication import Publication
+from bus.values import frozen
 from producers.drops import DropReason, Drops, reason_of
 
 __all__ = ["Emitted", "Item", "OutboxSettings", "Policy"]
@@ -18,7 +19,7 @@ __all__ = ["Emitted", "Item", "OutboxSettings", "Policy"]
 Policy: TypeAlias = Literal["block", "drop_oldest", "drop_new", "error"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboxSettings:
     """The bounds of an outbox, and the policy for an event without room.
 

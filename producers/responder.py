@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel
@@ -26,6 +26,7 @@ from bus.redis.clock import now
 from bus.retrying import until_true
 from bus.service import Request, Service
 from bus.tasks import end
+from bus.values import frozen
 from bus.words import Code
 from producers.answers import LOGGER, Answers, Function, RequestRefused
 
@@ -39,7 +40,7 @@ _WAIT_MS: Final = 250
 _GRACE_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResponderStatistics:
     """Counters since the responder was made.
 

@@ -1,12 +1,14 @@
 """The counters of a producer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from bus.values import frozen
 
 __all__ = ["ProducerStatistics"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProducerStatistics:
     """Counters since the producer was made, in events.
 

@@ -1,20 +1,20 @@
 """One channel's log, as an operator sees the log: length, bytes, and the last entry."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from bus.admin.registry import Registry
 from bus.admin.values import LastEvent
+from bus.values import frozen
 
 __all__ = ["LogSight", "log_of"]
 
 _TEXT_LIMIT: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogSight:
     """A log.
 

@@ -94,7 +94,7 @@ class Registry(Connection):
 def entry_of(edge: str, fields: Mapping[bytes, bytes]) -> EdgeEntry:
     """Read an entry; a field that cannot be read is None, since a person may have typed the field."""
     said = {name.decode(errors="replace"): text.decode(errors="replace") for name, text in fields.items()}
-    known: dict[str, Any] = {name: text for name, text in said.items() if name in EdgeEntry.__slots__}
+    known: dict[str, Any] = {name: text for name, text in said.items() if name in EdgeEntry.__match_args__}
     known["id"] = edge
     try:
         return _ENTRY.validate_python(known)

@@ -1,8 +1,10 @@
 """What operators are shown, as values. Every number comes from an edge's own count, or from Redis."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
+
+from bus.values import frozen
 
 __all__ = [
     "BusyRoom",
@@ -25,7 +27,7 @@ __all__ = [
 RowT = TypeVar("RowT")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EdgeEntry:
     """An edge's own word in the registry, at most three seconds old. None: the edge does not say.
 
@@ -83,7 +85,7 @@ class EdgeEntry:
         return self.ready == "yes"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GoneEdge:
     """An edge that ended without a word: killed, or cut off from Redis.
 
@@ -96,7 +98,7 @@ class GoneEdge:
     ago_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page(Generic[RowT]):
     """Some rows, and how to go on.
 
@@ -112,7 +114,7 @@ class Page(Generic[RowT]):
     silent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoomRow:
     """A room, over all edges asked.
 
@@ -130,7 +132,7 @@ class RoomRow:
     edges: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientInfo:
     """A connection of a client.
 
@@ -162,7 +164,7 @@ class ClientInfo:
     messages: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoomOnEdge:
     """A room in an edge.
 
@@ -181,7 +183,7 @@ class RoomOnEdge:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastEvent:
     """The last entry of a log.
 
@@ -199,7 +201,7 @@ class LastEvent:
     user: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoomInfo:
     """A room, over all edges and in Redis.
 
@@ -230,7 +232,7 @@ class RoomInfo:
     silent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rates:
     """Counts of a second.
 
@@ -256,7 +258,7 @@ class Rates:
     writes: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BusyRoom:
     """A room with events in the last second."""
 
@@ -265,7 +267,7 @@ class BusyRoom:
     members: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """One second of an edge.
 
@@ -288,7 +290,7 @@ class Look:
     waiting_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """A second of all edges under a look.
 
@@ -302,7 +304,7 @@ class View:
     silent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kicked:
     """The outcome of a kick.
 
@@ -321,7 +323,7 @@ class Kicked:
         return sum(self.connections.values())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """The standing of an edge behind ``drain`` and ``undrain``: ``serving``, ``draining`` or ``drained``."""
 
@@ -330,7 +332,7 @@ class Standing:
     connections: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LevelChange:
     """A changed level of an edge's log; ``before`` is what brings the former one back."""
 

@@ -6,7 +6,6 @@ A question is asked at most once: an ask without Redis' answer is never repeated
 import hashlib
 import importlib.resources
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +15,7 @@ from bus.asking.scripted import Call, Scripted
 from bus.errors import BusError
 from bus.redis.connection import Reply
 from bus.redis.refusals import checked
+from bus.values import frozen
 
 __all__ = ["QUESTIONS_LIMIT", "Asked", "Asking", "Found", "Standing"]
 
@@ -25,7 +25,7 @@ QUESTIONS_LIMIT: Final = 1_000
 """The most questions of a request in Redis, taken or not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A question in Redis.
 
@@ -58,7 +58,7 @@ class Standing(StrEnum):
     """Redis has no such question."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """The outcome of a look: a standing, with the message of an answer, or the id of the responder."""
 

@@ -6,11 +6,11 @@ sentence behind ``refused``. The edge splices the data into its reply as they ar
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import orjson
 
+from bus.values import frozen
 from bus.words import Code
 
 __all__ = ["REFUSALS", "Answered", "Asker", "Question", "parse_answer"]
@@ -35,7 +35,7 @@ REFUSALS: Final = frozenset(
 """The codes of a responder; an edge takes no other for a refusal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asker:
     """The client behind a question, as the edge knows the client.
 
@@ -68,7 +68,7 @@ class Asker:
         raise ValueError("no asker")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """A question, taken by a responder.
 
@@ -106,7 +106,7 @@ class Question:
         return cls(request, entry.decode(), question_id, edge, data, asker, int(deadline))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """The outcome of a question: data as JSON, or a code with a sentence.
 

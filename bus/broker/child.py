@@ -10,10 +10,11 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
+
+from bus.values import frozen
 
 __all__ = ["STOP_DEADLINE_S", "Child", "spawn_bound"]
 
@@ -119,7 +120,7 @@ def spawn_bound(
     return Child(born.result(), exited)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """The arguments of ``spawn_bound``."""
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +23,7 @@ from bus.broker.folder import locked, temporary_directory
 from bus.broker.server import find_server
 from bus.errors import BrokerError
 from bus.parts import PORT_LIMIT
+from bus.values import frozen
 
 __all__ = ["DEFAULT_PORT", "EmbeddedBroker"]
 
@@ -320,7 +320,7 @@ def is_ready(answer: bytes, pid: int) -> bool:
     return ours or answer.startswith(b"-NOAUTH")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Log:
     """The lines of a single run of the server, in a file that may hold earlier runs."""
 

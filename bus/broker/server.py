@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bus.errors import BrokerError
+from bus.values import frozen
 
 __all__ = ["Server", "find_server"]
 
@@ -19,7 +19,7 @@ VERSION: Final = re.compile(r"server v=((\d+)[.\d]*)")
 VERSION_DEADLINE_S: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """A server program and its version."""
 

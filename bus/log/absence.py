@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bus.errors import BusError
+from bus.values import frozen
 
 __all__ = ["Absence", "Standing"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """Publications: how many ``waiting`` now, and how many of each outcome so far."""
 

@@ -6,7 +6,6 @@ Commands and the meaning of answers are ``bus.log.appending``'s; repetition is a
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from bus.errors import BusError, BusNotReady
@@ -19,6 +18,7 @@ from bus.redis.command_link import CommandLink, packed
 from bus.redis.command_opening import open_command_link
 from bus.redis.failures import failure
 from bus.redis.greeting import Greeting
+from bus.values import mutable
 
 __all__ = ["Appender", "Outcomes", "Settle"]
 
@@ -231,7 +231,7 @@ class Appender:
             self._link = None
 
 
-@dataclass(slots=True)
+@mutable
 class _Round:
     """A pipeline under way: the entries, and their caller."""
 

@@ -22,6 +22,7 @@ from bus.redis import library
 from bus.redis.command_link import packed
 from bus.redis.connection import Reply
 from bus.redis.refusals import is_passing, meaning, said
+from bus.values import frozen
 
 __all__ = [
     "KEYED_LIBRARY",
@@ -149,7 +150,7 @@ class Appended(NamedTuple):
     replicas: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replicas:
     """How many replicas are to confirm a pipeline, and how long Redis waits for the confirmations."""
 

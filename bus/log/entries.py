@@ -6,7 +6,6 @@ names the typed entry; so a reader that stood before is told of a gap.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -16,6 +15,7 @@ from bus.log.forks import Fork
 from bus.position import BEGINNING, FORM, is_position
 from bus.redis.refusals import is_wrong_type
 from bus.service import PastEvent
+from bus.values import frozen
 
 __all__ = ["Ends", "StreamEntry", "ends", "forks", "is_own", "past_event", "published"]
 
@@ -26,7 +26,7 @@ _CLOCK_LIMIT_MS: Final = 2**53
 """A score is a double: from here on no whole milliseconds can be counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ends:
     """Where a log begins and ends.
 

@@ -4,11 +4,11 @@ The log alone shows no fork: the chain is whole, from before that place to the e
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bus.envelope import Arrived
 from bus.position import BEGINNING, milliseconds, order
+from bus.values import frozen
 
 __all__ = ["FORKS", "Fork", "passed", "passed_since"]
 
@@ -20,7 +20,7 @@ _LOOKS_MS: Final = 15_000
 """How long after the finding an edge may learn of a fork, and tell its subscribers (decisions/0018)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fork:
     """A place behind which events were lost.
 

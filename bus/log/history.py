@@ -6,7 +6,6 @@ Events trimmed from the log are dropped from the past, too, so that every edge a
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from bus.log.entries import Ends, past_event
 from bus.position import BEGINNING, order
 from bus.service import PastEvent
 from bus.shape import LINE_DEPTH, LINE_VALUES, check_shape
+from bus.values import frozen
 
 __all__ = ["HISTORY_BYTES", "History", "Known", "Weighed", "advanced", "deleted", "made", "weighed", "within"]
 
@@ -60,7 +60,7 @@ class Known(NamedTuple):
     is_cut: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class History:
     """Past events of a channel, oldest first.
 

@@ -1,15 +1,16 @@
 """The state of a channel in the memory of a process: what ``keyed.lua`` keeps in Redis. Pure, for tests alone."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Self
 
 from bus.keyed import Keyed, Place
 from bus.position import BEGINNING
+from bus.values import mutable
 
 __all__ = ["KeptState"]
 
 
-@dataclass(slots=True)
+@mutable
 class KeptState:
     """The newest line of each key.
 

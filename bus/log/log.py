@@ -4,7 +4,7 @@ A log is a stream of Redis, with the keys of ``bus.channel``. Each way of readin
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bus.channel import Channel
@@ -21,11 +21,12 @@ from bus.position import BEGINNING, no_log
 from bus.redis.announcer import Announcer
 from bus.redis.clock import redis_ms
 from bus.redis.refusals import all_checked, checked
+from bus.values import frozen
 
 __all__ = ["Head", "History", "Log"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """The end of a channel's log: where a new reader stands, and the last line as published.
 

@@ -7,7 +7,7 @@ after the event before, so positions are the same in every run, and no log ever 
 import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
 from bus.channel import Channel
@@ -17,6 +17,7 @@ from bus.held import Hold
 from bus.log.appending import UNSURE, Appended, Entry, Replicas
 from bus.log.kept_state import KeptState
 from bus.position import BEGINNING
+from bus.values import mutable
 
 __all__ = ["MemoryLog"]
 
@@ -29,7 +30,7 @@ class _Stored(NamedTuple):
     previous: str
 
 
-@dataclass(slots=True)
+@mutable
 class _Kept:
     """The log of a channel."""
 

@@ -20,11 +20,12 @@ from bus.errors import (
 from bus.event import Attempt
 from bus.held import Hold
 from bus.log.appending import Appended, Entry
+from bus.values import frozen
 
 __all__ = ["Call", "Done", "Publication", "Published", "Slot", "copied", "is_answer"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Published:
     """The answer of Redis to a publish.
 

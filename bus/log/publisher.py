@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar, cast
 
@@ -19,6 +18,7 @@ from bus.log.pipelines import PIPELINE_EVENTS, PipelinePace
 from bus.log.publication import Call, Publication, Published, Slot, copied, is_answer
 from bus.redis.address import ANSWER_DEADLINE_S
 from bus.redis.clock import now
+from bus.values import mutable
 
 __all__ = ["AppendLog", "Counts", "LinkedLog", "PublicationQueue", "Publisher", "outcomes_of"]
 
@@ -74,7 +74,7 @@ class PublicationQueue(Protocol[PublicationT]):
         """Let go of publications without a caller: published, or given up for ``error``."""
 
 
-@dataclass(slots=True)
+@mutable
 class Counts:
     """Publications by outcome, and attempts beyond the first."""
 

@@ -6,13 +6,14 @@ A tail, read once, answers every reader of the channel: no reader is given more 
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from bus.envelope import Arrived
 from bus.log.forks import Fork, passed, passed_since
 from bus.position import BEGINNING, Past, Reason, is_position, judge, judge_time, no_log, order
+from bus.values import frozen
 
 __all__ = [
     "REPLAY_BYTES",
@@ -40,7 +41,7 @@ _LAST_MS: Final = 253_402_300_799_999
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Since:
     """After the event at a position; ``has_stayed``: for a subscriber that never left, and was told of every fork."""
 
@@ -48,7 +49,7 @@ class Since:
     has_stayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SinceTime:
     """From a time on: milliseconds since 1970, or before now when ``is_span``."""
 
@@ -56,14 +57,14 @@ class SinceTime:
     is_span: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Last:
     """The newest ``count`` events."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FromState:
     """From the state of the channel; ``anew``: as of now, and not as another reader is just being given it."""
 
@@ -73,7 +74,7 @@ class FromState:
 Start: TypeAlias = Since | SinceTime | Last | FromState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replay:
     """The lines for a reader, and the reader's gaps.
 
@@ -121,7 +122,7 @@ class Replay:
         return replace(self, lines=tuple(lines), reason=reason, forks=self.forks or self.forks_elsewhere or ())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """The newest event of each key of a channel (``bus.keyed``), as of the end of the tail beside.
 
@@ -135,7 +136,7 @@ class State:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail:
     """The newest part of a log, at a single moment.
 

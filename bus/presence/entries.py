@@ -1,10 +1,11 @@
 """The users of a room as texts in Redis, and back. Pure; people may write there by hand, so every text is checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import orjson
+
+from bus.values import frozen
 
 __all__ = ["INFO_BYTES", "USER_LIMIT", "Change", "Member", "is_user", "split_field"]
 
@@ -22,7 +23,7 @@ def is_user(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= USER_LIMIT and value.isprintable()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """A user in a room.
 
@@ -74,7 +75,7 @@ def split_field(field: bytes) -> tuple[str, str] | None:
     return (edge, user) if bar and edge and is_user(user) else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A message of a room's channel of changes.
 

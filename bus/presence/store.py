@@ -7,7 +7,6 @@ import hashlib
 import importlib.resources
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -21,6 +20,7 @@ from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection, Reply
 from bus.redis.keys import alive_key
 from bus.redis.refusals import checked, meaning, said
+from bus.values import frozen
 
 __all__ = ["DEAD_S", "Beat", "Owed", "PresenceStore", "Snapshot", "Write"]
 
@@ -40,7 +40,7 @@ _PAGE: Final = 1_000
 _TOKEN: Final = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Write:
     """Some changes of an edge in a room.
 
@@ -68,7 +68,7 @@ class Beat(NamedTuple):
     edges: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The users of a room.
 

@@ -5,7 +5,6 @@ Pure text (https://redis.io/docs/latest/operate/oss_and_stack/management/securit
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, Self, TypeAlias, cast, get_args
 
@@ -26,6 +25,7 @@ from bus.redis.keys import (
     trace_key,
 )
 from bus.service import Service
+from bus.values import frozen
 
 __all__ = ["NEWER", "ROLES", "Role", "User", "is_shared", "parse_hash", "role_of", "users"]
 
@@ -81,7 +81,7 @@ _RESPONDER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """A user of Redis.
 
@@ -215,7 +215,7 @@ def _measuring(names: Sequence[str], publishing: str) -> str:
     return f"({publishing} {_APPENDING} {logs})" if logs else ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rooms:
     """The keys of users in rooms, as globs; none without a family with presence, and then no rule (decisions/0111)."""
 
@@ -255,7 +255,7 @@ class _Rooms:
         return [*keys, f"(resetchannels +subscribe {' '.join(_channels(self.rooms))})"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """The keys of questions, as globs; none without a live request, and then no rule (decisions/0103)."""
 

@@ -8,13 +8,14 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 
 from bus.errors import BusUnavailable
 from bus.redis.refusals import refusal, said
+from bus.values import mutable
 
 __all__ = ["BATCH_CHANNELS", "Batch", "Link"]
 
@@ -205,7 +206,7 @@ class Link(asyncio.Protocol):
             subscription.settle(lost)
 
 
-@dataclass(slots=True)
+@mutable
 class _Subscription:
     """A command on its way: the channels that Redis has still to confirm, and the waiting callers."""
 

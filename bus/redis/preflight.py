@@ -5,10 +5,11 @@ Never more than a warning: the owner of that Redis may know better, or not let u
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from bus.redis import address, library
+from bus.values import frozen
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,7 +24,7 @@ _IN_FLIGHT: Final = 32
 _logger = logging.getLogger("edgebus.bus")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """The settings of a Redis; None: no answer, or we may not ask.
 
@@ -43,7 +44,7 @@ class Facts:
     has_file: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """A setting that could cost events.
 

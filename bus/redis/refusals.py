@@ -5,11 +5,11 @@ Knows texts; knows neither a connection nor where Redis is.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused
 from bus.redis import library
+from bus.values import frozen
 
 __all__ = ["all_checked", "checked", "is_about_command", "is_passing", "is_wrong_type", "meaning", "refusal", "said"]
 
@@ -24,7 +24,7 @@ _WRONG_TYPE: Final = re.compile(r"(?:\A|caused error: \W*)WRONGTYPE ")
 """The client library puts the command in front of the error of a whole pipeline."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Cause:
     sentence: str
     kind: type[BusError] = BusError

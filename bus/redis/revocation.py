@@ -7,12 +7,12 @@ may write there by hand, so every member is checked: a member without a user or 
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final, Self, cast
 
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection
 from bus.redis.keys import REVOKED
+from bus.values import frozen
 
 __all__ = ["KEPT_S", "REVOKED", "Page", "Revocation", "Revocations", "of_token", "of_user"]
 
@@ -36,7 +36,7 @@ def of_token(token_id: str) -> str:
     return f"id:{token_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revocation:
     """A revoked user or token, and the time: milliseconds by Redis' clock."""
 
@@ -64,7 +64,7 @@ def _names_somebody(member: str) -> bool:
     return member.startswith(_KINDS) and member not in _KINDS and "\ufffd" not in member
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Some of the kept revocations, and the number of members beside that stand for none."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bus.errors import AddressError
@@ -11,6 +11,7 @@ from bus.redis import library
 from bus.redis.refusals import said
 from bus.redis.resolving import resolve
 from bus.redis.url import RedisUrl, parse, place
+from bus.values import frozen
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -35,7 +36,7 @@ class NoPrimary(OSError):
         self.is_login = is_login
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sentinels:
     """The sentinels of the primary called ``service``, with the log-in of the primary and the sentinels' own."""
 

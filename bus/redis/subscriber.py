@@ -7,7 +7,6 @@ own pub/sub costs ten times as much per line. One task keeps the link up: it rec
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 
 from bus.errors import BusUnavailable
@@ -17,13 +16,14 @@ from bus.redis.link import Batch, Link
 from bus.redis.opening import Opener
 from bus.redis.probe import Probe
 from bus.tasks import end
+from bus.values import frozen
 
 __all__ = ["Subscriber", "SubscriberStatistics"]
 
 _logger = logging.getLogger("edgebus.bus")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubscriberStatistics:
     """Counters since the start.
 

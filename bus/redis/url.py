@@ -5,12 +5,13 @@ A part is named and never shown: a password without escapes may stand in any par
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from bus.errors import AddressError
 from bus.parts import PORT_LIMIT
+from bus.values import frozen
 
 __all__ = ["FORM", "RedisUrl", "parse", "place"]
 
@@ -46,7 +47,7 @@ _PLACE: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::(?P<port>
 _NAME: Final = re.compile(r"[a-z_]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RedisUrl:
     """The parts of a URL.
 

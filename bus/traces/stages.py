@@ -1,13 +1,14 @@
 """The stages of an event, as values and as the fields of a hash, to be read by a person with ``HGETALL``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from bus.traces.lines import Marked
+from bus.values import frozen
 
 __all__ = ["Handover", "Stages", "fields_of", "iso", "stages_of"]
 
@@ -17,7 +18,7 @@ _MOST_BYTES: Final = 4_096
 """The most of a value that is read: a person may have typed the value."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handover:
     """An event in an edge. Times are ISO 8601, by Redis' clock as far as the edge knows the difference.
 
@@ -37,7 +38,7 @@ class Handover:
     is_held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stages:
     """The known stages of an event.
 

@@ -3,7 +3,7 @@
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from bus.admin.operator import Operator
@@ -11,6 +11,7 @@ from bus.admin.values import EdgeEntry
 from bus.errors import NotThere
 from bus.redis.address import without_password
 from bus.service import Service
+from bus.values import frozen
 from edgebus.catalogue import channel_at_edge
 from edgebus.columns import add_row, table_of
 from edgebus.commands.naming import chosen
@@ -25,7 +26,7 @@ _SHARES: Final = (0.5, 0.99)
 _COLUMNS: Final = ("#to Redis p50", "#p99", "#to client p50", "#p99", "#whole p50", "#p99")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measure:
     """The means of a measure.
 

@@ -20,6 +20,7 @@ from bus.redis.clock import redis_ms
 from bus.redis.keys import LAG
 from bus.service import Service
 from bus.tasks import end
+from bus.values import frozen, mutable
 from bus.words import Code
 from clients import AuthenticationFailed, Client, Received, Refused, connect
 from clients.settings import ClientSettings
@@ -38,7 +39,7 @@ _TOKENS: Final = frozenset({Code.AUTH_REQUIRED, Code.AUTH_FAILED, Code.FORBIDDEN
 _SETTINGS: Final = ClientSettings(open_timeout_s=_ARRIVES_S, request_timeout_s=_ARRIVES_S, close_timeout_s=0.2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """An edge to measure.
 
@@ -52,7 +53,7 @@ class Target:
     url: str
 
 
-@dataclass(slots=True)
+@mutable
 class Lag:
     """The measure of a client at an edge; times in milliseconds.
 

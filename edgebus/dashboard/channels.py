@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from bus.admin.operator import Operator
 from bus.errors import BusError
+from bus.values import mutable
 from edgebus.dashboard.flow import Flow
 from edgebus.dashboard.names import Names, is_channel
 from edgebus.dashboard.reads import Reads
@@ -24,7 +25,7 @@ _HEADED_S: Final = 30.0
 """How long last positions are good for: an entry of each log. What is heard since then counts by itself."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Known:
     """The last findings, each with its time by the monotonic clock."""
 

@@ -3,12 +3,13 @@
 import math
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
+from bus.values import frozen, mutable
 from edgebus.dashboard.names import Names, is_channel
 
 __all__ = ["Filter", "Flow", "Taken", "Viewer", "row_of"]
@@ -27,7 +28,7 @@ _GOLDEN: Final = 2_654_435_769
 _WHOLE: Final = 2**32
 
 
-@dataclass(slots=True)
+@mutable
 class Taken:
     """A line of Redis.
 
@@ -58,7 +59,7 @@ class Taken:
         return self.value or {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     """The conditions of a page; an empty text is none. ``channel`` begins the name, or is all of it."""
 
@@ -92,7 +93,7 @@ class Filter:
         return wanted in orjson.dumps(taken.read().get("data")).decode(errors="replace").casefold()
 
 
-@dataclass(slots=True)
+@mutable
 class Viewer:
     """One page's view of the flow.
 

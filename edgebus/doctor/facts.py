@@ -1,14 +1,15 @@
 """Facts to be judged: a server of Redis, replicas and sentinels, edges, and a probe. Values only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bus.envelope import LINE_LIMIT_BYTES
+from bus.values import frozen
 
 __all__ = ["Edge", "Facts", "Loop", "Replica", "SentinelWord", "Server", "Slow", "Spike"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slow:
     """An entry of the slow log, without the arguments of the command, since arguments are events.
 
@@ -24,7 +25,7 @@ class Slow:
     client: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spike:
     """A kind of event of Redis' latency monitor, with the longest time."""
 
@@ -33,7 +34,7 @@ class Spike:
     longest_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """A single server of Redis. None for a refused answer.
 
@@ -76,7 +77,7 @@ class Server:
         return int(text) if text.removeprefix("-").isdecimal() else 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replica:
     """A replica of the server, by the words of the primary and of the sentinels.
 
@@ -99,7 +100,7 @@ class Replica:
     cli: str = "redis-cli"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SentinelWord:
     """The word of a sentinel: where the primary and the replicas are, or why no word came."""
 
@@ -109,7 +110,7 @@ class SentinelWord:
     replicas: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edge:
     """An edge in the registry, and how many links hear the edge's probe. None for a figure that the edge does not give.
 
@@ -151,7 +152,7 @@ class Edge:
     max_line_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loop:
     """A probe, published on a connection and heard on another.
 
@@ -164,7 +165,7 @@ class Loop:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """All facts of an examination.
 

@@ -1,8 +1,10 @@
 """A finding of the doctor, and the report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from bus.values import frozen
 
 __all__ = ["Finding", "Level", "Report", "fail", "ok", "warn"]
 
@@ -15,7 +17,7 @@ class Level(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """A line of the report.
 
@@ -35,7 +37,7 @@ class Finding:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """All findings, in the order of the checks.
 

@@ -1,9 +1,10 @@
 """Running a scenario, and the verdict of a run."""
 
 import asyncio
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Final
 
+from bus.values import frozen
 from edgebus.lab.judge.checker import Findings, check
 from edgebus.lab.scenarios import Scenario
 from edgebus.lab.stage.servers import EdgeNotStarted
@@ -16,7 +17,7 @@ FULL: Final = Size("full", settle_s=15.0)
 _DEADLINE_S: Final = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """The outcome of one run.
 

@@ -1,10 +1,10 @@
 """A second of all edges: entries, looks, and the times by our own clock since when all is so. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bus.admin.values import BusyRoom, ClientInfo, EdgeEntry, GoneEdge, Look, View
+from bus.values import frozen, mutable
 
 __all__ = ["EdgeNow", "Frame", "Lately", "Ledger", "label"]
 
@@ -19,7 +19,7 @@ _BACK_S: Final = 5.0
 """How long edges have to announce themselves anew once Redis is back: their entries may have expired meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EdgeNow:
     """An edge at the moment.
 
@@ -45,7 +45,7 @@ class EdgeNow:
     limited: "Lately | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lately:
     """How often of late, and how long the last time is ago."""
 
@@ -53,7 +53,7 @@ class Lately:
     ago_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     """A second, as shown.
 
@@ -105,7 +105,7 @@ def label(entry: EdgeEntry) -> str:
     return parts[0] if len(parts) == 3 and parts[0] else entry.id
 
 
-@dataclass(slots=True)
+@mutable
 class _Count:
     """A count of an edge, of the last minute with changes: an operator sees news, and the age of news."""
 
@@ -129,7 +129,7 @@ class _Count:
         return Lately(self.last - self.base, now_s - self.changed_s) if is_new else None
 
 
-@dataclass(slots=True)
+@mutable
 class _Seen:
     entry: EdgeEntry
     beat_s: float

@@ -1,10 +1,11 @@
 """Tables of the dashboard as data: columns, orders, cells. Pure, and without textual."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Generic, TypeVar
 
 from bus.admin.values import BusyRoom, ClientInfo, RoomOnEdge, RoomRow
+from bus.values import frozen
 from edgebus.figures import age, amount, count, rate, shortened
 from edgebus.terminal import escape
 from edgebus.top.frames import EdgeNow, label
@@ -29,7 +30,7 @@ Busy = tuple[str, BusyRoom]
 """A service's name, and a room of the service."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column(Generic[ValueT]):
     """A column.
 
@@ -51,7 +52,7 @@ class Column(Generic[ValueT]):
     limit: int = 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A row: key, cells, and a word for the colour (``bad``, ``odd`` or none)."""
 
@@ -60,7 +61,7 @@ class Row:
     mood: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """The column to sort rows by, as an index among the sortable columns; reversed or not."""
 
@@ -68,7 +69,7 @@ class Order:
     is_reversed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sheet(Generic[ValueT]):
     """A table for values of a type."""
 

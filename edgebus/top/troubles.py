@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bus.admin.values import EdgeEntry
+from bus.values import frozen
 from edgebus.figures import age, amount, count, rate, shortened
 from edgebus.top.frames import EdgeNow, Frame, label
 
@@ -19,7 +19,7 @@ _FLOOD: Final = 200
 """Within a minute: a single client is closed after 100."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble:
     """A sentence.
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from bus.admin.words import TOLD
+from bus.values import frozen
 
 __all__ = ["Asked", "BadCommand", "Unanswerable", "read"]
 
@@ -26,7 +26,7 @@ class BadCommand(ValueError):
     """A command cannot be carried out; the text is the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A command.
 

@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from bus.admin.values import ClientInfo
 from bus.admin.words import ANSWER_BYTES, PAGE_ROWS
 from bus.channel import Channel
 from bus.slices import Slices, batches
+from bus.values import frozen
 from edges.admin.asked import Asked
 from edges.admin.sights import Sights
 from edges.limits.registry import Registry, Timed
@@ -24,7 +24,7 @@ _ROW_BYTES: Final = 400
 """The most that a row has beside names of rooms and of the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Query:
     is_slow: bool
     user: str | None

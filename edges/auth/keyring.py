@@ -1,7 +1,9 @@
 """Keys of tokens as values. Every edge loads this; cryptography is loaded where a key is read. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from bus.values import frozen
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -15,7 +17,7 @@ class UnusableKey(ValueError):
     """A key cannot be used; the sentence gives the reason and the remedy, and no part of the key."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """A key with its only algorithm; ``kid`` is the name in a JWKS."""
 
@@ -24,7 +26,7 @@ class Key:
     kid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keyring:
     """Some keys, found by name."""
 

@@ -1,7 +1,7 @@
 """Callers, and the channels and requests that a caller may use. Pure; closed without a rule that opens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from bus.channel import Channel, Family
@@ -9,6 +9,7 @@ from bus.client_event import ClientEvent
 from bus.errors import ChannelError
 from bus.redis.revocation import of_token, of_user
 from bus.service import Service
+from bus.values import frozen
 
 __all__ = ["ADMIN", "Caller", "Permissions"]
 
@@ -16,7 +17,7 @@ ADMIN: Final = "admin"
 """The permission that opens every channel and request of every service."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """A client as the token tells, or an anonymous client.
 

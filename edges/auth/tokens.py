@@ -8,10 +8,10 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from bus.values import frozen
 from edges.auth.keyring import Key
 from edges.auth.permissions import Caller
 
@@ -37,7 +37,7 @@ class TokenRefused(Exception):
         self.retry_after_ms = retry_after_ms
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """The rules for tokens.
 

@@ -6,11 +6,11 @@ Of the process, so edges that share a process have the same.
 import asyncio
 import os
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bus.shortage import shortage
+from bus.values import frozen
 from edges.limits.buckets import Buckets, doubling
 
 __all__ = ["Vitals", "loop_lag", "vitals", "watch_loop"]
@@ -20,7 +20,7 @@ _LAG_BOUNDS_S: Final = doubling(0.001, 14)
 """To 8 s; an event loop's timers are no finer than a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vitals:
     """The state of the process; 0 for a number that the system does not tell, or not at present.
 

@@ -4,8 +4,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from bus.values import frozen, mutable
 
 __all__ = ["Floods", "Told"]
 
@@ -24,7 +26,7 @@ _OTHERS: Final = "others"
 _NONE: Final[Mapping[str, object]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """A line of the log about a client or a room, one of maybe thousands in a second.
 
@@ -44,7 +46,7 @@ class Told:
     is_apart: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class _Sum:
     """The occurrences of one text and reason since the last round."""
 

@@ -3,10 +3,11 @@
 An account ends when empty: without a connection, and with a full bucket.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+from bus.values import frozen, mutable
 from edges.limits.rates import TokenBucket
 
 __all__ = ["Excess", "Quota", "network_of"]
@@ -14,7 +15,7 @@ __all__ = ["Excess", "Quota", "network_of"]
 _RETRY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Excess:
     """A quota that is used up.
 
@@ -30,7 +31,7 @@ class Excess:
     retry_s: float
 
 
-@dataclass(slots=True)
+@mutable
 class _Account:
     bucket: TokenBucket | None
     connections: int = field(default=0)

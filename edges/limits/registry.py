@@ -5,9 +5,9 @@ import itertools
 import logging
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from bus.values import frozen, mutable
 from edges.limits.counters import Counters
 from edges.limits.floods import Floods, Told
 from edges.limits.groups import Groups
@@ -53,7 +53,7 @@ class Timed(Protocol):
         """How many bytes wait for the client."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegistryStatistics:
     """``connections`` counts now, the rest since the start, as ``Counters``.
 
@@ -87,7 +87,7 @@ _SHAKING, _PLACED, _LEAVING = range(3)
 """How far a connection has come: places in a list of counts, as an enum's members cost a call each to be hashed."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Stay:
     number: int
     network: str

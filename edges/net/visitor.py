@@ -1,11 +1,11 @@
 """A client before any command, as a value."""
 
-from dataclasses import dataclass
+from bus.values import frozen
 
 __all__ = ["Visitor"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Visitor:
     """A client, as far as socket and handshake tell.
 

@@ -4,13 +4,14 @@ Writing a value down is a dialect's matter (``envelope``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from orjson import Fragment
 
 from bus.errors import Portable
 from bus.position import Reason
+from bus.values import frozen
 from bus.words import CloseCode, Code, NoticeName
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closing:
     """The reason of a close: a code with advice for the client, and a sentence."""
 
@@ -101,14 +102,14 @@ class Reply(NamedTuple):
     reply_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pong:
     """The answer to a ping."""
 
     reply_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """The answer to a refused command, with a sentence about the field and the remedy."""
 
@@ -131,7 +132,7 @@ class Welcome(NamedTuple):
     publish_rate_limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """News about the connection or a room, without a request."""
 
@@ -161,7 +162,7 @@ class Refused(Portable):
         self.refusal, self.limit = refusal, limit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dismissal:
     """The client is told why, and the connection is closed."""
 

@@ -4,18 +4,18 @@ A confirmation travels behind the lines that Redis published before. Knows no ro
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bus.channel import Channel
 from bus.log.log import Head
 from bus.log.replay import Start, Tail
 from bus.redis.subscriber import Subscriber
+from bus.values import frozen
 from edges.rooms.log_reads import LogReads, end_of
 
 __all__ = ["Barrier", "End"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """Where a log ends, and the tail read to learn the end; None where no reader wanted a tail."""
 

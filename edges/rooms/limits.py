@@ -1,15 +1,15 @@
 """The bounds of an edge's rooms, as values."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from bus.envelope import LINE_LIMIT_BYTES
+from bus.values import frozen
 from edges.rooms.room import BACKLOG_BYTES
 
 __all__ = ["ROOM_LIMITS", "RoomLimits"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoomLimits:
     """The bounds of an edge's rooms.
 

@@ -1,10 +1,11 @@
 """The counters of an edge's rooms, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NamedTuple
 
 from bus.position import Reason
+from bus.values import frozen
 
 __all__ = ["DROPS", "HubStatistics", "Totals"]
 
@@ -13,7 +14,7 @@ DROPS: Final = ("no_room", "unreadable", "too_large", "bug")
 than ``max_line_bytes``; the edge failed at the line."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HubStatistics:
     """Counters since the start; ``rooms``, ``subscriptions`` and ``lagging`` count now.
 

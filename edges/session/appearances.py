@@ -1,13 +1,14 @@
 """The client in rooms with presence: as which user, and whether the client is told of others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import orjson
 
 from bus.channel import Channel
 from bus.presence.entries import INFO_BYTES, USER_LIMIT, is_user
+from bus.values import frozen
 from edges.protocol.messages import Code, Refusal, Refused, Said
 from edges.rooms.presence.here import Who
 from edges.rooms.presence.presence import Presence
@@ -17,7 +18,7 @@ from edges.session.transport import Transport
 __all__ = ["Appearance", "Appearances", "appearance_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Appearance:
     """A client's wishes for a room.
 

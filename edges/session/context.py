@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Final
 
 from bus.channel import Channel
 from bus.service import Service
 from bus.tasks import Spawn
+from bus.values import frozen
 from edges.auth.authenticator import Authenticator
 from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
@@ -37,7 +38,7 @@ _CHANNELS: Final = 4_096
 async def _at_once() -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """An edge, as far as connections know the edge.
 

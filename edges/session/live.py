@@ -9,7 +9,7 @@ import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import orjson
@@ -20,6 +20,7 @@ from bus.asking.question import Answered, Asker, parse_answer
 from bus.errors import BusUnavailable
 from bus.redis.clock import now
 from bus.service import Request
+from bus.values import frozen, mutable
 from edges.limits.mishaps import Mishaps
 from edges.limits.rates import LimitReached
 from edges.limits.replay_slots import Slots
@@ -51,7 +52,7 @@ _UNASKED: Final = "Redis did not answer; the question may have been asked all th
 _BROKEN: Final = "the answer of the responder cannot be read"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiveStatistics:
     """Counters since the start, and the questions under way.
 
@@ -73,14 +74,14 @@ class LiveStatistics:
     under_way: int
 
 
-@dataclass(slots=True)
+@mutable
 class _Pending:
     future: "asyncio.Future[Answered]"
     since: float
     asked: Asked | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class _Counts:
     asked: int = 0
     answered: int = 0

@@ -6,7 +6,6 @@ One way for the verb ``publish`` and for ``POST /publish``. Knows neither a sock
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,6 +21,7 @@ from bus.log.once import once_name
 from bus.log.outgoing import Outgoing
 from bus.log.publication import Published
 from bus.service import Service
+from bus.values import frozen
 from bus.words import Code, Verb
 from edges.auth.permissions import Caller, Permissions
 from edges.limits.counters import Counters
@@ -36,7 +36,7 @@ _DEADLINE_S: Final = 3.0
 """How long attempts are repeated; the client is told to come again then, and the event is still stored once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wish:
     """What a client wants to publish.
 
@@ -52,7 +52,7 @@ class Wish:
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """An event of a client, checked and ready to be sent."""
 

@@ -1,13 +1,12 @@
 """A client, as operators see the client: a value, made when an operator looks and not before."""
 
-from dataclasses import dataclass
-
+from bus.values import frozen
 from edges.session.client import Client
 
 __all__ = ["Sight", "sight_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sight:
     """A client at one moment.
 

@@ -4,7 +4,7 @@ An id of several channels is the positions in the order of the channels, with co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import unquote
 
@@ -12,6 +12,7 @@ from websockets.http11 import Request
 
 from bus.position import is_position
 from bus.spelling import canonical_name
+from bus.values import frozen
 from bus.words import Code, Verb
 from edges.net.visitor import Visitor
 from edges.protocol.event_stream import EVENT_STREAM, JSON_LINES, StreamDialect
@@ -27,7 +28,7 @@ CHANNELS_LIMIT: Final = 50
 _LAST_DIGITS: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Following:
     """A request for a stream.
 

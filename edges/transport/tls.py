@@ -1,11 +1,11 @@
 """Certificate and key for ``wss``, their end, and no ``ws`` where other machines reach the port."""
 
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
+from bus.values import frozen
 from edges.net.addresses import is_loopback
 from edges.settings import EdgeSettings, SettingsError
 
@@ -15,7 +15,7 @@ _NOTICE: Final = timedelta(days=30)
 _TRY: Final = "`edgebus cert --dev` makes a pair to try"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """The certificate of an edge; ``expires`` is the earliest end in the chain."""
 

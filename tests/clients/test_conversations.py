@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -97,8 +98,8 @@ class PythonClient:
 
 def told(value: Value) -> dict[str, Any]:
     """Return a value as the conversations write it."""
-    fields = {name: getattr(value, name) for name in type(value).__slots__}
-    return {"type": _KINDS[type(value)], **{_RENAMED.get(name, name): it for name, it in fields.items()}}
+    parts = {it.name: getattr(value, it.name) for it in fields(value)}
+    return {"type": _KINDS[type(value)], **{_RENAMED.get(name, name): it for name, it in parts.items()}}
 
 
 class JavaScriptClient:

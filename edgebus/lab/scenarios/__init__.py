@@ -1,9 +1,9 @@
 """The scenarios by name: each starts servers and clients, applies one fault, and states demands."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
+from bus.values import frozen
 from edgebus.lab.scenarios.brokers import (
     idle_expiry,
     out_of_memory,
@@ -30,7 +30,7 @@ from edgebus.lab.stage.site import Site
 __all__ = ["SCENARIOS", "Scenario"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scenario:
     """One fault."""
 

@@ -7,10 +7,10 @@ repeated: a seed with a broken promise is run again some times before a conclusi
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bus.tasks import end
+from bus.values import frozen
 from edgebus.lab.judge.records import Demands, EdgeEnd
 from edgebus.lab.stage.proxy import Proxy
 from edgebus.lab.stage.publisher import Publisher
@@ -31,7 +31,7 @@ _AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")  # by default a primary wa
 _ANSWERS: Final = (b"EVALSHA", b"XREVRANGE", b"XRANGE", b"SUBSCRIBE", b"GET")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stroke:
     """One fault of a schedule: its begin and duration in seconds; ``at`` chooses one of several targets."""
 
@@ -179,7 +179,7 @@ class _Chaos:
 Run = Callable[[_Chaos, Stroke], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One kind of fault: an action, and a weight in the draw."""
 

@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bus.broker.server import find_server
 from bus.errors import AddressError
 from bus.redis.address import check_url
+from bus.values import frozen
 from edgebus.lab.judge.records import Demands
 from edgebus.lab.stage.listener import Listener
 from edgebus.lab.stage.proxy import Proxy
@@ -29,7 +30,7 @@ _SYNC_DEADLINE_S: Final = 10.0
 _AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Pair:
     """A primary and its replica, and the three paths that can be broken."""
 

@@ -1,10 +1,10 @@
 """No fault at all, and the most frequent event: a new version, one replica after another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bus.values import frozen
 from edgebus.lab.judge.records import Demands
 from edgebus.lab.stage.haproxy import Haproxy, find_haproxy
 from edgebus.lab.stage.servers import EdgeProcess
@@ -19,7 +19,7 @@ _UNEVEN: Final = 1.5
 """The busiest second may have so many times the average."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Pace:
     """The balancer's checks, and an edge's times of leaving; ``notice_s`` outlasts the checks (decisions/0027)."""
 

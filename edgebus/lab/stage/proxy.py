@@ -5,9 +5,10 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, cast
+
+from bus.values import mutable
 
 __all__ = ["Proxy"]
 
@@ -17,7 +18,7 @@ _PIECE_BYTES: Final = 2 * 1024
 _WINDOW_BYTES: Final = 64 * 1024
 
 
-@dataclass(slots=True)
+@mutable
 class Faults:
     """Faults of the bytes on their way; ``up`` is from the client to the server."""
 

@@ -4,12 +4,13 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
 from bus.tasks import end
+from bus.values import frozen
 from edgebus.lab.judge.records import Attempt, Away, Demands, EdgeEnd, Evidence, Sample, Snapshot
 from edgebus.lab.stage.listener import Listener
 from edgebus.lab.stage.proxy import Proxy
@@ -29,7 +30,7 @@ _NOTICE_S: Final = 0.4
 _READY_AGAIN_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """The amount of work of a run: ``small`` fits into the tests, ``full`` is the measure of a promise.
 
@@ -48,7 +49,7 @@ class Size:
         return small if self.name == "small" else full
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Precondition:
     """A fact without which a run means nothing, with the measurement."""
 

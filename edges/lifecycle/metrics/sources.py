@@ -1,11 +1,12 @@
 """What metrics are read from: the parts of an edge, as far as the parts count."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bus.description import digest
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
+from bus.values import frozen
 from edges.lifecycle.health import Health
 from edges.lifecycle.metrics.skills import Skills
 from edges.lifecycle.observed import Observed
@@ -21,7 +22,7 @@ from edges.settings import EdgeSettings
 __all__ = ["Seen", "Sources"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sources:
     """The parts of an edge that count.
 
@@ -62,7 +63,7 @@ class Sources:
         return Seen(self, clients, rooms)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """One look at an edge."""
 

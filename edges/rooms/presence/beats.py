@@ -1,10 +1,10 @@
 """The beats of all edges, as one edge sees the beats: which edges have fallen silent. Pure; the time is an argument."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from bus.presence.store import DEAD_S
+from bus.values import mutable
 
 __all__ = ["BEAT_S", "Beats", "Seen"]
 
@@ -21,7 +21,7 @@ class Seen(NamedTuple):
     buried: frozenset[str]
 
 
-@dataclass(slots=True)
+@mutable
 class _Sighting:
     beat_ms: int
     since_s: float

@@ -1,19 +1,20 @@
 """The users with connections of this edge in one room, and the changes owed to Redis. Pure."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from bus.channel import Channel
 from bus.presence.entries import Member
 from bus.presence.store import Write
+from bus.values import frozen, mutable
 
 __all__ = ["Here", "Who"]
 
 _NOBODY: Final[Mapping[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Who:
     """The user of a connection in a room.
 
@@ -27,7 +28,7 @@ class Who:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@mutable
 class _User:
     since: str
     info: Mapping[str, Any] = field(default_factory=lambda: _NOBODY)

@@ -4,13 +4,13 @@ import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
 from bus.channel import Channel
 from bus.presence.entries import Member
 from bus.presence.store import PresenceStore, Snapshot
+from bus.values import frozen
 from edges.limits.replay_slots import Slots
 from edges.rooms.single_flight import SingleFlight
 
@@ -27,7 +27,7 @@ class Page(NamedTuple):
     next: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Look:
     snapshot: Snapshot
     at_s: float

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Final, Self
 
+from bus.values import frozen
 from bus.words import NoticeName, Verb
 from edges.auth.jwks import KeysUnavailable
 from edges.auth.tokens import TokenRefused
@@ -29,7 +30,7 @@ __all__ = ["Authenticate", "let_in"]
 _NO_PLACE: Final = "max_connections: every place of this edge is taken; try again later"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Authenticate(Command):
     """Show a token; ``then`` is a second command of the same message, in the session-buddy dialect."""
 

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from bus.channel import Channel
 from bus.errors import BusError
 from bus.log.replay import Replay, Since
+from bus.values import frozen, mutable
 from bus.words import Verb
 from edges.protocol.event_stream import EVENT_STREAM, GAP, RECOVERED, SUBSCRIBED, StreamDialect
 from edges.protocol.messages import Outgoing, Refused, Reply, Said, gap
@@ -22,7 +22,7 @@ __all__ = ["Follow", "Watch"]
 _RETRY_S: Final = 1.0
 
 
-@dataclass(slots=True)
+@mutable
 class Follow(Subscribe):
     """Join the room of a channel; the answer is an event of the stream."""
 
@@ -65,7 +65,7 @@ class Follow(Subscribe):
         return self.dialect.told(name, message, channel.name, place)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watch(Command):
     """Join all rooms of a stream, one after the other; the edge's own command, in no table."""
 

@@ -1,8 +1,8 @@
 """``ping``: answered at once, before a token too."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Pong, Said
 from edges.session.client import Client
@@ -11,7 +11,7 @@ from edges.session.command import Command, Lane, Outcome
 __all__ = ["Ping"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ping(Command):
     """Ask for a pong."""
 

@@ -1,7 +1,6 @@
 """``presence``: who is in a room, over all edges."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
 import orjson
@@ -10,6 +9,7 @@ from bus.channel import Channel
 from bus.presence.entries import is_user
 from bus.presence.store import Snapshot
 from bus.spelling import canonical_name
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Code, Outgoing, Refusal, Reply, Said
 from edges.rooms.presence.looks import Page
@@ -23,7 +23,7 @@ _LIMIT: Final = 100
 _MOST: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Presence(Command):
     """Ask for the users in a room: ``limit`` of them, with ids behind ``after``."""
 

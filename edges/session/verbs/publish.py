@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from bus.log.publication import Published
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Outgoing, Refused, Reply, Said
 from edges.session.client import Client
@@ -16,7 +16,7 @@ from edges.session.publishing import Prepared, Publishing, Wish
 __all__ = ["Publish", "report", "wish_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Publish(Command):
     """Publish an event.
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from bus.errors import BusError
 from bus.log.replay import Since
+from bus.values import frozen
 from edges.protocol.messages import Outgoing, Said, gap
 from edges.session.client import Client
 from edges.session.command import Command
@@ -16,7 +16,7 @@ __all__ = ["Recover"]
 _RETRY_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recover(Command):
     """Catch up, in turn among the commands of the client."""
 

@@ -1,12 +1,12 @@
 """A request of the service: a question answered by a responder, or from logs."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import orjson
 
 from bus.asking.question import Asker
+from bus.values import frozen
 from edges.protocol.messages import Code, Outgoing, Refused, Reply, Said
 from edges.session.client import Client
 from edges.session.command import Command
@@ -16,7 +16,7 @@ from edges.session.verbs.effects import carry_out
 __all__ = ["Request"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request(Command):
     """Ask the service."""
 

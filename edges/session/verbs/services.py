@@ -1,7 +1,6 @@
 """``services``: what the edge serves, for clients without the service's code."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Self
 
@@ -9,6 +8,7 @@ import orjson
 
 from bus.description import described
 from bus.service import Service
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Outgoing, Reply, Said
 from edges.session.client import Client
@@ -17,7 +17,7 @@ from edges.session.command import Command
 __all__ = ["Services", "catalogue_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Services(Command):
     """Ask for the catalogue of the edge's service."""
 

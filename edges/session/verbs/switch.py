@@ -1,11 +1,11 @@
 """``subscribe`` and ``unsubscribe`` of the session-buddy dialect: out of every room, and into another room."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bus.channel import Channel
 from bus.errors import BusError
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Outgoing, Refusal, Reply, Said
 from edges.session.client import Client
@@ -14,7 +14,7 @@ from edges.session.command import Command
 __all__ = ["Switch"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Switch(Command):
     """Leave every room and join another; ``skill`` is the client's word for the room, None for all skills."""
 

@@ -1,9 +1,9 @@
 """Any message to an edge with an owner: the owner answers. The edge itself answers ``auth`` and ``ping``."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.envelope import heard
 from edges.protocol.messages import Outgoing, Said
@@ -17,7 +17,7 @@ __all__ = ["Told", "told"]
 _OF_THE_EDGE = (Verb.AUTH, Verb.PING)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told(Command):
     """Have the owner answer."""
 

@@ -1,9 +1,9 @@
 """``unsubscribe``: out of a room, or out of the replay before the room."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bus.spelling import canonical_name
+from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Refusal, Reply, Said
 from edges.session.client import Client
@@ -13,7 +13,7 @@ from edges.session.verbs.subscribe import asked, channel_of, named
 __all__ = ["Unsubscribe"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unsubscribe(Command):
     """Leave the room of a channel; ``channel`` is the name that the client asked by."""
 
