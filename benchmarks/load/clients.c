@@ -13,6 +13,8 @@
 #include "stream.h"
 
 enum { BUFFER_BYTES = 256 * 1024, EVENTS_AT_ONCE = 512, MESSAGE_BYTES_AT_MOST = 64 * 1024 };
+/* A second of 8,000 events of 511 bytes; of many rooms, enough for a burst each. */
+enum { TRANSCRIPTS_BYTES = 4 * 1024 * 1024, TRANSCRIPT_BYTES_AT_LEAST = 64 * 1024 };
 
 /* Key and answer of RFC 6455's own example (section 1.3). */
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -41,6 +43,15 @@ uint64_t now_ns(void) {
 
 static track *tracks_of(crowd *it, client *self) { return it->tracks + (self - it->clients) * it->rooms_each; }
 
+/* Clients of one room each get the same bytes, unless the server says otherwise; for one client alone none is worth it. */
+static void make_transcripts(crowd *it) {
+    if (it->rooms_each > 1 || it->count < 2 * it->rooms) return;
+    size_t each = TRANSCRIPTS_BYTES / it->rooms;
+    it->transcripts = calloc(it->rooms, sizeof *it->transcripts);
+    for (size_t room = 0; room < it->rooms; room++)
+        transcript_make(it->transcripts + room, each > TRANSCRIPT_BYTES_AT_LEAST ? each : TRANSCRIPT_BYTES_AT_LEAST);
+}
+
 void crowd_make(crowd *it, size_t count, size_t rooms, size_t rooms_each) {
     if (!count || !rooms_each || rooms_each > rooms || rooms > ROOMS_AT_MOST) fail("no crowd of %zu in %zu rooms", count, rooms);
     it->count = count, it->rooms = rooms, it->rooms_each = rooms_each;
@@ -55,6 +66,7 @@ void crowd_make(crowd *it, size_t count, size_t rooms, size_t rooms_each) {
             it->members[room]++;
         }
     }
+    make_transcripts(it);
 }
 
 /* Keeps the first thing that may explain a failure. */
@@ -197,11 +209,14 @@ static void hear_subscribed(crowd *it, client *self, const char *bytes, size_t l
     enter_if_done(it, self);
 }
 
-static void hear_message(crowd *it, client *self, const char *bytes, size_t length, uint64_t now) {
+/* Returns how many events were in it. */
+static size_t hear_message(crowd *it, client *self, const char *bytes, size_t length, uint64_t now) {
     text ping = it->wire->ping;
     stage was = self->stage;
-    if (ping.length && ping.length == length && !memcmp(bytes, ping.bytes, length))
-        return say(it, self, it->wire->opcode, it->wire->pong);
+    if (ping.length && ping.length == length && !memcmp(bytes, ping.bytes, length)) {
+        say(it, self, it->wire->opcode, it->wire->pong);
+        return 0;
+    }
     if (self->stage == STEPPING) {
         text expected = it->wire->step[self->step].expect;
         if (contains(bytes, length, expected)) self->step++, go_on(it, self);
@@ -210,6 +225,7 @@ static void hear_message(crowd *it, client *self, const char *bytes, size_t leng
     }
     size_t events = tally_events(&it->tally, tracks_of(it, self), it->rooms_each, bytes, length, now);
     if (!events && was == OPEN) said(it, "the server said %.*s", length < 200 ? (int)length : 200, bytes);
+    return events;
 }
 
 /* ---- bytes to messages */
@@ -224,6 +240,15 @@ static void hear_part(crowd *it, client *self, const frame *part, uint64_t now) 
     hear_message(it, self, self->message, length, now);
 }
 
+static void hear_whole(crowd *it, client *self, const frame *part, uint64_t now) {
+    track *room = tracks_of(it, self);
+    uint64_t last = room->last;
+    size_t events = hear_message(it, self, part->payload, part->length, now);
+    if (!it->transcripts || events != 1 || room->last != last + 1) return;
+    const char *begin = part->payload + part->length - part->whole;
+    transcript_add(it->transcripts + room->room, room->last, it->tally.newest_ns, begin, part->whole);
+}
+
 static void hear_frame(crowd *it, client *self, const frame *part, uint64_t now) {
     switch (part->opcode) {
     case OPCODE_PING: return say(it, self, OPCODE_PONG, (text){(char *)part->payload, part->length});
@@ -231,7 +256,7 @@ static void hear_frame(crowd *it, client *self, const frame *part, uint64_t now)
     case OPCODE_CLOSE:
         return drop(it, self, "the server closed: %.*s", (int)part->length, part->length ? part->payload : "");
     default:
-        if (part->is_last && !self->message_length) hear_message(it, self, part->payload, part->length, now);
+        if (part->is_last && !self->message_length) hear_whole(it, self, part, now);
         else hear_part(it, self, part, now);
     }
 }
@@ -266,6 +291,13 @@ static size_t hear_frames(crowd *it, client *self, const char *bytes, size_t len
     return used;
 }
 
+/* Returns how many bytes another client of the room had before. */
+static size_t hear_again(crowd *it, client *self, const char *bytes, size_t length, uint64_t now) {
+    if (!it->transcripts || self->stage != OPEN || self->message_length) return 0;
+    track *room = tracks_of(it, self);
+    return transcript_tally(it->transcripts + room->room, &it->tally, room, bytes, length, now);
+}
+
 static void keep(client *self, const char *bytes, size_t length) {
     if (length > self->kept_space) {
         self->kept_space = length;
@@ -284,7 +316,11 @@ static void hear(crowd *it, client *self) {
     length += count;
     size_t used = 0;
     if (self->stage == UPGRADING) used = hear_answer(it, self, buffer, length);
-    if (self->stage > UPGRADING) used += hear_frames(it, self, buffer + used, length - used, now_ns());
+    if (self->stage > UPGRADING) {
+        uint64_t now = now_ns();
+        used += hear_again(it, self, buffer + used, length - used, now);
+        used += hear_frames(it, self, buffer + used, length - used, now);
+    }
     if (self->stage != CLOSED) keep(self, buffer + used, length - used);
 }
 

@@ -4,6 +4,7 @@
 
 #include "description.h"
 #include "tally.h"
+#include "transcript.h"
 
 enum { ROOMS_AT_MOST = 100000 };
 
@@ -15,6 +16,7 @@ typedef struct {
     size_t count, rooms, rooms_each;
     client *clients;
     track *tracks;                /* of client i: from i * rooms_each on */
+    transcript *transcripts;      /* of the rooms, where clients are in one room each, with others; else NULL */
     uint32_t members[ROOMS_AT_MOST];
     uint64_t sent[ROOMS_AT_MOST]; /* the number of each room's newest event */
     text positions[ROOMS_AT_MOST];

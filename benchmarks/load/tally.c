@@ -31,6 +31,13 @@ void tally_one(tally *it, track *room, uint64_t sequence) {
     it->received++;
 }
 
+void tally_run(tally *it, track *room, uint64_t count) {
+    room->last += count;
+    room->seen = count < 64 ? room->seen << count | ((1ull << count) - 1) : ~0ull;
+    it->received += count;
+    it->alike += count;
+}
+
 static size_t bucket_of(uint64_t latency_ns) {
     if (latency_ns < BUCKETS_PER_OCTAVE) return latency_ns;
     int octave = 63 - __builtin_clzll(latency_ns), shift = octave - 6; /* 2^6 buckets in an octave: 1.6 % wide */
@@ -80,6 +87,7 @@ size_t tally_events(tally *it, track *tracks, size_t count, const char *bytes, s
         if (i < count) tally_one(it, tracks + i, sequence);
         else it->foreign++;
         tally_latency(it, now_ns > time_ns ? now_ns - time_ns : 0);
+        it->newest_ns = time_ns;
         at += MARK_BYTES - 1;
         events++;
     }

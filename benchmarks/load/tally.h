@@ -20,6 +20,8 @@ typedef struct {
     uint64_t doubled;
     uint64_t out_of_order;
     uint64_t foreign; /* of a room that the connection is not in */
+    uint64_t alike;   /* of the received: counted by comparison with another client's bytes */
+    uint64_t newest_ns; /* when the event that was counted last was published */
     uint64_t max_ns;
     uint64_t latencies[BUCKETS];
 } tally;
@@ -28,6 +30,8 @@ void tally_reset(tally *it);
 /* Counts every mark in `bytes`; returns how many there are. */
 size_t tally_events(tally *it, track *tracks, size_t count, const char *bytes, size_t length, uint64_t now_ns);
 void tally_one(tally *it, track *room, uint64_t sequence);
+/* Counts the next so many events of the room, which have come in order. */
+void tally_run(tally *it, track *room, uint64_t count);
 void tally_latency(tally *it, uint64_t latency_ns);
 double tally_quantile_ms(const tally *it, double quantile);
 /* The track's connection knows everything up to `sequence`. */

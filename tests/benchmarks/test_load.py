@@ -47,10 +47,13 @@ def read(data: bytes, slice_bytes: int) -> Answer:
 
 
 class Server:
-    """Redis and a server of WebSocket on one port each: events of a burst go to all clients, changed by ``fault``."""
+    """Redis and a server of WebSocket on one port each: events of a burst go to all clients, changed by ``fault``.
 
-    def __init__(self, fault: Fault) -> None:
-        self._fault, self._clients, self._burst = fault, list[asyncio.StreamWriter](), list[bytes]()
+    The last client gets what ``odd`` makes of the events instead, where given.
+    """
+
+    def __init__(self, fault: Fault, odd: Fault | None = None) -> None:
+        self._faults, self._clients, self._burst = (fault, odd or fault), list[asyncio.StreamWriter](), list[bytes]()
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Let a client in."""
@@ -68,21 +71,23 @@ class Server:
                 self._burst.append(found[1])
                 writer.write(b":1\r\n")
                 if len(self._burst) == _IN_FLIGHT:
-                    self._send(self._fault(self._burst))
+                    *most, last = self._clients
+                    self._send(most, self._faults[0](self._burst))
+                    self._send([last], self._faults[1](self._burst))
                     self._burst = []
         except asyncio.IncompleteReadError:
             writer.close()
 
-    def _send(self, frames: list[bytes]) -> None:
+    def _send(self, clients: list[asyncio.StreamWriter], frames: list[bytes]) -> None:
         data = b"".join(frames)
-        for client in self._clients:
+        for client in clients:
             for start in range(0, len(data), _SLICE):
                 client.write(data[start : start + _SLICE])
 
 
 @asynccontextmanager
-async def loaded(fault: Fault) -> AsyncIterator[Generator]:
-    server = Server(fault)
+async def loaded(fault: Fault, odd: Fault | None = None) -> AsyncIterator[Generator]:
+    server = Server(fault, odd)
     async with (
         await asyncio.start_server(server.meet, "127.0.0.1", 0) as door,
         await asyncio.start_server(server.publish, "127.0.0.1", 0) as redis,
@@ -95,8 +100,8 @@ async def loaded(fault: Fault) -> AsyncIterator[Generator]:
             await asyncio.to_thread(stack.close)
 
 
-async def burst(fault: Fault) -> Answer:
-    async with loaded(fault) as load:
+async def burst(fault: Fault, odd: Fault | None = None) -> Answer:
+    async with loaded(fault, odd) as load:
         await asyncio.to_thread(load.connect, 3, 1, 1, at_once=2, seconds=10)
         return await asyncio.to_thread(load.do, "burst", 0, _IN_FLIGHT, 0.1)
 
@@ -134,6 +139,27 @@ async def test_fault_is_reported(name: str) -> None:
     fault, wanted = FAULTS[name]
     answer = await burst(fault)
     assert {it: answer[it] for it in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fault_at_one_client_is_reported(name: str) -> None:
+    """What the others have got is what that client's bytes are compared with."""
+    fault, wanted = FAULTS[name]
+    answer = await burst(whole, fault)
+    assert {it: answer[it] for it in wanted} == {it: count // 3 for it, count in wanted.items()}
+
+
+async def test_what_others_have_had_is_counted_by_comparison() -> None:
+    """Each event is read in full by the first client that has the event."""
+    answer = await burst(whole)
+    assert (answer["received"], answer["alike"]) == (3 * _IN_FLIGHT, 2 * _IN_FLIGHT)
+
+
+async def test_client_whose_bytes_differ_is_read_in_full() -> None:
+    """The same events in frames of another form."""
+    answer = await burst(whole, SOUND["in fragments"])
+    assert (answer["received"], answer["lost"], answer["out_of_order"]) == (3 * _IN_FLIGHT, 0, 0)
+    assert answer["alike"] == _IN_FLIGHT
 
 
 async def test_words_of_the_server_explain_a_loss() -> None:
