@@ -63,7 +63,7 @@ class Arrivals:
         has_flowed = self._hand_on(batch, newest, touched)
         for room in touched:
             if room.sequencer.waiting:  # the newest line could not be read
-                self._fanout.flush(room, is_alone=len(newest) == 1)
+                self._fanout.flush(room)
         self._fanout.uncork()
         if self.traced.seen:
             self.traced.written(touched)
@@ -78,7 +78,7 @@ class Arrivals:
         # the read is the room's, and all subscribers may have it now. Other lines go a way that is three times as long.
         # decisions/0048: a line of the bus's own is known by its two ends, and handed on unread; others are parsed.
         find, pass_on, flowing_bytes = self._rooms.get, self._fanout.pass_on, self._flowing_bytes
-        is_alone, has_flowed = len(newest) == 1, False
+        has_flowed = False
         for name, line in batch:
             room = find(name)
             if room is None:
@@ -99,14 +99,14 @@ class Arrivals:
                         flow.count += 1
                         if position is not None:
                             flow.lines.append(line)
-                        pass_on(room, line, is_alone=is_alone)
+                        pass_on(room, line)
                         has_flowed = True
                         continue
                 if self._take(room, line):
                     touched[room] = None
                 if newest[name] is line and room in touched:
                     # In the line's turn, so that a client of several rooms is given their lines as they came.
-                    self._fanout.flush(room, is_alone=is_alone)
+                    self._fanout.flush(room)
             except (EventError, UnicodeDecodeError) as error:
                 self.drops.unreadable(room, error)
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)

@@ -8,7 +8,7 @@ from typing import Final
 from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
-from edges.rooms.ways import Pieces, send_some
+from edges.rooms.ways import Part, Pieces, Sockets, send_parts, send_some
 
 __all__ = ["Fanout"]
 
@@ -33,11 +33,24 @@ class Fanout:
 
     """
 
-    __slots__ = ("_after_pass", "_corked", "_moment", "_pieces", "_told", "deliveries", "sent_bytes", "writes")
+    __slots__ = (
+        "_after_pass",
+        "_corked",
+        "_has_turned",
+        "_moment",
+        "_parts",
+        "_pieces",
+        "_told",
+        "deliveries",
+        "sent_bytes",
+        "writes",
+    )
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
+        self._parts: list[Part[RoomSubscriber]] = []
         self._corked: list[RoomSubscriber] = []
+        self._has_turned = False
         self._pieces = Pieces[RoomSubscriber]()
         self._told: set[str] = set()
         self._moment = 0
@@ -46,11 +59,18 @@ class Fanout:
     def note_way(self) -> None:
         """Take note that the way to some subscriber is another from now on."""
         self._moment += 1
+        if self._parts or self._corked:
+            self._turn()
 
-    def flush(self, room: Room, *, is_alone: bool = False) -> None:
+    def _turn(self) -> None:
+        """Have subscribers of several rooms keep all frames of this tick, so that none overtakes another."""
+        self._has_turned = True
+        parts, self._parts = self._parts, []
+        for sockets, frames in parts:
+            self._deliver_all(sockets.owners, frames)
+
+    def flush(self, room: Room) -> None:
         """Write the lines that wait in a room, unless an earlier pass through the subscribers is still under way.
-
-        With ``is_alone`` no other room has lines in the same tick, so no subscriber's frames are joined with others.
 
         A bug of ours closes the subscribers that may lack a line, and no others; those come back for the line. Where
         the line was written before the bug, a subscriber is given no line twice.
@@ -58,56 +78,57 @@ class Fanout:
         if room.passes:
             return
         try:
-            self._flush(room, is_alone=is_alone)
+            self._flush(room)
         except Exception as error:  # noqa: BLE001 (see above)
             self._give_up(room, error)
 
-    def _flush(self, room: Room, *, is_alone: bool) -> None:
+    def _flush(self, room: Room) -> None:
         items = room.take()
         for dialect, subscribers in room.subscribers.items():
             frames = (
                 [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []
             )
             if frames:
-                self._begin_pass(room, dialect, b"".join(frames), len(frames), is_alone=is_alone)
+                self._begin_pass(room, dialect, b"".join(frames), len(frames))
 
-    def pass_on(self, room: Room, line: bytes, *, is_alone: bool) -> None:
+    def pass_on(self, room: Room, line: bytes) -> None:
         """Write a line that waits for nothing; as ``flush`` does, without a list of items."""
         try:
             for dialect, subscribers in room.subscribers.items():
                 if not subscribers or (frame := self._frame(dialect, line)) is None:
                     continue
                 if len(subscribers) > 1:
-                    self._begin_pass(room, dialect, frame, 1, is_alone=is_alone)
+                    self._begin_pass(room, dialect, frame, 1)
                     continue
                 # As `_write`, without a list and a loop; sent when all lines of the read have been looked at.
                 (subscriber,) = subscribers
-                self._count(1, frame, 1)
-                plain = subscriber.direct_alone if is_alone else subscriber.direct
-                if plain is None:
-                    self._deliver(subscriber, frame)
+                if (plain := subscriber.direct) is None:
+                    self._write((subscriber,), frame, 1)
                 else:
+                    self._count(1, frame, 1)
                     self._pieces.add(plain, frame, subscriber)
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
-    def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int, *, is_alone: bool) -> None:
+    def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         subscribers = room.subscribers[dialect]
         if len(subscribers) > _SLICE_SUBSCRIBERS:
             room.passes += 1
             self._write_slices(room, subscribers, list(subscribers), frames, count)
         elif len(subscribers) < _FEW:
-            self._write(list(subscribers), frames, count, is_alone=is_alone)
+            self._write(list(subscribers), frames, count)
         else:
-            self._write_all(room, dialect, frames, count, is_alone=is_alone)
+            self._write_all(room, dialect, frames, count)
 
-    def _write_all(self, room: Room, dialect: Dialect, frames: bytes, count: int, *, is_alone: bool) -> None:
+    def _write_all(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         ways = room.ways(dialect, self._moment)
         self._count(len(room.subscribers[dialect]) - len(ways.others), frames, count)
-        for subscriber, rest in ways.send(frames):
+        for subscriber, rest in ways.at_once.send(frames):
             self._deliver(subscriber, rest)
+        if ways.joined.plain:
+            self._join(ways.joined, frames)
         if ways.others:
-            self._write(ways.others, frames, count, is_alone=is_alone)
+            self._write(ways.others, frames, count)
 
     def _give_up(self, room: Room, error: Exception) -> None:
         self.tell(error, room)
@@ -129,15 +150,30 @@ class Fanout:
         if rest:
             asyncio.get_running_loop().call_soon(self.hand, rest, frames, present)
 
-    def _write(
-        self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int, *, is_alone: bool = False
-    ) -> None:
+    def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
         self._count(len(subscribers), frames, count)
+        joined = Sockets[RoomSubscriber]()
         for subscriber in subscribers:
-            plain = subscriber.direct_alone if is_alone else subscriber.direct
-            rest = frames if plain is None else frames[send_some(plain, frames) :]
-            if rest:
-                self._deliver(subscriber, rest)
+            if (plain := subscriber.direct) is not None:
+                if rest := frames[send_some(plain, frames) :]:
+                    self._deliver(subscriber, rest)
+            elif (plain := subscriber.direct_joined) is not None:
+                joined.add(plain, subscriber)
+            else:
+                self._deliver(subscriber, frames)
+        if joined.plain:
+            self._join(joined, frames)
+
+    def _join(self, sockets: Sockets[RoomSubscriber], frames: bytes) -> None:
+        """Have frames written by ``uncork``, in one piece with what other rooms have for the same subscriber."""
+        if self._has_turned:
+            self._deliver_all(sockets.owners, frames)
+        else:
+            self._parts.append((sockets, frames))
+
+    def _deliver_all(self, subscribers: Iterable[RoomSubscriber], frames: bytes) -> None:
+        for subscriber in subscribers:
+            self._deliver(subscriber, frames)
 
     def _count(self, members: int, frames: bytes, count: int) -> None:
         # Once for all subscribers: what is counted per delivery costs every delivery.
@@ -178,16 +214,31 @@ class Fanout:
         self.uncork()
 
     def uncork(self) -> None:
-        """Send the pieces that were put together, and let subscribers write the frames that were kept back."""
+        """Write the frames that were put together or kept back, in one piece for each subscriber."""
         for subscriber, rest in self._pieces.send():
             self._deliver(subscriber, rest)
+        if self._parts:
+            self._send_parts()
         corked, self._corked = self._corked, []
+        self._has_turned = False
         for subscriber in corked:
             try:
                 self.writes -= subscriber.uncork() - 1
             except Exception as error:  # noqa: BLE001 (likewise)
                 self.tell(error)
                 self._fail((subscriber,))
+
+    def _send_parts(self) -> None:
+        parts, self._parts = self._parts, []
+        try:
+            pieces, rests = send_parts(parts)
+        except Exception as error:  # noqa: BLE001 (see flush)
+            self.tell(error)
+            self._fail(owner for sockets, _ in parts for owner in sockets.owners)
+            return
+        self.writes += pieces - sum(len(sockets.plain) for sockets, _ in parts)
+        for subscriber, rest in rests:
+            self._deliver(subscriber, rest)
 
     def _fail(self, subscribers: Iterable[RoomSubscriber]) -> None:
         for subscriber in subscribers:

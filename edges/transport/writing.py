@@ -37,7 +37,7 @@ class Writer(asyncio.Protocol):
     Attributes:
         visitor: the client; before the handshake was read, and for plain HTTP, the other end of the socket.
         direct: the socket, for frames of rooms; None where ``deliver`` is the way, as for a client in several rooms.
-        direct_alone: the same in a tick without frames of other rooms.
+        direct_joined: the same for all frames of a tick in one piece, and so for a client in several rooms, too.
 
     """
 
@@ -54,7 +54,7 @@ class Writer(asyncio.Protocol):
         "_rooms",
         "_transport",
         "direct",
-        "direct_alone",
+        "direct_joined",
         "visitor",
     )
 
@@ -70,7 +70,7 @@ class Writer(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._plain: socket.socket | None = None
         self.direct: socket.socket | None = None
-        self.direct_alone: socket.socket | None = None
+        self.direct_joined: socket.socket | None = None
 
     # Which way frames of rooms go.
 
@@ -96,8 +96,8 @@ class Writer(asyncio.Protocol):
         if plain is not None and (self._phase is not Phase.OPEN or self._transport.get_write_buffer_size()):
             plain = None
         direct = None if self._rooms > 1 else plain
-        if direct is not self.direct or plain is not self.direct_alone:
-            self.direct, self.direct_alone = direct, plain
+        if direct is not self.direct or plain is not self.direct_joined:
+            self.direct, self.direct_joined = direct, plain
             self._note_way()
 
     def _put(self, data: bytes) -> None:
@@ -224,7 +224,7 @@ class Writer(asyncio.Protocol):
 
     def _deliver(self, frames: bytes) -> None:
         if self._phase is Phase.OPEN and not (self._is_paused and not self._fits(len(frames))):
-            plain = self.direct_alone
+            plain = self.direct_joined
             self._put(frames if plain is None else frames[send_some(plain, frames) :])
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
@@ -187,7 +188,8 @@ class Redis:
 
 
 class Member:
-    direct = direct_alone = None
+    direct: socket.socket | None = None
+    direct_joined: socket.socket | None = None
     dialect: Dialect = ENVELOPE
 
     def __init__(self) -> None:

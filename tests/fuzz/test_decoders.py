@@ -268,7 +268,7 @@ def _never(work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
 class Listener:
     """A member who keeps what it is given."""
 
-    direct = direct_alone = None
+    direct = direct_joined = None
 
     def __init__(self, dialect: Any) -> None:
         self.dialect, self.got = dialect, b""

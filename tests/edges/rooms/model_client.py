@@ -21,7 +21,7 @@ MUCH_BYTES = 400
 class Peer:
     """A connection that only keeps what is written."""
 
-    direct = direct_alone = None
+    direct = direct_joined = None
 
     name = "peer"
     visitor = Visitor("", is_secure=False)

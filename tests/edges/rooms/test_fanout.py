@@ -1,4 +1,6 @@
 import asyncio
+import socket
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -8,7 +10,7 @@ from bus.envelope import Arrived
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.room import Room
 from edges.rooms.sequencer import Sequencer
-from tests.edges.hub_redis import Member, Redis, X
+from tests.edges.hub_redis import Member, Redis, X, of
 from tests.edges.peers import eventually
 from tests.edges.rooms.test_hub import SLICE
 
@@ -208,3 +210,106 @@ async def test_line_that_nobody_foresaw_ends_no_room(monkeypatch: pytest.MonkeyP
     redis.arrive()
     await eventually(lambda: member.got == [1, 2, 3])
     assert redis.hub.statistics().dropped == 1
+
+
+class Several(Member):
+    """A member of several rooms, with a socket of its own; keeps what does not go there, as a connection does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours, self.theirs = socket.socketpair()
+        self.direct_joined = self.ours
+        self.kept: list[bytes] = []
+
+    def deliver(self, frames: bytes) -> bool:
+        self.kept.append(frames)
+        return len(self.kept) == 1
+
+    def uncork(self) -> int:
+        kept, self.kept = self.kept, []
+        self.ours.sendall(b"".join(kept))
+        return len(kept)
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.ours.close()
+        self.theirs.close()
+
+    def pieces(self) -> list[list[int]]:
+        """Return the events of each write since the last call; the socket holds one write at most."""
+        self.theirs.setblocking(False)
+        try:
+            data = self.theirs.recv(100_000)
+        except BlockingIOError:
+            return []
+        self.frames = [data]
+        return [self.events]
+
+
+@pytest.fixture
+async def several() -> AsyncIterator[tuple[Redis, list[Several]]]:
+    """Three rooms with members 0 to 3; 0 and 1 are in all of the rooms, 2 and 3 in one each."""
+    redis = Redis()
+    members = [Several() for _ in range(4)]
+    for number in range(3):
+        await redis.hub.open(of(number))
+        for member in (*members[:2], *members[2 + number : 3 + number]):
+            member.joined(redis.hub.join_now(of(number), member))
+    yield redis, members
+    for member in members:
+        member.close()
+
+
+async def test_frames_of_a_tick_go_in_one_write(several: tuple[Redis, list[Several]]) -> None:
+    """Lines of several rooms come as they came from Redis, in one write for each member."""
+    redis, members = several
+    before = redis.hub.statistics()
+    for number in (2, 0, 1):
+        redis.publish(number + 1, channel=of(number))
+    redis.arrive()
+    assert [it.pieces() for it in members] == [[[3, 1, 2]], [[3, 1, 2]], [[1]], [[2]]]
+    after = redis.hub.statistics()
+    assert (after.writes - before.writes, after.deliveries - before.deliveries) == (4, 8)
+
+
+async def test_way_that_changes_in_a_tick_lets_no_line_overtake(
+    several: tuple[Redis, list[Several]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that loses, or gets, its socket between two lines of a tick is given both in order, as are others."""
+    redis, members = several
+    loser, getter = members[:2]
+    getter.direct_joined = None
+    redis.hub.note_way()
+    frame = ENVELOPE.frame
+
+    def turn(line: bytes) -> bytes | None:
+        if b'"n":2' in line:
+            loser.direct_joined, getter.direct_joined = None, getter.ours
+            redis.hub.note_way()
+        return frame(line)
+
+    monkeypatch.setattr(ENVELOPE, "frame", turn)
+    for number in range(3):
+        redis.publish(number + 1, channel=of(number))
+    redis.arrive()
+    assert [it.pieces() for it in members] == [[[1, 2, 3]], [[1, 2, 3]], [[1]], [[2]]]
+    redis.publish(4, channel=of(0))
+    redis.arrive()
+    assert [it.pieces() for it in members] == [[[4]], [[4]], [[4]], []]
+
+
+async def test_fault_while_sending_closes_those_that_may_lack_a_line(
+    several: tuple[Redis, list[Several]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come back for the line; the next one reaches everybody again."""
+    redis, members = several
+    failed: list[Member] = []
+    monkeypatch.setattr(Several, "fail", lambda member: failed.append(member))  # noqa: PLW0108 (a method)
+    monkeypatch.setattr("edges.rooms.fanout.send_parts", lambda _: 1 // 0)
+    redis.publish(1, channel=of(0))
+    redis.arrive()
+    assert failed == members[:3]
+    monkeypatch.undo()
+    redis.publish(2, channel=of(0))
+    redis.arrive()
+    assert [it.pieces() for it in members] == [[[2]], [[2]], [[2]], []]

@@ -13,7 +13,7 @@ from edges.rooms.sequencer import Sequencer
 
 
 class Member:
-    direct = direct_alone = None
+    direct = direct_joined = None
 
     def __init__(self, dialect: Dialect = ENVELOPE) -> None:
         self.dialect = dialect

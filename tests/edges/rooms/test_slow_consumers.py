@@ -16,7 +16,7 @@ KIB = 1024
 
 
 class Member:
-    direct = direct_alone = None
+    direct = direct_joined = None
     dialect: Dialect = ENVELOPE
 
     def deliver(self, frames: bytes) -> bool:

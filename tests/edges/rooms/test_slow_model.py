@@ -27,7 +27,7 @@ ACTIONS = st.lists(
 class Member:
     """Keeps what it is given, and checks the chain as a client does."""
 
-    direct = direct_alone = None
+    direct = direct_joined = None
     dialect: Dialect = ENVELOPE
 
     def __init__(self) -> None:

@@ -68,7 +68,7 @@ class ScriptedHub:
 class Listener:
     """A client that reads at once."""
 
-    direct = direct_alone = None
+    direct = direct_joined = None
     takes_more = True
 
     name = "a client"

@@ -88,7 +88,7 @@ def test_client_that_vanished_ends_as_a_lost_connection(loop: str, broker: Embed
         connection.deliver(number(0))
         await eventually(lambda: connection.session is None)
         connection.deliver(number(1))
-        assert connection.direct is connection.direct_alone is None
+        assert connection.direct is connection.direct_joined is None
 
     play(loop, broker, scene)
 
@@ -98,10 +98,10 @@ def test_client_in_several_rooms_has_frames_joined(loop: str, broker: EmbeddedBr
     """In one room frames are sent at once; in two rooms only in a tick without frames of the other."""
 
     async def scene(client: Client, connection: Connection) -> None:
-        assert connection.direct is connection.direct_alone is not None
+        assert connection.direct is connection.direct_joined is not None
         await client.subscribe("workflow:y")
         assert connection.direct is None
-        assert connection.direct_alone is not None
+        assert connection.direct_joined is not None
         assert [connection.deliver(number(n)) for n in range(3)] == [True, False, False]
         assert connection.uncork() == 3
         assert [(await client.message())["n"] for _ in range(3)] == [0, 1, 2]

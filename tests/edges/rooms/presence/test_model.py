@@ -34,7 +34,7 @@ SETTLED_S = 8.0
 class Watcher:
     """A connection that is told, and keeps what it is told."""
 
-    direct = direct_alone = None
+    direct = direct_joined = None
 
     def __init__(self, told: Callable[[str, dict[str, Any]], None]) -> None:
         self._told = told
