@@ -10,7 +10,7 @@ import struct
 import sys
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Peer", "peer", "unacknowledged_bytes"]
+__all__ = ["Peer", "Socket", "peer", "unacknowledged_bytes"]
 
 _SIOCOUTQ: Final = 0x5411
 _TCP_INFO_BYTES: Final = 232

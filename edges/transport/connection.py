@@ -5,6 +5,7 @@ on waiting bytes, ``keepalive`` on silence.
 """
 
 import asyncio
+import socket
 from typing import Final, cast
 
 from edges.net.forwarded import client_address
@@ -30,7 +31,7 @@ from edges.transport.routes import Routes
 from edges.transport.served import SILENT, Served
 from edges.transport.stream import stream_of
 from edges.transport.tls_listener import Agreement
-from edges.transport.writing import Phase, other_end
+from edges.transport.writing import Phase, other_end, visitor_at
 
 __all__ = ["Connection"]
 
@@ -60,6 +61,11 @@ class Connection(Served):
 
     # The socket's side.
 
+    def begin_plain(self, address: str, accepted: socket.socket) -> None:
+        """Be lent the socket, without TLS."""
+        self.lend(accepted)
+        self.visitor = visitor_at(address, False)
+
     def begin_tls(self, address: str, agreement: Agreement) -> None:
         """Be counted before TLS is agreed on; until then the agreement is all there is to drop."""
         self._transport = cast(asyncio.Transport, agreement)
@@ -68,8 +74,9 @@ class Connection(Served):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new socket, and bound the buffers."""
         self._transport = cast(asyncio.Transport, transport)
-        self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters)
-        self.visitor = other_end(self._transport)
+        self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters, self._plain)
+        if self._plain is None:
+            self.visitor = other_end(self._transport)
         self._handshake = Handshake(self._context, self._routes, self._websocket, self, self.visitor)
         self._context.registry.enter(self, self.visitor.address, self._loop.time())
 

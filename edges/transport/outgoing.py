@@ -1,6 +1,7 @@
 """The bytes on the way to a client: in asyncio's buffer, in the kernel's, and acknowledged by the client's kernel."""
 
 import asyncio
+import socket
 from collections.abc import Collection
 from itertools import islice
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from bus.channel import Channel
 from edges.limits.counters import Counters
 from edges.settings import EdgeSettings
-from edges.transport.acknowledged import Peer, peer, unacknowledged_bytes
+from edges.transport.acknowledged import Peer, Socket, peer, unacknowledged_bytes
 from edges.transport.backpressure import RESERVE_BYTES, StallDetector, patience
 
 __all__ = ["Outgoing"]
@@ -32,6 +33,7 @@ class Outgoing:
             the kernel's by the listener.
         settings: of the edge.
         counters: of the edge.
+        plain: the transport's socket, where the edge has the socket; of a loop's stand-in each call makes a socket.
 
     Attributes:
         bound_bytes: the most that may wait.
@@ -45,6 +47,7 @@ class Outgoing:
         "_deadline_s",
         "_owed_until",
         "_own_bytes",
+        "_plain",
         "_stall",
         "_transport",
         "_window_bytes",
@@ -52,8 +55,14 @@ class Outgoing:
         "paused_at",
     )
 
-    def __init__(self, transport: asyncio.Transport, settings: EdgeSettings, counters: Counters) -> None:
-        self._transport, self._counters = transport, counters
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        settings: EdgeSettings,
+        counters: Counters,
+        plain: socket.socket | None = None,
+    ) -> None:
+        self._transport, self._counters, self._plain = transport, counters, plain
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
@@ -89,7 +98,7 @@ class Outgoing:
 
     def under_way_bytes(self) -> int:
         """Return the bytes in the transport and in the kernel."""
-        plain = self._transport.get_extra_info("socket")
+        plain = self._socket()
         return self._transport.get_write_buffer_size() + (0 if plain is None else unacknowledged_bytes(plain))
 
     def _acknowledged_bytes(self) -> int:
@@ -97,8 +106,11 @@ class Outgoing:
         other = self._peer()
         return _MANY if other is None else other.acknowledged_bytes
 
+    def _socket(self) -> Socket | None:
+        return self._plain or self._transport.get_extra_info("socket")
+
     def _peer(self) -> Peer | None:
-        plain = self._transport.get_extra_info("socket")
+        plain = self._socket()
         return None if plain is None else peer(plain)
 
     def told(self, rooms: Collection[Channel], now: float) -> dict[str, object]:

@@ -5,12 +5,13 @@ Without descriptors asyncio's logs a traceback a second, and uvloop's turns clie
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from bus.shortage import shortage
@@ -75,13 +76,33 @@ def _is_bound_tcp(one: object) -> bool:
     return one.type == socket.SOCK_STREAM and one.getsockname()[1] != 0
 
 
+class _Accepted(socket.socket):
+    """A client's socket; loops ask for ``family`` and ``type``, of which the properties make an enum each time."""
+
+    __slots__ = ()
+    type = socket.SOCK_STREAM  # of every listening socket here (see ``checked``)
+
+
+class _AcceptedV4(_Accepted):
+    __slots__ = ()
+    family = socket.AF_INET
+
+
+class _AcceptedV6(_Accepted):
+    __slots__ = ()
+    family = socket.AF_INET6
+
+
+_KINDS: Final[Mapping[int, type[_Accepted]]] = {socket.AF_INET: _AcceptedV4, socket.AF_INET6: _AcceptedV6}
+
+
 class SocketOwner(Protocol):
     """The owner of a socket: an ``asyncio.Protocol``, with TLS already there before TLS is."""
 
     def begin_tls(self, address: str, agreement: "Agreement") -> None:
         """Be counted from now on; ``address`` is of the other end, ``agreement`` is dropped until TLS is there."""
 
-    def lend(self, plain: socket.socket) -> None:
+    def begin_plain(self, address: str, accepted: socket.socket) -> None:
         """Be lent the socket, without TLS: the transport's to read, to wait and to close, the owner's to send."""
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -153,6 +174,7 @@ class Listener:
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
         self._loop = asyncio.get_running_loop()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._coming: list[tuple[Coroutine[Any, Any, object], asyncio.Future[Any]]] = []
         self.sockets, self._accepts = sockets, False
 
     def accept(self) -> None:
@@ -177,9 +199,16 @@ class Listener:
             listening.close()
 
     def _accept(self, listening: socket.socket) -> None:
+        self._accept_some(listening, listening.family, listening.proto)
+        if self._coming:
+            self._loop.call_soon(self._handed_over)
+
+    def _accept_some(self, listening: socket.socket, family: int, proto: int) -> None:
+        kind = _KINDS[family]
         for _ in range(_AT_ONCE):
             try:
-                accepted, peer = listening.accept()
+                # decisions/0165: `accept` makes two enums for each client, and asks for the default of timeouts.
+                descriptor, peer = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:  # not before: the last descriptor may be that of the last one accepted
                 self._mishaps.end(_WORK)
                 return
@@ -190,7 +219,7 @@ class Listener:
                     raise
                 self._pause(listening, lack)
                 return
-            self._take(accepted, str(peer[0]))
+            self._take(kind(family, socket.SOCK_STREAM, proto, descriptor), peer[0])
 
     def _pause(self, listening: socket.socket, lack: str) -> None:
         """Accept no client for a moment: the socket stays ready, and would be tried without end."""
@@ -204,18 +233,35 @@ class Listener:
         self._accept(listening)  # to find out whether it is over, though nobody comes
 
     def _take(self, accepted: socket.socket, address: str) -> None:
-        accepted.setblocking(False)
         owner = self._owner_of()
         if self._tls is None:
-            owner.lend(accepted)
-            _hand_over(
-                self._loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, owner), accepted), accepted, owner
-            )
+            owner.begin_plain(address, accepted)
+            self._hand_over(accepted, owner)
             return
         agreement = Agreement(self, accepted, owner)
         # decisions/0033: a flood of silent sockets before TLS took all descriptors of an edge, counted by none.
         owner.begin_tls(address, agreement)
         agreement.begin(self._spawn)
+
+    def _hand_over(self, accepted: socket.socket, owner: SocketOwner) -> None:
+        """Take the first step of the loop's own coroutine for a socket; its only wait is for the owner's call."""
+        # No task: a task with its owner's books costs as much as accepting does, and there is nothing to cancel.
+        coming = self._loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, owner), accepted)
+        try:
+            self._coming.append((coming, coming.send(None)))
+        except OSError as error:
+            _logger.debug("a socket came to nothing", extra={"reason": str(error)})
+            accepted.close()
+            owner.connection_lost(None)
+
+    def _handed_over(self) -> None:
+        """End the coroutines of the sockets that were accepted together: their owners have been called."""
+        coming, self._coming = self._coming, []
+        for one, waiter in coming:
+            if waiter.done():
+                _end(one)
+            else:
+                waiter.add_done_callback(functools.partial(_end, one))
 
     async def agree(self, accepted: socket.socket, owner: SocketOwner) -> None:
         """Agree on TLS, and hand the socket to the owner.
@@ -233,16 +279,8 @@ class Listener:
         )
 
 
-def _hand_over(
-    coming: "Coroutine[Any, Any, object]", accepted: socket.socket, owner: SocketOwner, _: object = None
-) -> None:
-    """Take the next step of the loop's own coroutine for an accepted socket; its only wait is for the owner's call."""
-    # No task: a task with its owner's books costs as much as accepting does, and there is nothing to cancel.
-    try:
-        coming.send(None).add_done_callback(functools.partial(_hand_over, coming, accepted, owner))
-    except StopIteration:
-        pass
-    except OSError as error:
-        _logger.debug("a socket came to nothing", extra={"reason": str(error)})
-        accepted.close()
-        owner.connection_lost(None)
+def _end(coming: "Coroutine[Any, Any, object]", _: object = None) -> None:
+    with contextlib.suppress(
+        StopIteration, OSError, RuntimeError
+    ):  # the last: the owner has dropped the socket already
+        coming.send(None)

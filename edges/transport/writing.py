@@ -17,7 +17,7 @@ from edges.rooms.ways import send_some
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.outgoing import Outgoing
 
-__all__ = ["Phase", "Writer", "other_end"]
+__all__ = ["Phase", "Writer", "other_end", "visitor_at"]
 
 _LOOK_S: Final = 0.02
 
@@ -229,14 +229,15 @@ class Writer(asyncio.Protocol):
 
 
 def other_end(transport: asyncio.Transport) -> Visitor:
-    """Return the other end of a socket, as far as the socket tells; a Unix socket's peer has no address."""
+    """Return the other end of a transport, as far as that tells; a Unix socket's peer has no address."""
     name = transport.get_extra_info("peername")  # None when it has gone already; no tuple of a Unix socket
     is_secure = transport.get_extra_info("sslcontext") is not None
-    return _visitor(name[0] if isinstance(name, tuple) else "", is_secure)
+    return visitor_at(name[0] if isinstance(name, tuple) else "", is_secure)
 
 
 @lru_cache(1_024)
-def _visitor(address: str, is_secure: bool) -> Visitor:
+def visitor_at(address: str, is_secure: bool) -> Visitor:
+    """Return the other end of a socket with an address: one object for all sockets of it."""
     return Visitor(client_address(address, (), ()) if address else "", is_secure)
 
 

@@ -119,7 +119,7 @@ def test_no_open_files_left(
 ) -> None:
     """Where the system has no descriptor left the log says so, and clients are accepted when it has one again."""
     monkeypatch.setattr("edges.transport.tls_listener._PAUSE_S", 0.05)
-    accept, failures = socket.socket.accept, [errno.EMFILE, errno.ENFILE]
+    accept, failures = socket.socket._accept, [errno.EMFILE, errno.ENFILE]  # type: ignore[attr-defined]  # noqa: SLF001
 
     def fail(listening: socket.socket) -> Any:
         if failures:
@@ -128,7 +128,7 @@ def test_no_open_files_left(
 
     async def check() -> None:
         async with edge_with(files) as edge:
-            monkeypatch.setattr(socket.socket, "accept", fail)
+            monkeypatch.setattr(socket.socket, "_accept", fail)
             await welcomed(edge, files.client())
 
     with caplog.at_level(logging.ERROR, "edgebus"):
