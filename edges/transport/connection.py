@@ -224,6 +224,14 @@ class Connection(Served):
         session = self._session
         if session is not None and session.greeting.is_due:
             session.bytes_came()
+        # decisions/0165: most bytes of a client are one command, and all below is for other bytes.
+        if session is not None and not session.admission.is_locked and self._phase is Phase.OPEN:
+            text = self._websocket.take_text(data)
+            if text is not None:
+                session.message(text)
+                if session.greeting.is_due and self._phase is Phase.OPEN:
+                    session.bytes_ended()
+                return
         for part in self._websocket.take(data, self._keepalive.heard_at):
             if self._phase is not Phase.OPEN:
                 break

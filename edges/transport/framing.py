@@ -258,6 +258,23 @@ class WebSocket:
         is_alone = self._assembly is None or not self._assembly.is_under_way
         return self._has_frames and is_alone and (self._library is None or self._library.is_between)
 
+    def take_text(self, data: bytes) -> bytes | None:
+        """Take bytes that are one whole text, as nearly all commands come; None, and no change, for any other bytes."""
+        if (self._library is not None and not self._library.is_idle) or len(data) < 6 or data[0] != _TEXT:
+            return None
+        size, start = data[1] - 128, 6
+        if size == 126:
+            size, start = int.from_bytes(data[2:4]), 8
+        elif not 0 <= size < 126:
+            return None
+        if start + size != len(data) or size > self._max_size:
+            return None
+        text = apply_mask(data[start:], data[start - 4 : start])
+        if not text.isascii() and not _is_utf8(text):
+            return None
+        self._has_frames = True
+        return text
+
     def take(self, data: bytes, now: float) -> Iterator[Part]:
         """Take bytes; return the parts of which the end has come, each read when asked for."""
         library, size = self._library, 0

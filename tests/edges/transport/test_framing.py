@@ -158,3 +158,46 @@ def test_end_of_bytes_between_messages_is_the_end() -> None:
         assert websocket.is_open
         websocket.receive_eof()
         assert not websocket.is_open
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 999, 1_000])
+def test_whole_text_is_taken_at_once(size: int) -> None:
+    """A text alone in a read is what the long way finds; one byte less or more is left to the long way, unread."""
+    text = b"t" * size
+    frame = Frame(TEXT, text).serialize(mask=True)
+    websocket = opened(max_size=1_000)
+    assert [websocket.take_text(it) for it in (frame[:-1], frame + b"\x81", frame)] == [None, None, text]
+    assert websocket.is_whole
+    assert taken(websocket, [frame]) == [Whole(text, is_text=True)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x81\x80\0\0\0",
+        Frame(TEXT, b"t" * 7).serialize(mask=False),
+        Frame(TEXT, b"\xff").serialize(mask=True),
+        Frame(TEXT, b"t" * 1_001).serialize(mask=True),
+        b"\x81\xff" + bytes(131),
+        Frame(TEXT, b"t", fin=False).serialize(mask=True),
+        Frame(BINARY, b"t").serialize(mask=True),
+        Frame(PING, b"t").serialize(mask=True),
+        Frame(CLOSE, b"\x03\xe8").serialize(mask=True),
+    ],
+    ids=["none", "short", "unmasked", "utf-8", "too big", "eight bytes", "fragment", "binary", "ping", "close"],
+)
+def test_other_bytes_are_left_to_the_long_way(data: bytes) -> None:
+    """Nothing is taken, and nothing is changed."""
+    websocket = opened(max_size=1_000)
+    assert websocket.take_text(data) is None
+    assert websocket.is_open
+    assert not websocket.is_whole
+
+
+def test_whole_text_within_fragments_is_a_fault() -> None:
+    """A text between the fragments of another is the library's to refuse."""
+    websocket = opened()
+    first = Frame(TEXT, b"a", fin=False).serialize(mask=True)
+    assert taken(websocket, [first]) == []
+    assert websocket.take_text(Frame(TEXT, b"b").serialize(mask=True)) is None
