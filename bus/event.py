@@ -58,8 +58,9 @@ INTEGER_LIMIT: Final = 2**64
 def now() -> str:
     """Return the time in the form of the bus: ISO 8601, UTC, microseconds, with the offset."""
     # decisions/0157: each event has a time, and the second of the last event is mostly that of the next.
-    seconds, ns = divmod(time.time_ns(), 1_000_000_000)
-    return f"{_second(seconds)}.{ns // 1000:06d}+00:00"
+    microseconds = time.time_ns() // 1_000
+    seconds = microseconds // 1_000_000
+    return f"{_second(seconds)}.{microseconds - seconds * 1_000_000:06d}+00:00"
 
 
 @functools.lru_cache(maxsize=2)

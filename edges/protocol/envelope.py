@@ -32,7 +32,7 @@ from edges.protocol.messages import (
     Welcome,
 )
 
-__all__ = ["ENVELOPE", "Dialect", "decode", "heard", "parse", "text_frame"]
+__all__ = ["ENVELOPE", "Dialect", "WelcomeForm", "decode", "heard", "parse", "text_frame"]
 
 NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
@@ -181,11 +181,11 @@ class _Envelope:
         if isinstance(message, Reply):
             return orjson.dumps(_reply(message))
         if isinstance(message, Welcome):
-            return _welcome(message)
+            return _welcome_form(*message[1:]).text(message.connection_id)
         return orjson.dumps(self._value(message))
 
     def say(self, message: Message) -> bytes:
-        return text_frame(self.write(message))
+        return text_frame(orjson.dumps(_reply(message)) if isinstance(message, Reply) else self.write(message))
 
     def _value(self, message: Pong | Refusal | Notice) -> dict[str, Any]:
         match message:
@@ -238,28 +238,37 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
     )
 
 
-def _welcome(welcome: Welcome) -> bytes:
-    """Return the text of a welcome, of which an edge has a few that differ in ids and time alone."""
-    _, *known = welcome
-    ahead, between, behind, end = _welcome_form(*known)
-    made, connection, at = new_id().encode(), welcome.connection_id.encode(), now().encode()
-    return b"".join((ahead, made, between, connection, behind, at, end))
+class WelcomeForm:
+    """The welcomes that differ in ids and time alone: an edge has a few.
+
+    Args:
+        welcome: any of them.
+
+    """
+
+    __slots__ = ("_ahead", "_behind", "_between", "_end")
+
+    def __init__(self, welcome: Welcome) -> None:
+        made, connection, at = "\x00id\x00", "\x00connection\x00", "\x00time\x00"
+        data = _welcome_data(welcome._replace(connection_id=connection))
+        value = envelope("event", event=NoticeName.SESSION_CREATED, data=data, message_id=made, timestamp=at)
+        text = orjson.dumps(value | _NO_POSITION).decode()
+        self._ahead, _, rest = text.partition(_inside(made))
+        self._between, _, rest = rest.partition(_inside(connection))
+        self._behind, _, self._end = rest.rpartition(_inside(at))
+
+    def text(self, connection_id: str) -> bytes:
+        """Return the text of a welcome."""
+        return f"{self._ahead}{new_id()}{self._between}{connection_id}{self._behind}{now()}{self._end}".encode()
 
 
 @lru_cache(64)
-def _welcome_form(*known: Any) -> tuple[bytes, ...]:
-    """Return the text around the id, the connection's id and the time."""
-    made, connection, at = "\x00id\x00", "\x00connection\x00", "\x00time\x00"
-    data = _welcome_data(Welcome(connection, *known))
-    value = envelope("event", event=NoticeName.SESSION_CREATED, data=data, message_id=made, timestamp=at)
-    ahead, _, rest = orjson.dumps(value | _NO_POSITION).partition(_inside(made))
-    between, _, rest = rest.partition(_inside(connection))
-    behind, _, end = rest.rpartition(_inside(at))
-    return ahead, between, behind, end
+def _welcome_form(*known: Any) -> WelcomeForm:
+    return WelcomeForm(Welcome("", *known))
 
 
-def _inside(text: str) -> bytes:
-    return orjson.dumps(text)[1:-1]
+def _inside(text: str) -> str:
+    return orjson.dumps(text)[1:-1].decode()
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -3,11 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from enum import Enum, auto
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from edges.protocol.messages import Outgoing, Said
 
-__all__ = ["Command", "Lane", "Outcome"]
+__all__ = ["COMMON_BYTES", "Command", "KnownCommands", "Lane", "Outcome"]
+
+_KNOWN: Final = 1_024
+COMMON_BYTES: Final = 256
+"""A longer command is not looked for: the look is at every byte."""
 
 Outcome: TypeAlias = tuple[Outgoing, ...] | AsyncGenerator[Outgoing, None]
 """All that is to be written, in its order; a generator, where the command must wait for something."""
@@ -56,6 +60,11 @@ class Command(ABC):
         """Correlation id of the reply; None where the client gave no id."""
 
     @property
+    def is_common(self) -> bool:
+        """Whether other clients say the same, and nothing in the text is one client's own."""
+        return False
+
+    @property
     def topic(self) -> str | None:
         """The subject: an overtaking command stays behind others of the same topic; None: passes any."""
         return None
@@ -81,3 +90,23 @@ class Command(ABC):
             BusError: by a generator: Redis, or a bound of the edge, makes the command impossible at the moment.
 
         """
+
+
+class KnownCommands:
+    """Common commands by their text: programs count their ids, so the first subscribe of thousands is one text."""
+
+    def __init__(self) -> None:
+        self._by_text: dict[bytes, Command] = {}
+        self.get = self._by_text.get
+
+    def __len__(self) -> int:
+        """The number of texts that are known."""
+        return len(self._by_text)
+
+    def remember(self, text: bytes, command: Command) -> None:
+        """Know a command from now on; a long one, or one of a client's own, is none to remember."""
+        if len(text) > COMMON_BYTES or not command.is_common:
+            return
+        if len(self._by_text) >= _KNOWN:
+            self._by_text.clear()
+        self._by_text[text] = command

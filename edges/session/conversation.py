@@ -140,6 +140,8 @@ class Conversation(ABC):
 
     def _write_outcome(self, items: tuple[Outgoing, ...]) -> None:
         match items:
+            case (Reply() as answer,):
+                self._answer(answer)
             case (Reply() as answer, bytes() as frames):
                 self._answer(answer, frames)
             case _:
@@ -165,10 +167,11 @@ class Conversation(ABC):
         if client.rooms.has_ended:
             return
         # In one write: each write is a system call, and wakes a peer.
-        is_welcome_due = self.greeting.is_due and client.choice.dialect is ENVELOPE
-        say, behind = client.choice.dialect.say, self.greeting.take() if is_welcome_due else ()
-        said = [it if isinstance(it, bytes) else say(it) for it in (message, *behind)]
-        self._transport.write(b"".join((*said, frames)))
+        dialect = client.choice.dialect
+        said = dialect.say(message)
+        if self.greeting.is_due and dialect is ENVELOPE:
+            said += self.greeting.said()
+        self._transport.write(said + frames if frames else said)
         # decisions/0042: from the answer on, a replay takes as long as the client does.
         if client.rooms.replaying is not None:
             client.inbox.let_pass()

@@ -12,7 +12,7 @@ from edges.protocol.messages import ABUSE, Outgoing, Refusal, Refused
 from edges.protocol.session_buddy import FLAT
 from edges.session import replies
 from edges.session.client import SENT_AWAY
-from edges.session.command import Command, Lane
+from edges.session.command import COMMON_BYTES, Command, Lane
 from edges.session.context import Context
 from edges.session.conversation import Conversation
 from edges.session.inbox import Item
@@ -102,8 +102,10 @@ class Session(Conversation):
         if len(text) >= _UNIT_BYTES:
             # A debt, not a second refusal: even a rate of 1 lets a large message through.
             self._bucket.charge(len(text) // _UNIT_BYTES)
-        limit = self._put(text, self._understood(text))
-        if limit is not None:
+        command = (len(text) <= COMMON_BYTES and self._context.commands.get(text)) or self._understood(text)
+        if not self._client.inbox.is_busy:
+            self._carry_out(command)
+        elif (limit := self._put(text, command)) is not None:
             self._context.counters.hit(limit)
 
     def _refuse(self, text: bytes, wait_s: float) -> None:
@@ -135,19 +137,24 @@ class Session(Conversation):
         try:
             if self._client.owned is not None:
                 return told(value, self._context.verbs)
-            return choice.dialect.parse(value, FLAT_VERBS if choice.dialect is FLAT else self._context.verbs)
+            command = choice.dialect.parse(value, FLAT_VERBS if choice.dialect is FLAT else self._context.verbs)
         except Refused as refused:
             return refused.refusal
+        if self._has_one_dialect:
+            self._context.commands.remember(text, command)
+        return command
+
+    @property
+    def _has_one_dialect(self) -> bool:
+        """Whether a text means the same from any client of the edge."""
+        return self._context.service.dialect == "envelope" and self._context.ownership is None
 
     def _put(self, text: bytes, command: Command | Refusal) -> str | None:
-        """Have a command carried out in turn; a waiting command is kept as text.
+        """Have a command carried out behind the one under way; a waiting command is kept as text.
 
         Return the name of the limit reached by waiting.
         """
         inbox = self._client.inbox
-        if not inbox.is_busy:
-            self._carry_out(command)
-            return None
         if isinstance(command, Refusal):
             return inbox.put(command)
         item = command if command.is_small else text

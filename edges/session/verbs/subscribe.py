@@ -38,6 +38,11 @@ class Subscribe(Command):
         """The channel, however spelled: commands about a channel stay in order (decisions/0042)."""
         return canonical_name(self.channel)
 
+    @property
+    def is_common(self) -> bool:
+        """Whether the client joins at the end of the log, without wishes."""
+        return self.start is None and self.appearance is None and not self.with_state
+
     @classmethod
     def parse(cls, said: Said) -> Self:
         """Read the channel, and where to begin."""
@@ -64,10 +69,11 @@ class Subscribe(Command):
         refusal = self.permission(client, channel)
         if refusal is not None:
             return (refusal,)
-        try:
-            client.appearances.check(channel, self.appearance, self.verb, self.reply_to)
-        except Refused as refused:
-            return (refused.refusal,)
+        if self.appearance is not None:
+            try:
+                client.appearances.check(channel, self.appearance, self.verb, self.reply_to)
+            except Refused as refused:
+                return (refused.refusal,)
         if self.with_state and channel.keyed is None:
             sentence = f"state: {channel.name} keeps no state; leave the key out"
             return (Refusal(Code.INVALID_REQUEST, sentence, self.verb, self.reply_to),)
