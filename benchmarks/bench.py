@@ -52,7 +52,8 @@ def measure(session: Session, names: Sequence[str]) -> None:
     crowds(session, [it for it in WORKS if it.name in names], storms="connect" in names)
     for name, work in _OTHERS.items():
         if name in names:
-            until(work, session)
+            with session.result.timed(name):
+                until(work, session)
 
 
 def installed(names: str | None, others: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:

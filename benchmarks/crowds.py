@@ -1,5 +1,6 @@
 """Works with a crowd that stays: all servers of a shape are up at once, and take turns."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -12,6 +13,9 @@ from benchmarks.works import Work
 __all__ = ["crowds", "guarded", "until"]
 
 _STORM_SHAPE = "hundreds"
+_STORMS_S = 20.0
+_LATE_S = 2.0
+"""After the last publish at a rate: a server that has not delivered then does not carry the rate."""
 
 
 def until(work: Callable[[Session], None], session: Session) -> None:
@@ -46,9 +50,11 @@ def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
             is_storm = storms and shape == _STORM_SHAPE
             own = [it for it in works if it.shape == shape]
             rows = [it.name for it in own] + (["connect", "memory"] if is_storm else [])
-            stands = _filled(session, stack, shape, rows, is_storm=is_storm)
+            with session.result.timed(f"crowd of {shape}"):
+                stands = _filled(session, stack, shape, rows, is_storm=is_storm)
             for work in own:
-                _take_turns(session, stands, work)
+                with session.result.timed(work.name):
+                    _take_turns(session, stands, work)
 
 
 def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str], *, is_storm: bool) -> list[Stand]:
@@ -82,7 +88,10 @@ def _storm(session: Session, stand: Stand) -> None:
     rows = session.result.rows
     rows["memory"].add(stand.peer.name, Sample(stand.memory_kb / clients))
     rows["connect"].add(stand.peer.name, Sample(stand.connect_cpu_s / clients * 1e6, 0, stand.connects))
+    give_up = time.monotonic() + _STORMS_S
     for _ in range(session.length.storms - 1):
+        if stand.connects["seconds"] > _STORMS_S / 2 or time.monotonic() > give_up:
+            return  # 10,000 clients take python-socketio 35 s
         turn = stand.come_again()
         rows["connect"].add(stand.peer.name, Sample.of(turn, turn.cpu_s / clients * 1e6))
 
@@ -95,10 +104,21 @@ def _take_turns(session: Session, stands: Sequence[Stand], work: Work) -> None:
             if stand.peer.name in row.refused:
                 continue
             with guarded(session, work.name, stand.peer.name):
-                turn = stand.turn(work, length.seconds if number else length.seconds / 2)
-                turn.check()
+                turn = _turn(stand, work, length.seconds if number else length.seconds / 2)
                 if number:  # the first warms up
                     row.add(stand.peer.name, Sample.of(turn, _value(work, turn)))
+
+
+def _turn(stand: Stand, work: Work, seconds: float) -> Turn:
+    if work.way == "burst":
+        turn = stand.watched("burst", seconds, work.amount)
+    else:
+        turn = stand.watched("pace", seconds, work.amount, _LATE_S)
+        if late := turn.answer["lost"]:
+            expected = turn.answer["expected"]
+            raise LoadError(f"{late} of {expected} deliveries had not come {_LATE_S:g} s after the last publish")
+    turn.check()
+    return turn
 
 
 def _value(work: Work, turn: Turn) -> float:

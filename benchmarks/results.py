@@ -1,7 +1,9 @@
 """Rows of a table, with a value per turn and peer, and the facts that a reader needs beside the values."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ class Sample:
     def of(cls, turn: Turn, value: float) -> "Sample":
         """Return the figure of a turn."""
         detail = {**turn.answer, "cpu_s": turn.cpu_s, "redis_cpu_s": turn.redis_cpu_s, "load_cpu_s": turn.load_cpu_s}
+        detail["load_busy"] = round(turn.load_busy, 3)
         return cls(value, turn.foreign, detail)
 
 
@@ -44,6 +47,7 @@ class Row:
         is_more_better: false where the lower figure wins.
         samples: by peer.
         refused: why a peer has no figure, by peer.
+        notes: what a reader of the figures must know.
 
     """
 
@@ -53,6 +57,7 @@ class Row:
     is_more_better: bool = True
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, peer: str, sample: Sample) -> None:
         """Take a further figure of a peer."""
@@ -93,10 +98,21 @@ class Result:
     settings: dict[str, Any]
     rows: dict[str, Row] = field(default_factory=dict)
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    took_s: dict[str, float] = field(default_factory=dict)
+    """Seconds by row; crowds that several rows share are called by their shape."""
 
     def row(self, name: str, title: str, unit: str, *, is_more_better: bool = True) -> Row:
         """Return the named row; the first call makes the row."""
         return self.rows.setdefault(name, Row(name, title, unit, is_more_better))
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how long a part of the run took."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.took_s[name] = self.took_s.get(name, 0.0) + time.monotonic() - began
 
     def foreign(self) -> float:
         """Return the median share of other programs in the server's core during turns."""
@@ -116,6 +132,7 @@ class Result:
             "foreign": round(self.foreign(), 3),
             "peers": self.peers,
             "missing": self.missing,
+            "took_s": {name: round(took) for name, took in self.took_s.items()},
             "rows": [self._row_as_json(row) for row in self.rows.values()],
         }
         return json.dumps(value, indent=1) + "\n"
@@ -132,7 +149,7 @@ class Result:
             for peer, its in row.samples.items()
         }
         kind = {"name": row.name, "title": row.title, "unit": row.unit, "is_more_better": row.is_more_better}
-        return {**kind, "figures": figures, "refused": row.refused}
+        return {**kind, "figures": figures, "refused": row.refused, "notes": row.notes}
 
     def write(self, folder: Path) -> Path:
         """Write ``<date>.json`` into ``folder``; return the path."""

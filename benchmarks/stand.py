@@ -10,7 +10,7 @@ from redis import Redis
 from benchmarks.generator import Answer, Generator, LoadError
 from benchmarks.machine import Cores, Watch, cpu_seconds, memory_kb
 from benchmarks.peer import Peer, Running, Tls
-from benchmarks.works import Shape, Work
+from benchmarks.works import Shape
 from bus.broker.embedded import EmbeddedBroker
 
 __all__ = ["Stand", "Turn", "pin"]
@@ -33,6 +33,7 @@ class Turn:
         redis_cpu_s: of Redis.
         load_cpu_s: of the generator, without the process that publishes at a rate.
         foreign: the share of other programs in the server's core.
+        load_busy: the busy share of the core of load and Redis, with the process that publishes at a rate.
 
     """
 
@@ -41,6 +42,7 @@ class Turn:
     redis_cpu_s: float
     load_cpu_s: float
     foreign: float
+    load_busy: float = 0.0
 
     @property
     def per_cpu_s(self) -> float:
@@ -122,18 +124,14 @@ class Stand:
             if cpu_seconds(self.running.pids) - before_s < _CALM * _LOOK_S:
                 return
 
-    def turn(self, work: Work, seconds: float) -> Turn:
-        """Let the server work for ``seconds``."""
-        return self.watched(work.way, seconds, work.amount)
-
     def watched(self, command: str, *values: object) -> Turn:
         """Run a command of the generator, and measure the price."""
-        watch = Watch(self.cores.server, self.running.pids)
+        watch, load_watch = Watch(self.cores.server, self.running.pids), Watch(self.cores.load, ())
         groups = (self.running.pids, [self.redis.pid], [self.generator.pid])
         before_s = [cpu_seconds(pids) for pids in groups]
         answer = self.generator.do(command, *values)
         cpu_s, redis_s, load_s = (cpu_seconds(pids) - ago for pids, ago in zip(groups, before_s, strict=True))
-        return Turn(answer, cpu_s, redis_s, load_s, watch.foreign())
+        return Turn(answer, cpu_s, redis_s, load_s, watch.foreign(), load_watch.foreign())
 
 
 def pin(pid: int, core: int) -> None:

@@ -31,6 +31,9 @@ def markdown(result: Result) -> str:
     for row in result.rows.values():
         lines += [_beside(row, name) for name in row.samples if name not in names]
         lines += [f"- {peer} at {row.name}: {reason}" for peer, reason in row.refused.items()]
+        lines += [f"- {row.name}: {note}" for note in row.notes]
+    if result.took_s:
+        lines.append("Seconds: " + ", ".join(f"{name} {took:.0f}" for name, took in result.took_s.items()) + ".")
     lines.append(_reliability(result))
     return "\n".join(lines)
 

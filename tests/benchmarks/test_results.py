@@ -68,6 +68,24 @@ def test_disturbed_run_says_so(foreign: float, is_said: bool) -> None:
     assert ("DISTURBED" in markdown(result(made))) is is_said
 
 
+def test_notes_and_times_stand_below_the_table() -> None:
+    """Whose limit a figure is, and what a run costs."""
+    made = row(ours=[2])
+    made.notes.append("busy: ours 60% and 99%")
+    run = result(made)
+    run.took_s["burst"] = 81.6
+    assert "- burst: busy: ours 60% and 99%\nSeconds: burst 82." in markdown(run)
+
+
+def test_part_of_a_run_may_come_again() -> None:
+    """Works of one shape are timed one by one."""
+    run = result(row(ours=[2]))
+    for _ in range(2):
+        with run.timed("burst"):
+            pass
+    assert list(run.took_s) == ["burst"]
+
+
 def test_file_has_every_turn(tmp_path: Path) -> None:
     """Named by its day."""
     path = result(row(ours=[2, 3, 4], centrifugo=[1, 1, 1])).write(tmp_path)

@@ -19,7 +19,7 @@
 
 enum { ROOMS = 1000000, FILES = 65536, BUFFER = 64 * 1024 };
 
-typedef struct { char *bytes; size_t length, space; } heap;
+typedef struct { char *bytes; size_t begin, length, space; } heap; /* so many bytes from `begin` on */
 typedef struct { int *members; size_t count, space; int is_confirmed; heap frames; } room;
 typedef struct { int is_open; heap owed, rooms; } peer;
 
@@ -34,14 +34,19 @@ static heap inbox;
 static int touched[ROOMS], touched_count;
 
 static void add(heap *it, const void *bytes, size_t length) {
+    if (it->begin && it->begin + it->length + length > it->space) {
+        memmove(it->bytes, it->bytes + it->begin, it->length);
+        it->begin = 0;
+    }
     if (it->length + length > it->space) it->bytes = realloc(it->bytes, it->space = 2 * (it->length + length));
-    memcpy(it->bytes + it->length, bytes, length);
+    memcpy(it->bytes + it->begin + it->length, bytes, length);
     it->length += length;
 }
 
+/* Moves nothing: what a slow client is owed would be moved for every write. */
 static void take(heap *it, size_t length) {
-    memmove(it->bytes, it->bytes + length, it->length - length);
     it->length -= length;
+    it->begin = it->length ? it->begin + length : 0;
 }
 
 static void watch(int file, int operation, uint32_t events) {
@@ -80,7 +85,7 @@ static void send_to(int file, const char *bytes, size_t length) {
 
 static void send_owed(int file) {
     peer *it = peers + file;
-    ssize_t count = send(file, it->owed.bytes, it->owed.length, MSG_NOSIGNAL);
+    ssize_t count = send(file, it->owed.bytes + it->owed.begin, it->owed.length, MSG_NOSIGNAL);
     if (count > 0) take(&it->owed, count);
     if (!it->owed.length) watch(file, EPOLL_CTL_MOD, EPOLLIN);
 }
@@ -120,13 +125,13 @@ static void hear_subscribed(int number) {
 
 /* The string of Redis at `*at`, which moves behind it; NULL while its end has not come. */
 static const char *string_at(size_t *at, size_t *length) {
-    const char *line = inbox.bytes + *at;
+    const char *line = inbox.bytes + inbox.begin + *at;
     const char *end = *at < inbox.length ? memmem(line, inbox.length - *at, "\r\n", 2) : NULL;
     if (!end) return NULL;
     *length = atol(line + 1);
-    *at = end + 2 - inbox.bytes;
+    *at = end + 2 - (inbox.bytes + inbox.begin);
     if (line[0] != '$') return line; /* the number of subscriptions */
-    line = inbox.bytes + *at;
+    line = inbox.bytes + inbox.begin + *at;
     *at += *length + 2;
     return *at <= inbox.length ? line : NULL;
 }
@@ -179,7 +184,7 @@ static void leave_room(int file, room *it) {
 static void leave(int file) {
     peer *it = peers + file;
     for (size_t at = 0; at < it->rooms.length; at += sizeof(int)) leave_room(file, rooms + *(int *)(it->rooms.bytes + at));
-    it->is_open = 0, it->owed.length = it->rooms.length = 0;
+    it->is_open = 0, it->owed.begin = it->owed.length = it->rooms.length = 0;
     close(file);
 }
 
