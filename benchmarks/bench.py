@@ -44,7 +44,7 @@ _OTHERS: Final[dict[str, _Work]] = {
     "publish": publishing,
 }
 _NAMES: Final = (*(it.name for it in WORKS), "connect", *_OTHERS)
-_OF_A_QUICK_RUN: Final = ("burst", "single", "rooms", "hundreds", "mixed", "connect", "publish")
+_OF_A_QUICK_RUN: Final = ("burst", "single", "rooms", "live", "hundreds", "mixed", "connect", "publish")
 
 
 def measure(session: Session, names: Sequence[str]) -> None:

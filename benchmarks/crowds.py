@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from benchmarks.generator import LoadError
+from benchmarks.peers.ours.peer import Ours
 from benchmarks.results import Sample
 from benchmarks.session import Session, say
 from benchmarks.stand import Stand, Turn
@@ -13,6 +14,7 @@ from benchmarks.works import Work
 __all__ = ["crowds", "guarded", "until"]
 
 _STORM_SHAPE = "hundreds"
+_ALWAYS_LOG = ("centrifugo-history", "nchan")
 _STORMS_S = 20.0
 _LATE_S = 2.0
 """After the last publish at a rate: a server that has not delivered then does not carry the rate."""
@@ -53,8 +55,8 @@ def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
             with session.result.timed(f"crowd of {shape}"):
                 stands = _filled(session, stack, shape, rows, is_storm=is_storm)
             for work in own:
-                with session.result.timed(work.name):
-                    _take_turns(session, stands, work)
+                with session.result.timed(work.name), ExitStack() as more:
+                    _take_turns(session, stands if work.has_log else _without_log(session, more, stands), work)
 
 
 def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str], *, is_storm: bool) -> list[Stand]:
@@ -80,6 +82,18 @@ def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str],
         )
         stands.append(stand)
     return stands
+
+
+def _without_log(session: Session, stack: ExitStack, stands: Sequence[Stand]) -> list[Stand]:
+    """Return the servers that keep no events, ours with a crowd in live channels."""
+    found = [it for it in stands if not isinstance(it.peer, Ours) and it.peer.name not in _ALWAYS_LOG]
+    for peer in [it.peer for it in stands if isinstance(it.peer, Ours)]:
+        with guarded(session, "live", peer.name), ExitStack() as own:
+            other = Stand.start(own, peer.without_log(), session.cores)
+            other.fill(session.length.shapes["rooms"])
+            found.append(other)
+            stack.push(own.pop_all())
+    return found
 
 
 def _storm(session: Session, stand: Stand) -> None:

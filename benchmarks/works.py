@@ -26,6 +26,7 @@ class Work:
         shape: the name of the crowd.
         way: ``burst``: so many events in flight, and the next when all have all; ``pace``: so many events per second.
         amount: events in flight, or per second.
+        has_log: false where no server keeps events; peers that always do take no part.
 
     """
 
@@ -34,6 +35,7 @@ class Work:
     shape: str
     way: Literal["burst", "pace"]
     amount: int
+    has_log: bool = True
 
     @property
     def unit(self) -> str:
@@ -53,6 +55,7 @@ WORKS: Final = (
     Work("burst", "burst: 1 room x 1,000, 32 in flight", "one", "burst", 32),
     Work("single", "one at a time: 1 x 1,000", "one", "burst", 1),
     Work("rooms", "1,000 rooms x 1", "rooms", "burst", 32),
+    Work("live", "the same on channels without a log", "rooms", "burst", 32, has_log=False),
     Work("hundreds", "100 rooms x 100 (quick: x 20)", "hundreds", "burst", 32),
     Work("mixed", "mixed: 1,000 clients in 5 of 200 rooms", "mixed", "burst", 32),
     Work("latency", "latency: 1 x 1,000 at 50/s", "one", "pace", 50),
