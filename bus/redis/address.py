@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from bus.errors import AddressError
+from bus.redis.connecting import connected
 from bus.redis.resolving import resolve
 from bus.redis.sentinel import SENTINEL_SCHEME, sentinels
 from bus.redis.url import FORM, RedisUrl, parse, place
@@ -165,8 +166,10 @@ async def _open(factory: Callable[[], ProtocolT], host: str, port: int, tls: ssl
     *others, last = await resolve(host, port)
     for address in others:
         with suppress(OSError):
-            return (await loop.create_connection(factory, address, port, ssl=tls, server_hostname=name))[1]
-    return (await loop.create_connection(factory, last, port, ssl=tls, server_hostname=name))[1]
+            plain = await connected(address, port)
+            return (await loop.create_connection(factory, sock=plain, ssl=tls, server_hostname=name))[1]
+    plain = await connected(last, port)
+    return (await loop.create_connection(factory, sock=plain, ssl=tls, server_hostname=name))[1]
 
 
 def login(url: str) -> tuple[str, ...]:

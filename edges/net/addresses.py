@@ -35,17 +35,38 @@ def is_loopback(host: str) -> bool:
 
 
 def opened(host: str, port: int) -> socket.socket | None:
-    """Return a socket that listens on every address, IPv4 and IPv6, for a wildcard ``host``; else None.
+    """Return a socket bound to a literal address, or listening on every address for a wildcard; None for a name.
 
-    asyncio alone keeps a wildcard of IPv6 from IPv4, and gives the two families two ports for port 0.
+    asyncio alone keeps a wildcard of IPv6 from IPv4, and gives the two families two ports for port 0. And uvloop starts
+    threads for a literal address, which make each ``send`` dearer (``bus.redis.connecting``).
 
     Raises:
         OSError: the port cannot be had.
 
     """
-    if host not in _ANYWHERE or not socket.has_dualstack_ipv6():
+    if host not in _ANYWHERE:
+        return _bound(host, port)
+    if not socket.has_dualstack_ipv6():
         return None
     return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+
+
+def _bound(host: str, port: int) -> socket.socket | None:
+    flags = socket.AI_PASSIVE | socket.AI_NUMERICHOST
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)[0]
+    except socket.gaierror:
+        return None
+    one = socket.socket(family, kind)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError as error:
+        one.close()
+        raise OSError(error.errno, f"error while attempting to bind on address {address!r}: {error.strerror}") from None
+    return one
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:

@@ -1,11 +1,13 @@
 """Where an edge listens: what is printed of it, who reaches it, and that a wildcard means both families."""
 
 import asyncio
+import errno
+import socket
 
 import pytest
 
 from edges import Edge, EdgeSettings
-from edges.net.addresses import is_loopback, written
+from edges.net.addresses import is_loopback, opened, written
 from producers.services.mahavishnu import SERVICE
 from tests.edges.conftest import StartEdge
 from tests.edges.peers import get
@@ -43,6 +45,25 @@ async def test_wildcard_takes_both_families(start_edge: StartEdge, host: str) ->
     """An edge on every address is reached by IPv4 and by IPv6, on one port also where any will do."""
     edge = await start_edge(redis_url=NO_REDIS, host=host, insecure_behind_proxy=True)
     assert [await status_at(address, edge.port) for address in ("127.0.0.1", "::1")] == [b"200", b"200"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_literal_address_is_bound_without_a_resolver(host: str) -> None:
+    """It does not listen yet, and is of one family; whoever wants the same port is told which address is taken."""
+    one = opened(host, 0)
+    assert one is not None
+    with one:
+        assert one.getsockname()[0] == host
+        assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        one.listen()
+        with pytest.raises(OSError, match=f"bind on address .*{host}") as told:
+            opened(host, one.getsockname()[1])
+    assert told.value.errno == errno.EADDRINUSE
+
+
+def test_name_is_left_to_the_event_loop() -> None:
+    """A name may have several addresses, and a resolver that hangs."""
+    assert opened("localhost", 0) is None
 
 
 async def test_port_of_a_wildcard_that_is_taken(start_edge: StartEdge) -> None:
