@@ -42,21 +42,24 @@ async def serve_edge(service: Service, settings: EdgeSettings) -> None:
         scheme = "wss" if settings.tls_certificate else "ws"
         where = f"{scheme}://{written(edge.host, edge.port)}"
         show(f"{service.name} listens on {where}, Redis is {without_password(settings.redis_url)}")
-        # Redis' client library is the largest of what an edge loads, and needed from the first command on: clients may
-        # knock before.
-        import bus.redis.pooled  # noqa: F401
-
-        # decisions/0151: the modules stay, so no collection looks through them again; a client that went is no garbage,
-        # so collections may come seldom. Only here: an application around an `Edge` has thresholds of its own.
-        gc.freeze()
-        gc.set_threshold(*_GARBAGE)
-        gc.enable()  # `edgebus edge` loads without
+        collecting = asyncio.create_task(_collect(edge), name="edge settles")
         try:
             await _until_asked(asked, edge)
             if asked.may_take_time:  # decisions/0027
                 await edge.drain()
         finally:
+            await end([collecting])
             await edge.stop()
+
+
+async def _collect(edge: Edge) -> None:
+    """Collect garbage from the time on at which all is loaded; `edgebus edge` loads without."""
+    await edge.settled()
+    # decisions/0151: the modules stay, so no collection looks through them again; a client that went is no garbage,
+    # so collections may come seldom. Only here: an application around an `Edge` has thresholds of its own.
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    gc.enable()
 
 
 async def _until_asked(asked: Asked, edge: Edge) -> None:

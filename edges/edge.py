@@ -163,6 +163,15 @@ class Edge:
         """
         await until_ready(self._parts.health.not_ready, self.wait, lambda: self.is_running)
 
+    async def settled(self) -> None:
+        """Wait until all is loaded that an edge loads by itself; soon after the edge is ready, or could have been.
+
+        Raises:
+            RuntimeError: the edge has not started.
+
+        """
+        await self._parts.settling.done()
+
     def _identity(self) -> tuple[ssl.SSLContext | None, datetime | None]:
         if self._tls is None and (files := identity(self.settings)) is not None:
             return files.context, files.expires

@@ -1,8 +1,9 @@
 """The parts of an edge that only some catalogues ask for: clients' events, users in rooms, live requests."""
 
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeAlias
 
 from bus.asking.asking import Asking
 from bus.asking.keys import answers_channel
@@ -24,10 +25,13 @@ from edges.session.live import LiveRequests
 from edges.session.publishing import Publishing
 from edges.settings import EdgeSettings
 
-__all__ = ["Features"]
+__all__ = ["Features", "Works"]
 
 _ANNOUNCED_S = 10.0
 """How long attempts are repeated to publish that a user came or left."""
+
+Works: TypeAlias = dict[str, Callable[[], Coroutine[Any, Any, None]]]
+"""Repeated works of an edge, by name, to be begun."""
 
 _logger = logging.getLogger("edgebus.edges")
 
@@ -124,15 +128,15 @@ class Features:
         if self.live is not None:
             self.live.link_came()
 
-    def works(self) -> dict[str, Coroutine[Any, Any, None]]:
+    def works(self) -> Works:
         """Return the repeated works, by name."""
-        works: dict[str, Coroutine[Any, Any, None]] = {}
+        works: Works = {}
         if self.presence is not None:
-            works["users in rooms"] = self.presence.run()
+            works["users in rooms"] = self.presence.run
         if self._announcer is not None:
-            works["events of users"] = self._announcer.run()
+            works["events of users"] = self._announcer.run
         if self.live is not None:
-            works["questions"] = self.live.look_on(self._mishaps)
+            works["questions"] = partial(self.live.look_on, self._mishaps)
         return works
 
     def last_works(self) -> dict[str, Coroutine[Any, Any, None]]:

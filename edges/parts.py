@@ -16,6 +16,7 @@ from bus.log.log import Log
 from bus.redis.link import Batch
 from bus.redis.preflight import inspect
 from bus.redis.probe import Probe
+from bus.redis.probing import ProbeConnection
 from bus.redis.revocation import Revocations
 from bus.redis.subscriber import Subscriber
 from bus.retrying import until_true
@@ -35,6 +36,7 @@ from edges.lifecycle.metrics.sources import Sources
 from edges.lifecycle.observed import Observed
 from edges.lifecycle.outage import Outage
 from edges.lifecycle.redis_link import Droppable, RedisLink
+from edges.lifecycle.settling import Settling
 from edges.lifecycle.skill_reader import skills_of
 from edges.lifecycle.tasks import Tasks
 from edges.lifecycle.traces import Traces
@@ -53,7 +55,6 @@ from edges.session.context import Context
 from edges.session.owner import Owner, Ownership
 from edges.session.requests import Answers
 from edges.session.tallies import RequestTallies
-from edges.session.verbs.services import catalogue_of
 from edges.session.verbs.table import FLAT_VERBS, verbs_of
 from edges.settings import EdgeSettings
 from edges.shown import metrics_of, without_websocket
@@ -122,13 +123,13 @@ class Parts:
         self.floods = Floods(_logger)
         self.registry = registry_of(settings, self.counters, self.floods)
         self.log = Log(url, name=name)
-        self.probe_log = Log(url, name=f"{name}-probe")  # its own: a long read is no deaf link
+        self.probing = ProbeConnection(url, name=f"{name}-probe")  # its own: a long read is no deaf link
         revocations = Revocations(url, name=f"{name}-revocations")
         self.revocations = KnownRevocations(revocations, self.spawn, self.registry.check_revoked)
         self.authenticator = Authenticator(
             settings, is_revoked=self.revocations.concerns, revoked_ms=self.revocations.revoked_ms
         )
-        probe = Probe(self.probe_log, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
+        probe = Probe(self.probing, f"bus:probe:{edge_id}", interval_s=settings.probe_interval_s)
         self.subscriber = Subscriber(
             url,
             name=name,
@@ -171,7 +172,7 @@ class Parts:
             is_owned=owner is not None,
         )
         self.telling = Telling(url, name=f"{name}-operators")
-        beside: list[Droppable] = [self.probe_log, self.revocations, self.telling, *self.features.beside()]
+        beside: list[Droppable] = [self.probing, self.revocations, self.telling, *self.features.beside()]
         self.link = RedisLink(
             self.subscriber,
             self.hub,
@@ -193,6 +194,7 @@ class Parts:
         )
         told = self.subscriber, self.health, self.observed, self.statistics
         self.entry = Entry(service, settings, port_of(sockets), *told)
+        self.settling = Settling(service, self._is_ready)
         self.draining = self._draining()
         self.office = self._office()
         context, answer = self._context(), metrics_of(self._sources, metrics, is_shown=settings.shows_metrics)
@@ -234,7 +236,6 @@ class Parts:
         return office_of(*sees, self.subscriber, self.telling, self.spawn, self.mishaps)
 
     def _context(self) -> Context:
-        catalogue_of(self.service)  # before the first client, and kept
         return Context(
             self.service,
             self.settings,
@@ -315,6 +316,7 @@ class Parts:
         self.link.went()
 
     async def _inspect(self) -> None:
+        await self.settling.done()
         await inspect(self.settings.redis_url, name=f"{self.name}-look", line_limit_bytes=self.settings.max_line_bytes)
 
 

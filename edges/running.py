@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
 from bus.redis.revocation import REVOKED
 from bus.tasks import end
+from edges.features import Works
 from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.heartbeat import announce, withdraw
 from edges.lifecycle.housekeeping import (
@@ -52,7 +53,11 @@ class Running:
         if not parts.authenticator.is_open:
             parts.subscriber.listen(REVOKED, parts.revocations.take)
         await parts.subscriber.__aenter__()
-        self._tasks = _started({**self._housekeeping(expires), **parts.features.works()})
+        parts.spawn(parts.settling.run(), "settle")
+        later = {
+            name: self._behind(work) for name, work in {**self._works_at_redis(), **parts.features.works()}.items()
+        }
+        self._tasks = _started({**self._housekeeping(expires), **later})
         self._last_tasks = _started(parts.features.last_works())
 
     def _housekeeping(self, expires: datetime | None) -> dict[str, Coroutine[Any, Any, None]]:
@@ -60,21 +65,29 @@ class Running:
         works = {
             "deadlines": watch_deadlines(parts.registry, mishaps),
             "rooms": close_rooms(parts.hub, mishaps),
-            "heartbeat": announce(parts.log, parts.id, parts.entry.facts, mishaps),
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
             "sums of the log": sum_up(parts.floods),
             "traces": parts.traces.run(mishaps),
         }
         if parts.settings.shows_metrics:
-            works |= {
-                "lag": watch_loop(parts.observed.lag),
-                "memory": watch_memory(parts.log, parts.observed, mishaps),
-            }
+            works["lag"] = watch_loop(parts.observed.lag)
         if parts.skills is not None:
             works["skills"] = read_skills(parts.settings.redis_url, f"{parts.name}-skills", parts.skills, mishaps)
         jwks = parts.authenticator.jwks
         return works if jwks is None else {**works, "keys": keep_keys(jwks, mishaps)}
+
+    def _works_at_redis(self) -> Works:
+        parts, mishaps = self._parts, self._parts.mishaps
+        works: Works = {"heartbeat": lambda: announce(parts.log, parts.id, parts.entry.facts, mishaps)}
+        if parts.settings.shows_metrics:
+            works["memory"] = lambda: watch_memory(parts.log, parts.observed, mishaps)
+        return works
+
+    async def _behind(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do a work from the time on at which all that the work needs is loaded."""
+        await self._parts.settling.done()
+        await work()
 
     async def drain(self) -> None:
         """Be not ready, and send every client away in time; behind an operator's drain, at once."""
@@ -113,7 +126,7 @@ class Running:
         parts.floods.flush()
         await withdraw(parts.log, parts.id)
         await parts.log.close()
-        await parts.probe_log.close()
+        await parts.probing.close()
         await parts.revocations.close()
         await parts.telling.close()
         await parts.features.close()

@@ -1,4 +1,4 @@
-"""An edge's words about itself in Redis: an entry, which expires, and the tokens of the edge's probe."""
+"""An edge's words about itself in Redis: an entry, which expires."""
 
 import logging
 import time
@@ -25,24 +25,6 @@ class Announcer(Connection):
     _may_enlist = True
     clock_offset_ms: float | None = None
     """This machine's clock, less Redis'; None before the first comparison."""
-
-    async def send_probe(self, channel: str, token: str) -> str | None:
-        """Publish ``token`` on an edge's own channel, past every log; return the objection to this server, or None.
-
-        Raises:
-            BusUnavailable: Redis did not answer.
-            BusError: Redis refused.
-
-        """
-        async with self.connected() as redis:
-            pipeline = redis.pipeline(transaction=False)
-            pipeline.publish(channel, token)
-            if self._asks_role:
-                # decisions/0050: a demoted primary still carries tokens, so each token's server is asked for its role.
-                pipeline.execute_command("ROLE")
-            sent, *role = await pipeline.execute(raise_on_error=False)
-            checked(sent)
-        return self._misplaced(role[0]) if role else None
 
     async def misplaced(self) -> str | None:
         """Return the objection to this server as a primary; None where there is none, or no right to ask for the role.

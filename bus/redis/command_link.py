@@ -27,6 +27,20 @@ def packed(words: Iterable[Any]) -> bytes:
     return packed_words
 
 
+# The client library's exceptions, and the library not loaded before the first of them.
+
+
+def _stranger(text: str) -> Exception:
+    return library.InvalidResponse(text)
+
+
+def _refused(text: str) -> Exception:
+    from redis.asyncio.connection import DefaultParser
+
+    refusal: Exception = DefaultParser.parse_error(text)  # type: ignore[no-untyped-call, unused-ignore]
+    return refusal
+
+
 class CommandLink(asyncio.Protocol):
     """A connection in RESP2.
 
@@ -39,9 +53,7 @@ class CommandLink(asyncio.Protocol):
     """
 
     def __init__(self, patience_s: float) -> None:
-        from redis.asyncio.connection import DefaultParser  # loaded with the first link
-
-        self._reader = hiredis.Reader(protocolError=library.InvalidResponse, replyError=DefaultParser.parse_error)
+        self._reader = hiredis.Reader(protocolError=_stranger, replyError=_refused)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._patience_s = patience_s
@@ -140,12 +152,13 @@ class CommandLink(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the socket is gone."""
-        self._end(error or library.RedisConnectionError("Connection closed by server."))
+        if self.cause is None:
+            self._end(error or library.RedisConnectionError("Connection closed by server."))
 
     def abort(self) -> None:
         """Drop the connection now; a round under way gets no answer."""
         self._done = None
-        self._end(library.RedisConnectionError("the connection was closed"))
+        self._end(ConnectionAbortedError("the connection was closed"))  # Python's own: nothing to load an exception for
 
     def _end(self, cause: Exception) -> None:
         if self.cause is not None:

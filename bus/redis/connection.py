@@ -5,15 +5,17 @@ Errors of the client library end here: callers see a ``BusError``.
 
 import functools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from bus.redis import address, library
+from bus.redis.command_opening import open_command_link
 from bus.redis.epoch import epoch_ms
 from bus.redis.failures import converted
 from bus.redis.greeting import Greeting
 from bus.redis.keys import EPOCH_KEY
+from bus.redis.loading import is_loaded, loaded
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -112,16 +114,24 @@ class Connection:
             BusError: Redis refused.
 
         """
+        epoch = await (self._asked_for_epoch() if is_loaded() else self._asked_for_epoch_early())
+        with converted(self._url):
+            if epoch and epoch_ms(epoch) is None:
+                self._tell_epoch()
+        return epoch.decode(errors="replace") if isinstance(epoch, bytes) else ""
+
+    async def _asked_for_epoch(self) -> Reply:
         async with self.connected() as redis:
-            try:
-                epoch = cast(bytes | None, await redis.get(EPOCH_KEY))
-            except library.ResponseError as error:
-                if epoch_ms(error) is None:
-                    self._tell_epoch()
-                return ""
-        if epoch and epoch_ms(epoch) is None:
-            self._tell_epoch()
-        return epoch.decode(errors="replace") if epoch else ""
+            return await _answer(redis.get(EPOCH_KEY))
+
+    async def _asked_for_epoch_early(self) -> Reply:
+        """Ask on a connection for this one command: an edge is ready before the client library is loaded."""
+        link = await open_command_link(self._url, self._name, self._greeting)
+        try:
+            with converted(self._url):
+                return await _answer(link.ask("GET", EPOCH_KEY))
+        finally:
+            link.abort()
 
     def _tell_epoch(self) -> None:
         """Warn once of an unreadable key, with the command that mends the key."""
@@ -151,10 +161,20 @@ class Connection:
 
         """
         with converted(self._url):
+            if "_redis" not in vars(self):
+                await loaded()
             if not self._is_known:
                 await self.begin_anew()
                 self._is_known = True
             yield self._redis
+
+
+async def _answer(asked: Awaitable[Reply]) -> Reply:
+    """Return Redis' answer, an error of Redis' as a value."""
+    try:
+        return await asked
+    except library.ResponseError as error:
+        return error
 
 
 async def _ask(connection: "AbstractConnection", *command: str) -> Reply:

@@ -4,8 +4,8 @@ Knows neither the client library nor a link of our own: commands go by ``ask``.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from bus.redis import library
@@ -44,7 +44,7 @@ class Greeting:
         if self._scripts and self._ends_predecessor:
             await self._replace(ask)
         # A script found missing half way through a pipeline would cost the order: refused events would come last.
-        with suppress(library.ResponseError):  # the caller's own command will tell of the refusal
+        with _refusals_passed_over():  # the caller's own command will tell of the refusal
             await self.begin(ask)
 
     async def _replace(self, ask: Ask) -> None:
@@ -52,10 +52,10 @@ class Greeting:
         # decisions/0020: commands still under way on the old connection (in a proxy, a stopped Redis, asyncio's
         # buffers) would be carried out after their repetition, without the check that only repetitions make.
         if self._predecessor is not None:
-            with suppress(library.ResponseError):  # a user without CLIENT KILL has to trust the network
+            with _refusals_passed_over():  # a user without CLIENT KILL has to trust the network
                 await ask("CLIENT", "KILL", "ID", self._predecessor[0], "ADDR", self._predecessor[1])
         self._predecessor = None
-        with suppress(library.ResponseError):
+        with _refusals_passed_over():
             info = dict(pair.split("=", 1) for pair in (await ask("CLIENT", "INFO")).decode().split() if "=" in pair)
             self._predecessor = (info["id"], info["addr"]) if "id" in info and "addr" in info else None
 
@@ -66,9 +66,18 @@ class Greeting:
         if self._scripts:
             self.calls_function = not await _may_load(ask, self._scripts)
         # decisions/0051: a Redis that is full, or cannot save, refuses SETNX, and can be read all the same.
-        with suppress(library.ResponseError):
+        with _refusals_passed_over():
             # decisions/0028: SETNX, and not SET … NX. A user permitted no more than SETNX can never set the epoch anew.
             await ask("SETNX", EPOCH_KEY, await _former(ask) or f"{int(time_ms)}-{secrets.token_hex(8)}")
+
+
+@contextmanager
+def _refusals_passed_over() -> Iterator[None]:
+    # Not `suppress`: its argument would load the client library where Redis refuses nothing.
+    try:
+        yield
+    except library.ResponseError:
+        return
 
 
 async def _may_load(ask: Ask, scripts: Sequence[str]) -> bool:

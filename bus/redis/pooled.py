@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, SSLConnection
@@ -16,7 +16,7 @@ from bus.redis.patience import PatientParser, patient
 from bus.redis.refusals import is_about_command, said
 from bus.redis.sentinel import Sentinels
 
-__all__ = ["begin", "pooled"]
+__all__ = ["IS_LOADED", "begin", "pooled"]
 
 
 class PrimaryConnection(NamedConnection):
@@ -83,3 +83,7 @@ async def begin(connection: AbstractConnection, *, name: str) -> None:
     except ResponseError as error:
         if not is_about_command(said(error)):
             raise
+
+
+IS_LOADED: Final = True
+"""The last of the module: a module that another thread is still loading lacks it."""

@@ -9,6 +9,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from bus.redis import address, library
+from bus.redis.loading import loaded
 from bus.values import frozen
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ async def inspect(url: str, *, name: str, line_limit_bytes: int) -> None:
     # decisions/0029: edges look, producers do not. There are many producers, some live for a single event, and all
     # would say the same.
     try:
+        await loaded()
         async with address.client(url, name) as redis:
             facts = await _read(redis, may_configure=len(words := address.login(url)) < 2 or words[0] == "default")
         cli = await address.redis_cli(url)

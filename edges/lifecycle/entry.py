@@ -46,7 +46,6 @@ class Entry:
         self._service, self._settings, self._port = service, settings, port
         self._subscriber, self._health, self._observed, self._statistics = subscriber, health, observed, statistics
         self.started_s = time.time()
-        self._catalogue = digest(service)
 
     def facts(self) -> dict[str, str | int]:
         """Return the facts of this moment; those of the process and of the clock are the heartbeat's."""
@@ -55,7 +54,7 @@ class Entry:
         return {
             "service": self._service.name,
             "port": self._port,
-            "catalogue": self._catalogue,
+            "catalogue": digest(self._service),
             "started": int(self.started_s * 1000),
             "max_connections": self._settings.max_connections,
             "max_line_bytes": self._settings.max_line_bytes,

@@ -86,29 +86,68 @@ EDGE = """
 import asyncio, sys
 from edgebus import __main__, serving
 
-async def end_at_once(asked, edge):
+async def end_when_settled(asked, edge):
+    while edge.not_ready() is not None:
+        await asyncio.sleep(0)
+    print("ready:", *sys.modules, file=sys.stderr)
+    await edge.settled()
     asked.may_take_time = False
 
 def note(line):
-    print("at listening:", *sys.modules, file=sys.stderr)
+    print("listens:", *sys.modules, file=sys.stderr)
 
-serving._until_asked, serving.show = end_at_once, note
-sys.argv = ["edgebus", "edge", "mahavishnu", "--port", "0", "--redis", "redis://127.0.0.1:1", "--log-level", "error"]
+serving._until_asked, serving.show = end_when_settled, note
+redis_url = sys.argv[1]
+sys.argv = ["edgebus", "edge", "mahavishnu", "--port", "0", "--redis", redis_url, "--log-level", "error"]
 try:
     __main__.main()
 except SystemExit as ended:
     assert ended.code == 0, ended.code
+print("ended:", *sys.modules, file=sys.stderr)
 """
 
 
-def test_edge_listens_before_the_client_library_is_loaded() -> None:
-    """Redis' client library is a quarter of an edge's start, and of no use before an edge has an address."""
-    done = subprocess.run([sys.executable, "-c", EDGE], capture_output=True, text=True, check=True)
-    at_listening = next(line for line in done.stderr.splitlines() if line.startswith("at listening:")).split()
-    assert "edges.edge" in at_listening
-    assert packages(set(at_listening)) & {"opentelemetry", "redis"} == set()
-    assert "edgebus.cli" not in at_listening, "no command but its own"
-    assert len(at_listening) < 675
+@pytest.fixture(scope="module")
+def edge(broker_url: str) -> dict[str, set[str]]:
+    """Start an edge; return the modules that there are when the edge listens, is ready and has ended."""
+    done = subprocess.run([sys.executable, "-c", EDGE, broker_url], capture_output=True, text=True, check=True)
+    told = (line.partition(": ") for line in done.stderr.splitlines())
+    return {when: set(modules.split()) for when, _, modules in told}
+
+
+def test_edge_listens_with_little(edge: dict[str, set[str]]) -> None:
+    """An edge without keys, TLS, a file and a terminal loads nothing that only those need; nor what metrics need."""
+    modules = edge["listens"]
+    assert "edges.edge" in modules
+    of_features = {
+        "attr",
+        "cryptography",
+        "jwt",
+        "prometheus_client",
+        "pygments",
+        "rich",
+        "structlog",
+        "textual",
+        "yaml",
+    }
+    assert packages(modules) & of_features == set()
+    assert "edgebus.cli" not in modules, "no command but its own"
+    assert len(modules) < 685
+
+
+def test_edge_is_ready_before_the_client_library_is_loaded(edge: dict[str, set[str]]) -> None:
+    """Redis' client library is a quarter of an edge's start, and of no use before the first client asks."""
+    modules = edge["ready"]
+    assert packages(modules) & {"opentelemetry", "redis"} == set()
+    assert len(modules - edge["listens"]) < 10
+
+
+def test_edge_loads_the_client_library_by_itself(edge: dict[str, set[str]]) -> None:
+    """Not with the first client, for all clients would wait; and before what is loaded is frozen."""
+    modules = edge["ended"]
+    assert "redis.asyncio.client" in modules
+    assert "cryptography.hazmat" not in modules, "redis-py loads the package's front alone"
+    assert len([name for name in modules if not name.startswith("opentelemetry")]) < 850
 
 
 def test_client_library_is_loaded_with_a_producer() -> None:
@@ -117,14 +156,3 @@ def test_client_library_is_loaded_with_a_producer() -> None:
     assert "producers.producer" in modules
     assert packages(modules) & {"opentelemetry", "redis"} == set()
     assert "redis.asyncio.client" in loaded_by("from producers import Producer; Producer('redis://127.0.0.1:1')")
-
-
-def test_edge_starts_with_little() -> None:
-    """An edge without keys, TLS, a file and a terminal loads nothing that only those need; nor what metrics need."""
-    modules = loaded_by(EDGE)
-    assert "edges.edge" in modules
-    assert "redis" in modules, "before the first client: the library would else be no part of what is frozen"
-    of_features = {"attr", "jwt", "prometheus_client", "pygments", "rich", "structlog", "textual", "yaml"}
-    assert packages(modules) & of_features == set()
-    assert "cryptography.hazmat" not in modules, "redis-py loads the package's front alone"
-    assert len([name for name in modules if not name.startswith("opentelemetry")]) < 850

@@ -1,11 +1,9 @@
 import asyncio
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 
 from bus.errors import BusUnavailable
-from bus.log.log import Log
 from bus.redis.probe import Probe
 
 pytestmark = pytest.mark.virtual_time
@@ -39,7 +37,7 @@ def path() -> Path:
 
 
 def probe_on(path: Path) -> Probe:
-    return Probe(cast(Log, path), "bus:probe:me", interval_s=INTERVAL_S)
+    return Probe(path, "bus:probe:me", interval_s=INTERVAL_S)
 
 
 async def given_up(probe: Probe) -> float:

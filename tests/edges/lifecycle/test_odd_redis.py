@@ -82,8 +82,10 @@ async def test_own_entry_in_redis_of_another_type_is_written_anew(
     edge = await start_edge(broker)
     key = f"bus:edge:{edge.id}"
     await eventually(lambda: redis.exists(key))
-    await redis.delete(key)
-    await redis.rpush(key, "by hand")
+    async with redis.pipeline(transaction=True) as together:  # no sign of life comes between the two
+        together.delete(key)
+        together.rpush(key, "by hand")
+        await together.execute()
     assert await eventually(lambda: is_hash(redis, key))
     assert not [it for it in caplog.records if it.levelname == "WARNING" and vars(it).get("work") == "heartbeat"]
 

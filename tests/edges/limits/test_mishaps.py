@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bus.admin.telling import Telling
 from bus.broker.embedded import EmbeddedBroker
 from bus.errors import BusError, BusUnavailable
 from bus.log.log import Log
@@ -152,14 +153,14 @@ async def test_link_without_memory_comes_again(broker: EmbeddedBroker) -> None:
 
     async with (
         Subscriber(broker.url, name="test", deliver=deliver) as link,
-        Log(broker.url, name="test") as log,
+        Telling(broker.url, name="test") as redis,
     ):
         await eventually(lambda: link.is_up)
         await link.subscribe("workflow:x")
-        await log.send_probe("workflow:x", "1")
+        await redis.tell("workflow:x", b"1")
         await eventually(lambda: link.statistics().generation == 2 and link.is_up)
         lacks.append(False)
-        await log.send_probe("workflow:x", "2")
+        await redis.tell("workflow:x", b"2")
         await eventually(lambda: lines == [(b"workflow:x", b"2")])
 
 
