@@ -5,10 +5,18 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bus.envelope import LINE_LIMIT_BYTES
 from bus.errors import BusError
@@ -54,10 +62,14 @@ class SettingsError(BusError, ValueError):
     """A setting is unknown or has a wrong value; the message names the setting and the place."""
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(BaseModel):
     """The settings of an edge. Arguments win over the environment; ``load`` adds the file below both."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    # decisions/0167: pydantic alone. Of pydantic-settings the variables were used, which are six lines, and its command
+    # line, its files of secrets and its .env files were loaded in a twentieth of an edge's start.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, arbitrary_types_allowed=True
+    )
 
     enabled: bool = Field(True, description="false: `edgebus edge` says so and ends")
     host: str = Field("127.0.0.1", description="address to listen on; `::` takes IPv4 too")
@@ -139,10 +151,10 @@ class EdgeSettings(BaseSettings):
     close_timeout_s: float = Field(5.0, gt=0, description="for a client's closing handshake, seconds")
     ping_interval_s: float = Field(20.0, gt=0, description="of silence after which a client is pinged, seconds")
     ping_timeout_s: float = Field(20.0, gt=0, description="for the answer to a ping, seconds")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_origins: tuple[str, ...] = Field(
         (), description="pages that may come in, such as https://app.example.com; a list or a,b; empty: see docs/tls.md"
     )
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+    trusted_proxies: tuple[Network, ...] = Field(
         (), description="proxies whose X-Forwarded-For and -Proto are believed: addresses or networks; a list or a,b"
     )
     tls_certificate: Path | None = Field(None, description="PEM file: the certificate and what its issuer gave with it")
@@ -185,9 +197,17 @@ class EdgeSettings(BaseSettings):
     auth_deadline_s: float = Field(5.0, gt=0, description="for a token where one is required, seconds")
     auth_warning_s: float = Field(30.0, ge=0, description="before a token expires, its client is warned, seconds")
     auth_in_query: bool = Field(False, description="true: a token may stand in the URL (?token=), where logs catch it")
-    anonymous_permissions: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+    anonymous_permissions: tuple[str, ...] | None = Field(
         None, description="of who shows no token, with spaces between; None: all without keys, none with keys"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Put variables below arguments; read none but ours, and none that Kubernetes put there."""
+        variables = _variables(os.environ)
+        found = {name: variables[name] for name in cls.model_fields if name in variables}
+        return {**found, **given}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -223,22 +243,6 @@ class EdgeSettings(BaseSettings):
         check_url(url)
         return url
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments and environment only: no secrets folder, no .env file, no variables of Kubernetes."""
-        variables = cast(EnvSettingsSource, env_settings)
-        variables.env_vars = {
-            name: value for name, value in variables.env_vars.items() if not _is_of_kubernetes(name, value or "")
-        }
-        return init_settings, variables
-
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Show Redis' URL without the password; the shared secret is hidden by its type."""
         for name, value in super().__repr_args__():
@@ -272,8 +276,7 @@ class EdgeSettings(BaseSettings):
         _check_flags(typed, named, cls.model_fields)
         # decisions/0077: pydantic-settings' own YAML source is silent about files and sections that are missing.
         from_file = _read(file, cls.model_fields) if file is not None else {}
-        variables = {name.upper() for name, value in os.environ.items() if not _is_of_kubernetes(name, value)}
-        in_environment = {name for name in cls.model_fields if f"{_PREFIX}{name}".upper() in variables}
+        in_environment = cls.model_fields.keys() & _variables(os.environ).keys()
         below = {name: value for name, value in from_file.items() if name not in in_environment}
         try:
             return cls(**{**below, **typed, **named})
@@ -287,6 +290,16 @@ class EdgeSettings(BaseSettings):
 _SECRETS: Final = frozenset(
     name for name, it in EdgeSettings.model_fields.items() if SecretStr in get_args(it.annotation)
 )
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of variables by the names of their settings, in whatever case the variables are written."""
+    begin = len(_PREFIX)
+    return {
+        name[begin:].lower(): value
+        for name, value in environment.items()
+        if name[:begin].upper() == _PREFIX and not _is_of_kubernetes(name, value)
+    }
 
 
 def _is_of_kubernetes(variable: str, value: str) -> bool:

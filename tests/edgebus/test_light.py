@@ -6,7 +6,7 @@ import sys
 import orjson
 import pytest
 
-HEAVY = {"cryptography", "edges", "jwt", "pydantic_settings", "redis", "rich", "textual", "websockets"}
+HEAVY = {"cryptography", "edges", "jwt", "redis", "rich", "textual", "websockets"}
 PROBE = """
 import json, sys
 sys.argv = ["edgebus", *sys.argv[1:]]
