@@ -32,7 +32,7 @@ class Sample:
     def of(cls, turn: Turn, value: float) -> "Sample":
         """Return the figure of a turn."""
         detail = {**turn.answer, "cpu_s": turn.cpu_s, "redis_cpu_s": turn.redis_cpu_s, "load_cpu_s": turn.load_cpu_s}
-        detail["load_busy"] = round(turn.load_busy, 3)
+        detail["load_foreign"] = round(turn.load_foreign, 3)
         return cls(value, turn.foreign, detail)
 
 

@@ -31,9 +31,9 @@ class Turn:
         answer: the generator's report.
         cpu_s: processor time of the server's processes.
         redis_cpu_s: of Redis.
-        load_cpu_s: of the generator, without the process that publishes at a rate.
+        load_cpu_s: of the generator, with the process that publishes at a rate.
         foreign: the share of other programs in the server's core.
-        load_busy: the busy share of the core of load and Redis, with the process that publishes at a rate.
+        load_foreign: the share of programs in the core of load that are neither Redis nor the generator.
 
     """
 
@@ -42,7 +42,7 @@ class Turn:
     redis_cpu_s: float
     load_cpu_s: float
     foreign: float
-    load_busy: float = 0.0
+    load_foreign: float = 0.0
 
     @property
     def per_cpu_s(self) -> float:
@@ -126,12 +126,15 @@ class Stand:
 
     def watched(self, command: str, *values: object) -> Turn:
         """Run a command of the generator, and measure the price."""
-        watch, load_watch = Watch(self.cores.server, self.running.pids), Watch(self.cores.load, ())
+        watch = Watch(self.cores.server, self.running.pids)
+        load_watch = Watch(self.cores.load, (self.redis.pid, self.generator.pid))
         groups = (self.running.pids, [self.redis.pid], [self.generator.pid])
         before_s = [cpu_seconds(pids) for pids in groups]
         answer = self.generator.do(command, *values)
         cpu_s, redis_s, load_s = (cpu_seconds(pids) - ago for pids, ago in zip(groups, before_s, strict=True))
-        return Turn(answer, cpu_s, redis_s, load_s, watch.foreign(), load_watch.foreign())
+        published_s = answer.get("publisher_s", 0.0)
+        load_foreign = max(0.0, load_watch.foreign() - published_s / answer["seconds"])
+        return Turn(answer, cpu_s, redis_s, load_s + published_s, watch.foreign(), load_foreign)
 
 
 def pin(pid: int, core: int) -> None:

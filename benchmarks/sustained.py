@@ -24,6 +24,7 @@ _DRAIN_S: Final = 1.0
 """After the last publish of a rate; what comes later is far later than the bound of p99."""
 _SEARCH_S: Final = 50.0
 """For one server: a search that is not done then ends with what was carried so far, and says so."""
+_FOREIGN: Final = 0.05
 _WARM_UP_S: Final = 1.0
 _STEADY: Final = 8_000
 _STEADY_SECONDS: Final = 5.0
@@ -49,7 +50,11 @@ def sustained(session: Session) -> None:
 
 
 def _busy(turn: Turn) -> str:
-    return f"{turn.cpu_s / turn.answer['seconds']:.0%} and {turn.load_busy:.0%}"
+    """Return the shares of server and load, each in the own core, and what others had of the cores."""
+    seconds = turn.answer["seconds"]
+    shares = f"{turn.cpu_s / seconds:.0%} and {(turn.load_cpu_s + turn.redis_cpu_s) / seconds:.0%}"
+    others = f" (others {turn.foreign:.0%} and {turn.load_foreign:.0%})"
+    return shares + others * (max(turn.foreign, turn.load_foreign) > _FOREIGN)
 
 
 def first_rate(closed_loop: float) -> int:
@@ -106,15 +111,22 @@ class Trial:
     def __init__(self, session: Session, stack: ExitStack, peer: Peer) -> None:
         self._session, self._peer = session, peer
         self._stack = stack.enter_context(ExitStack())
-        self._begin()
+        self._stand: Stand | None = None
+        self.closed_loop = 0.0
+        self._ready()
 
-    def _begin(self) -> None:
+    def _ready(self) -> Stand:
+        if self._stand is None:
+            self._stand = Stand.start(self._stack, self._peer, self._session.cores)
+            self._stand.fill(self._session.length.shapes["one"])
+            # Node compiles its hot path: at 10 events/s p99 was 490 ms before, 50 ms after.
+            answer = self._stand.watched("burst", _WARM_UP_S, 4).answer
+            self.closed_loop = answer["events"] / answer["seconds"]
+        return self._stand
+
+    def _end(self) -> None:
+        self._stand = None
         self._stack.close()
-        self._stand = Stand.start(self._stack, self._peer, self._session.cores)
-        self._stand.fill(self._session.length.shapes["one"])
-        # Node compiles its hot path: at 10 events/s p99 was 490 ms before, 50 ms after.
-        answer = self._stand.watched("burst", _WARM_UP_S, 4).answer
-        self.closed_loop = float(answer["events"] / answer["seconds"])
 
     def carried(self, rate: int) -> Turn | None:
         """Return the turn if the server carried the rate, at the second try if the first was near."""
@@ -122,7 +134,7 @@ class Trial:
             turn = self._tried(rate)
             if turn is not None and is_carried(turn):
                 return turn
-            self._begin()
+            self._end()
             if turn is None or turn.answer["received"] < turn.answer["expected"] / 2:
                 break  # no pause of the machine explains this
         return None
@@ -145,7 +157,7 @@ class Trial:
         return checked(self._paced(rate, seconds))
 
     def _paced(self, rate: int, seconds: float) -> Turn:
-        return self._stand.watched("pace", seconds, rate, _DRAIN_S)
+        return self._ready().watched("pace", seconds, rate, _DRAIN_S)
 
 
 def checked(turn: Turn) -> Turn:
