@@ -49,6 +49,10 @@ def check_channel_name(name: str) -> None:
         )
 
 
+_LONG_LIFE_MS: Final = 10_000_000
+"""From here on a life is long for ``publish.lua``: eight digits."""
+
+
 @frozen
 class Retention:
     """How much of a channel Redis keeps, and for how long.
@@ -80,6 +84,15 @@ class Retention:
         for part, number, lowest in (("max_events", self.max_events, least), ("expires_s", self.expires_s, 1)):
             if type(number) is not int or number < lowest:
                 raise ChannelError(f"{part} is {number!r}, and is to be a whole number of at least {lowest}")
+
+    @property
+    def least_life_ms(self) -> int:
+        """Return how long a log outlives its last event for certain.
+
+        A life of hours is begun anew by the first event of a second, for all events of that second.
+        """
+        life_ms = self.expires_s * 1000
+        return life_ms if life_ms < _LONG_LIFE_MS else life_ms - 1_000
 
 
 HISTORY: Final = Retention()

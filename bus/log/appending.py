@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from bus.channel import Channel
+from bus.channel import HISTORY, Channel
 from bus.envelope import place_of, splice
 from bus.errors import BusError, BusNotReady, BusUnavailable, EventError, PublishError, PublishHeld, PublishUncertain
 from bus.held import Hold
@@ -168,6 +168,8 @@ def command(entry: Entry, *, by_function: bool = False) -> tuple[Any, ...]:
     if entry.once:
         return _once(entry, (*text, *back), by_function=by_function)
     state = () if channel.keyed is None else _state_arguments(channel.keyed, _place(entry))
+    if channel.retention == HISTORY and entry.since_ms is None and not state:
+        return (*front, *text)  # decisions/0166: each argument is 1 % of a publish, and the script knows the usual ones
     return (*front, *text, *back, *_repeated(entry), *state)
 
 
@@ -197,8 +199,7 @@ def _frame(channel: Channel, *, by_function: bool) -> tuple[tuple[Any, ...], tup
     else:
         called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
         keys = (channel.log_key,)
-    retention = channel.retention
-    return (*called, len(keys), *keys), (retention.max_events, retention.expires_s * 1000)
+    return (*called, len(keys), *keys), (channel.retention.max_events, channel.retention.expires_s * 1000)
 
 
 class Packer:
@@ -225,6 +226,8 @@ class Packer:
 
     def _framed(self, channel: Channel, *, by_function: bool) -> tuple[Channel, bytes, bytes]:
         front, back = _frame(channel, by_function=by_function)
+        if channel.retention == HISTORY:
+            back = ()
         head, *rest = packed(front).split(b"\r\n", 1)
         del head  # says how many words the command has
         count = len(front) + _EVENT_WORDS + len(back)

@@ -1,8 +1,8 @@
 -- One publish: append to the channel's log, trim it, set its life, publish the line. Atomic, and readable in MONITOR.
 --
 -- KEYS[1] the log          ARGV[1] id of the event      ARGV[4] salt, 1 to 2^32
---   (`…log:{channel}`)     ARGV[2] name of the event    ARGV[5] events to keep; 1 keeps exactly one
---                          ARGV[3] the line             ARGV[6] life of the log after this event, ms
+--   (`…log:{channel}`)     ARGV[2] name of the event    ARGV[5] events to keep; 1 keeps exactly one. Not given: 1000
+--                          ARGV[3] the line             ARGV[6] life of the log after this event, ms. Not given: a day
 -- A repeated attempt has   ARGV[7] the time before the first attempt was sent, ms by the clock of the primary of then
 -- three more:              ARGV[8] where the search for the event begins, ms: earlier by a margin
 --                          ARGV[9] id of the same producer's event before on this channel; '' if not known
@@ -26,26 +26,37 @@
 --
 -- decisions/0159: what each call, string and table costs, and why this text spares them.
 
-local call, key, line, salt, life = redis.call, KEYS[1], ARGV[3], ARGV[4], ARGV[6]
+local call, key, line, salt, keep, life = redis.call, KEYS[1], ARGV[3], ARGV[4], ARGV[5] or '1000', ARGV[6] or '86400000'
 local channel = string.sub(key, 10, -2)
 -- USUAL
--- decisions/0159: first attempts on a log whose end a clock gave, without a function or a table of ours. Whatever is not as
--- usual goes on below, with nothing written.
+-- decisions/0159, 0166: first attempts on a log whose end a clock gave, without a function or a table of ours. Whatever is
+-- not as usual goes on below, with nothing written.
 local allows = redis.acl_check_cmd                      -- since Redis 7
 local newest = not ARGV[7] and (not allows or allows('PEXPIRE', key) and allows('PUBLISH', channel))
   and call('XREVRANGE', key, '+', '-', 'COUNT', '1')[1]
 if newest then
   local previous, time = newest[1], call('TIME')
-  local ms = time[1] .. string.sub('00000' .. time[2], -6, -4) .. '-'
-  local position = ms .. salt
-  if string.find(previous, ms, 1, true) == 1 then      -- the same millisecond
+  local second, micros = time[1], time[2]
+  local ms = second .. (#micros == 6 and string.sub(micros, 1, 3) or string.sub('00000' .. micros, -6, -4)) .. '-'
+  local position, is_first, reply = ms .. salt, true, nil
+  if string.find(previous, ms, 1, true) == 1 then      -- not the first event of this millisecond
     local n = string.sub(previous, #ms + 1) + 1 + salt
-    position = n < 2^52 and ms .. string.format('%.0f', n)
+    local low = n % 1000000                             -- two small numbers: printf takes its time with a large one
+    position = n >= 1000000 and n < 2^50 and ms .. string.format('%d%06d', (n - low) / 1000000, low)
+    is_first = keep == '1'
   end
-  local reply = position and redis.pcall('XADD', key, 'MAXLEN', ARGV[5] == '1' and '=' or '~', ARGV[5], position,
-    'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', line)
+  if position and is_first then
+    reply = redis.pcall('XADD', key, 'MAXLEN', keep == '1' and '=' or '~', keep, position,
+      'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', line)
+  elseif position then                                  -- the first event of a millisecond trims for all
+    reply = redis.pcall('XADD', key, position,
+      'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', line)
+  end
   if type(reply) == 'string' then
-    call('PEXPIRE', key, life)
+    -- The first event of a second begins a life of hours anew. An entry typed by hand begins none.
+    if #life < 8 or string.find(previous, second, 1, true) ~= 1 or newest[2][1] ~= 'previous' then
+      call('PEXPIRE', key, life)
+    end
     local receivers = call('PUBLISH', channel,
       '{"position":"' .. position .. '","previous":"' .. previous .. '",' .. string.sub(line, 2))
     -- The usual numbers as they stand: Lua spells a number by printf, at 3 % of a publish.
@@ -56,8 +67,8 @@ end
 local may = redis.acl_check_cmd or function() return true end  -- since Redis 7
 
 local function add(previous, position)
-  local trim = ARGV[5] == '1' and '=' or '~'           -- `~` trims whole nodes, at a fraction of the cost
-  return redis.pcall('XADD', key, 'MAXLEN', trim, ARGV[5], position,
+  local trim = keep == '1' and '=' or '~'              -- `~` trims whole nodes, at a fraction of the cost
+  return redis.pcall('XADD', key, 'MAXLEN', trim, keep, position,
     'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', line)
 end
 
@@ -162,7 +173,7 @@ local function look()
     if previous == '' then previous = first[1] end   -- a typed entry names none: its own id errs to the safe side
     if previous ~= '0-0' then return ms_of(previous) >= since end
     local began = first and ms_of(first[1]) or now_ms()
-    return began - since >= tonumber(life)
+    return began - since >= life - (#life < 8 and 0 or 1000)
   end
 
   local since = tonumber(ARGV[7])
@@ -175,9 +186,9 @@ local function look()
   end
   local first = call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
   -- decisions/0020: on `latest` the value that this producer sent before is not newer; any other value since then is.
-  if ARGV[5] == '1' and first and field(first, 'id') == ARGV[9] then return nil end
+  if keep == '1' and first and field(first, 'id') == ARGV[9] then return nil end
   if is_lost(first, since) then return 'uncertain' end
-  if ARGV[5] == '1' and first and ms_of(first[1]) >= since then return 'newer' end
+  if keep == '1' and first and ms_of(first[1]) >= since then return 'newer' end
 end
 
 if ARGV[7] then

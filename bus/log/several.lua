@@ -21,27 +21,35 @@ if not previous then return '' end
 local time = call('TIME')
 local ms = time[1] .. string.sub('00000' .. time[2], -6, -4) .. '-'
 local n = string.find(previous, ms, 1, true) == 1 and tonumber(string.sub(previous, #ms + 1))
+-- decisions/0166: as publish.lua does
+local lives = #life > 7 and string.find(previous, time[1], 1, true) == 1 and newest[2][1] == 'previous'
 local trim, places = keep == '1' and '=' or '~', {}
 
 for index = 3, #ARGV, 4 do
   local salt, position = ARGV[index + 3], nil
   if n then                                            -- the same millisecond
     n = n + 1 + salt
-    if n >= 2^52 then break end
-    position = ms .. string.format('%.0f', n)
+    if n < 1000000 or n >= 2^50 then break end
+    local low = n % 1000000                             -- decisions/0166: two small numbers
+    position = ms .. string.format('%d%06d', (n - low) / 1000000, low)
   else
     n, position = tonumber(salt), ms .. salt
   end
-  local line = ARGV[index + 2]
-  local reply = redis.pcall('XADD', key, 'MAXLEN', trim, keep, position,
-    'previous', previous, 'id', ARGV[index], 'event', ARGV[index + 1], 'line', line)
+  local line, reply = ARGV[index + 2], nil
+  if keep == '1' or index + 4 > #ARGV then              -- the last event trims for all
+    reply = redis.pcall('XADD', key, 'MAXLEN', trim, keep, position,
+      'previous', previous, 'id', ARGV[index], 'event', ARGV[index + 1], 'line', line)
+  else
+    reply = redis.pcall('XADD', key, position,
+      'previous', previous, 'id', ARGV[index], 'event', ARGV[index + 1], 'line', line)
+  end
   if type(reply) ~= 'string' then
     -- Of a Redis that takes nothing now, an answer for all. An id behind the last one is publish.lua's to mend.
     local is_behind = string.find(reply.err, 'equal or smaller', 1, true) or string.find(reply.err, 'exhausted', 1, true)
     if index == 3 and not is_behind then return reply end
     break
   end
-  if not places[1] then call('PEXPIRE', key, life) end
+  if not (lives or places[1]) then call('PEXPIRE', key, life) end
   local receivers = call('PUBLISH', channel,
     '{"position":"' .. position .. '","previous":"' .. previous .. '",' .. string.sub(line, 2))
   places[#places + 1] = position .. (receivers == 1 and ' 1' or receivers == 0 and ' 0' or ' ' .. receivers)

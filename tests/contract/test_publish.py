@@ -1,6 +1,7 @@
 """What is published arrives, in order and chained, and is kept as its family says."""
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -115,6 +116,26 @@ async def test_position_is_the_time_of_redis_and_a_salt(log: AppendingLog, redis
         assert 1 <= salt <= SALT_LIMIT
         salts.add(salt)
     assert len(salts) == 10
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_number_within_a_millisecond_grows_by_a_salt(
+    log: AppendingLog, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    """In one millisecond n is that of the event before, plus one and the salt, to the digit, for all sizes of salts."""
+    salts = (1, 7, 999_998, 1_000_000, 2_000_000_000, 4_000_000_007, SALT_LIMIT)
+    drawn = itertools.cycle(salts)
+    for module in ("appending", "several"):
+        monkeypatch.setattr(f"bus.log.{module}.salt", lambda: next(drawn))
+    found: list[tuple[int, int]] = []
+    for _ in range(20):
+        some = entries(*[Stage(workflow_id="within")] * 15)
+        for batch in [some] if together else [[one] for one in some]:
+            found += [parts(it.position) for it in await log.append(batch) if isinstance(it, Appended)]
+    assert len(found) == 300
+    steps = [n - last_n - 1 if ms == last_ms else n for (last_ms, last_n), (ms, n) in pairwise(found)]
+    assert set(steps) <= set(salts)
+    assert len({ms for ms, _ in found}) < len(found)
 
 
 async def test_clock_behind_the_last_entry_grows_its_number(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
@@ -279,12 +300,29 @@ async def test_live_keeps_nothing_and_has_no_positions(log: AppendingLog, receiv
 
 async def test_life_is_set_and_renewed_by_each_event(log: AppendingLog, redis: Cli) -> None:
     """A log expires 24 hours, or its family's time, after its last event; an event begins that time anew."""
-    key = WORKFLOW.fill("life").log_key
-    await append(log, Stage(workflow_id="life"), Short(workflow_id="life"))
-    assert DAY_MS - 10_000 < await redis.pttl(key) <= DAY_MS
-    assert 50_000 < await redis.pttl(SHORT.fill("life").log_key) <= 60_000
-    await redis.pexpire(key, 20_000)
-    await append(log, Stage(workflow_id="life"))
+    kept, short = WORKFLOW.fill("life").log_key, SHORT.fill("life").log_key
+    for key in (kept, short):
+        await redis.xadd(key, SEED, id="1700000000000-1")
+        await redis.pexpire(key, 20_000)
+    for _ in range(2):
+        await append(log, Stage(workflow_id="life"), Short(workflow_id="life"))
+        assert DAY_MS - 10_000 < await redis.pttl(kept) <= DAY_MS
+        assert 50_000 < await redis.pttl(short) <= 60_000
+        await redis.pexpire(short, 20_000)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_life_of_hours_is_renewed_once_a_second(log: AppendingLog, redis: Cli, count: int) -> None:
+    """Behind an event of the same second the life stays as that one set it; behind an entry typed by hand it is set."""
+    key, seconds = WORKFLOW.fill("second").log_key, [0, 1]
+    while seconds[0] != seconds[1]:
+        before = await append(log, *[Stage(workflow_id="second")] * count)
+        await redis.pexpire(key, 20_000)
+        after = await append(log, *[Stage(workflow_id="second")] * count)
+        seconds = [parts(it.position)[0] // 1000 for it in (before[-1], after[0])]
+    assert await redis.pttl(key) <= 20_000
+    await redis.xadd(key, {"typed": "by hand"})
+    await append(log, *[Stage(workflow_id="second")] * count)
     assert DAY_MS - 10_000 < await redis.pttl(key) <= DAY_MS
 
 

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from bus.channel import HISTORY, LIVE, Channel, Retention
+from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
 from bus.errors import PublishError, PublishUncertain
 from bus.log import appending
 from bus.log.appending import Appended, Entry, Packer, command, outcome
+from bus.log.once import ONCE_MS
 from bus.redis.command_link import packed
 
 
@@ -42,7 +43,7 @@ SALT = 7
 
 @pytest.mark.parametrize("by_function", [False, True])
 @pytest.mark.parametrize("since_ms", [None, 5])
-@pytest.mark.parametrize("retention", [HISTORY, LIVE])
+@pytest.mark.parametrize("retention", [HISTORY, LIVE, LATEST, Retention(max_events=5)])
 @pytest.mark.parametrize("event_id", ["an-id", "é"])
 def test_packed_publish_is_the_command(
     by_function: bool, since_ms: int | None, retention: Retention, event_id: str, monkeypatch: pytest.MonkeyPatch
@@ -52,3 +53,26 @@ def test_packed_publish_is_the_command(
     packer, one = Packer(), dataclasses.replace(entry(retention), id=event_id, since_ms=since_ms)
     expected = packed(command(one, by_function=by_function))
     assert [b"".join(packer.pack(one, by_function=by_function)) for _ in range(2)] == [expected] * 2
+
+
+def test_bounds_are_said_where_they_are_not_the_usual_ones() -> None:
+    """A first publish names what a log holds, and for how long, unless they are those that the script knows."""
+    usual = f"ARGV[5] or '{HISTORY.max_events}', ARGV[6] or '{HISTORY.expires_s * 1000}'"
+    assert usual in appending.SCRIPT
+    assert command(entry())[2:7] == (1, "bus:log:{workflow:x}", "id", "workflow.started", b"{}")
+    assert len(command(entry())) == 8
+    for retention in (Retention(max_events=999), Retention(expires_s=86_399), LATEST):
+        assert command(entry(retention))[8:] == (retention.max_events, retention.expires_s * 1000)
+    repeated = dataclasses.replace(entry(), since_ms=20_000, after="other")
+    assert command(repeated)[8:] == (1000, 86_400_000, 20_000, 10_000, "other")
+    assert command(dataclasses.replace(entry(), once="name"))[9:] == (1000, 86_400_000, ONCE_MS)
+
+
+def test_life_is_at_least_what_is_promised() -> None:
+    """A life of hours is begun anew once a second, so a log may be gone a second early; a shorter one never is."""
+    assert [Retention(expires_s=expires_s).least_life_ms for expires_s in (1, 9_999, 10_000, 86_400)] == [
+        1_000,
+        9_999_000,
+        9_999_000,
+        86_399_000,
+    ]
