@@ -1,9 +1,9 @@
 """A client, as the verbs see the client: transport, rooms, standing, dialect. Knows no verb."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, Protocol
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
@@ -16,9 +16,9 @@ from edges.session.appearances import Appearances
 from edges.session.authentication import Admission
 from edges.session.context import Context
 from edges.session.dialect_choice import DialectChoice
-from edges.session.first_room import Carry, FirstRoom
+from edges.session.first_room import FirstRoom
 from edges.session.greeting import Greeting
-from edges.session.inbox import Inbox, Item
+from edges.session.inbox import Inbox, Item, drop
 from edges.session.owned import Owned
 from edges.session.pacing import Pacing
 from edges.session.publishes import Publishes
@@ -40,6 +40,18 @@ async def _nobody(outcome: AsyncGenerator[Outgoing, None], _verb: str, _reply_to
     await outcome.aclose()
 
 
+class Host(Protocol):
+    """The conversation of a client."""
+
+    def carry_out(self, item: Item) -> None:
+        """Take the next command of the inbox."""
+
+    def carry(
+        self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None, /
+    ) -> Coroutine[Any, Any, None]:
+        """Write the results of a generator."""
+
+
 class Client:
     """A client of an edge.
 
@@ -47,8 +59,7 @@ class Client:
         transport: the connection.
         context: the parts of the edge.
         now: seconds of the loop's clock.
-        carry_out: takes the next command of the inbox.
-        carry: writes the results of a generator.
+        host: the conversation.
         choice: the client's dialect; None: as the service has it.
 
     Attributes:
@@ -60,16 +71,17 @@ class Client:
 
     """
 
+    # The inbox is made for a first use: most clients say a few commands, each carried out at once.
     __slots__ = (
+        "_host",
+        "_inbox",
         "admission",
         "appearances",
-        "carry",
         "choice",
         "context",
         "first_room",
         "greeting",
         "has_place",
-        "inbox",
         "missed",
         "owned",
         "publishes",
@@ -82,16 +94,16 @@ class Client:
         transport: Transport,
         context: Context,
         now: float,
-        carry_out: Callable[[Item], None],
-        carry: Carry,
+        host: Host,
         choice: DialectChoice | None = None,
     ) -> None:
         self.transport, self.context, settings, visitor = transport, context, context.settings, transport.visitor
         network, most_bytes = network_of(visitor.address), settings.max_waiting_bytes
-        self.carry = carry
+        self._host: Host | None = host
+        self._inbox: Inbox | None = None
         publishing = context.publishing
         self.publishes = None if publishing is None else Publishes(publishing.limits.connection(now))
-        self.choice = DialectChoice(context.service) if choice is None else choice
+        self.choice = choice or context.choice or DialectChoice(context.service)
         self.admission = Admission(
             context.authenticator, context.permissions, settings, now, needs_token=visitor.needs_token
         )
@@ -101,9 +113,6 @@ class Client:
         )
         self.greeting = Greeting(context, transport, self.admission, now)
         self.first_room = self._first_room() if self.choice.dialect.first_room is not None else None
-        self.inbox = Inbox(
-            transport, settings.max_waiting_commands, settings.max_waiting_command_bytes, carry_out, context.spawn
-        )
         self.owned = self._for_owner()
         self.missed: dict[str, tuple[Channel, str]] = {}
         # decisions/0043: a stranger holds a place among handshakes only, or strangers could keep users out.
@@ -112,14 +121,39 @@ class Client:
     def _first_room(self) -> FirstRoom:
         name = self.transport.name
         known = self.context, self.rooms, self.choice, self.admission, self.carry, name
-        return FirstRoom(*known, lambda: self.inbox.is_busy)
+        return FirstRoom(*known, lambda: self.is_busy)
+
+    @property
+    def inbox(self) -> Inbox:
+        """The commands that wait, and the commands under way."""
+        if self._inbox is None:
+            settings, carry_out = self.context.settings, drop if self._host is None else self._host.carry_out
+            limits = settings.max_waiting_commands, settings.max_waiting_command_bytes
+            self._inbox = Inbox(self.transport, *limits, carry_out, self.context.spawn)
+        return self._inbox
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is under way."""
+        return self._inbox is not None and self._inbox.is_busy
+
+    def carry(
+        self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None
+    ) -> Coroutine[Any, Any, None]:
+        """Write the results of a generator, unless the client is gone."""
+        return (_nobody if self._host is None else self._host.carry)(outcome, verb, reply_to)
+
+    def drop_waiting(self) -> None:
+        """Drop all waiting commands; a command under way goes on."""
+        if self._inbox is not None:
+            self._inbox.clear()
 
     def let_go(self) -> None:
         """Let the conversation go, unless a command is under way: the two hold each other."""
         # Else some 26 objects of each client that went wait for a collection of all generations, for minutes.
         self.first_room = None  # holds the conversation, too; the way in ends by itself
-        if self.inbox.let_go():
-            self.carry = _nobody
+        if self._inbox is None or self._inbox.let_go():
+            self._host = None
 
     @property
     def pacing(self) -> Pacing:

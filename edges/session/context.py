@@ -22,6 +22,7 @@ from edges.protocol.places import Places
 from edges.rooms.hub import Hub
 from edges.rooms.presence.presence import Presence
 from edges.session.command import Command, KnownCommands
+from edges.session.dialect_choice import DialectChoice
 from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
 from edges.session.publishing import Publishing
@@ -59,6 +60,7 @@ class Context:
         commands: of clients of the envelope, by text.
         loop: runs the edge.
         channel: returns the channel that clients call so, as the service does.
+        choice: of all clients, where the service has one dialect; None: each client's first message decides.
 
     """
 
@@ -87,7 +89,10 @@ class Context:
     # Python 3.11 asks the system for the process at each `get_running_loop`, and a client needs the loop three times.
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     channel: Callable[[str], Channel] = field(init=False)
+    choice: DialectChoice | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Keep channels by the names that clients use: one object for all clients of a room, made once."""
         object.__setattr__(self, "channel", lru_cache(_CHANNELS)(self.service.channel))
+        is_settled = self.service.dialect == "envelope"
+        object.__setattr__(self, "choice", DialectChoice(self.service) if is_settled else None)

@@ -53,7 +53,7 @@ class Conversation(ABC):
         self._transport, self._context = transport, context
         self._loop = context.loop
         self._messages = 0
-        self._client = Client(transport, context, self._loop.time(), self._carry_out, self._carry, choice)
+        self._client = Client(transport, context, self._loop.time(), self, choice)
         self.greeting, self.admission = self._client.greeting, self._client.admission
 
     @property
@@ -70,7 +70,7 @@ class Conversation(ABC):
         """Leave every room. A command under way goes on, and answers into the void."""
         self.greeting.stop_waiting()
         # The task under way is not cancelled: a room being opened in the task may be awaited by other clients.
-        self._client.inbox.clear()
+        self._client.drop_waiting()
         self._client.rooms.end()
         if self._client.owned is not None:
             self._client.owned.depart()
@@ -79,7 +79,7 @@ class Conversation(ABC):
     # Commands.
 
     @abstractmethod
-    def _carry_out(self, item: Item) -> None:
+    def carry_out(self, item: Item) -> None:
         """Begin the next command of the inbox."""
 
     def _count(self, verb: str | None, answer: Outgoing | None, took_s: float = 0.0) -> None:
@@ -95,15 +95,15 @@ class Conversation(ABC):
             self._run_ahead(outcome, command.reply_to)
         else:
             asked_s = None if isinstance(command, Recover) else began_s
-            work = self._carry(outcome, command.verb, command.reply_to, asked_s)
+            work = self.carry(outcome, command.verb, command.reply_to, asked_s)
             self._client.inbox.run(work, f"command of {self._transport.name}", is_long=command.is_long)
 
     def _run_ahead(self, outcome: AsyncGenerator[Outgoing, None], reply_to: str | None = None) -> None:
         """Look at a token, beside the command under way; all later commands wait."""
-        work = self._carry(outcome, Verb.AUTH, reply_to, time.perf_counter())
+        work = self.carry(outcome, Verb.AUTH, reply_to, time.perf_counter())
         self._client.inbox.run_ahead(work, f"token of {self._transport.name}")
 
-    async def _carry(
+    async def carry(
         self, outcome: AsyncGenerator[Outgoing, None], verb: str, reply_to: str | None, asked_s: float | None = None
     ) -> None:
         """Write the results of a command, each as soon as yielded; a failure is an answer, too.

@@ -70,6 +70,7 @@ class Feed(Conversation):
         self._write(self.greeting.take())
         self._run(Watch(self._follows))
 
-    def _carry_out(self, item: Item) -> None:
+    def carry_out(self, item: Item) -> None:
+        """Begin the next command of the inbox."""
         if isinstance(item, Command):
             self._run(item)

@@ -25,7 +25,7 @@ class Greeting:
 
     Attributes:
         is_due: whether the client is still to be welcomed.
-        held: frames of the owner of the edge, in place of the welcome.
+        held: frames of the owner of the edge, in place of the welcome; None for no frame.
 
     """
 
@@ -36,7 +36,7 @@ class Greeting:
         self._silent_until = now + context.settings.welcome_delay_ms / 1000
         self._knows_outage = False
         self.is_due = True
-        self.held: list[bytes] = []
+        self.held: list[bytes] | None = None
 
     def wait(self, welcome: Callable[[], None]) -> None:
         """Call ``welcome`` when the delay of a silent client is over."""
@@ -75,8 +75,8 @@ class Greeting:
     def _said_first(self) -> list[Message | bytes]:
         if self._context.ownership is None:
             return [self._welcome()]
-        held, self.held = self.held, []
-        return [*held]
+        held, self.held = self.held, None
+        return [*(held or ())]
 
     def _welcome(self) -> Welcome:
         service, rate = self._context.service, self._context.settings.message_rate_limit

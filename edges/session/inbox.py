@@ -12,7 +12,7 @@ from bus.tasks import Spawn
 from edges.protocol.messages import Refusal
 from edges.session.command import Command
 
-__all__ = ["Inbox", "Item", "Pausable"]
+__all__ = ["Inbox", "Item", "Pausable", "drop"]
 
 _SMALL_BYTES: Final = 256
 """The size of a command that waits as an object: all texts in such a command are bounded."""
@@ -42,7 +42,7 @@ class _Waiting(NamedTuple):
         return (len(self.item) if isinstance(self.item, bytes) else _SMALL_BYTES) + len(self.topic or "")
 
 
-def _drop(_: Item) -> None:
+def drop(_: Item) -> None:
     """Take a command of a client that is gone."""
 
 
@@ -222,7 +222,7 @@ class Inbox:
         """Call nobody any more; False while a command is under way, whose end is still told."""
         if self.is_busy or self._task_ahead is not None:
             return False
-        self._carry_out = _drop
+        self._carry_out = drop
         return True
 
     def clear(self) -> None:

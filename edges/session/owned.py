@@ -200,7 +200,7 @@ class Owned:
     def _write(self, payload: bytes) -> None:
         """Write a message of no answer: before the welcome was said, the message is part of the welcome."""
         if self._greeting.is_due:
-            self._greeting.held.append(text_frame(payload))
+            self._greeting.held = [*(self._greeting.held or ()), text_frame(payload)]
         else:
             self._transport.write(text_frame(payload))
 

@@ -43,7 +43,8 @@ class Session(Conversation):
 
     def __init__(self, transport: Transport, context: Context, tokens: Sequence[str] = ()) -> None:
         super().__init__(transport, context)
-        self._bucket, self._patience = TokenBucket(context.settings.message_rate_limit, self._loop.time()), Patience()
+        self._bucket = TokenBucket(context.settings.message_rate_limit, self._loop.time())
+        self._patience: Patience | None = None
         self._tokens = () if context.authenticator.is_open else tokens
 
     # Beginning and end.
@@ -66,7 +67,7 @@ class Session(Conversation):
 
     def bytes_ended(self) -> None:
         """Take note of the end of a frame; a client without a message until then counts as silent still."""
-        if self.greeting.is_due and not self.greeting.is_waiting and not self._client.inbox.is_busy:
+        if self.greeting.is_due and not self.greeting.is_waiting and not self._client.is_busy:
             self.begin()
 
     def _welcome_silent(self) -> None:
@@ -103,8 +104,8 @@ class Session(Conversation):
             # A debt, not a second refusal: even a rate of 1 lets a large message through.
             self._bucket.charge(len(text) // _UNIT_BYTES)
         command = (len(text) <= COMMON_BYTES and self._context.commands.get(text)) or self._understood(text)
-        if not self._client.inbox.is_busy:
-            self._carry_out(command)
+        if not self._client.is_busy:
+            self.carry_out(command)
         elif (limit := self._put(text, command)) is not None:
             self._context.counters.hit(limit)
 
@@ -112,6 +113,7 @@ class Session(Conversation):
         """Answer a message over the rate; only a small message is read, for the id in the answer."""
         self._context.counters.hit("message_rate_limit")
         # decisions/0041: even a refusal costs a look at the text, so the hundredth within ten seconds is the last.
+        self._patience = self._patience or Patience()
         if self._patience.ends(self._loop.time()):
             self._client.note(SENT_AWAY, ABUSE.reason)
             self._transport.close(ABUSE)
@@ -168,7 +170,8 @@ class Session(Conversation):
 
     # Commands.
 
-    def _carry_out(self, item: Item) -> None:
+    def carry_out(self, item: Item) -> None:
+        """Begin the next command of the inbox, which may be text still."""
         command = self._understood(item) if isinstance(item, bytes) else item
         client = self._client
         if self.admission.is_locked and self._needs_token(command.verb):
@@ -196,4 +199,4 @@ class Session(Conversation):
         client = self._client
         if not client.choice.is_undecided and (isinstance(command, Refusal) or not command.greets):
             chooses_room = not isinstance(command, Refusal) and command.chooses_room
-            self._write(client.greet_flat(may_enter=not chooses_room and not client.inbox.is_busy))
+            self._write(client.greet_flat(may_enter=not chooses_room and not client.is_busy))
