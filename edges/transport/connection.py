@@ -8,7 +8,6 @@ import asyncio
 import socket
 from typing import Final, cast
 
-from edges.net.forwarded import client_address
 from edges.protocol.messages import (
     AT_CAPACITY,
     CONTROL_FLOOD,
@@ -48,7 +47,7 @@ _LIMITS: Final = {
 class Connection(Served):
     """A client of an edge, from ``connection_made`` to ``connection_lost``; the connection needs no task."""
 
-    __slots__ = ("_handshake", "_is_deaf", "_keepalive", "_routes", "_websocket")
+    __slots__ = ("_accepted", "_handshake", "_is_deaf", "_keepalive", "_routes", "_websocket")
 
     def __init__(self, context: Context, routes: Routes) -> None:
         super().__init__(context)
@@ -56,6 +55,7 @@ class Connection(Served):
         self._websocket = WebSocket(settings.max_message_bytes, settings.max_fragments, settings.control_rate_limit)
         self._keepalive = Keepalive(interval_s=settings.ping_interval_s, timeout_s=settings.ping_timeout_s, now=now)
         self._handshake: Handshake | None = None
+        self._accepted: socket.socket | None = None
         self._session: Session | None = None
         self._is_deaf = False
 
@@ -64,18 +64,19 @@ class Connection(Served):
     def begin_plain(self, address: str, accepted: socket.socket) -> None:
         """Be lent the socket, without TLS."""
         self.lend(accepted)
-        self.visitor = visitor_at(address, False)
+        self._accepted, self.visitor = accepted, visitor_at(address, False)
 
     def begin_tls(self, address: str, agreement: Agreement) -> None:
         """Be counted before TLS is agreed on; until then the agreement is all there is to drop."""
         self._transport = cast(asyncio.Transport, agreement)
-        self._context.registry.enter(self, client_address(address, (), ()), self._loop.time())
+        self._accepted, self.visitor = agreement.accepted, visitor_at(address, True)
+        self._context.registry.enter(self, self.visitor.address, self._loop.time())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new socket, and bound the buffers."""
         self._transport = cast(asyncio.Transport, transport)
-        self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters, self._plain)
-        if self._plain is None:
+        self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters, self._accepted)
+        if self._accepted is None:
             self.visitor = other_end(self._transport)
         self._handshake = Handshake(self._context, self._routes, self._websocket, self, self.visitor)
         self._context.registry.enter(self, self.visitor.address, self._loop.time())

@@ -33,7 +33,8 @@ class Outgoing:
             the kernel's by the listener.
         settings: of the edge.
         counters: of the edge.
-        plain: the transport's socket, where the edge has the socket; of a loop's stand-in each call makes a socket.
+        accepted: the transport's socket, where the edge has it, to ask the kernel; a loop's stand-in makes a socket for
+            each question.
 
     Attributes:
         bound_bytes: the most that may wait.
@@ -42,12 +43,12 @@ class Outgoing:
     """
 
     __slots__ = (
+        "_accepted",
         "_behind_bytes",
         "_counters",
         "_deadline_s",
         "_owed_until",
         "_own_bytes",
-        "_plain",
         "_stall",
         "_transport",
         "_window_bytes",
@@ -60,9 +61,9 @@ class Outgoing:
         transport: asyncio.Transport,
         settings: EdgeSettings,
         counters: Counters,
-        plain: socket.socket | None = None,
+        accepted: socket.socket | None = None,
     ) -> None:
-        self._transport, self._counters, self._plain = transport, counters, plain
+        self._transport, self._counters, self._accepted = transport, counters, accepted
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
@@ -107,7 +108,7 @@ class Outgoing:
         return _MANY if other is None else other.acknowledged_bytes
 
     def _socket(self) -> Socket | None:
-        return self._plain or self._transport.get_extra_info("socket")
+        return self._accepted or self._transport.get_extra_info("socket")
 
     def _peer(self) -> Peer | None:
         plain = self._socket()

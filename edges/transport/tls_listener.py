@@ -110,10 +110,15 @@ class SocketOwner(Protocol):
 
 
 class Agreement:
-    """A socket between accepting and the owner, until TLS is agreed on."""
+    """A socket between accepting and the owner, until TLS is agreed on.
+
+    Attributes:
+        accepted: the socket, which the loop closes: to ask the kernel, not to send.
+
+    """
 
     def __init__(self, listener: "Listener", accepted: socket.socket, owner: SocketOwner) -> None:
-        self._listener, self._accepted, self._owner = listener, accepted, owner
+        self._listener, self.accepted, self._owner = listener, accepted, owner
         self._task: asyncio.Task[None] | None = None
         self._has_begun = self._is_dropped = False
 
@@ -134,14 +139,14 @@ class Agreement:
     async def _agree(self) -> None:
         self._has_begun = True
         try:
-            await self._listener.agree(self._accepted, self._owner)
+            await self._listener.agree(self.accepted, self._owner)
         except OSError as error:  # that of OpenSSL is one, too
             _logger.debug("a socket came to nothing", extra={"reason": str(error)})
             self._fail()
 
     def _fail(self) -> None:
         if not self._has_begun:  # else the socket is the loop's
-            self._accepted.close()
+            self.accepted.close()
         self._owner.connection_lost(None)
 
 
