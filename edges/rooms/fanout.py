@@ -8,7 +8,8 @@ from typing import Final
 from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
-from edges.rooms.ways import Part, Pieces, Sockets, send_parts, send_some
+from edges.rooms.tick import Tick
+from edges.rooms.ways import Sockets
 
 __all__ = ["Fanout"]
 
@@ -38,8 +39,7 @@ class Fanout:
         "_corked",
         "_has_turned",
         "_moment",
-        "_parts",
-        "_pieces",
+        "_tick",
         "_told",
         "deliveries",
         "sent_bytes",
@@ -48,10 +48,9 @@ class Fanout:
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
-        self._parts: list[Part[RoomSubscriber]] = []
+        self._tick = Tick[RoomSubscriber]()
         self._corked: list[RoomSubscriber] = []
         self._has_turned = False
-        self._pieces = Pieces[RoomSubscriber]()
         self._told: set[str] = set()
         self._moment = 0
         self.deliveries = self.sent_bytes = self.writes = 0
@@ -59,15 +58,15 @@ class Fanout:
     def note_way(self) -> None:
         """Take note that the way to some subscriber is another from now on."""
         self._moment += 1
-        if self._parts or self._corked:
+        if self._tick or self._corked:
             self._turn()
 
     def _turn(self) -> None:
         """Have subscribers of several rooms keep all frames of this tick, so that none overtakes another."""
         self._has_turned = True
-        parts, self._parts = self._parts, []
-        for sockets, frames in parts:
-            self._deliver_all(sockets.owners, frames)
+        tick, self._tick = self._tick, Tick()
+        for subscriber, frames in tick:
+            self._deliver(subscriber, frames)
 
     def flush(self, room: Room) -> None:
         """Write the lines that wait in a room, unless an earlier pass through the subscribers is still under way.
@@ -100,31 +99,29 @@ class Fanout:
                 if len(subscribers) > 1:
                     self._begin_pass(room, dialect, frame, 1)
                     continue
-                # As `_write`, without a list and a loop; sent when all lines of the read have been looked at.
+                # As `_write`, without a list and a loop.
                 (subscriber,) = subscribers
                 if (plain := subscriber.direct) is None:
                     self._write((subscriber,), frame, 1)
                 else:
                     self._count(1, frame, 1)
-                    self._pieces.add(plain, frame, subscriber)
+                    self._tick.add(plain, frame, subscriber)
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
     def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         subscribers = room.subscribers[dialect]
+        if len(subscribers) < _FEW:
+            self._write(list(subscribers), frames, count)
+            return
         if len(subscribers) > _SLICE_SUBSCRIBERS:
             room.passes += 1
             self._write_slices(room, subscribers, list(subscribers), frames, count)
-        elif len(subscribers) < _FEW:
-            self._write(list(subscribers), frames, count)
-        else:
-            self._write_all(room, dialect, frames, count)
-
-    def _write_all(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
+            return
         ways = room.ways(dialect, self._moment)
-        self._count(len(room.subscribers[dialect]) - len(ways.others), frames, count)
-        for subscriber, rest in ways.at_once.send(frames):
-            self._deliver(subscriber, rest)
+        self._count(len(subscribers) - len(ways.others), frames, count)
+        if ways.at_once.plain:
+            self._tick.add_all(ways.at_once, frames)
         if ways.joined.plain:
             self._join(ways.joined, frames)
         if ways.others:
@@ -155,8 +152,7 @@ class Fanout:
         joined = Sockets[RoomSubscriber]()
         for subscriber in subscribers:
             if (plain := subscriber.direct) is not None:
-                if rest := frames[send_some(plain, frames) :]:
-                    self._deliver(subscriber, rest)
+                self._tick.add(plain, frames, subscriber)
             elif (plain := subscriber.direct_joined) is not None:
                 joined.add(plain, subscriber)
             else:
@@ -166,13 +162,10 @@ class Fanout:
 
     def _join(self, sockets: Sockets[RoomSubscriber], frames: bytes) -> None:
         """Have frames written by ``uncork``, in one piece with what other rooms have for the same subscriber."""
-        if self._has_turned:
-            self._deliver_all(sockets.owners, frames)
-        else:
-            self._parts.append((sockets, frames))
-
-    def _deliver_all(self, subscribers: Iterable[RoomSubscriber], frames: bytes) -> None:
-        for subscriber in subscribers:
+        if not self._has_turned:
+            self._tick.join(sockets, frames)
+            return
+        for subscriber in sockets.owners:
             self._deliver(subscriber, frames)
 
     def _count(self, members: int, frames: bytes, count: int) -> None:
@@ -215,10 +208,8 @@ class Fanout:
 
     def uncork(self) -> None:
         """Write the frames that were put together or kept back, in one piece for each subscriber."""
-        for subscriber, rest in self._pieces.send():
-            self._deliver(subscriber, rest)
-        if self._parts:
-            self._send_parts()
+        if self._tick:
+            self._send()
         corked, self._corked = self._corked, []
         self._has_turned = False
         for subscriber in corked:
@@ -228,15 +219,15 @@ class Fanout:
                 self.tell(error)
                 self._fail((subscriber,))
 
-    def _send_parts(self) -> None:
-        parts, self._parts = self._parts, []
+    def _send(self) -> None:
+        tick, self._tick = self._tick, Tick()
         try:
-            pieces, rests = send_parts(parts)
+            spared, rests = tick.send()
         except Exception as error:  # noqa: BLE001 (see flush)
             self.tell(error)
-            self._fail(owner for sockets, _ in parts for owner in sockets.owners)
+            self._fail(subscriber for subscriber, _ in tick)
             return
-        self.writes += pieces - sum(len(sockets.plain) for sockets, _ in parts)
+        self.writes -= spared
         for subscriber, rest in rests:
             self._deliver(subscriber, rest)
 

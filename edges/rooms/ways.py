@@ -1,15 +1,14 @@
 """The ways of frames to subscribers: to the sockets themselves, all of a room in one go, or by ``deliver``.
 
-Knows no rooms and no lines. decisions/0150, 0164 and 0169 have the figures.
+Knows no rooms and no lines. decisions/0150 has the figures.
 """
 
 import socket
-from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from itertools import repeat
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Part", "Pieces", "Reachable", "Sockets", "Ways", "send_parts", "send_some"]
+__all__ = ["Reachable", "ReachableT", "Rests", "Sockets", "Ways", "rests_of", "send_each", "send_some"]
 
 _send: Final = socket.socket.send
 
@@ -50,10 +49,10 @@ class Sockets(Generic[ReachableT]):
 
     def send(self, frames: bytes) -> "Rests[ReachableT]":
         """Send frames to all sockets; return what is left to do."""
-        taken, size = _send_each(self.plain, repeat(frames)), len(frames)
+        taken, size = send_each(self.plain, repeat(frames)), len(frames)
         if taken.count(size) == len(taken):
             return []
-        return _rests(self.owners, repeat(frames), taken)
+        return rests_of(self.owners, repeat(frames), taken)
 
 
 class Ways(Generic[ReachableT]):
@@ -85,67 +84,7 @@ class Ways(Generic[ReachableT]):
                 self.others.append(subscriber)
 
 
-Part: TypeAlias = tuple[Sockets[ReachableT], bytes]
-"""Frames of a room, and the sockets to which these go, perhaps with frames of other rooms."""
-
-
-def send_parts(parts: Sequence[Part[ReachableT]]) -> "tuple[int, Rests[ReachableT]]":
-    """Send to each socket all of its frames in one piece, in the order of ``parts``.
-
-    Returns:
-        The number of pieces, and what is left to do.
-
-    """
-    # decisions/0164: of many rooms few have lines in one tick, so mostly no socket is named twice. To know that costs
-    # 27 ns per socket; a list for each, and to join lists of mostly one, 290.
-    size, met = 0, set[socket.socket]()
-    for sockets, _ in parts:
-        size += len(sockets.plain)
-        if len(parts) > 1:
-            met.update(sockets.plain)
-    if len(parts) == 1 or len(met) == size:
-        return size, [rest for sockets, frames in parts for rest in sockets.send(frames)]
-    frames_of: defaultdict[socket.socket, list[bytes]] = defaultdict(list)
-    for sockets, frames in parts:
-        lists = map(frames_of.__getitem__, sockets.plain)
-        deque(map(list.append, lists, repeat(frames)), maxlen=0)  # no bytecode is run for a delivery
-    return len(frames_of), _send_joined(frames_of, parts)
-
-
-def _send_joined(frames_of: dict[socket.socket, list[bytes]], parts: Sequence[Part[ReachableT]]) -> "Rests[ReachableT]":
-    pieces = list(map(b"".join, frames_of.values()))
-    taken = _send_each(frames_of, pieces)
-    if taken == list(map(len, pieces)):
-        return []
-    owners = {plain: owner for sockets, _ in parts for plain, owner in zip(sockets.plain, sockets.owners, strict=True)}
-    return _rests(map(owners.__getitem__, frames_of), pieces, taken)
-
-
-class Pieces(Generic[ReachableT]):
-    """Pieces for some sockets, put together first and sent in one go."""
-
-    # decisions/0169: a send in between takes the caches from the interpreter, and the interpreter from the kernel.
-    __slots__ = ("_owners", "_pieces", "_sockets")
-
-    def __init__(self) -> None:
-        self._sockets, self._pieces, self._owners = list[socket.socket](), list[bytes](), list[ReachableT]()
-
-    def add(self, plain: socket.socket, piece: bytes, owner: ReachableT) -> None:
-        """Put a piece to the others; a socket has one at most."""
-        self._sockets.append(plain)
-        self._pieces.append(piece)
-        self._owners.append(owner)
-
-    def send(self) -> "Rests[ReachableT]":
-        """Send all pieces; return what is left to do."""
-        if not self._sockets:
-            return []
-        sockets, pieces, owners = self._sockets, self._pieces, self._owners
-        self._sockets, self._pieces, self._owners = [], [], []
-        return _rests(owners, pieces, _send_each(sockets, pieces))
-
-
-def _send_each(sockets: Collection[socket.socket], pieces: Iterable[bytes]) -> list[int]:
+def send_each(sockets: Collection[socket.socket], pieces: Iterable[bytes]) -> list[int]:
     """Send each socket's piece; return how many bytes the kernel took of each."""
     # One object is touched for a delivery, the socket, and no bytecode is run: with a thousand connections each object
     # is a cache miss. A list keeps what an iterator gave before it raised.
@@ -159,7 +98,8 @@ def _send_each(sockets: Collection[socket.socket], pieces: Iterable[bytes]) -> l
     return taken
 
 
-def _rests(owners: Iterable[ReachableT], pieces: Iterable[bytes], taken: Iterable[int]) -> "Rests[ReachableT]":
+def rests_of(owners: Iterable[ReachableT], pieces: Iterable[bytes], taken: Iterable[int]) -> "Rests[ReachableT]":
+    """Return the owners of which the kernel did not take all, with the rest."""
     return [
         (owner, piece[some:]) for owner, piece, some in zip(owners, pieces, taken, strict=False) if some != len(piece)
     ]

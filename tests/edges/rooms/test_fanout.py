@@ -10,6 +10,7 @@ from bus.envelope import Arrived
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.rooms.room import Room
 from edges.rooms.sequencer import Sequencer
+from edges.rooms.tick import Tick
 from tests.edges.hub_redis import Member, Redis, X, of
 from tests.edges.peers import eventually
 from tests.edges.rooms.test_hub import SLICE
@@ -305,7 +306,7 @@ async def test_fault_while_sending_closes_those_that_may_lack_a_line(
     redis, members = several
     failed: list[Member] = []
     monkeypatch.setattr(Several, "fail", lambda member: failed.append(member))  # noqa: PLW0108 (a method)
-    monkeypatch.setattr("edges.rooms.fanout.send_parts", lambda _: 1 // 0)
+    monkeypatch.setattr(Tick, "send", lambda _: 1 // 0)
     redis.publish(1, channel=of(0))
     redis.arrive()
     assert failed == members[:3]

@@ -1,0 +1,73 @@
+"""Frames of one tick over real sockets: one write for each member, in order, and what is left is handed back."""
+
+import pytest
+
+from edges.rooms.tick import Tick
+from edges.rooms.ways import Sockets
+from tests.edges.rooms.socket_members import LARGE, Member
+
+
+def sockets_of(members: list[Member]) -> Sockets[Member]:
+    """Return members with their sockets, as a room has them."""
+    sockets = Sockets[Member]()
+    for member in members:
+        assert member.direct is not None
+        sockets.add(member.direct, member)
+    return sockets
+
+
+def test_frames_of_rooms_without_a_common_member(members: list[Member]) -> None:
+    """Each goes to its own members, and a rest is handed back with the member."""
+    members[1].fill()
+    tick = Tick[Member]()
+    tick.add_all(sockets_of(members[:2]), b"a")
+    tick.join(sockets_of(members[2:4]), b"b")
+    tick.join(sockets_of(members[4:]), b"c")
+    assert tick.send() == (0, [(members[1], b"a")])
+    assert [it.received(1) for it in (members[0], *members[2:])] == [b"a", b"b", b"b", b"c"]
+
+
+def test_frames_for_one_member_go_in_one_piece(members: list[Member]) -> None:
+    """A member of several rooms gets all in their order; what a kernel did not take is the end of its piece."""
+    members[1].fill()
+    members[2].client.close()
+    tick = Tick[Member]()
+    for some, frames in ((members[:3], b"a"), (members[1:4], LARGE), (members[:1], b"c")):
+        tick.join(sockets_of(some), frames)
+    spared, rests = tick.send()
+    assert (spared, members[0].received(2)) == (3, b"ac")
+    owner, rest = rests.pop()
+    assert (owner, members[3].received(len(LARGE) - len(rest)) + rest) == (members[3], LARGE)
+    assert rests == [(members[1], b"a" + LARGE), (members[2], b"a" + LARGE)]
+
+
+def test_pieces_go_when_all_are_put_together(members: list[Member]) -> None:
+    """Nothing is sent before, each piece once, and of a full or broken socket the piece is handed back."""
+    tick = Tick[Member]()
+    wanted = [b"a", LARGE, b"bc", b"def", b"ghij"]
+    for member, piece in zip(members, wanted, strict=True):
+        assert member.direct is not None
+        tick.add(member.direct, piece, member)
+    members[2].fill()
+    members[3].direct.close()  # type: ignore[union-attr]
+    members[0].client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        members[0].client.recv(1)
+    _, ((first, rest), *others) = tick.send()
+    assert (first, others) == (members[1], [(members[2], b"bc"), (members[3], b"def")])
+    assert members[1].received(len(LARGE) - len(rest)) + rest == LARGE
+    assert (members[0].client.recv(9), members[4].client.recv(9)) == (b"a", b"ghij")
+
+
+def test_members_of_a_tick(members: list[Member]) -> None:
+    """All are named with their frames, in the order in which one member is given them; an empty tick is false."""
+    tick = Tick[Member]()
+    assert not tick
+    tick.join(sockets_of(members[3:]), b"a")
+    tick.join(sockets_of(members[4:]), b"b")
+    assert tick
+    tick.add_all(sockets_of(members[1:2]), b"c")
+    tick.add(members[0].client, b"d", members[0])
+    assert list(tick) == [
+        (members[at], frames) for at, frames in ((0, b"d"), (1, b"c"), (3, b"a"), (4, b"a"), (4, b"b"))
+    ]
