@@ -111,12 +111,12 @@ class Fanout:
 
     def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         subscribers = room.subscribers[dialect]
-        if len(subscribers) < _FEW:
-            self._write(list(subscribers), frames, count)
-            return
         if len(subscribers) > _SLICE_SUBSCRIBERS:
             room.passes += 1
             self._write_slices(room, subscribers, list(subscribers), frames, count)
+            return
+        if len(subscribers) < _FEW:
+            self._write(list(subscribers), frames, count)
             return
         ways = room.ways(dialect, self._moment)
         self._count(len(subscribers) - len(ways.others), frames, count)
