@@ -66,6 +66,8 @@ def _filled(session: Session, stack: ExitStack, shape: str, rows: Sequence[str],
         try:
             with ExitStack() as own:
                 stand = Stand.start(own, peer, session.cores)
+                if is_storm:
+                    stand.settle()  # what a server loads once it listens is no price of a client
                 stand.fill(session.length.shapes[shape])
                 if is_storm:
                     _storm(session, stand)
