@@ -56,7 +56,7 @@ from edges.session.owner import Owner, Ownership
 from edges.session.requests import Answers
 from edges.session.tallies import RequestTallies
 from edges.session.verbs.table import FLAT_VERBS, verbs_of
-from edges.settings import EdgeSettings
+from edges.settings import EdgeSettings, at_hand
 from edges.shown import metrics_of, without_websocket
 from edges.transport.connection import Connection
 from edges.transport.origin_policy import admit_plain
@@ -238,7 +238,7 @@ class Parts:
     def _context(self) -> Context:
         return Context(
             self.service,
-            self.settings,
+            at_hand(self.settings),
             self.hub,
             self.answers,
             self.registry,

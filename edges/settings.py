@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,7 @@ from edges.net.origins import check_origin
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["EdgeSettings", "SettingsError"]
+__all__ = ["EdgeSettings", "SettingsError", "at_hand"]
 
 _PREFIX: Final = "EDGEBUS_"
 _OF_OTHERS: Final = frozenset(
@@ -290,6 +290,19 @@ class EdgeSettings(BaseModel):
 _SECRETS: Final = frozenset(
     name for name, it in EdgeSettings.model_fields.items() if SecretStr in get_args(it.annotation)
 )
+
+
+class _AtHand:
+    """The values of settings."""
+
+
+def at_hand(settings: EdgeSettings) -> EdgeSettings:
+    """Return an object with the values of ``settings`` as plain attributes, for a reader of values and no more."""
+    # decisions/0165: an attribute of a model is looked for by pydantic's `__getattr__` slot, 650 instructions each; a
+    # client that comes asks for twenty. Settings are frozen, so a copy says the same.
+    copy = _AtHand()
+    copy.__dict__.update(settings.__dict__)
+    return cast(EdgeSettings, copy)
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -68,8 +68,8 @@ class TokenBucket:
 
     def take(self, now: float, tokens: int = 1) -> float:
         """Take ``tokens`` and return 0, or take none and return the seconds until there are enough."""
-        self._tokens = min(2 * self._rate, self._tokens + (now - self._updated) * self._rate)
-        self._updated = now
+        filled, most = self._tokens + (now - self._updated) * self._rate, 2 * self._rate
+        self._tokens, self._updated = (filled if filled < most else most), now  # `min` takes as long as all the rest
         if self._tokens >= tokens:
             self._tokens -= tokens
             return 0.0

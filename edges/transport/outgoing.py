@@ -38,6 +38,7 @@ class Outgoing:
 
     Attributes:
         bound_bytes: the most that may wait.
+        little_bytes: the most bytes in the transport that make no client slow.
         paused_at: since when much waits, in seconds of the loop's clock; None while little waits.
 
     """
@@ -53,6 +54,7 @@ class Outgoing:
         "_transport",
         "_window_bytes",
         "bound_bytes",
+        "little_bytes",
         "paused_at",
     )
 
@@ -65,6 +67,7 @@ class Outgoing:
     ) -> None:
         self._transport, self._counters, self._accepted = transport, counters, accepted
         self.bound_bytes, self._deadline_s = settings.max_waiting_bytes, settings.slow_deadline_s
+        self.little_bytes = min(_PACE_BYTES, self.bound_bytes // 2)
         self._own_bytes = self._behind_bytes = self._owed_until = 0
         self._stall: StallDetector | None = None
         self.paused_at: float | None = None
@@ -75,11 +78,6 @@ class Outgoing:
         self._window_bytes = 0 if other is None else other.window_bytes
 
     # How much.
-
-    @property
-    def little_bytes(self) -> int:
-        """The most bytes in the transport that make no client slow."""
-        return min(_PACE_BYTES, self.bound_bytes // 2)
 
     def waiting_bytes(self) -> int:
         """Return how many bytes wait, without the rest of the edge's own large write: no fault of the client.
