@@ -23,7 +23,7 @@ from edges.session.session import Session
 from edges.transport.backpressure import RESERVE_BYTES
 from edges.transport.following import Following
 from edges.transport.framing import PING_FRAME, End, Part, Ping, WebSocket, Whole
-from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Word
+from edges.transport.handshake import Asking, Entry, Farewell, Handshake, Outcome, Word, at_once
 from edges.transport.keepalive import Due, Keepalive
 from edges.transport.outgoing import Outgoing
 from edges.transport.routes import Routes
@@ -78,7 +78,6 @@ class Connection(Served):
         self._outgoing = Outgoing(self._transport, self._context.settings, self._context.counters, self._accepted)
         if self._accepted is None:
             self.visitor = other_end(self._transport)
-        self._handshake = Handshake(self._context, self._routes, self._websocket, self, self.visitor)
         self._context.registry.enter(self, self.visitor.address, self._loop.time())
 
     def data_received(self, data: bytes) -> None:
@@ -153,7 +152,7 @@ class Connection(Served):
     # The opening handshake.
 
     def _shake(self, data: bytes) -> None:
-        match self._handshake.take(data, self._loop.time()) if self._handshake is not None else None:
+        match self._shaken(data, self._keepalive.heard_at):
             case Entry() as entry:
                 self._enter(entry)
             case Asking() as asking:
@@ -164,6 +163,14 @@ class Connection(Served):
                 self._transport.write(answer)
             case Farewell() | Following() as outcome:
                 self._conclude(outcome)
+
+    def _shaken(self, data: bytes, now: float) -> Outcome | Asking | Word | None:
+        if self._handshake is None:  # the first bytes
+            known = self._context, self._routes, self._websocket, self, self.visitor
+            if (outcome := at_once(data, now, *known)) is not None:
+                return outcome
+            self._handshake = Handshake(*known)
+        return self._handshake.take(data, now)
 
     async def _ask(self, asking: Asking) -> None:
         outcome = await asking.outcome()

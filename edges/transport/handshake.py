@@ -15,6 +15,7 @@ from websockets.protocol import OPEN
 
 from bus.values import frozen, mutable
 from edges.limits.floods import Told
+from edges.limits.quotas import Excess
 from edges.limits.registry import Timed
 from edges.net.visitor import Visitor
 from edges.protocol.messages import Refused
@@ -32,7 +33,7 @@ from edges.transport.posting import CONTINUE, Posting, is_post, read_head
 from edges.transport.routes import Answer, Route, Routes
 from edges.transport.screen import Applicant, ProcessRequest, screened
 
-__all__ = ["Asking", "Entry", "Farewell", "Handshake", "Word"]
+__all__ = ["Asking", "Entry", "Farewell", "Handshake", "Outcome", "Word", "at_once"]
 
 _SHOWN: Final = 200
 """So many characters of a stranger's header are logged."""
@@ -76,7 +77,7 @@ class Word:
     answer: bytes
 
 
-_Outcome: TypeAlias = Entry | Farewell | Following
+Outcome: TypeAlias = Entry | Farewell | Following
 _PASSED: Final = Farewell(b"")
 """The hook has no objection."""
 
@@ -90,7 +91,28 @@ class Asking:
 
     """
 
-    outcome: Callable[[], Awaitable[_Outcome]]
+    outcome: Callable[[], Awaitable[Outcome]]
+
+
+def at_once(
+    data: bytes, now: float, context: Context, routes: Routes, websocket: WebSocket, connection: Timed, peer: Visitor
+) -> Entry | Farewell | None:
+    """Return the outcome for a head that was said before, but for the key, and let in; None for any other bytes.
+
+    The rules of ``Handshake``, of which all but the quotas have judged the same words.
+    """
+    answer = routes.openings.answer_known(data) if routes.hook is None else None
+    if answer is None:
+        return None
+    excess = context.registry.claim(connection, peer.address, now)
+    if excess is not None:
+        return _over(excess)
+    websocket.open()
+    return Entry(answer, peer, (), b"")
+
+
+def _over(excess: Excess) -> Farewell:
+    return Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
 
 
 class Handshake:
@@ -116,7 +138,7 @@ class Handshake:
         self._rest: bytearray | None = None
         self._posting: Posting | None = None
 
-    def take(self, data: bytes, now: float) -> _Outcome | Asking | Word | None:
+    def take(self, data: bytes, now: float) -> Outcome | Asking | Word | None:
         """Take bytes, gather the head of the request, and read no byte behind; return None until the head is there."""
         if self._posting is not None:
             return self._post(self._posting, data)
@@ -134,12 +156,12 @@ class Handshake:
         head, self._rest = bytes(self._head[:end]), self._head[end:]
         return self._read_whole(head, now)
 
-    def _read_whole(self, head: bytes, now: float) -> _Outcome | Asking | Word | None:
+    def _read_whole(self, head: bytes, now: float) -> Outcome | Asking | Word | None:
         if self._context.publishing is not None and is_post(head):
             return self._begin_post(head, self._context.publishing)
         return self._read(head, now)
 
-    def _read(self, head: bytes, now: float) -> _Outcome | Asking:
+    def _read(self, head: bytes, now: float) -> Outcome | Asking:
         opening = (
             self._routes.openings.read(head) if self._routes.hook is None else None
         )  # a hook is given the library's request
@@ -153,7 +175,7 @@ class Handshake:
         # For some of what is no request the protocol has an answer, for others only an end.
         return Farewell(b"".join(library.data_to_send()) or self._routes.refusal(head).serialize())
 
-    def _open(self, opening: Opening, now: float) -> _Outcome:
+    def _open(self, opening: Opening, now: float) -> Outcome:
         """Judge a usual opening handshake; nothing is waited for."""
         form = opening.form
         visitor = self._counted(self._peer, now) if form.is_free else self._judged(opening, now)
@@ -164,7 +186,7 @@ class Handshake:
         self._websocket.open()
         return Entry(opening.answer(), visitor, self._shown(opening), bytes(self._rest or b""))
 
-    def _screen(self, request: Request, visitor: Visitor, passed: Callable[[], _Outcome]) -> _Outcome | Asking:
+    def _screen(self, request: Request, visitor: Visitor, passed: Callable[[], Outcome]) -> Outcome | Asking:
         """Return the outcome for a request that was let ``passed``, or ask ``process_request`` before."""
         hook = self._routes.hook
         if hook is None:
@@ -172,7 +194,7 @@ class Handshake:
         applicant = Applicant(self._websocket, request, visitor)
         return Asking(lambda: self._ask(hook, applicant, passed))
 
-    async def _ask(self, hook: ProcessRequest, applicant: Applicant, passed: Callable[[], _Outcome]) -> _Outcome:
+    async def _ask(self, hook: ProcessRequest, applicant: Applicant, passed: Callable[[], Outcome]) -> Outcome:
         # A hook that fails lets nobody in: the hook may be what keeps strangers out.
         try:
             answer = await screened(hook, applicant, self._context.settings.open_timeout_s)
@@ -182,7 +204,7 @@ class Handshake:
             answer = http.failed("process_request failed; see the server's log")
         return passed() if answer is None else Farewell(answer.serialize())
 
-    def _answer(self, request: Request, now: float) -> _Outcome | Asking:
+    def _answer(self, request: Request, now: float) -> Outcome | Asking:
         if not http.is_upgrade(request) or http.lost_on_the_way(request):
             return self._answer_plain(request)
         if http.lists_too_much(request):
@@ -204,17 +226,13 @@ class Handshake:
     def _counted(self, visitor: Visitor, now: float) -> Visitor | Farewell:
         # decisions/0033: before the upgrade a stranger costs one answer; after, a close frame and its wait.
         excess = self._context.registry.claim(self._connection, visitor.address, now)
-        return (
-            visitor
-            if excess is None
-            else Farewell(http.too_many(excess.name, excess.limit, excess.retry_s).serialize())
-        )
+        return visitor if excess is None else _over(excess)
 
     def _shown(self, request: Asked) -> Sequence[str]:
         context = self._context
         return () if context.authenticator.is_open else shown_tokens(request, in_query=context.settings.auth_in_query)
 
-    def _answer_plain(self, request: Request) -> _Outcome | Asking:
+    def _answer_plain(self, request: Request) -> Outcome | Asking:
         self._context.registry.give_back(self._connection)  # the answer may count the clients
         route = self._routes.find(request)
         if route.answer is not Answer.AT_ONCE:
@@ -225,7 +243,7 @@ class Handshake:
 
     # Events by plain HTTP.
 
-    def _answer_events(self, route: Route, request: Request) -> _Outcome | Asking:
+    def _answer_events(self, route: Route, request: Request) -> Outcome | Asking:
         """Judge a request for events as a handshake's; whoever may ask then gets a stream, or the past."""
         context = self._context
         visitor = admitted(request, self._peer, context)
@@ -237,7 +255,7 @@ class Handshake:
             return Asking(lambda: self._tell_past(request, visitor))
         return self._screen(request, visitor, lambda: self._follow(request, visitor))
 
-    def _follow(self, request: Request, visitor: Visitor) -> _Outcome:
+    def _follow(self, request: Request, visitor: Visitor) -> Outcome:
         try:
             return following_of(request, visitor, tokens_of(request, self._context), self._context.settings)
         except Refused as wrong:
@@ -245,7 +263,7 @@ class Handshake:
                 self._context.counters.hit(wrong.limit)
             return self._farewell(refused(wrong.refusal, request), request)
 
-    async def _tell_past(self, request: Request, visitor: Visitor) -> _Outcome:
+    async def _tell_past(self, request: Request, visitor: Visitor) -> Outcome:
         hook, context = self._routes.hook, self._context
         if hook is not None:
             applicant = Applicant(self._websocket, request, visitor)
@@ -270,7 +288,7 @@ class Handshake:
 
     # A publish.
 
-    def _begin_post(self, head: bytes, publishing: Publishing) -> _Outcome | Asking | Word | None:
+    def _begin_post(self, head: bytes, publishing: Publishing) -> Outcome | Asking | Word | None:
         """Judge the head of a publish as a handshake's; then read the body."""
         self._context.registry.give_back(self._connection)
         request, rest = read_head(head), bytes(self._rest or b"")
@@ -294,7 +312,7 @@ class Handshake:
     def _post(self, posting: Posting, data: bytes) -> Asking | None:
         return Asking(lambda: self._posted(posting)) if posting.take(data) else None
 
-    async def _posted(self, posting: Posting) -> _Outcome:
+    async def _posted(self, posting: Posting) -> Outcome:
         hook = self._routes.hook
         if hook is not None:
             applicant = Applicant(self._websocket, posting.request, posting.visitor)
@@ -325,7 +343,7 @@ class Handshake:
         self._context.floods.note(_TURNED_AWAY, sentence, self._peer.address, {"origin": origin, "host": host})
         return Farewell(answer.serialize())
 
-    def _accept(self, request: Request, visitor: Visitor) -> _Outcome:
+    def _accept(self, request: Request, visitor: Visitor) -> Outcome:
         library = self._websocket.library
         library.send_response(library.accept(request))
         answer = b"".join(library.data_to_send())

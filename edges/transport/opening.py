@@ -84,8 +84,7 @@ class Opening:
 
     def answer(self) -> bytes:
         """Return the answer that lets the client in."""
-        accept = b64encode(sha1(self.key + _GUID, usedforsecurity=False).digest())
-        return _answer_head(int(time.time())) + accept + b"\r\n\r\n"
+        return _answer(self.key)
 
 
 class Openings:
@@ -100,6 +99,13 @@ class Openings:
     def __len__(self) -> int:
         """The number of heads that are known."""
         return len(self._known)
+
+    def answer_known(self, data: bytes) -> bytes | None:
+        """Return the answer to a whole head, and no byte more, that lets anybody in; None for any other bytes."""
+        start = data.find(_KEY_FIELD) + len(_KEY_FIELD)
+        end = start + _KEY_BYTES
+        known, key = self._known.get(data[:start] + data[end:]), data[start:end]
+        return None if known is None or not known.is_free or _KEY.fullmatch(key) is None else _answer(key)
 
     def read(self, head: bytes) -> Opening | None:
         """Return the handshake in the head of a request; None for a head of any other form."""
@@ -144,6 +150,11 @@ def _is_handshake(fields: dict[str, str]) -> bool:
         and get("sec-websocket-version") == "13"
         and _KEY.fullmatch(get("sec-websocket-key", "").encode()) is not None
     )
+
+
+def _answer(key: bytes) -> bytes:
+    accept = b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+    return _answer_head(int(time.time())) + accept + b"\r\n\r\n"
 
 
 @lru_cache(maxsize=1)

@@ -135,6 +135,21 @@ def test_key_that_is_none_is_none_in_a_known_head_too(key: bytes) -> None:
     assert openings.read(keyed(key)) is None
 
 
+def test_known_head_that_lets_anybody_in_is_answered_at_once() -> None:
+    """As by the long way; a head that nobody came in by, other bytes and a key that is none are left to it."""
+    openings, first, then = Openings(), keyed(b"AAAAAAAAAAAAAAAAAAAAAA=="), keyed(b"dGhlIHNhbXBsZSBub25jZQ==")
+    assert openings.answer_known(first) is None
+    opening = openings.read(first)
+    assert opening is not None
+    assert openings.answer_known(then) is None
+    opening.is_free = True
+    answer = openings.answer_known(then)
+    assert answer is not None
+    assert undated(answer) == by_the_library(then)[1]
+    others = (then[:-1], then + b"\x81", then.replace(b":3000", b":4000"), keyed(b"A" * 24), b"", b"GET")
+    assert [openings.answer_known(it) for it in others] == [None] * len(others)
+
+
 @pytest.mark.parametrize(
     "own", [b"Authorization: Bearer t", b"cookie: a=b", b"X-Forwarded-For: 10.0.0.1", b"Forwarded: for=10.0.0.1"]
 )
