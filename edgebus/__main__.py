@@ -1,6 +1,7 @@
 """The entry point of the ``edgebus`` script, and of ``python -m edgebus``."""
 
 import gc
+import os
 import sys
 
 from edgebus import __version__
@@ -16,9 +17,15 @@ def main() -> None:
         # What an edge loads stays. Looking through the modules for garbage, again and again, is an eighth of the start;
         # `serve_edge` turns the collection on.
         gc.disable()
-        from edgebus.front import only_edge
+        from edgebus import edge_line
 
-        only_edge()
+        given = edge_line.read(sys.argv[2:], os.environ)
+        if given is not None:
+            edge_line.run_usual(given)
+        else:
+            from edgebus.front import only_edge
+
+            only_edge()
     else:
         from edgebus import cli
 

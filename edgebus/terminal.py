@@ -1,6 +1,6 @@
 """Output and end of commands: escaping, colour only on a terminal, errors as exit codes.
 
-Every command loads this module, ``--help`` too. So rich, orjson and pydantic are loaded on first use.
+Every command loads this module, ``--help`` too. So typer, rich, orjson and pydantic are loaded on first use.
 """
 
 import sys
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-
-import typer
 
 from bus.errors import BusError, BusTimeout, BusUnavailable, EdgeSilent
 
@@ -94,6 +92,8 @@ def note(text: str) -> None:
 
 def exit_with(code: Exit, text: str) -> NoReturn:
     """Print ``text`` beside the output, and end the command with ``code``."""
+    import typer  # here: an edge that starts has no use of typer
+
     note(f"edgebus: {text}")
     raise typer.Exit(code)
 

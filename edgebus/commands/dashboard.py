@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from edgebus.commands.options import Level, LevelOption, RedisOption, setting_pairs
+from edgebus.commands.options import Level, LevelOption, RedisOption
+from edgebus.edge_line import setting_pairs
 from edgebus.terminal import exits
 
 __all__ = ["dashboard"]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from edgebus.commands.options import Level, LevelOption, LogFormat, LogFormatOption, RedisOption, setting_pairs
-from edgebus.terminal import exits, show
+from edgebus.commands.options import Level, LevelOption, LogFormat, LogFormatOption, RedisOption
+from edgebus.edge_line import run_edge
 
 __all__ = ["edge"]
 
@@ -28,26 +28,16 @@ def edge(
     log_format: LogFormatOption = LogFormat.AUTO,
 ) -> None:
     """Serve one service's clients over WebSocket, until told to stop."""
-    from edgebus.catalogue import find_service
-    from edgebus.logs import configure
-    from edgebus.run import run
-    from edgebus.serving import serve_edge
-    from edges import EdgeSettings
-
-    configure(log_level, log_format)
-    with exits():
-        settings = EdgeSettings.load(
-            config,
-            setting_pairs(more or []),
-            host=host,
-            port=port,
-            redis_url=redis,
-            max_connections=max_connections,
-            message_rate_limit=message_rate_limit,
-            # None leaves the setting to file and environment; a flag that was not typed must not say no.
-            insecure_behind_proxy=insecure_behind_proxy or None,
-        )
-        if not settings.enabled:
-            show("websocket.enabled is false: nothing to do")
-            return
-        run(serve_edge(find_service(service), settings))
+    run_edge(
+        service,
+        config=config,
+        host=host,
+        port=port,
+        redis=redis,
+        max_connections=max_connections,
+        message_rate_limit=message_rate_limit,
+        insecure_behind_proxy=insecure_behind_proxy,
+        more=more,
+        log_level=log_level,
+        log_format=log_format,
+    )

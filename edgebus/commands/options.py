@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from edgebus.terminal import Exit, exit_with
-
 __all__ = [
     "ConfigOption",
     "CursorOption",
@@ -22,7 +20,6 @@ __all__ = [
     "RedisOption",
     "ServiceOption",
     "redis_url",
-    "setting_pairs",
 ]
 
 
@@ -68,14 +65,6 @@ EdgesOption = Annotated[
 LimitOption = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")]
 CursorOption = Annotated[str | None, typer.Option(help="To go on where the page before ended, as it said.")]
 MoreOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the edge.")]
-
-
-def setting_pairs(pairs: list[str]) -> dict[str, str]:
-    """Return the values of ``--set NAME=VALUE`` by name; a pair without a value ends the command."""
-    for pair in pairs:
-        if "=" not in pair:
-            exit_with(Exit.USAGE, f"--set {pair}: write NAME=VALUE")
-    return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def redis_url(given: str | None, *, is_for_others: bool = False) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edgebus.commands.options import ConfigOption, JsonOption, MoreOption, RedisOption, redis_url, setting_pairs
+from edgebus.commands.options import ConfigOption, JsonOption, MoreOption, RedisOption, redis_url
+from edgebus.edge_line import setting_pairs
 from edgebus.terminal import Exit, exit_with, exits, show
 
 __all__ = ["check", "make", "revoke"]

@@ -128,6 +128,7 @@ def test_edge_listens_with_little(edge: dict[str, set[str]]) -> None:
         "rich",
         "structlog",
         "textual",
+        "typer",
         "yaml",
     }
     assert packages(modules) & of_features == set()
