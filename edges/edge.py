@@ -23,7 +23,6 @@ from edges.net.addresses import port_of
 from edges.parts import Parts
 from edges.rooms.statistics import HubStatistics
 from edges.running import Running
-from edges.session.live import LiveStatistics
 from edges.session.owner import OwnedClient, Owner
 from edges.settings import EdgeSettings
 from edges.transport.connection import Connection
@@ -33,6 +32,8 @@ from edges.transport.tls_listener import bind, checked
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
+
+    from edges.session.live import LiveStatistics
 
 __all__ = ["Edge"]
 
@@ -170,7 +171,7 @@ class Edge:
             RuntimeError: the edge has not started.
 
         """
-        await self._parts.settling.done()
+        await self._parts.settling.over()
 
     def _identity(self) -> tuple[ssl.SSLContext | None, datetime | None]:
         if self._tls is None and (files := identity(self.settings)) is not None:
@@ -235,7 +236,7 @@ class Edge:
         """Return the counters of connections and of rooms."""
         return self._parts.statistics()
 
-    def questions(self) -> LiveStatistics | None:
+    def questions(self) -> "LiveStatistics | None":
         """Return the counters of questions to responders; None for a service without live requests."""
         live = self._parts.features.live
         return None if live is None else live.statistics()

@@ -1,17 +1,16 @@
-"""The parts of an edge that only some catalogues ask for: clients' events, users in rooms, live requests."""
+"""The parts of an edge that only some catalogues ask for: clients' events, users in rooms, live requests.
+
+Each is imported where a catalogue asks for it: together 10 ms of an edge's start (decisions/0167).
+"""
 
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bus.asking.asking import Asking
-from bus.asking.keys import answers_channel
 from bus.channel import Presence as PresenceOf
 from bus.envelope import Message
 from bus.event import Attempt
-from bus.log.outgoing import Outgoing
-from bus.presence.store import PresenceStore
 from bus.redis.subscriber import Subscriber
 from bus.service import Service
 from bus.tasks import Spawn
@@ -19,11 +18,14 @@ from edges.auth.permissions import Permissions
 from edges.lifecycle.redis_link import Droppable
 from edges.limits.counters import Counters
 from edges.limits.mishaps import Mishaps
-from edges.rooms.presence.announcer import Announcer
-from edges.rooms.presence.presence import Presence
-from edges.session.live import LiveRequests
 from edges.session.publishing import Publishing
 from edges.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from bus.log.outgoing import Outgoing
+    from edges.rooms.presence.announcer import Announcer
+    from edges.rooms.presence.presence import Presence
+    from edges.session.live import LiveRequests
 
 __all__ = ["Features", "Works"]
 
@@ -77,17 +79,21 @@ class Features:
         tells = any(it.presence.events for it in service.families if isinstance(it.presence, PresenceOf))
         takes = bool(service.client_events) and not is_owned
         url = settings.redis_url
-        self._outgoing = Outgoing(url, name=f"{name}-publisher", logger=_logger) if takes or tells else None
+        self._outgoing = _outgoing(url, f"{name}-publisher") if takes or tells else None
         self._announcer: Announcer | None = None
         self.presence = self._presence(tells=tells)
         outgoing = self._outgoing if takes else None
         self.publishing = Publishing(service, permissions, outgoing, settings, counters) if outgoing else None
         self.live = self._live_requests() if any(it.live for it in service.requests) else None
 
-    def _presence(self, *, tells: bool) -> Presence | None:
+    def _presence(self, *, tells: bool) -> "Presence | None":
         service, settings = self._service, self._settings
         if all(family.presence is None for family in service.families):
             return None
+        from bus.presence.store import PresenceStore
+        from edges.rooms.presence.announcer import Announcer
+        from edges.rooms.presence.presence import Presence
+
         store = PresenceStore(settings.redis_url, name=f"{self._name}-presence", service=service.name)
         limit, parts = settings.max_presence_members, (store, self._subscriber, self._id, self._spawn, self._mishaps)
         if not tells:
@@ -99,7 +105,11 @@ class Features:
         if self._outgoing is not None:
             await self._outgoing.publish(message, attempt, deadline_s=_ANNOUNCED_S, once=once)
 
-    def _live_requests(self) -> LiveRequests:
+    def _live_requests(self) -> "LiveRequests":
+        from bus.asking.asking import Asking
+        from bus.asking.keys import answers_channel
+        from edges.session.live import LiveRequests
+
         settings, asking_name = self._settings, f"{self._name}-asking"
         asking = Asking(settings.redis_url, name=asking_name, service=self._service.name, edge=self._id)
         live = LiveRequests(
@@ -152,3 +162,9 @@ class Features:
         """Close the connections that are left."""
         if self.live is not None:
             await self.live.close()
+
+
+def _outgoing(url: str, name: str) -> "Outgoing":
+    from bus.log.outgoing import Outgoing
+
+    return Outgoing(url, name=name, logger=_logger)

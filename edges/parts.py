@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from websockets.http11 import Request, Response
@@ -22,8 +23,6 @@ from bus.redis.subscriber import Subscriber
 from bus.retrying import until_true
 from bus.service import Service
 from bus.traces.store import TraceStore
-from edges.admin.administration import office_of
-from edges.admin.office import Office
 from edges.auth.authenticator import Authenticator
 from edges.auth.permissions import Permissions
 from edges.auth.revocations import KnownRevocations
@@ -66,6 +65,8 @@ from edges.transport.tls_listener import Listener, bound
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
+
+    from edges.admin.office import Office
 
 __all__ = ["Parts"]
 
@@ -196,7 +197,6 @@ class Parts:
         self.entry = Entry(service, settings, port_of(sockets), *told)
         self.settling = Settling(service, self._is_ready)
         self.draining = self._draining()
-        self.office = self._office()
         context, answer = self._context(), metrics_of(self._sources, metrics, is_shown=settings.shows_metrics)
         routes = routes_of(
             self.health,
@@ -231,7 +231,11 @@ class Parts:
         times = {"notice_s": self.settings.drain_notice_s, "window_s": self.settings.drain_window_s}
         return Draining(self.registry, self.health, self.spawn, self.announce, **times)
 
-    def _office(self) -> Office:
+    @cached_property
+    def office(self) -> "Office":
+        """What operators reach; built once the edge is ready, since no operator is there before."""
+        from edges.admin.administration import office_of
+
         sees = self.id, self.service, self.hub, self.registry, self.counters, self.draining
         return office_of(*sees, self.subscriber, self.telling, self.spawn, self.mishaps)
 
@@ -305,7 +309,7 @@ class Parts:
     def _link_came(self) -> None:
         self.link.came()
         self.features.link_came()
-        self.office.link_came()
+        self.spawn(self._open_office(), "open the office")
         self.spawn(self._announce_ready(), "edge heartbeat")
         if not self.authenticator.is_open:
             self.revocations.read()
@@ -315,8 +319,12 @@ class Parts:
     def _link_went(self) -> None:
         self.link.went()
 
+    async def _open_office(self) -> None:
+        await self.settling.loaded()
+        self.office.link_came()
+
     async def _inspect(self) -> None:
-        await self.settling.done()
+        await self.settling.loaded()
         await inspect(self.settings.redis_url, name=f"{self.name}-look", line_limit_bytes=self.settings.max_line_bytes)
 
 

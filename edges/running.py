@@ -86,7 +86,7 @@ class Running:
 
     async def _behind(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do a work from the time on at which all that the work needs is loaded."""
-        await self._parts.settling.done()
+        await self._parts.settling.loaded()
         await work()
 
     async def drain(self) -> None:

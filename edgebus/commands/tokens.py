@@ -14,8 +14,7 @@ from bus.errors import BusError
 from bus.redis.revocation import Revocations
 from edgebus.terminal import show
 from edges.auth.authenticator import Authenticator, rules_of
-from edges.auth.jwks import KeysUnavailable
-from edges.auth.keyring import UnusableKey
+from edges.auth.keyring import KeysUnavailable, UnusableKey
 from edges.auth.keys import PrivateKey, private_key, secret_key
 from edges.auth.tokens import TokenRefused, unverified
 from edges.session.authentication import iso

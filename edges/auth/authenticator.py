@@ -4,14 +4,16 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bus.redis.revocation import KEPT_S
-from edges.auth.jwks import Jwks, check_jwks_url
 from edges.auth.keyring import Key, Keyring, UnusableKey
 from edges.auth.permissions import ADMIN, Caller
 from edges.auth.tokens import Rules, TokenRefused, caller_of, claims_of, key_name
 from edges.settings import EdgeSettings, SettingsError
+
+if TYPE_CHECKING:
+    from edges.auth.jwks import Jwks
 
 __all__ = ["Authenticator", "rules_of"]
 
@@ -107,7 +109,7 @@ def rules_of(settings: EdgeSettings) -> Rules:
     )
 
 
-def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
+def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], "Jwks | None"]:
     """Return the keys at hand, or the JWKS to fetch; exactly one source of keys is allowed."""
     # decisions/0023: with several sources, every token would be tried by keys of different kinds.
     given = {name: value for name in _SOURCES if (value := getattr(settings, name)) is not None}
@@ -126,7 +128,7 @@ def _keys(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
 _SOURCES = ("auth_secret", "auth_key_file", "auth_jwks")
 
 
-def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
+def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], "Jwks | None"]:
     from edges.auth.keys import keys_of_jwks, public_key, secret_key  # an edge without keys loads no cryptography
 
     if settings.auth_secret is not None:
@@ -137,5 +139,7 @@ def _read(settings: EdgeSettings) -> tuple[tuple[Key, ...], Jwks | None]:
     place = settings.auth_jwks or ""
     if "://" not in place:
         return keys_of_jwks(Path(place).read_bytes()), None
+    from edges.auth.jwks import Jwks, check_jwks_url  # Python's clients of HTTP are 3 ms of a start
+
     check_jwks_url(place)
     return (), Jwks(place)

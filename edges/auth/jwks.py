@@ -11,19 +11,15 @@ from urllib.parse import urlsplit
 
 from bus.shortage import shortage
 from edges.auth.fetching import FETCH_S, aside, fetch
-from edges.auth.keyring import Key, UnusableKey
+from edges.auth.keyring import Key, KeysUnavailable, UnusableKey
 from edges.net.addresses import is_loopback
 
-__all__ = ["Jwks", "KeysUnavailable", "check_jwks_url"]
+__all__ = ["Jwks", "check_jwks_url"]
 
 _AT_MOST_EVERY_S: Final = 30.0
 """Tokens with invented names of keys cost the issuer no more than a request in so many seconds."""
 
 _logger = logging.getLogger("edgebus.edges")
-
-
-class KeysUnavailable(Exception):
-    """The issuer's keys cannot be had at the moment, so a token can be neither taken nor refused."""
 
 
 def check_jwks_url(url: str) -> None:

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-__all__ = ["Key", "Keyring", "UnusableKey"]
+__all__ = ["Key", "Keyring", "KeysUnavailable", "UnusableKey"]
+
+
+class KeysUnavailable(Exception):
+    """The issuer's keys cannot be had at the moment, so a token can be neither taken nor refused."""
 
 
 class UnusableKey(ValueError):

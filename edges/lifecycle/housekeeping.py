@@ -4,17 +4,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bus.channel import Family
 from bus.log.log import Log
-from edges.auth.jwks import Jwks
 from edges.lifecycle.observed import Observed
 from edges.limits.floods import Floods
 from edges.limits.mishaps import Mishaps
 from edges.limits.registry import Registry
 from edges.rooms.hub import Hub
 from edges.transport.tls import expiry_warning
+
+if TYPE_CHECKING:
+    from edges.auth.jwks import Jwks
 
 __all__ = ["close_rooms", "keep_keys", "keep_logs", "sum_up", "watch_certificate", "watch_deadlines", "watch_memory"]
 
@@ -77,7 +79,7 @@ async def watch_certificate(expires: datetime | None) -> None:
         await asyncio.sleep(_DAY_S)
 
 
-async def keep_keys(jwks: Jwks, mishaps: Mishaps) -> None:
+async def keep_keys(jwks: "Jwks", mishaps: Mishaps) -> None:
     """Fetch the issuer's keys now and then, so that a withdrawn key is soon refused."""
     while True:
         with mishaps.spared("keys"):

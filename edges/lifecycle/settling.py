@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from bus.redis.loading import loaded
+from bus.redis.loading import is_loaded, loaded
 from bus.retrying import until_true
 from bus.service import Service
 from edges.lifecycle.redis_link import FIRST_LINK_S
@@ -24,21 +24,31 @@ class Settling:
 
     def __init__(self, service: Service, is_ready: Callable[[], Awaitable[bool]]) -> None:
         self._service, self._is_ready = service, is_ready
-        self._is_done = asyncio.Event()
+        self._is_loaded, self._is_over = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
-        """Wait until the edge is ready, or should have been; then load and compose."""
-        # Not before: the interpreter's lock is one for all threads, so that the edge would be ready later.
+        """Load and compose, in a process without the library behind the time at which the edge should be ready."""
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LINK_S):
-                    await until_true(self._is_ready)
-            await loaded()
+            if not is_loaded():
+                await self._load()
+            self._is_loaded.set()
             # Schemas of forty models take 20 ms: on the event loop, clients would wait for the first who asks.
             await asyncio.to_thread(catalogue_of, self._service)
-        finally:
-            self._is_done.set()  # without a thread to be had, too: whoever needs the rest loads it
+        finally:  # without a thread to be had, too: whoever needs the rest loads it
+            self._is_loaded.set()
+            self._is_over.set()
 
-    async def done(self) -> None:
-        """Return when all is loaded; works of the edge that nobody waits for begin then."""
-        await self._is_done.wait()
+    async def _load(self) -> None:
+        # Not before: the interpreter's lock is one for all threads, so that the edge would be ready later.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LINK_S):
+                await until_true(self._is_ready)
+        await loaded()
+
+    async def loaded(self) -> None:
+        """Return when the library is loaded; works at Redis that no client waits for begin then."""
+        await self._is_loaded.wait()
+
+    async def over(self) -> None:
+        """Return when all is loaded and composed."""
+        await self._is_over.wait()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,9 +11,11 @@ from bus.presence.entries import INFO_BYTES, USER_LIMIT, is_user
 from bus.values import frozen
 from edges.protocol.messages import Code, Refusal, Refused, Said
 from edges.rooms.presence.here import Who
-from edges.rooms.presence.presence import Presence
 from edges.session.authentication import Admission
 from edges.session.transport import Transport
+
+if TYPE_CHECKING:
+    from edges.rooms.presence.presence import Presence
 
 __all__ = ["Appearance", "Appearances", "appearance_of"]
 
@@ -82,7 +84,7 @@ class Appearances:
 
     __slots__ = ("_admission", "_presence", "_seen", "_transport", "_wishes", "joined")
 
-    def __init__(self, presence: Presence | None, transport: Transport, admission: Admission) -> None:
+    def __init__(self, presence: "Presence | None", transport: Transport, admission: Admission) -> None:
         self._presence, self._transport, self._admission = presence, transport, admission
         self._wishes: dict[str, Appearance] = {}
         self._seen: dict[str, tuple[Channel, Who]] = {}

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bus.channel import Channel
 from bus.service import Service
@@ -20,16 +20,18 @@ from edges.protocol.envelope import WelcomeForm
 from edges.protocol.messages import Notice
 from edges.protocol.places import Places
 from edges.rooms.hub import Hub
-from edges.rooms.presence.presence import Presence
 from edges.session.command import Command, KnownCommands
 from edges.session.dialect_choice import DialectChoice
-from edges.session.live import LiveRequests
 from edges.session.owner import Ownership
 from edges.session.publishing import Publishing
 from edges.session.requests import Answers
 from edges.session.silences import Silences
 from edges.session.tallies import RequestTallies
 from edges.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from edges.rooms.presence.presence import Presence
+    from edges.session.live import LiveRequests
 
 __all__ = ["Context"]
 
@@ -77,8 +79,8 @@ class Context:
     outage: Callable[[], Notice | None] = lambda: None
     ownership: Ownership | None = None
     first_link: Callable[[], Awaitable[None]] = _at_once
-    presence: Presence | None = None
-    live: LiveRequests | None = None
+    presence: "Presence | None" = None
+    live: "LiveRequests | None" = None
     publishing: Publishing | None = None
     tallies: RequestTallies = field(default_factory=RequestTallies)
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))

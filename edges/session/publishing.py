@@ -6,7 +6,7 @@ One way for the verb ``publish`` and for ``POST /publish``. Knows neither a sock
 import math
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from pydantic import ValidationError
@@ -18,8 +18,6 @@ from bus.errors import BusUnavailable, EventError, OutboxFull, PublishHeld
 from bus.event import Attempt, Event, now
 from bus.held import Hold
 from bus.log.once import once_name
-from bus.log.outgoing import Outgoing
-from bus.log.publication import Published
 from bus.service import Service
 from bus.values import frozen
 from bus.words import Code, Verb
@@ -29,6 +27,10 @@ from edges.limits.publishing import Account, PublishLimits
 from edges.protocol.messages import Refusal, Refused
 from edges.session.requests import sentence_of
 from edges.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from bus.log.outgoing import Outgoing
+    from bus.log.publication import Published
 
 __all__ = ["Prepared", "Publishing", "Wish"]
 
@@ -76,7 +78,12 @@ class Publishing:
     """
 
     def __init__(
-        self, service: Service, permissions: Permissions, outgoing: Outgoing, settings: EdgeSettings, counters: Counters
+        self,
+        service: Service,
+        permissions: Permissions,
+        outgoing: "Outgoing",
+        settings: EdgeSettings,
+        counters: Counters,
     ) -> None:
         self._service, self._permissions, self._outgoing = service, permissions, outgoing
         self._settings, self._counters = settings, counters
@@ -104,7 +111,7 @@ class Publishing:
         self._check_channels(wish, event.channels(), caller)
         return self._composed(wish, event, caller, self._hold(opened, event, caller))
 
-    async def publish(self, prepared: Prepared) -> Published:
+    async def publish(self, prepared: Prepared) -> "Published":
         """Publish, and return when Redis has the event on all channels.
 
         Raises:

@@ -17,7 +17,7 @@ from bus.errors import BusError, ChannelError
 from bus.log.replay import REPLAY_EVENTS, Last, Replay, Start
 from bus.position import Reason
 from bus.words import Code, Verb
-from edges.auth.jwks import KeysUnavailable
+from edges.auth.keyring import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import network_of
 from edges.net.visitor import Visitor

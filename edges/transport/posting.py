@@ -14,7 +14,7 @@ from websockets.streams import StreamReader
 
 from bus.errors import BusError
 from bus.words import Code, Verb
-from edges.auth.jwks import KeysUnavailable
+from edges.auth.keyring import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.limits.quotas import network_of
 from edges.net.visitor import Visitor

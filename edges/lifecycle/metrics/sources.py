@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from bus.description import digest
 from bus.redis.subscriber import Subscriber
@@ -15,9 +16,11 @@ from edges.limits.registry import RegistryStatistics
 from edges.limits.replay_slots import Slots
 from edges.rooms.statistics import HubStatistics
 from edges.rooms.tallies import Tallies
-from edges.session.live import LiveRequests
 from edges.session.tallies import RequestTallies
 from edges.settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from edges.session.live import LiveRequests
 
 __all__ = ["Seen", "Sources"]
 
@@ -48,7 +51,7 @@ class Sources:
     requests: RequestTallies
     replay_slots: Slots
     observed: Observed
-    live: LiveRequests | None
+    live: "LiveRequests | None"
     statistics: Callable[[], tuple[RegistryStatistics, HubStatistics]]
     skills: Skills | None = None
     catalogue: str = field(init=False)

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 
 from bus.values import frozen
 from bus.words import NoticeName, Verb
-from edges.auth.jwks import KeysUnavailable
+from edges.auth.keyring import KeysUnavailable
 from edges.auth.tokens import TokenRefused
 from edges.protocol.messages import (
     AT_CAPACITY,

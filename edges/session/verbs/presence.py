@@ -1,21 +1,23 @@
 """``presence``: who is in a room, over all edges."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import orjson
 
 from bus.channel import Channel
 from bus.presence.entries import is_user
-from bus.presence.store import Snapshot
 from bus.spelling import canonical_name
 from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Code, Outgoing, Refusal, Reply, Said
-from edges.rooms.presence.looks import Page
 from edges.session.client import Client
 from edges.session.command import Command
 from edges.session.verbs.subscribe import asked, channel_of, named
+
+if TYPE_CHECKING:
+    from bus.presence.store import Snapshot
+    from edges.rooms.presence.looks import Page
 
 __all__ = ["Presence"]
 
@@ -80,7 +82,7 @@ class Presence(Command):
         sentence = f"channel: nobody notes who is in {channel.name}: its family has no presence"
         return Refusal(Code.INVALID_REQUEST, sentence, self.verb, self.reply_to)
 
-    def _data(self, channel: Channel, found: Snapshot, page: Page) -> dict[str, Any]:
+    def _data(self, channel: Channel, found: "Snapshot", page: "Page") -> dict[str, Any]:
         data = {**asked(self.channel, channel), "count": found.count, "connections": found.connections}
         if channel.presence is not None and channel.presence.kind == "count":
             return data

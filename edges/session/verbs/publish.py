@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from bus.log.publication import Published
 from bus.values import frozen
 from bus.words import Verb
 from edges.protocol.messages import Outgoing, Refused, Reply, Said
@@ -12,6 +11,9 @@ from edges.session.client import Client
 from edges.session.command import Command, Outcome
 from edges.session.publishes import Publishes
 from edges.session.publishing import Prepared, Publishing, Wish
+
+if TYPE_CHECKING:
+    from bus.log.publication import Published
 
 __all__ = ["Publish", "report", "wish_of"]
 
@@ -79,7 +81,7 @@ async def _answered(
     yield Reply(Verb.PUBLISH, report(published), reply_to)
 
 
-def report(published: Published) -> dict[str, Any]:
+def report(published: "Published") -> dict[str, Any]:
     """Return the data of the answer to a publish."""
     position = next(iter(published.positions.values()), None)
     return {

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from edges.auth.fetching import aside, fetch
-from edges.auth.jwks import Jwks, KeysUnavailable
+from edges.auth.jwks import Jwks
+from edges.auth.keyring import KeysUnavailable
 from tests.edges.signing import EC, RSA, jwk, jwks
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]

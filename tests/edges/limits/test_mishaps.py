@@ -15,7 +15,8 @@ from bus.errors import BusError, BusUnavailable
 from bus.log.log import Log
 from bus.redis.subscriber import Subscriber
 from bus.shortage import shortage
-from edges.auth.jwks import Jwks, KeysUnavailable
+from edges.auth.jwks import Jwks
+from edges.auth.keyring import KeysUnavailable
 from edges.lifecycle import heartbeat
 from edges.limits.mishaps import Mishaps
 from edges.rooms.hub import Hub
