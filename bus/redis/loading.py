@@ -1,7 +1,8 @@
 """The client library, loaded beside the event loop: some 100 ms in which clients would else wait."""
 
-import asyncio
 import sys
+
+from bus.aside import aside
 
 __all__ = ["is_loaded", "loaded"]
 
@@ -19,7 +20,7 @@ async def loaded() -> None:
 
     """
     if not is_loaded():
-        await asyncio.to_thread(_load)
+        await aside(_load, "edgebus-loader")
 
 
 def _load() -> None:

@@ -3,12 +3,10 @@
 A deadline for each read is no deadline for a server that sends the head byte by byte.
 """
 
-import asyncio
 import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final, TypeVar
@@ -17,7 +15,7 @@ from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Proxy
 
 from edges.net.addresses import is_loopback
 
-__all__ = ["FETCH_S", "aside", "fetch"]
+__all__ = ["FETCH_S", "fetch"]
 
 FETCH_S: Final = 5.0
 _DOCUMENT_BYTES: Final = 256 * 1024
@@ -136,19 +134,3 @@ class _NoRedirects(HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         """Follow no redirect."""
-
-
-async def aside(work: Callable[[], ResultT], name: str) -> ResultT:
-    """Run blocking ``work`` in a thread that the end of the process does not wait for. May be cancelled."""
-    # Not `asyncio.to_thread`: the loop's end waits for those threads, for a resolver that hangs as well.
-    future = Future[ResultT]()
-    future.set_running_or_notify_cancel()  # from now on a cancelled wait leaves it to the thread
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)

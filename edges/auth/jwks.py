@@ -9,8 +9,9 @@ from http.client import HTTPException
 from typing import Final
 from urllib.parse import urlsplit
 
+from bus.aside import aside
 from bus.shortage import shortage
-from edges.auth.fetching import FETCH_S, aside, fetch
+from edges.auth.fetching import FETCH_S, fetch
 from edges.auth.keyring import Key, KeysUnavailable, UnusableKey
 from edges.net.addresses import is_loopback
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
+from bus.aside import aside
 from bus.redis.loading import is_loaded, loaded
 from bus.retrying import until_true
 from bus.service import Service
@@ -33,7 +35,7 @@ class Settling:
                 await self._load()
             self._is_loaded.set()
             # Schemas of forty models take 20 ms: on the event loop, clients would wait for the first who asks.
-            await asyncio.to_thread(catalogue_of, self._service)
+            await aside(partial(catalogue_of, self._service), "edgebus-catalogue")
         finally:  # without a thread to be had, too: whoever needs the rest loads it
             self._is_loaded.set()
             self._is_over.set()

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from edges.auth.fetching import aside, fetch
+from edges.auth.fetching import fetch
 from edges.auth.jwks import Jwks
 from edges.auth.keyring import KeysUnavailable
 from tests.edges.signing import EC, RSA, jwk, jwks
@@ -214,27 +214,6 @@ async def test_answer_that_trickles_is_given_up(scheme: str, begins: bytes) -> N
     async with trickle(begins if scheme == "http" else b"\x16\x03\x03\x40\x00" + begins) as port:
         with pytest.raises(TimeoutError, match=r"more than 0\.2 s"):
             await asyncio.to_thread(partial(fetch, f"{scheme}://127.0.0.1:{port}/keys", deadline_s=0.2))
-
-
-async def test_work_aside_gives_back_what_it_has_and_raises() -> None:
-    """The thread's value or error is that of the wait; a wait that is cancelled leaves the thread alone."""
-    assert await aside(threading.get_ident, "who") != threading.get_ident()
-    with pytest.raises(ZeroDivisionError):
-        await aside(lambda: 1 // 0, "wrong")
-    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
-
-    def work() -> None:
-        begun.set()
-        goes_on.wait()
-        ended.set()
-
-    waiting = asyncio.create_task(aside(work, "long"))
-    await asyncio.to_thread(begun.wait)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    goes_on.set()
-    assert await asyncio.to_thread(ended.wait, 5)
 
 
 HANGS = """
