@@ -88,12 +88,10 @@ def read_url(url: str) -> dict[str, Any]:
         return {**arguments, "sentinels": sentinels(parts)}
     _check_database(parts)
     if parts.scheme == "unix":
-        from redis.asyncio.connection import UnixDomainSocketConnection
-
-        return {**arguments, "path": _socket(parts), "connection_class": UnixDomainSocketConnection}
+        return {**arguments, "path": _socket(parts)}
     arguments["host"], arguments["port"] = place(parts.place, _PORT)
     if parts.scheme == "rediss":
-        arguments |= {"connection_class": _tls_class(), **_tls_options(parts)}
+        arguments |= {"is_tls": True, **_tls_options(parts)}
     return arguments
 
 
@@ -186,16 +184,9 @@ def login(url: str) -> tuple[str, ...]:
     return (password,) if password else ()
 
 
-def _tls_class() -> Any:
-    from redis.asyncio.connection import SSLConnection
-
-    return SSLConnection
-
-
 def _tls(arguments: Mapping[str, Any]) -> ssl.SSLContext | None:
     """Return the TLS context for a ``rediss`` URL, by the client library's own options; None for other URLs."""
-    kind = arguments.get("connection_class")
-    if kind is None or not issubclass(kind, _tls_class()):
+    if not arguments.get("is_tls"):
         return None
     context = ssl.create_default_context(cafile=arguments.get("ssl_ca_certs"), capath=arguments.get("ssl_ca_path"))
     if arguments.get("ssl_certfile"):
@@ -227,7 +218,7 @@ async def redis_cli(url: str) -> str:
 
 
 def _tls_words(arguments: Mapping[str, Any]) -> list[str]:
-    if arguments.get("connection_class") is not _tls_class():
+    if not arguments.get("is_tls"):
         return []
     files = {"ssl_ca_certs": "--cacert", "ssl_ca_path": "--cacertdir", "ssl_certfile": "--cert", "ssl_keyfile": "--key"}
     named = [word for name, option in files.items() if arguments.get(name) for word in (option, arguments[name])]

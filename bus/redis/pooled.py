@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, SSLConnection
+from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -50,7 +50,7 @@ def pooled(arguments: Mapping[str, Any], name: str, deadline_s: float) -> Redis:
     # decisions/0020: the library's retries would write a publish twice; the publisher repeats, with a check.
     pool = BlockingConnectionPool(
         **{
-            **arguments,
+            **{name: value for name, value in arguments.items() if name != "is_tls"},
             "redis_connect_func": functools.partial(begin, name=name),
             "connection_class": patient(_connection_class(arguments)),
             "parser_class": PatientParser,
@@ -70,8 +70,9 @@ def pooled(arguments: Mapping[str, Any], name: str, deadline_s: float) -> Redis:
 def _connection_class(arguments: Mapping[str, Any]) -> Any:
     if "sentinels" in arguments:
         return PrimaryConnection
-    kind = arguments.get("connection_class", NamedConnection)
-    return NamedTlsConnection if kind is SSLConnection else kind
+    if "path" in arguments:
+        return UnixDomainSocketConnection
+    return NamedTlsConnection if arguments.get("is_tls") else NamedConnection
 
 
 async def begin(connection: AbstractConnection, *, name: str) -> None:

@@ -153,6 +153,13 @@ def test_edge_loads_the_client_library_by_itself(edge: dict[str, set[str]]) -> N
     assert len([name for name in modules if not name.startswith("opentelemetry")]) < 850
 
 
+@pytest.mark.parametrize("url", ["redis://x", "rediss://x?ssl_cert_reqs=none", "unix:///x", "redis+sentinel://x/y"])
+def test_url_is_checked_without_the_client_library(url: str) -> None:
+    """An edge whose Redis has TLS, or a socket, is to listen as early as others."""
+    modules = loaded_by("import sys; from bus.redis.address import check_url; check_url(sys.argv[1])", url)
+    assert packages(modules) & {"opentelemetry", "redis"} == set()
+
+
 def test_client_library_is_loaded_with_a_producer() -> None:
     """Not with the class, which tests replace; nor at the first event, which may be sent while the program ends."""
     modules = loaded_by("from producers import Producer; Producer")
