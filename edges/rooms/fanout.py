@@ -77,18 +77,24 @@ class Fanout:
         if room.passes:
             return
         try:
-            self._flush(room)
+            self._write_items(room, room.take())
         except Exception as error:  # noqa: BLE001 (see above)
             self._give_up(room, error)
 
-    def _flush(self, room: Room) -> None:
-        items = room.take()
+    def _write_items(self, room: Room, items: Sequence[Item]) -> None:
         for dialect, subscribers in room.subscribers.items():
             frames = (
                 [frame for item in items if (frame := self._frame(dialect, item)) is not None] if subscribers else []
             )
             if frames:
                 self._begin_pass(room, dialect, b"".join(frames), len(frames))
+
+    def pass_on_together(self, room: Room, lines: Sequence[bytes]) -> None:
+        """Write lines that wait for nothing, in one piece."""
+        try:
+            self._write_items(room, lines)
+        except Exception as error:  # noqa: BLE001 (see flush)
+            self._give_up(room, error)
 
     def pass_on(self, room: Room, line: bytes) -> None:
         """Write a line that waits for nothing; as ``flush`` does, without a list of items."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus.channel import LATEST, LIVE, SKIP, Channel
 from bus.envelope import end_of, splice
 from bus.position import BEGINNING
+from edges.rooms.fanout import Fanout
 from edges.rooms.flow import CLOSED, FLOWING_BYTES
 from edges.rooms.recent import RECENT_LINES
 from edges.rooms.room import Room
@@ -129,8 +130,34 @@ async def test_lines_of_one_read_are_one_write() -> None:
     redis = Redis()
     member = await join(redis)
     delivered(redis, own(X, 1), own(X, 2))
-    delivered(redis, own(X, 3))
-    assert ([len(re.findall(rb'"n":', it)) for it in member.frames], room_of(redis).flow.count) == ([2, 1], 1)
+    delivered(redis, own(X, 3), own(X, 4))
+    delivered(redis, own(X, 5))
+    assert ([len(re.findall(rb'"n":', it)) for it in member.frames], room_of(redis).flow.count) == ([2, 2, 1], 3)
+
+
+@pytest.mark.parametrize("odd", [b',"x":"\xff"', b',"x":"%b"' % (b"x" * FLOWING_BYTES)])
+async def test_read_with_a_line_that_does_not_flow_is_looked_at(odd: bytes) -> None:
+    """Each line of it, and all that a member may have still are one write."""
+    redis = Redis()
+    member = await join(redis)
+    delivered(redis, own(X, 1))
+    delivered(redis, own(X, 2), own(X, 3), own(X, 4, odd))
+    written = [len(re.findall(rb'"n":', it)) for it in member.frames]
+    assert (written, room_of(redis).flow.count) == ([1, 2 if b"\xff" in odd else 3], 0)
+
+
+async def test_bug_while_lines_are_written_together_closes_the_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come back for the lines; the room stands behind these, and goes on."""
+    redis = Redis()
+    member = await join(redis)
+    delivered(redis, own(X, 1))
+    failed: list[Member] = []
+    monkeypatch.setattr(Member, "fail", lambda it: failed.append(it))  # noqa: PLW0108 (a method)
+    monkeypatch.setattr(Fanout, "_begin_pass", lambda *_: 1 // 0)
+    delivered(redis, own(X, 2), own(X, 3))
+    monkeypatch.undo()
+    delivered(redis, own(X, 4))
+    assert (failed, room_of(redis).position, member.got) == ([member], "4-1", [1, 4])
 
 
 async def test_line_waits_while_earlier_lines_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
