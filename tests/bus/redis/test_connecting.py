@@ -53,14 +53,16 @@ async def test_cancelled_connection_leaves_no_socket(listening: socket.socket) -
 
 
 _THREADS = """
-import os, sys, uvloop
+import asyncio, os, sys, uvloop
 from edges import Edge, EdgeSettings
 from producers.services.mahavishnu import SERVICE
 
 async def main():
     async with Edge(SERVICE, EdgeSettings(port=0, redis_url=sys.argv[1])) as edge:
         await edge.ready()
-        print(len(os.listdir("/proc/self/task")))
+        async with asyncio.timeout(20):
+            while len(os.listdir("/proc/self/task")) > 1:  # modules are loaded in a thread, which ends
+                await asyncio.sleep(0.01)
 
 uvloop.run(main())
 """
@@ -68,6 +70,6 @@ uvloop.run(main())
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
 def test_edge_has_no_threads(broker: EmbeddedBroker) -> None:
-    """An edge with literal addresses, ready and connected to Redis by all of its links, is a single thread."""
+    """An edge with literal addresses, ready and connected to Redis by all of its links, comes to be a single thread."""
     done = subprocess.run([sys.executable, "-c", _THREADS, broker.url], capture_output=True, timeout=30, check=False)
-    assert (done.stdout, done.returncode) == (b"1\n", 0), done.stderr.decode()
+    assert done.returncode == 0, done.stderr.decode()
