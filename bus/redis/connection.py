@@ -114,7 +114,7 @@ class Connection:
             BusError: Redis refused.
 
         """
-        epoch = await (self._asked_for_epoch() if is_loaded() else self._asked_for_epoch_early())
+        epoch = await (self._asked_for_epoch() if is_loaded() else self.early("GET", EPOCH_KEY))
         with converted(self._url):
             if epoch and epoch_ms(epoch) is None:
                 self._tell_epoch()
@@ -124,12 +124,20 @@ class Connection:
         async with self.connected() as redis:
             return await _answer(redis.get(EPOCH_KEY))
 
-    async def _asked_for_epoch_early(self) -> Reply:
-        """Ask on a connection for this one command: an edge is ready before the client library is loaded."""
+    async def early(self, *words: str) -> Reply:
+        """Ask on a connection for this command alone: an edge is ready before the client library is loaded.
+
+        Return Redis' answer as Redis gives it, an error of Redis' as a value.
+
+        Raises:
+            BusUnavailable: Redis cannot be reached, or did not answer.
+            BusError: Redis refused the connection.
+
+        """
         link = await open_command_link(self._url, self._name, self._greeting)
         try:
             with converted(self._url):
-                return await _answer(link.ask("GET", EPOCH_KEY))
+                return await _answer(link.ask(*words))
         finally:
             link.abort()
 

@@ -11,7 +11,10 @@ from typing import Final, Self, cast
 
 from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection
+from bus.redis.failures import converted
 from bus.redis.keys import REVOKED
+from bus.redis.loading import is_loaded
+from bus.redis.refusals import checked
 from bus.values import frozen
 
 __all__ = ["KEPT_S", "REVOKED", "Page", "Revocation", "Revocations", "of_token", "of_user"]
@@ -127,8 +130,18 @@ class Revocations(Connection):
             newest, count = oldest, (_PAGE if oldest < newest else 2 * count)
 
     async def _newest(self, at_most: float, count: int) -> list[tuple[bytes, float]]:
+        if at_most == math.inf and not is_loaded():
+            return await self._newest_early(count)
         async with self.connected() as redis:
             found = await redis.zrange(
                 REVOKED, at_most, -math.inf, desc=True, byscore=True, withscores=True, offset=0, num=count
             )
         return cast(list[tuple[bytes, float]], found)
+
+    async def _newest_early(self, count: int) -> list[tuple[bytes, float]]:
+        """Read the first page without the client library: an edge with keys is ready once all pages were read."""
+        words = "ZRANGE", REVOKED, "+inf", "-inf", "BYSCORE", "REV", "LIMIT", "0", str(count), "WITHSCORES"
+        found = await self.early(*words)
+        with converted(self._url):
+            flat = iter(checked(found))
+        return [(member, float(score)) for member, score in zip(flat, flat, strict=True)]

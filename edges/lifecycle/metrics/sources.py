@@ -1,7 +1,6 @@
 """What metrics are read from: the parts of an edge, as far as the parts count."""
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from bus.description import digest
@@ -54,11 +53,11 @@ class Sources:
     live: "LiveRequests | None"
     statistics: Callable[[], tuple[RegistryStatistics, HubStatistics]]
     skills: Skills | None = None
-    catalogue: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Make the digest of the catalogue once: all schemas of all events are written down for it."""
-        object.__setattr__(self, "catalogue", digest(self.service))
+    @property
+    def catalogue(self) -> str:
+        """A digest of the service's families, events and requests; made at the first use, and kept."""
+        return digest(self.service)
 
     def look(self) -> "Seen":
         """Look at everything once."""

@@ -10,6 +10,12 @@ from bus.errors import BusError, BusUnavailable
 from bus.redis.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_token, of_user
 
 
+@pytest.fixture(params=[True, False], ids=["library", "early"])
+def _reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read with the client library, and before the library is loaded."""
+    monkeypatch.setattr("bus.redis.revocation.is_loaded", lambda: request.param)
+
+
 async def read(revocations: Revocations) -> list[Revocation]:
     """Return every revocation that is kept."""
     return [revocation async for page in revocations.pages() for revocation in page.readable]
@@ -40,6 +46,7 @@ def test_message(message: bytes, expected: Revocation | None) -> None:
     assert Revocation.parse(message) == expected
 
 
+@pytest.mark.usefixtures("_reader")
 async def test_revoked_is_kept_and_told(broker_url: str) -> None:
     """A revocation stands in the sorted set for whoever reads it, and goes to whoever listens."""
     user = f"u-{uuid.uuid4()}"
@@ -90,6 +97,7 @@ async def test_no_redis() -> None:
             await read(revocations)
 
 
+@pytest.mark.usefixtures("_reader")
 async def test_redis_that_refuses(broker_url: str) -> None:
     """An error of Redis' own is an error of the bus."""
     async with Redis.from_url(broker_url) as redis, Revocations(broker_url, name="test") as revocations:
@@ -100,6 +108,7 @@ async def test_redis_that_refuses(broker_url: str) -> None:
         await redis.delete(REVOKED)
 
 
+@pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize("same", [False, True])
 async def test_read_in_pages(broker: EmbeddedBroker, same: bool) -> None:
     """None is left out, even where more than a page were revoked at one time or are taken back meanwhile."""
