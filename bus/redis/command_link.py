@@ -5,7 +5,7 @@ a round. Links are opened by ``bus.redis.command_opening``.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
@@ -93,19 +93,31 @@ class CommandLink(asyncio.Protocol):
             RedisError: Redis' own error, or the end of the link.
 
         """
-        if self.cause is not None:
-            raise self.cause
-        future: asyncio.Future[Any] = self._loop.create_future()
-
-        def done(answers: list[Any], cut: Exception | None) -> None:
-            if not future.done():
-                future.set_result(answers[0] if answers else cut)
-
-        self.send(packed([*words[0].split(), *words[1:]]), 1, done)
-        answer = await future
+        (answer,) = await self.ask_together(words)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def ask_together(self, *commands: Sequence[str]) -> list[Any]:
+        """Return the answers to commands of one round, Redis' own errors as values.
+
+        Raises:
+            RedisError: the end of the link.
+
+        """
+        if self.cause is not None:
+            raise self.cause
+        future: asyncio.Future[list[Any] | Exception] = self._loop.create_future()
+
+        def done(answers: list[Any], cut: Exception | None) -> None:
+            if not future.done():
+                future.set_result(answers if cut is None else cut)
+
+        self.send(b"".join(packed([*it[0].split(), *it[1:]]) for it in commands), len(commands), done)
+        told = await future
+        if isinstance(told, Exception):
+            raise told
+        return told
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the last answer of a round ends the round."""

@@ -3,13 +3,14 @@
 An edge is ready once a token came back, and so would else be ready no earlier than the library is loaded.
 """
 
-from bus.redis import library
+from typing import Any
+
 from bus.redis.address import without_password
 from bus.redis.command_link import CommandLink
 from bus.redis.command_opening import open_command_link
 from bus.redis.failures import converted
 from bus.redis.greeting import Greeting
-from bus.redis.refusals import said
+from bus.redis.refusals import checked, said
 from bus.redis.role import is_untold, misplaced
 
 __all__ = ["ProbeConnection"]
@@ -42,9 +43,11 @@ class ProbeConnection:
         """
         link = await self._opened()
         with converted(self._url):
-            await link.ask("PUBLISH", channel, token)
             # decisions/0050: a demoted primary still carries tokens, so each token's server is asked for its role.
-            return await self._objection(link) if self._asks_role else None
+            asked = [("ROLE",)] if self._asks_role else []
+            sent, *role = await link.ask_together(("PUBLISH", channel, token), *asked)
+            checked(sent)
+        return self._objection(role[0]) if role else None
 
     async def _opened(self) -> CommandLink:
         # Not free: the link was cut, or owes the answer to a call that was cancelled.
@@ -53,13 +56,12 @@ class ProbeConnection:
             self._link = await open_command_link(self._url, self._name, self._greeting)
         return self._link
 
-    async def _objection(self, link: CommandLink) -> str | None:
+    def _objection(self, role: Any) -> str | None:
         """Return the objection to a server of this role; a user without ``ROLE`` is not asked for once more."""
-        try:
-            where = misplaced(await link.ask("ROLE"))
-        except library.ResponseError as error:
-            self._asks_role = not is_untold(said(error))
+        if isinstance(role, Exception):
+            self._asks_role = not is_untold(said(role))
             return None
+        where = misplaced(role)
         return where and f"Redis at {without_password(self._url)} {where}"
 
     async def drop(self) -> None:
