@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from bus.errors import BusError, BusNotReady
 from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Packer, Replicas, outcome
-from bus.log.several import LEFT_ALONE, SEVERAL, Plan, have_common, plan, spread
+from bus.log.several import LEFT_ALONE, SEVERAL, Plan, plan, spread
 from bus.redis import library
 from bus.redis.address import check_url
 from bus.redis.clock import now, redis_ms
@@ -130,10 +130,10 @@ class Appender:
         # decisions/0020: TIME goes along once a second; a round trip of its own would cost every publish.
         pieces = [_TIME] if is_stale else []
         count = len(entries)
-        # decisions/0160: entries of one channel as one command. A user of functions has no such function, and whatever
+        # decisions/0160, 0166: several entries as one command. A user of functions has no such function, and whatever
         # was left alone goes one by one.
         stands_for: Plan | None = None
-        if count > 1 and self._groups and not (by_function or again) and have_common(entries):
+        if count > 1 and self._groups and not (by_function or again):
             several, stands_for = plan(entries, functools.partial(pack, by_function=by_function))
             pieces += several
             count = len(stands_for)

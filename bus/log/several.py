@@ -1,4 +1,4 @@
-"""Several publishes on a channel as one command, and the answers of a pipeline in which some entries went so. Pure.
+"""Several publishes as one command, and the answers of a pipeline in which some entries went so. Pure.
 
 Knows ``several.lua``. Entries that the script leaves alone go one by one, by ``publish.lua``.
 """
@@ -9,29 +9,39 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from bus.log.appending import Entry, salt
+from bus.redis import library
 from bus.redis.command_link import packed
 
-__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "have_common", "plan", "spread"]
+__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "plan", "spread"]
 
 Plan: TypeAlias = Sequence[Sequence[int]]
-"""For each command of a pipeline the numbers of the entries it stands for, in order."""
+"""For each command of a pipeline the numbers of the entries it stands for."""
 
 SEVERAL: Final = importlib.resources.files("bus.log").joinpath("several.lua").read_text("utf-8")
 LEFT_ALONE: Final = b""
 """The answer for an entry that the script did not touch."""
 _SHA: Final = hashlib.sha1(SEVERAL.encode(), usedforsecurity=False).hexdigest()
-
-
-def have_common(entries: Sequence[Entry]) -> bool:
-    """Tell whether two entries are of one channel; the entries of a single event never are."""
-    return len({entry.channel.redis for entry in entries}) < len(entries)
+_CHANNELS: Final = 25
+"""The most channels of a command. Ten are most of what can be gained, and Redis serves nobody else meanwhile."""
 
 
 def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> tuple[list[bytes], Plan]:
     """Return the pieces of a pipeline, and what each command stands for; ``pack`` makes the command of a single entry.
 
-    Of a channel all entries go together, or each on its own: no event overtakes another of its channel.
+    Of a channel all entries go together, or each on its own: no event overtakes another of its channel. Channels whose
+    logs hold as much for as long go together, too. Commands stand in the order of their first entries.
     """
+    pieces: list[bytes] = []
+    stands_for: list[Sequence[int]] = []
+    for logs in _commands(entries, *_by_channel(entries)):
+        together = [number for numbers in logs for number in numbers]
+        pieces += pack(entries[together[0]]) if len(together) == 1 else (_together(entries, logs),)
+        stands_for.append(together)
+    return pieces, stands_for
+
+
+def _by_channel(entries: Sequence[Entry]) -> tuple[dict[str, list[int]], set[str]]:
+    """Return the numbers of each channel's entries, and the channels of which each entry goes on its own."""
     groups: dict[str, list[int]] = {}
     alone: set[str] = set()
     for number, entry in enumerate(entries):
@@ -40,45 +50,57 @@ def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> 
             groups[name].append(number)
         else:
             groups[name] = [number]
+            if entry.channel.keyed is not None or entry.channel.retention.kind == "live":
+                alone.add(name)
         if entry.since_ms is not None or entry.once:
             alone.add(name)
-    pieces: list[bytes] = []
-    stands_for: list[Sequence[int]] = []
+    return groups, alone
+
+
+def _commands(entries: Sequence[Entry], groups: dict[str, list[int]], alone: set[str]) -> list[list[list[int]]]:
+    """Return for each command the numbers of each log's entries."""
+    commands: list[list[list[int]]] = []
+    open_ones: dict[tuple[int, int], list[list[int]]] = {}
     for name, numbers in groups.items():
-        channel = entries[numbers[0]].channel
-        if len(numbers) == 1 or name in alone or channel.keyed is not None or channel.retention.kind == "live":
-            for number in numbers:
-                pieces += pack(entries[number])
-            stands_for += [(number,) for number in numbers]
+        retention = entries[numbers[0]].channel.retention
+        holds = (retention.max_events, retention.expires_s)
+        if name in alone:
+            commands += [[[number]] for number in numbers]
+        elif holds in open_ones and len(open_ones[holds]) < _CHANNELS:
+            open_ones[holds].append(numbers)
         else:
-            pieces.append(_together([entries[number] for number in numbers]))
-            stands_for.append(numbers)
-    return pieces, stands_for
+            open_ones[holds] = [numbers]
+            commands.append(open_ones[holds])
+    return commands
 
 
-def _together(entries: Sequence[Entry]) -> bytes:
-    channel = entries[0].channel
-    words: list[Any] = ["EVALSHA", _SHA, 1, channel.log_key]
-    words += [channel.retention.max_events, channel.retention.expires_s * 1000]
-    for entry in entries:
-        words += [entry.id, entry.event, entry.line, salt()]
+def _together(entries: Sequence[Entry], logs: Sequence[Sequence[int]]) -> bytes:
+    channels = [entries[numbers[0]].channel for numbers in logs]
+    retention = channels[0].retention
+    words: list[Any] = ["EVALSHA", _SHA, len(logs), *[channel.log_key for channel in channels]]
+    words += [retention.max_events, retention.expires_s * 1000, *map(len, logs)]
+    for numbers in logs:
+        for number in numbers:
+            entry = entries[number]
+            words += [entry.id, entry.event, entry.line, salt()]
     return packed(words)
 
 
 def spread(stands_for: Plan, replies: Iterable[Any]) -> list[Any]:
     """Return an answer for each entry, of the answers for each command; an error speaks for all its entries."""
-    if len(stands_for) == 1:  # all of one channel: the numbers are in order
-        [numbers], [reply] = stands_for, replies
-        return _answers(len(numbers), reply)
-    spread_out: dict[int, Any] = {}
+    found: list[Any] = [None] * sum(map(len, stands_for))
     for numbers, reply in zip(stands_for, replies, strict=True):
-        spread_out.update(zip(numbers, _answers(len(numbers), reply), strict=False))
-    return [spread_out[number] for number in range(len(spread_out))]
+        for number, answer in zip(numbers, _answers(len(numbers), reply), strict=True):
+            found[number] = answer
+    return found
 
 
 def _answers(count: int, reply: Any) -> list[Any]:
     """Return the answers of ``count`` entries to one command."""
-    if count == 1 or type(reply) is not bytes:
-        return [reply] * count
-    places: list[Any] = reply.split(b",") if reply else []
-    return (places + [LEFT_ALONE] * (count - len(places)))[:count]
+    if count == 1:
+        return [reply]
+    if type(reply) is bytes:
+        places: list[Any] = reply.split(b",")
+        return (places + [LEFT_ALONE] * (count - len(places)))[:count]
+    # A user who may not write one of the logs is refused the whole command, and other logs are not to miss events.
+    return [LEFT_ALONE if isinstance(reply, library.NoPermissionError) else reply] * count

@@ -185,6 +185,36 @@ async def test_events_together_behind_a_strange_end_are_one_chain(
     assert all(previous == before for (before, _), (_, previous) in pairwise(fronts))
 
 
+async def test_events_of_many_channels_together(log: AppendingLog, receiver: Receiver, redis: Cli) -> None:
+    """Events leave as few commands, each channel is a chain of its own, and a log that is not as usual costs itself."""
+    names = [f"mix{number}" for number in range(60)]
+    key_of = {name: WORKFLOW.fill(name).log_key for name in names}
+    await redis.xadd(key_of["mix1"], SEED, id="8888888888888-5")  # ends ahead of the clock
+    await redis.set(key_of["mix2"], "typed")
+    await redis.xadd(key_of["mix3"], SEED)
+    await redis.xtrim(key_of["mix3"], maxlen=0, approximate=False)
+    await receiver.subscribe(*(f"workflow:{name}" for name in names if name != "mix2"))
+    rounds = [Stage(workflow_id=name, number=number) for number in range(3) for name in names]
+    some = entries(*rounds, *[Short(workflow_id=name) for name in names[:9]])
+    outcomes = await log.append(some)
+    failed = [one.channel.name for one, it in zip(some, outcomes, strict=True) if not isinstance(it, Appended)]
+    assert failed == ["workflow:mix2"] * 3
+    for name in set(names) - {"mix2"}:
+        lines = await receiver.of(f"workflow:{name}", 3)
+        fronts = [front(line) for line in lines]
+        assert [json.loads(line)["data"]["number"] for line in lines] == [0, 1, 2]
+        assert all(previous == at for (at, _), (_, previous) in pairwise(fronts))
+        stored = await redis.xrevrange(key_of[name], count=3)
+        assert [at.decode() for at, _ in stored[::-1]] == [at for at, _ in fronts]
+        assert [f"{at} 1" for at, _ in fronts] == [
+            f"{it.position} {it.receivers}"
+            for one, it in zip(some, outcomes, strict=True)
+            if isinstance(it, Appended) and one.channel.name == f"workflow:{name}"
+        ]
+        assert (fronts[0][1] == "0-0") == (name not in ("mix1", "mix3"))
+        assert DAY_MS - 10_000 < await redis.pttl(key_of[name]) <= DAY_MS
+
+
 async def test_events_together_on_an_emptied_log_go_on_from_its_end(log: AppendingLog, redis: Cli) -> None:
     """A log that was emptied by hand has an end, and the events that come together are chained to that end."""
     key = WORKFLOW.fill("emptied").log_key

@@ -93,6 +93,20 @@ async def test_refused_events_together_are_nowhere(real: Broker, admin: Cli, lis
     assert await ids(admin) == await heard(listener, admin) == []
 
 
+@pytest.mark.parametrize(
+    "rights", ["~bus:log:{workflow:w*", "~* resetchannels &workflow:w*", "~bus:log:{workflow:w* %R~*"]
+)
+async def test_channel_that_is_refused_leaves_the_others_their_events(real: Broker, admin: Cli, rights: str) -> None:
+    """Of events that go together those on a refused channel are nowhere and told; those on other channels are there."""
+    await become(admin, f"on >pw &* ~bus:epoch {rights} +@all")
+    names = ["w", "closed", "w2", "closed", "w3", "w"]
+    async with Producer(url_of(real)) as producer:
+        with pytest.raises(PublishError) as told:
+            await producer.publish_all([Stage(workflow_id=name) for name in names])
+    assert [isinstance(it, PublishError) for it in told.value.results or ()] == [name == "closed" for name in names]
+    assert [await admin.xlen(f"bus:log:{{workflow:{name}}}") for name in ("w", "w2", "w3", "closed")] == [2, 1, 1, 0]
+
+
 @pytest.mark.parametrize("rules", [NO_CHANNELS, f"{ALL} -pexpire", f"{ALL} -publish"])
 async def test_refused_event_leaves_a_log_as_it_was(real: Broker, admin: Cli, listener: Receiver, rules: str) -> None:
     """What is there keeps its events, their chain and its life; whoever watches gets the good ones only."""
