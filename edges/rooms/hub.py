@@ -151,10 +151,11 @@ class Hub:
         room = self._rooms.get(key)
         if room is None or not room.is_open:
             return None
-        self._occupied += not len(room)
+        if room.empty_since is not None:
+            room.empty_since = None
+            self._occupied += 1
+            del self._empty[key]
         room.add(subscriber)
-        room.empty_since = None
-        self._empty.pop(key, None)
         return room
 
     async def open(self, channel: Channel, start: Start | None = None) -> Tail | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from bus.channel import Channel
 from edges.limits.counters import Counters
+from edges.rooms.ways import send_some
 from edges.settings import EdgeSettings
 from edges.transport.acknowledged import Peer, Socket, peer, unacknowledged_bytes
 from edges.transport.backpressure import RESERVE_BYTES, StallDetector, patience
@@ -17,7 +18,8 @@ __all__ = ["Outgoing"]
 _PACE_BYTES: Final = 64 * 1024
 """With more in the transport, a replay waits."""
 _SMALL_BYTES: Final = 4 * 1024
-"""The most of a room's missed lines that is written at once to a client that has not read earlier bytes."""
+"""The most of a room's missed lines that is written at once to a client that has not read earlier bytes, and the most
+of an answer that goes to the socket itself."""
 _KERNEL_BYTES: Final = 256 * 1024
 _CLOSE_FRAME_BYTES: Final = 127
 """The most that a close frame takes (RFC 6455, section 5.5)."""
@@ -144,17 +146,27 @@ class Outgoing:
 
     # What is written.
 
-    def write(self, frames: bytes, *, is_secure: bool) -> None:
-        """Write frames of the edge's own choice; while little waits, such frames make no client slow."""
+    def write(self, frames: bytes, *, is_secure: bool, plain: socket.socket | None = None) -> bool:
+        """Write frames of the edge's own choice; while little waits, such frames make no client slow.
+
+        Return whether the kernel took all of them from the edge itself: a few, to ``plain``, the socket behind a
+        transport without bytes (decisions/0150).
+        """
+        self._counters.answered(len(frames))
+        if plain is not None and len(frames) <= _SMALL_BYTES:
+            sent = send_some(plain, frames)
+            if sent == len(frames):
+                return True
+            frames = frames[sent:]
         if self._stall is None:
             self._own_bytes, self._behind_bytes = len(frames), 0
         # decisions/0045: over TLS asyncio takes all at once and shows an empty buffer; the kernel's count alone tells.
         if is_secure and len(frames) > _KERNEL_BYTES:
             self._owed_until = self._acknowledged_bytes() + len(frames) - _KERNEL_BYTES
         self._transport.write(frames)
-        self._counters.answered(len(frames))
         if self._transport.get_write_buffer_size() <= self.little_bytes:
             self._own_bytes = 0
+        return False
 
     def add(self, size: int) -> None:
         """Take note of ``size`` bytes written behind waiting bytes."""

@@ -204,8 +204,8 @@ class Writer(asyncio.Protocol):
         """
         if self._phase is not Phase.OPEN or (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
             return
-        self._outgoing.write(frames, is_secure=self.visitor.is_secure)
-        self._choose()
+        if not self._outgoing.write(frames, is_secure=self.visitor.is_secure, plain=self.direct_joined):
+            self._choose()
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""
