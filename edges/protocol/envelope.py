@@ -204,7 +204,9 @@ class _Envelope:
                 return {**envelope("event", event=event, data=data, room=room), **_NO_POSITION}
 
     def frame(self, line: bytes) -> bytes | None:
-        return text_frame(line)
+        # As `text_frame` of a usual line, without a call.
+        size = len(line)
+        return b"\x81\x7e" + size.to_bytes(2) + line if 126 <= size < 65536 else text_frame(line)
 
 
 def _reply(reply: Reply) -> dict[str, Any]:

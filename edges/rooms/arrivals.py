@@ -79,7 +79,7 @@ class Arrivals:
         # the read is the room's, and all subscribers may have it now. Other lines go a way that is three times as long.
         # decisions/0048: a line of the bus's own is known by its two ends, and handed on unread; others are parsed.
         find, pass_on, flowing_bytes = self._rooms.get, self._fanout.pass_on, self._flowing_bytes
-        has_flowed = False
+        is_alone, has_flowed = len(batch) == 1, False
         for name, line in batch:
             room = find(name)
             if room is None:
@@ -100,7 +100,7 @@ class Arrivals:
                         flow.count += 1
                         if position is not None:
                             flow.lines.append(line)
-                        pass_on(room, line)
+                        pass_on(room, line, is_alone=is_alone)
                         has_flowed = True
                         continue
                 if self._take(room, line):
@@ -120,8 +120,9 @@ class Arrivals:
         room = self._rooms.get(batch[0][0])
         if room is None or room.passes or room.slow:
             return False
-        flow, end, flowing_bytes, lines = room.flow, room.end, self._flowing_bytes, list[bytes]()
+        flow, end, flowing_bytes = room.flow, room.end, self._flowing_bytes
         at = flow.at
+        lines: list[bytes] = []
         try:
             for _, line in batch:
                 front = UNTRACED(line)

@@ -9,7 +9,7 @@ from edges.protocol.envelope import Dialect
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 from edges.rooms.tick import Tick
-from edges.rooms.ways import Sockets
+from edges.rooms.ways import Sockets, send_some
 
 __all__ = ["Fanout"]
 
@@ -48,7 +48,7 @@ class Fanout:
 
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
-        self._tick = Tick[RoomSubscriber]()
+        self._tick: Tick[RoomSubscriber] = Tick()
         self._corked: list[RoomSubscriber] = []
         self._has_turned = False
         self._told: set[str] = set()
@@ -96,24 +96,40 @@ class Fanout:
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
-    def pass_on(self, room: Room, line: bytes) -> None:
-        """Write a line that waits for nothing; as ``flush`` does, without a list of items."""
+    def pass_on(self, room: Room, line: bytes, *, is_alone: bool = False) -> None:
+        """Write a line that waits for nothing; as ``flush`` does, without a list of items.
+
+        With ``is_alone`` there is no other line in the tick, so nothing is gained by a look at others before.
+        """
         try:
+            if room.sole is not None:
+                self._pass_to(*room.sole, line, is_alone=is_alone)
+                return
             for dialect, subscribers in room.subscribers.items():
-                if not subscribers or (frame := self._frame(dialect, line)) is None:
-                    continue
-                if len(subscribers) > 1:
+                if subscribers and (frame := self._frame(dialect, line)) is not None:
                     self._begin_pass(room, dialect, frame, 1)
-                    continue
-                # As `_write`, without a list and a loop.
-                (subscriber,) = subscribers
-                if (plain := subscriber.direct) is None:
-                    self._write((subscriber,), frame, 1)
-                else:
-                    self._count(1, frame, 1)
-                    self._tick.add(plain, frame, subscriber)
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
+
+    def _pass_to(self, dialect: Dialect, subscriber: RoomSubscriber, line: bytes, *, is_alone: bool) -> None:
+        # As `_frame`, `_write` and `_count`, without a list, a loop and calls.
+        try:
+            frame = dialect.frame(line)
+        except Exception as error:  # noqa: BLE001 (one line's fault must not be the room's)
+            self.tell(error)
+            return
+        if frame is None:
+            return
+        if (plain := subscriber.direct_joined if is_alone else subscriber.direct) is None:
+            self._write((subscriber,), frame, 1)
+            return
+        self.deliveries += 1
+        self.sent_bytes += len(frame)
+        self.writes += 1
+        if not is_alone:
+            self._tick.add(plain, frame, subscriber)
+        elif rest := frame[send_some(plain, frame) :]:
+            self._deliver(subscriber, rest)
 
     def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         subscribers = room.subscribers[dialect]
@@ -155,7 +171,7 @@ class Fanout:
 
     def _write(self, subscribers: Sequence[RoomSubscriber], frames: bytes, count: int) -> None:
         self._count(len(subscribers), frames, count)
-        joined = Sockets[RoomSubscriber]()
+        joined: Sockets[RoomSubscriber] = Sockets()
         for subscriber in subscribers:
             if (plain := subscriber.direct) is not None:
                 self._tick.add(plain, frames, subscriber)

@@ -49,6 +49,7 @@ class Room:
     """Subscribers by dialect, lines that wait to be written, and the position.
 
     A newcomer stands at ``position``, is shown ``latest``, and is given every line after ``position`` and none before.
+    ``sole`` is the dialect and the subscriber of a room that has one subscriber, None of any other room.
     """
 
     def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES, tally: Tally | None = None) -> None:
@@ -65,6 +66,7 @@ class Room:
         self.flow = self.sequencer.flow
         self.passes = 0
         self.came_in_pass: set[RoomSubscriber] = set()
+        self.sole: tuple[Dialect, RoomSubscriber] | None = None
         self.slow: SlowConsumers[RoomSubscriber] | None = None
         self._ways: dict[Dialect, Ways[RoomSubscriber]] | None = None
         self._backlog_bytes = backlog_bytes
@@ -107,15 +109,21 @@ class Room:
         subscribers = self.subscribers.setdefault(subscriber.dialect, {})
         if self.passes and subscriber not in subscribers:
             self.came_in_pass.add(subscriber)
-        subscribers[subscriber] = self._ways = None
+        subscribers[subscriber] = None
+        self._come_to_members()
 
     def remove(self, subscriber: RoomSubscriber) -> None:
         """Let a subscriber go, in any dialect; a stranger to the room is ignored."""
-        self._ways = None
         for subscribers in self.subscribers.values():
             subscribers.pop(subscriber, None)
+        self._come_to_members()
         if self.slow is not None:
             self.slow.remove(subscriber)
+
+    def _come_to_members(self) -> None:
+        self._ways = None
+        each = [(dialect, subscribers) for dialect, subscribers in self.subscribers.items() if subscribers]
+        self.sole = (each[0][0], next(iter(each[0][1]))) if len(each) == 1 and len(each[0][1]) == 1 else None
 
     def suspend(self, subscriber: RoomSubscriber) -> None:
         """Leave a subscriber out until ``readmit``; during a pass only behind it, since the turn may be over."""
@@ -124,8 +132,8 @@ class Room:
             return
         for subscribers in self.subscribers.values():
             if subscriber in subscribers:
-                self._ways = None
                 del subscribers[subscriber]
+                self._come_to_members()
                 if self.slow is None:
                     self.slow = SlowConsumers(self.channel, self._backlog_bytes)
                 self.slow.add(subscriber, self.position)

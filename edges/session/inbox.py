@@ -133,7 +133,7 @@ class Inbox:
         """Take note that the command under way takes long; carry out the waiting commands that may overtake."""
         self._is_long = True
         queue, self._queue = self._queue, []
-        passing = list[Item]()
+        passing: list[Item] = []
         for waiting in queue:
             if waiting.overtakes and self._may_pass(waiting, self._queue):
                 self._bytes -= waiting.size
