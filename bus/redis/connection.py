@@ -114,7 +114,7 @@ class Connection:
             BusError: Redis refused.
 
         """
-        epoch = await (self._asked_for_epoch() if is_loaded() else self.early("GET", EPOCH_KEY))
+        epoch = await (self.early("GET", EPOCH_KEY) if self.is_early else self._asked_for_epoch())
         with converted(self._url):
             if epoch and epoch_ms(epoch) is None:
                 self._tell_epoch()
@@ -123,6 +123,11 @@ class Connection:
     async def _asked_for_epoch(self) -> Reply:
         async with self.connected() as redis:
             return await _answer(redis.get(EPOCH_KEY))
+
+    @property
+    def is_early(self) -> bool:
+        """Whether a command had to wait until the client library is loaded."""
+        return "_redis" not in vars(self) and not is_loaded()
 
     async def early(self, *words: str) -> Reply:
         """Ask on a connection for this command alone: an edge is ready before the client library is loaded.

@@ -13,7 +13,6 @@ from bus.redis.clock import redis_ms
 from bus.redis.connection import Connection
 from bus.redis.failures import converted
 from bus.redis.keys import REVOKED
-from bus.redis.loading import is_loaded
 from bus.redis.refusals import checked
 from bus.values import frozen
 
@@ -130,7 +129,7 @@ class Revocations(Connection):
             newest, count = oldest, (_PAGE if oldest < newest else 2 * count)
 
     async def _newest(self, at_most: float, count: int) -> list[tuple[bytes, float]]:
-        if at_most == math.inf and not is_loaded():
+        if at_most == math.inf and self.is_early:
             return await self._newest_early(count)
         async with self.connected() as redis:
             found = await redis.zrange(
