@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final
 
 from edges.protocol.envelope import Dialect
+from edges.rooms.pages import Pages
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sequencer import Item
 from edges.rooms.tick import Tick
@@ -39,6 +40,7 @@ class Fanout:
         "_corked",
         "_has_turned",
         "_moment",
+        "_pages",
         "_tick",
         "_told",
         "deliveries",
@@ -49,6 +51,7 @@ class Fanout:
     def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
         self._after_pass = after_pass or self.flush
         self._tick: Tick[RoomSubscriber] = Tick()
+        self._pages = Pages()
         self._corked: list[RoomSubscriber] = []
         self._has_turned = False
         self._told: set[str] = set()
@@ -244,7 +247,7 @@ class Fanout:
     def _send(self) -> None:
         tick, self._tick = self._tick, Tick()
         try:
-            spared, rests = tick.send()
+            spared, rests = tick.send(self._pages)
         except Exception as error:  # noqa: BLE001 (see flush)
             self.tell(error)
             self._fail(subscriber for subscriber, _ in tick)

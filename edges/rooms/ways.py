@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from itertools import repeat
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
+from edges.rooms.pages import Pages
+
 __all__ = ["Reachable", "ReachableT", "Rests", "Sockets", "Ways", "rests_of", "send_each", "send_one", "send_some"]
 
 _send: Final = socket.socket.send
@@ -48,11 +50,15 @@ class Sockets(Generic[ReachableT]):
         self.plain.append(plain)
         self.owners.append(owner)
 
-    def send(self, frames: bytes) -> "Rests[ReachableT]":
-        """Send frames to all sockets; return what is left to do."""
-        if len(self.plain) == 1:
+    def send(self, frames: bytes, pages: Pages | None = None) -> "Rests[ReachableT]":
+        """Send frames to all sockets, from ``pages`` where that is cheaper; return what is left to do."""
+        size, count = len(frames), len(self.plain)
+        if count == 1:
             return send_one(self.plain[0], frames, self.owners[0])
-        taken, size = send_each(self.plain, repeat(frames)), len(frames)
+        if pages is not None and pages.take(frames, count):
+            taken = pages.send_each(self.plain, size)
+        else:
+            taken = send_each(self.plain, repeat(frames))
         if taken.count(size) == len(taken):
             return []
         return rests_of(self.owners, repeat(frames), taken)

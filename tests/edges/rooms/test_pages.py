@@ -1,0 +1,116 @@
+"""Frames sent from pages of memory, over real sockets: the same as copies would be, byte for byte."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from edges.rooms.pages import LEAST_BYTES, LEAST_SOCKETS, Pages
+from edges.rooms.ways import Sockets
+from tests.edges.rooms.socket_members import LARGE, SMALL, Member
+
+FRAMES = LARGE[:LEAST_BYTES]
+
+
+@pytest.fixture
+def crowd() -> Iterator[list[Member]]:
+    """As many members as are worth it."""
+    pairs = [socket.socketpair() for _ in range(LEAST_SOCKETS)]
+    for ours, theirs in pairs:
+        ours.setblocking(False)
+        theirs.settimeout(10)
+    yield [Member(ours, theirs) for ours, theirs in pairs]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def sockets_of(members: list[Member]) -> Sockets[Member]:
+    """Return members with their sockets, as a room has them."""
+    sockets = Sockets[Member]()
+    for member in members:
+        assert member.direct is not None
+        sockets.add(member.direct, member)
+    return sockets
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of pieces that were sent as copies."""
+    seen: list[int] = []
+
+    def send_each(sockets: list[socket.socket], pieces: Iterator[bytes]) -> list[int]:
+        sent = [one.send(piece) for one, piece in zip(sockets, pieces, strict=False)]
+        seen.extend(sent)
+        return sent
+
+    monkeypatch.setattr("edges.rooms.ways.send_each", send_each)
+    return seen
+
+
+def test_all_is_taken(crowd: list[Member], copies: list[int]) -> None:
+    """Every member gets the frames, and nothing is copied."""
+    assert sockets_of(crowd).send(FRAMES, Pages()) == []
+    assert [it.received(len(FRAMES)) for it in crowd] == [FRAMES] * LEAST_SOCKETS
+    assert copies == []
+
+
+@pytest.mark.parametrize(("frames", "count"), [(FRAMES[:-1], LEAST_SOCKETS), (FRAMES, LEAST_SOCKETS - 1)])
+def test_little_is_copied(crowd: list[Member], copies: list[int], frames: bytes, count: int) -> None:
+    """To lend pages costs more than a copy of some KB."""
+    assert sockets_of(crowd[:count]).send(frames, Pages()) == []
+    assert copies == [len(frames)] * count
+
+
+def test_part_is_taken(crowd: list[Member]) -> None:
+    """What a kernel did not take is handed back: the frames' end, exactly; of a full or closed socket everything."""
+    crowd[0].fill()
+    crowd[1].direct.close()  # type: ignore[union-attr]
+    rests = sockets_of(crowd).send(LARGE, Pages())
+    assert [member for member, _ in rests] == crowd
+    assert [rest for _, rest in rests[:2]] == [LARGE, LARGE]
+    for member, rest in rests[2:]:
+        assert 0 < len(rest) < len(LARGE)
+        assert member.received(len(LARGE) - len(rest)) + rest == LARGE
+
+
+def test_pages_on_their_way_stay_as_they_are(crowd: list[Member], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that reads late gets what was sent, whatever went to others meanwhile, and from another file, too."""
+    monkeypatch.setattr("edges.rooms.pages._FILE_BYTES", 2 * LEAST_BYTES)
+    pages, sockets = Pages(), sockets_of(crowd)
+    several = [bytes([number]) * LEAST_BYTES for number in range(6)]
+    for frames in several:
+        assert sockets.send(frames, pages) == []
+        for member in crowd[1:]:
+            assert member.received(LEAST_BYTES) == frames
+    assert crowd[0].received(6 * LEAST_BYTES) == b"".join(several)
+
+
+@pytest.mark.parametrize("refused", ["memfd_create", "pwrite"])
+def test_system_that_refuses_gets_copies(
+    crowd: list[Member], copies: list[int], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """No memory for a file, or no such call: sent as ever, and not asked again."""
+    asked: list[str] = []
+
+    def refuse(*_: object) -> int:
+        asked.append(refused)
+        raise OSError
+
+    monkeypatch.setattr(os, refused, refuse)
+    pages, sockets = Pages(), sockets_of(crowd)
+    for _ in range(2):
+        assert sockets.send(FRAMES, pages) == []
+    assert [it.received(2 * len(FRAMES)) for it in crowd] == [2 * FRAMES] * LEAST_SOCKETS
+    assert (len(copies), asked) == (2 * LEAST_SOCKETS, [refused])
+
+
+def test_file_is_closed_with_its_owner(crowd: list[Member]) -> None:
+    """No descriptor is left behind."""
+    before = len(os.listdir("/proc/self/fd"))
+    pages = Pages()
+    sockets_of(crowd).send(SMALL * 1_000, pages)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del pages
+    assert len(os.listdir("/proc/self/fd")) == before
