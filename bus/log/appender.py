@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from bus.errors import BusError, BusNotReady
 from bus.log.appending import ONCE_SCRIPTS, SCRIPTS, Appended, Entry, Packer, Replicas, outcome
-from bus.log.several import LEFT_ALONE, SEVERAL, Plan, plan, spread
+from bus.log.several import LEFT_ALONE, SEVERAL, Plan, is_worth_it, plan, spread
 from bus.redis import library
 from bus.redis.address import check_url
 from bus.redis.clock import now, redis_ms
@@ -133,7 +133,7 @@ class Appender:
         # decisions/0160, 0166: several entries as one command. A user of functions has no such function, and whatever
         # was left alone goes one by one.
         stands_for: Plan | None = None
-        if count > 1 and self._groups and not (by_function or again):
+        if count > 1 and self._groups and not (by_function or again) and is_worth_it(entries):
             several, stands_for = plan(entries, functools.partial(pack, by_function=by_function))
             pieces += several
             count = len(stands_for)

@@ -12,7 +12,7 @@ from bus.log.appending import Entry, salt
 from bus.redis import library
 from bus.redis.command_link import packed
 
-__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "plan", "spread"]
+__all__ = ["LEFT_ALONE", "SEVERAL", "Plan", "is_worth_it", "plan", "spread"]
 
 Plan: TypeAlias = Sequence[Sequence[int]]
 """For each command of a pipeline the numbers of the entries it stands for."""
@@ -21,8 +21,15 @@ SEVERAL: Final = importlib.resources.files("bus.log").joinpath("several.lua").re
 LEFT_ALONE: Final = b""
 """The answer for an entry that the script did not touch."""
 _SHA: Final = hashlib.sha1(SEVERAL.encode(), usedforsecurity=False).hexdigest()
+_SOME: Final = 5
 _CHANNELS: Final = 25
 """The most channels of a command. Ten are most of what can be gained, and Redis serves nobody else meanwhile."""
+
+
+def is_worth_it(entries: Sequence[Entry]) -> bool:
+    """Tell whether Redis saves by a plan: two entries are of one channel, or there are some; one event has a few."""
+    # decisions/0166: for two channels Redis saves nothing, and the caller pays a sixth of a publish for the plan.
+    return len(entries) >= _SOME or len({entry.channel.redis for entry in entries}) < len(entries)
 
 
 def plan(entries: Sequence[Entry], pack: Callable[[Entry], Iterable[bytes]]) -> tuple[list[bytes], Plan]:

@@ -2,7 +2,7 @@ import hiredis
 
 from bus.channel import HISTORY, LATEST, LIVE, Channel, Retention
 from bus.log.appending import Entry
-from bus.log.several import LEFT_ALONE, plan, spread
+from bus.log.several import LEFT_ALONE, is_worth_it, plan, spread
 from bus.redis import library
 
 
@@ -70,3 +70,10 @@ def test_places_are_given_to_their_entries() -> None:
         *(b"1-1 0", b"3-3 0", b"4-4 1", b"2-2 1", b"5-5 0", LEFT_ALONE),
         *(error, error, LEFT_ALONE, LEFT_ALONE, LEFT_ALONE, LEFT_ALONE, refused),
     ]
+
+
+def test_plan_is_made_where_it_saves_something() -> None:
+    """The channels of a single event go one by one; entries of one channel go together, and so do some of many."""
+    assert not is_worth_it([entry("a", 0), entry("b", 0)])
+    assert is_worth_it([entry("a", 0), entry("b", 1), entry("a", 1)])
+    assert is_worth_it([entry(name, 0) for name in "abcde"])
