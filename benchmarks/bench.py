@@ -86,6 +86,8 @@ def _parsed() -> argparse.Namespace:
     given = arguments.parse_args()
     if unknown := set((given.work or "").split(",")) - {"", *_NAMES}:
         arguments.error(f"no such work: {', '.join(unknown)}; there are {', '.join(_NAMES)}")
+    if unknown := set((given.only or "").split(",")) - {"", *known()}:
+        arguments.error(f"no such server: {', '.join(unknown)}; there are {', '.join(known())}")
     return given
 
 
