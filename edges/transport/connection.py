@@ -236,7 +236,7 @@ class Connection(Served):
         if session is not None and not session.admission.is_locked and self._phase is Phase.OPEN:
             text = self._websocket.take_text(data)
             if text is not None:
-                session.message(text)
+                self._hand_on(text, is_text=True)
                 if session.greeting.is_due and self._phase is Phase.OPEN:
                     session.bytes_ended()
                 return

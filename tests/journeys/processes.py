@@ -190,14 +190,15 @@ class Processes:
         self._started.append(running)
         return running
 
-    def begin_edge(self, service: str, redis_url: str, port: int) -> Running:
-        """Start ``edgebus edge``, which logs all it can; it is not ready yet."""
-        return self.start(*EDGEBUS, "edge", service, "--port", str(port), "--redis", redis_url, "--log-level", "debug")
+    def begin_edge(self, service: str, redis_url: str, port: int, *settings: str) -> Running:
+        """Start ``edgebus edge`` with ``NAME=VALUE`` settings, which logs all it can; it is not ready yet."""
+        words = ["--port", str(port), "--redis", redis_url, "--log-level", "debug"]
+        return self.start(*EDGEBUS, "edge", service, *words, *(word for it in settings for word in ("--set", it)))
 
-    def edges(self, service: str, redis_url: str, count: int = 1) -> list[tuple[Running, int]]:
+    def edges(self, service: str, redis_url: str, count: int = 1, *settings: str) -> list[tuple[Running, int]]:
         """Start replicas of one service, each on a port of its own, and wait until all are ready."""
         ports = [free_port() for _ in range(count)]
-        running = [self.begin_edge(service, redis_url, port) for port in ports]
+        running = [self.begin_edge(service, redis_url, port, *settings) for port in ports]
         for edge, port in zip(running, ports, strict=True):
             wait_ready(edge, port)
         return list(zip(running, ports, strict=True))

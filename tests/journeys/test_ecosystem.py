@@ -44,11 +44,17 @@ def ports(processes: Processes, broker: EmbeddedBroker) -> list[int]:
     return [port for _, port in processes.edges("mahavishnu", broker.url, 2)]
 
 
-async def test_documented_client_pattern(ports: list[int], producer: Producer) -> None:
+@pytest.fixture
+def patient_ports(processes: Processes, broker: EmbeddedBroker) -> list[int]:
+    """Start two replicas that wait a minute for a client's first message: no welcome comes before on a slow machine."""
+    return [port for _, port in processes.edges("mahavishnu", broker.url, 2, "welcome_delay_ms=60000")]
+
+
+async def test_documented_client_pattern(patient_ports: list[int], producer: Producer) -> None:
     """The raw client of the ecosystem's documents subscribes to workflow:abc123 and gets its events, on both."""
     async with (
-        websockets.connect(f"ws://127.0.0.1:{ports[0]}") as one,
-        websockets.connect(f"ws://127.0.0.1:{ports[1]}") as other,
+        websockets.connect(f"ws://127.0.0.1:{patient_ports[0]}") as one,
+        websockets.connect(f"ws://127.0.0.1:{patient_ports[1]}") as other,
     ):
         for websocket in (one, other):
             await websocket.send(
@@ -77,9 +83,9 @@ async def test_documented_client_pattern(ports: list[int], producer: Producer) -
     assert seen[0][0]["data"].items() >= {"workflow_id": "abc123", "adapter": "prefect"}.items()
 
 
-async def test_documented_integration_test_pattern(ports: list[int], producer: Producer) -> None:
+async def test_documented_integration_test_pattern(patient_ports: list[int], producer: Producer) -> None:
     """The ecosystem's integration tests subscribe to ``global`` and take the first frame for the response."""
-    for port in ports:
+    for port in patient_ports:
         async with websockets.connect(f"ws://127.0.0.1:{port}") as websocket:
             await websocket.send(
                 json.dumps({"type": "request", "event": "subscribe", "data": {"channel": "global"}, "id": "test_sub"})

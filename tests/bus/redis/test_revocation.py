@@ -13,7 +13,7 @@ from bus.redis.revocation import KEPT_S, REVOKED, Revocation, Revocations, of_to
 @pytest.fixture(params=[True, False], ids=["library", "early"])
 def _reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read with the client library, and before the library is loaded."""
-    monkeypatch.setattr("bus.redis.revocation.is_loaded", lambda: request.param)
+    monkeypatch.setattr("bus.redis.connection.is_loaded", lambda: request.param)
 
 
 async def read(revocations: Revocations) -> list[Revocation]:
