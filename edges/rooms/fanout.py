@@ -61,7 +61,7 @@ class Fanout:
     def note_way(self) -> None:
         """Take note that the way to some subscriber is another from now on."""
         self._moment += 1
-        if self._tick or self._corked:
+        if self._tick.is_used or self._corked:
             self._turn()
 
     def _turn(self) -> None:
@@ -233,7 +233,7 @@ class Fanout:
 
     def uncork(self) -> None:
         """Write the frames that were put together or kept back, in one piece for each subscriber."""
-        if self._tick:
+        if self._tick.is_used:
             self._send()
         corked, self._corked = self._corked, []
         self._has_turned = False

@@ -20,21 +20,23 @@ class Tick(Generic[ReachableT]):
 
     A subscriber of one room has at most one piece in a tick (``add``, ``add_all``). A subscriber of several rooms may
     have many (``join``), which are sent in one write, in their order.
+
+    Attributes:
+        is_used: whether there are any frames.
+
     """
 
     # decisions/0169: a send in between takes the caches from the interpreter, and the interpreter from the kernel.
-    __slots__ = ("_at_once", "_joined", "_owners", "_pieces", "_plain")
+    __slots__ = ("_at_once", "_joined", "_owners", "_pieces", "_plain", "is_used")
 
     def __init__(self) -> None:
+        self.is_used = False
         # Annotated, since `list[Thing]()` costs ten times as much as `[]`, and each read has a tick of its own.
         self._plain: list[socket.socket] = []
         self._pieces: list[bytes] = []
         self._owners: list[ReachableT] = []
         self._at_once: list[tuple[Sockets[ReachableT], bytes]] = []
         self._joined: list[tuple[Sockets[ReachableT], bytes]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._joined or self._at_once or self._plain)
 
     def __iter__(self) -> Iterator[tuple[ReachableT, bytes]]:
         """All subscribers with their frames, a subscriber of several rooms once for each room."""
@@ -44,16 +46,19 @@ class Tick(Generic[ReachableT]):
 
     def add(self, plain: socket.socket, piece: bytes, owner: ReachableT) -> None:
         """Put a piece for a subscriber of one room to the others."""
+        self.is_used = True
         self._plain.append(plain)
         self._pieces.append(piece)
         self._owners.append(owner)
 
     def add_all(self, sockets: Sockets[ReachableT], frames: bytes) -> None:
         """Put frames for subscribers of one room to the others."""
+        self.is_used = True
         self._at_once.append((sockets, frames))
 
     def join(self, sockets: Sockets[ReachableT], frames: bytes) -> None:
         """Put frames for subscribers of several rooms to the others."""
+        self.is_used = True
         self._joined.append((sockets, frames))
 
     def send(self, pages: Pages | None = None) -> tuple[int, Rests[ReachableT]]:

@@ -306,7 +306,7 @@ async def test_fault_while_sending_closes_those_that_may_lack_a_line(
     redis, members = several
     failed: list[Member] = []
     monkeypatch.setattr(Several, "fail", lambda member: failed.append(member))  # noqa: PLW0108 (a method)
-    monkeypatch.setattr(Tick, "send", lambda _: 1 // 0)
+    monkeypatch.setattr(Tick, "send", lambda *_: 1 // 0)
     redis.publish(1, channel=of(0))
     redis.arrive()
     assert failed == members[:3]

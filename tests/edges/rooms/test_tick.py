@@ -62,10 +62,10 @@ def test_pieces_go_when_all_are_put_together(members: list[Member]) -> None:
 def test_members_of_a_tick(members: list[Member]) -> None:
     """All are named with their frames, in the order in which one member is given them; an empty tick is false."""
     tick = Tick[Member]()
-    assert not tick
+    assert not tick.is_used
     tick.join(sockets_of(members[3:]), b"a")
     tick.join(sockets_of(members[4:]), b"b")
-    assert tick
+    assert tick.is_used
     tick.add_all(sockets_of(members[1:2]), b"c")
     tick.add(members[0].client, b"d", members[0])
     assert list(tick) == [
