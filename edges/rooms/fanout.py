@@ -99,7 +99,7 @@ class Fanout:
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
-    def pass_on(self, room: Room, line: bytes, *, is_alone: bool = False) -> None:
+    def pass_on(self, room: Room, line: bytes, *, is_alone: bool) -> None:
         """Write a line that waits for nothing; as ``flush`` does, without a list of items.
 
         With ``is_alone`` there is no other line in the tick, so nothing is gained by a look at others before.

@@ -6,7 +6,7 @@ Knows sockets; knows no rooms and no lines.
 import os
 import socket
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -27,41 +27,38 @@ class Pages:
 
     # At 8,000 events a second into a room of 1,000, to copy 4 GB into sockets was a third of the edge's time, and each
     # client read a copy that no cache had.
-    __slots__ = ("__weakref__", "_close", "_end", "_file", "_is_refused")
+    __slots__ = ("__weakref__", "_close", "_end", "_file")
 
     def __init__(self) -> None:
         self._file, self._end = -1, 0
         self._close: Callable[[], object] = lambda: None
-        self._is_refused = False
 
     def take(self, frames: bytes, sockets: int) -> bool:
-        """Tell whether to send these frames to so many sockets this way."""
-        return sockets >= LEAST_SOCKETS and len(frames) >= LEAST_BYTES and not self._is_refused and self._put(frames)
+        """Tell whether to send these frames to so many sockets this way, which also wants a system that can."""
+        return sockets >= LEAST_SOCKETS and len(frames) >= LEAST_BYTES and self._put(frames)
 
-    def send_each(self, sockets: Sequence[socket.socket], size: int) -> list[int]:
-        """Send the frames taken last, of ``size`` bytes; return how many bytes the kernel took of each socket's."""
-        taken: list[int] = []
+    def sends(self, sockets: Sequence[socket.socket], size: int) -> Iterator[int]:
+        """Send the frames taken last, of ``size`` bytes, to one socket after another, as a ``map`` of ``send`` does."""
         files = map(socket.socket.fileno, sockets)
-        each = map(os.sendfile, files, repeat(self._file), repeat(self._end - size), repeat(size))
-        while len(taken) < len(sockets):
-            try:
-                taken.extend(each)
-            except OSError:  # the kernel takes no byte now, or the client is gone: the transport sees to either
-                taken.append(0)
-        return taken
+        return map(os.sendfile, files, repeat(self._file), repeat(self._end - size), repeat(size))
 
     def _put(self, frames: bytes) -> bool:
         try:
             if self._file < 0 or self._end > _FILE_BYTES:
                 self._begin()
             written = os.pwrite(self._file, frames, self._end)
-        except (AttributeError, OSError):  # a system without such files, or without room for one more
+        except (AttributeError, OSError):  # a system without such files, or short of memory or descriptors for now
             written = 0
-        self._is_refused = written != len(frames)
         self._end += written
-        return not self._is_refused
+        if written != len(frames):
+            self._end_file()
+        return written == len(frames)
 
     def _begin(self) -> None:
-        self._close()
-        self._file, self._end = os.memfd_create("frames"), 0
+        self._end_file()
+        self._file = os.memfd_create("frames")
         self._close = weakref.finalize(self, os.close, self._file)
+
+    def _end_file(self) -> None:
+        self._close()
+        self._file, self._end = -1, 0

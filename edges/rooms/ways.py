@@ -4,7 +4,7 @@ Knows no rooms and no lines. decisions/0150 has the figures.
 """
 
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -56,7 +56,7 @@ class Sockets(Generic[ReachableT]):
         if count == 1:
             return send_one(self.plain[0], frames, self.owners[0])
         if pages is not None and pages.take(frames, count):
-            taken = pages.send_each(self.plain, size)
+            taken = _taken(pages.sends(self.plain, size), count)
         else:
             taken = send_each(self.plain, repeat(frames))
         if taken.count(size) == len(taken):
@@ -98,12 +98,16 @@ class Ways(Generic[ReachableT]):
 def send_each(sockets: Collection[socket.socket], pieces: Iterable[bytes]) -> list[int]:
     """Send each socket's piece; return how many bytes the kernel took of each."""
     # One object is touched for a delivery, the socket, and no bytecode is run: with a thousand connections each object
-    # is a cache miss. A list keeps what an iterator gave before it raised.
+    # is a cache miss.
+    return _taken(map(_send, sockets, pieces), len(sockets))
+
+
+def _taken(sends: Iterator[int], count: int) -> list[int]:
+    # A list keeps what an iterator gave before it raised.
     taken: list[int] = []
-    each = map(_send, sockets, pieces)
-    while len(taken) < len(sockets):
+    while len(taken) < count:
         try:
-            taken.extend(each)
+            taken.extend(sends)
         except OSError:  # the kernel takes no byte now, or the client is gone: the transport sees to either
             taken.append(0)
     return taken

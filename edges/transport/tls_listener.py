@@ -285,7 +285,6 @@ class Listener:
 
 
 def _end(coming: "Coroutine[Any, Any, object]", _: object = None) -> None:
-    with contextlib.suppress(
-        StopIteration, OSError, RuntimeError
-    ):  # the last: the owner has dropped the socket already
+    # RuntimeError: the owner has dropped the socket already.
+    with contextlib.suppress(StopIteration, OSError, RuntimeError):
         coming.send(None)

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edges.rooms.ways import send_some
+from edges.rooms.ways import Sockets, send_some
 
 SMALL = b"x" * 100
 LARGE = b"".join(b"%07d\n" % number for number in range(500_000))
@@ -36,9 +36,9 @@ class Member:
         return found
 
 
-def five_members() -> Iterator[list[Member]]:
-    """Five members; the sockets are closed at the end."""
-    pairs = [socket.socketpair() for _ in range(5)]
+def members_with_sockets(count: int) -> Iterator[list[Member]]:
+    """So many members; the sockets are closed at the end."""
+    pairs = [socket.socketpair() for _ in range(count)]
     for ours, theirs in pairs:
         ours.setblocking(False)
         theirs.settimeout(10)
@@ -46,3 +46,12 @@ def five_members() -> Iterator[list[Member]]:
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+def sockets_of(members: list[Member]) -> Sockets[Member]:
+    """Return members with their sockets, as a room has them."""
+    sockets: Sockets[Member] = Sockets()
+    for member in members:
+        assert member.direct is not None
+        sockets.add(member.direct, member)
+    return sockets

@@ -3,17 +3,7 @@
 import pytest
 
 from edges.rooms.tick import Tick
-from edges.rooms.ways import Sockets
-from tests.edges.rooms.socket_members import LARGE, Member
-
-
-def sockets_of(members: list[Member]) -> Sockets[Member]:
-    """Return members with their sockets, as a room has them."""
-    sockets = Sockets[Member]()
-    for member in members:
-        assert member.direct is not None
-        sockets.add(member.direct, member)
-    return sockets
+from tests.edges.rooms.socket_members import LARGE, Member, sockets_of
 
 
 def test_frames_of_rooms_without_a_common_member(members: list[Member]) -> None:
