@@ -32,7 +32,7 @@ from edges.protocol.messages import (
     Welcome,
 )
 
-__all__ = ["ENVELOPE", "Dialect", "WelcomeForm", "decode", "heard", "parse", "text_frame"]
+__all__ = ["ENVELOPE", "Dialect", "decode", "heard", "parse", "text_frame"]
 
 NESTING_LIMIT: Final = 32
 ID_LIMIT: Final = 128
@@ -240,7 +240,7 @@ def _welcome_data(welcome: Welcome) -> dict[str, Any]:
     )
 
 
-class WelcomeForm:
+class _WelcomeForm:
     """The welcomes that differ in ids and time alone: an edge has a few.
 
     Args:
@@ -265,8 +265,8 @@ class WelcomeForm:
 
 
 @lru_cache(64)
-def _welcome_form(*known: Any) -> WelcomeForm:
-    return WelcomeForm(Welcome("", *known))
+def _welcome_form(*known: Any) -> _WelcomeForm:
+    return _WelcomeForm(Welcome("", *known))
 
 
 def _inside(text: str) -> str:

@@ -16,7 +16,6 @@ from edges.auth.permissions import Permissions
 from edges.limits.counters import Counters
 from edges.limits.floods import Floods
 from edges.limits.registry import Registry
-from edges.protocol.envelope import WelcomeForm
 from edges.protocol.messages import Notice
 from edges.protocol.places import Places
 from edges.rooms.hub import Hub
@@ -58,7 +57,6 @@ class Context:
         tallies: counts of requests.
         places: makes the ids of streams of several channels.
         silences: of clients to be welcomed.
-        welcomes: the form for clients known or not, with TLS or not.
         commands: of clients of the envelope, by text.
         loop: runs the edge.
         channel: returns the channel that clients call so, as the service does.
@@ -86,7 +84,6 @@ class Context:
     floods: Floods = field(default_factory=lambda: Floods(logging.getLogger("edgebus.edges")))
     places: Places = field(default_factory=Places)
     silences: Silences = field(default_factory=Silences)
-    welcomes: dict[tuple[bool, bool], WelcomeForm] = field(default_factory=dict)
     commands: KnownCommands = field(default_factory=KnownCommands)
     # Python 3.11 asks the system for the process at each `get_running_loop`, and a client needs the loop three times.
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bus.words import NoticeName
-from edges.protocol.envelope import ENVELOPE, WelcomeForm, text_frame
+from edges.protocol.envelope import ENVELOPE
 from edges.protocol.messages import Message, Notice, Welcome
 from edges.session.authentication import Admission
 from edges.session.context import Context
@@ -62,15 +62,7 @@ class Greeting:
 
     def said(self) -> bytes:
         """Return the same as finished bytes, in the envelope."""
-        context = self._context
-        if self._admission.is_locked or context.ownership is not None or context.outage() is not None:
-            return b"".join([it if isinstance(it, bytes) else ENVELOPE.say(it) for it in self.take()])
-        self.is_due = False
-        kind = self._admission.caller.user_id is not None, self._transport.visitor.is_secure
-        form = context.welcomes.get(kind)
-        if form is None:
-            form = context.welcomes[kind] = WelcomeForm(self._welcome())
-        return text_frame(form.text(self._transport.name))
+        return b"".join([it if isinstance(it, bytes) else ENVELOPE.say(it) for it in self.take()])
 
     def _said_first(self) -> list[Message | bytes]:
         if self._context.ownership is None:
