@@ -293,16 +293,20 @@ _SECRETS: Final = frozenset(
 
 
 class _AtHand:
-    """The values of settings."""
+    """The values of settings; what else settings have is theirs."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self.__dict__.update(settings.__dict__, _settings=settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_settings"], name)
 
 
 def at_hand(settings: EdgeSettings) -> EdgeSettings:
-    """Return an object with the values of ``settings`` as plain attributes, for a reader of values and no more."""
+    """Return an object with the values of ``settings`` as plain attributes."""
     # decisions/0165: an attribute of a model is looked for by pydantic's `__getattr__` slot, 650 instructions each; a
     # client that comes asks for twenty. Settings are frozen, so a copy says the same.
-    copy = _AtHand()
-    copy.__dict__.update(settings.__dict__)
-    return cast(EdgeSettings, copy)
+    return cast(EdgeSettings, _AtHand(settings))
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from edges import EdgeSettings, SettingsError
+from edges.settings import at_hand
 from tests.edges.signing import SECRET
 
 SEED = "websocket:\n  enabled: true\n  host: 0.0.0.0\n  port: 8690\n  max_connections: 500\n  message_rate_limit: 50\n"
@@ -33,6 +34,14 @@ def test_defaults() -> None:
     assert (settings.max_message_bytes, settings.max_waiting_bytes) == (64 * 1024, 1024 * 1024)
     assert (settings.welcome_delay_ms, settings.max_line_bytes) == (100, 256 * 1024)
     assert settings.redis_url == "redis://127.0.0.1:6390"
+
+
+def test_settings_at_hand() -> None:
+    """The plain copy that clients' sessions read has the values, and all else that settings have."""
+    settings = EdgeSettings(port=7, metrics_port=9)
+    copy = at_hand(settings)
+    assert {name: getattr(copy, name) for name in EdgeSettings.model_fields} == dict(settings)
+    assert (copy.shows_metrics, "port" in vars(copy)) == (settings.shows_metrics, True)
 
 
 def test_file_of_the_ecosystem(file: Path) -> None:
