@@ -1,11 +1,13 @@
 """The proxy's paths are TCP: bytes come late, or not at all, and never in another order."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from edgebus.lab.stage import proxy as stage
 from edgebus.lab.stage.proxy import Proxy
 
 PIECES = 40
@@ -62,3 +64,34 @@ async def test_pieces_that_are_due_together_keep_their_order() -> None:
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             assert await reader.readexactly(3 * PIECES) == b"".join(b"%03d" % number for number in range(PIECES))
+
+
+async def test_connection_cut_on_its_way_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is gone before the proxy has met the server: the server's end is closed, as nobody else would."""
+    connect, may_connect = stage._Pair._socket, asyncio.Event()  # noqa: SLF001 (the moment between the two sockets)
+    met: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    met = asyncio.get_running_loop().create_future()
+
+    async def late(pair: stage._Pair, port: int) -> socket.socket:
+        await may_connect.wait()
+        return await connect(pair, port)
+
+    def meet(*ends: *tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        met.set_result(ends)
+
+    monkeypatch.setattr(stage._Pair, "_socket", late)  # noqa: SLF001
+    async with (
+        asyncio.timeout(10),
+        await asyncio.start_server(meet, "127.0.0.1", 0) as listener,
+        Proxy(listener.sockets[0].getsockname()[1]) as proxy,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        while not proxy.connections:
+            await asyncio.sleep(0)
+        proxy.cut()
+        may_connect.set()
+        reader, answering = await met
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        answering.close()

@@ -271,7 +271,7 @@ class _Pair:
         self._server = _Side()
         self._loop = asyncio.get_running_loop()
         self.up, self.down = _Way(), _Way()
-        self._loses_next_answer = self._resets_next_answer = self._is_connected = False
+        self._loses_next_answer = self._resets_next_answer = self._is_connected = self._is_cut = False
         self._has_answered = True
         self._waiting: list[bytes] = []
         self._in_narrows = 0
@@ -286,6 +286,9 @@ class _Pair:
                 await self._loop.create_connection(lambda: self._server, sock=await self._socket(port))
         except OSError:  # TimeoutError is one
             self.cut()
+            return
+        if self._is_cut:  # meanwhile: nobody else would ever close the socket to the server
+            self._server.abort()
             return
         self._server.follow(self._server_says, self.cut)
         self._server.write(b"".join(self._waiting))
@@ -312,6 +315,7 @@ class _Pair:
         self._server.go_on()
 
     def cut(self) -> None:
+        self._is_cut = True
         self._proxy.gone(self)
         self._client.abort()
         self._server.abort()
