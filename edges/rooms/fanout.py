@@ -7,7 +7,7 @@ from typing import Final
 
 from edges.protocol.envelope import Dialect
 from edges.rooms.pages import Pages
-from edges.rooms.room import Room, RoomSubscriber
+from edges.rooms.room import Room, RoomSubscriber, Sole
 from edges.rooms.sequencer import Item
 from edges.rooms.tick import Tick
 from edges.rooms.ways import Sockets, send_some
@@ -106,7 +106,7 @@ class Fanout:
         """
         try:
             if room.sole is not None:
-                self._pass_to(*room.sole, line, is_alone=is_alone)
+                self._pass_to(room.sole, line, is_alone=is_alone)
                 return
             for dialect, subscribers in room.subscribers.items():
                 if subscribers and (frame := self._frame(dialect, line)) is not None:
@@ -114,10 +114,30 @@ class Fanout:
         except Exception as error:  # noqa: BLE001 (see flush)
             self._give_up(room, error)
 
-    def _pass_to(self, dialect: Dialect, subscriber: RoomSubscriber, line: bytes, *, is_alone: bool) -> None:
-        # As `_frame`, `_write` and `_count`, without a list, a loop and calls.
+    def pass_on_apart(
+        self, dialects: Iterable[Dialect], subscribers: Sequence[RoomSubscriber], lines: Sequence[bytes]
+    ) -> bool:
+        """Have ``uncork`` write a line to each of some subscribers of one room; else tell that nothing was done."""
+        sockets = [plain for it in subscribers if (plain := it.direct) is not None]
+        if len(sockets) < len(lines):
+            return False
         try:
-            frame = dialect.frame(line)
+            frames = [frame for it, line in zip(dialects, lines, strict=True) if (frame := it.frame(line)) is not None]
+        except Exception:  # noqa: BLE001 (told of where each line is written by itself)
+            return False
+        if len(frames) < len(lines):
+            return False
+        self.deliveries += len(frames)
+        self.sent_bytes += sum(map(len, frames))
+        self.writes += len(frames)
+        self._tick.add_each(sockets, frames, subscribers)
+        return True
+
+    def _pass_to(self, sole: Sole, line: bytes, *, is_alone: bool) -> None:
+        # As `_frame`, `_write` and `_count`, without a list, a loop and calls.
+        subscriber = sole.subscriber
+        try:
+            frame = sole.dialect.frame(line)
         except Exception as error:  # noqa: BLE001 (one line's fault must not be the room's)
             self.tell(error)
             return
@@ -137,7 +157,7 @@ class Fanout:
     def _begin_pass(self, room: Room, dialect: Dialect, frames: bytes, count: int) -> None:
         subscribers = room.subscribers[dialect]
         if len(subscribers) > _SLICE_SUBSCRIBERS:
-            room.passes += 1
+            room.begin_pass()
             self._write_slices(room, subscribers, list(subscribers), frames, count)
             return
         if len(subscribers) < _FEW:

@@ -5,18 +5,19 @@ Knows no order of lines, which is the sequencer's.
 
 import asyncio
 from collections.abc import Hashable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bus.channel import Channel
 from bus.envelope import end_of
 from bus.log.log import Head
 from edges.protocol.envelope import Dialect
+from edges.rooms.flow import Flow
 from edges.rooms.sequencer import Item, Sequencer
 from edges.rooms.slow_consumers import SlowConsumers
 from edges.rooms.tallies import Tally
 from edges.rooms.ways import Reachable, Ways
 
-__all__ = ["Room", "RoomSubscriber"]
+__all__ = ["Room", "RoomSubscriber", "Sole"]
 
 BACKLOG_BYTES: Final = 256 * 1024
 """The most that is kept for slow consumers."""
@@ -45,11 +46,29 @@ class RoomSubscriber(Hashable, Reachable, Protocol):
         """Be closed, and come back for the lines that a bug of ours kept from the subscriber."""
 
 
+class Sole(NamedTuple):
+    """All that a line for a room of one subscriber asks for.
+
+    Attributes:
+        dialect: the subscriber's.
+        subscriber: the one of the room.
+        flow: the room's.
+        end: of each line of the bus's own on the room's channel.
+
+    """
+
+    dialect: Dialect
+    subscriber: RoomSubscriber
+    flow: Flow
+    end: bytes
+
+
 class Room:
     """Subscribers by dialect, lines that wait to be written, and the position.
 
     A newcomer stands at ``position``, is shown ``latest``, and is given every line after ``position`` and none before.
-    ``sole`` is the dialect and the subscriber of a room that has one subscriber, None of any other room.
+    ``sole`` is what a line asks of a room of one subscriber; None of any other room, while a slow subscriber is left
+    out, and while a pass is under way.
     """
 
     def __init__(self, channel: Channel, *, backlog_bytes: int = BACKLOG_BYTES, tally: Tally | None = None) -> None:
@@ -66,7 +85,7 @@ class Room:
         self.flow = self.sequencer.flow
         self.passes = 0
         self.came_in_pass: set[RoomSubscriber] = set()
-        self.sole: tuple[Dialect, RoomSubscriber] | None = None
+        self.sole: Sole | None = None
         self.slow: SlowConsumers[RoomSubscriber] | None = None
         self._ways: dict[Dialect, Ways[RoomSubscriber]] | None = None
         self._backlog_bytes = backlog_bytes
@@ -116,14 +135,16 @@ class Room:
         """Let a subscriber go, in any dialect; a stranger to the room is ignored."""
         for subscribers in self.subscribers.values():
             subscribers.pop(subscriber, None)
-        self._come_to_members()
         if self.slow is not None:
             self.slow.remove(subscriber)
+        self._come_to_members()
 
     def _come_to_members(self) -> None:
         self._ways = None
+        self.sole = None
         each = [(dialect, subscribers) for dialect, subscribers in self.subscribers.items() if subscribers]
-        self.sole = (each[0][0], next(iter(each[0][1]))) if len(each) == 1 and len(each[0][1]) == 1 else None
+        if len(each) == 1 and len(each[0][1]) == 1 and not (self.passes or self.slow):
+            self.sole = Sole(each[0][0], next(iter(each[0][1])), self.flow, self.end)
 
     def suspend(self, subscriber: RoomSubscriber) -> None:
         """Leave a subscriber out until ``readmit``; during a pass only behind it, since the turn may be over."""
@@ -133,10 +154,10 @@ class Room:
         for subscribers in self.subscribers.values():
             if subscriber in subscribers:
                 del subscribers[subscriber]
-                self._come_to_members()
                 if self.slow is None:
                     self.slow = SlowConsumers(self.channel, self._backlog_bytes)
                 self.slow.add(subscriber, self.position)
+                self._come_to_members()
 
     def readmit(self, subscriber: RoomSubscriber) -> list[Item]:
         """Take a subscriber in again; return the items to write first, none for a subscriber that was not left out."""
@@ -161,12 +182,18 @@ class Room:
             ways = self._ways[dialect] = Ways(self.subscribers[dialect], moment)
         return ways
 
+    def begin_pass(self) -> None:
+        """Take note of a pass through the subscribers that takes more than this tick."""
+        self.passes += 1
+        self.sole = None
+
     def end_pass(self) -> None:
         """Take note of the end of a pass through the subscribers."""
         self.passes -= 1
         if self.passes:
             return
         self.came_in_pass.clear()
+        self._come_to_members()
         late, self._suspend_after_pass = self._suspend_after_pass, set()
         for subscriber in late:
             self.suspend(subscriber)

@@ -5,7 +5,7 @@ Knows no rooms and no lines. decisions/0164 and 0169 have the figures.
 
 import socket
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Generic
 
@@ -18,8 +18,8 @@ __all__ = ["Tick"]
 class Tick(Generic[ReachableT]):
     """Frames for sockets.
 
-    A subscriber of one room has at most one piece in a tick (``add``, ``add_all``). A subscriber of several rooms may
-    have many (``join``), which are sent in one write, in their order.
+    A subscriber of one room has at most one piece in a tick (``add``, ``add_each``, ``add_all``). A subscriber of
+    several rooms may have many (``join``), which are sent in one write, in their order.
 
     Attributes:
         is_used: whether there are any frames.
@@ -50,6 +50,13 @@ class Tick(Generic[ReachableT]):
         self._plain.append(plain)
         self._pieces.append(piece)
         self._owners.append(owner)
+
+    def add_each(self, sockets: Iterable[socket.socket], pieces: Iterable[bytes], owners: Iterable[ReachableT]) -> None:
+        """Put a piece for each of some subscribers of one room to the others."""
+        self.is_used = True
+        self._plain += sockets
+        self._pieces += pieces
+        self._owners += owners
 
     def add_all(self, sockets: Sockets[ReachableT], frames: bytes) -> None:
         """Put frames for subscribers of one room to the others."""

@@ -236,9 +236,26 @@ class Member:
             self.shown.append(orjson.loads(room.latest)["data"]["n"])
 
 
-async def join(redis: Redis, channel: Channel = X) -> Member:
-    """Let a new member into the room."""
-    member = Member()
+class Wired(Member):
+    """A member with a socket, as a client without TLS has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._plain, self._client = socket.socketpair()
+        self._plain.setblocking(False)
+        self.direct = self.direct_joined = self._plain
+
+    def end(self) -> None:
+        """Take note of what came by the socket, and close it; a second time nothing is done."""
+        self._plain.close()
+        with self._client:
+            while self._client.fileno() >= 0 and (data := self._client.recv(1 << 20)):
+                self.frames.append(data)
+
+
+async def join(redis: Redis, channel: Channel = X, member: Member | None = None) -> Member:
+    """Let a member into the room, a new one if none is given."""
+    member = Member() if member is None else member
     await redis.hub.open(channel)
     member.joined(redis.hub.join_now(channel, member))
     return member

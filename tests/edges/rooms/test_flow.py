@@ -15,13 +15,15 @@ from edges.rooms.fanout import Fanout
 from edges.rooms.flow import CLOSED, FLOWING_BYTES
 from edges.rooms.recent import RECENT_LINES
 from edges.rooms.room import Room
-from tests.edges.hub_redis import Member, Redis, X, join
+from tests.edges.hub_redis import Member, Redis, Wired, X, join
 from tests.edges.peers import eventually
 from tests.fuzz.bounds import bounded
 
 Read: TypeAlias = list[tuple[str, int, int]]
 """Lines of one read: what kind, of which of the two rooms, and a number."""
 ROOMS = (X, Channel("workflow:y", "workflow:y"))
+NEVER = 1_000
+"""More lines than a read has."""
 KINDS = ("next", "accented", "next", "long", "parsed", "repeated", "torn", "typed")
 READS = st.lists(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 1), st.integers(1, 3)), max_size=4), max_size=25
@@ -42,16 +44,22 @@ def room_of(redis: Redis, channel: Channel = X) -> Room:
 
 
 class Player:
-    """A hub with two rooms, each with a member."""
+    """A hub with two rooms, each with a member.
 
-    def __init__(self, *, flows: bool) -> None:
-        self.redis, self.flows = Redis(), flows
+    Args:
+        flows: without it, each line is looked at.
+        several: with so many lines in a read, rooms of one member are looked at side by side.
+
+    """
+
+    def __init__(self, *, flows: bool, several: int = NEVER) -> None:
+        self.redis, self.flows, self.several = Redis(), flows, several
         self.members: list[Member] = []
         self.newest = [0, 0]
 
     async def begin(self) -> None:
         for channel in ROOMS:
-            self.members.append(await join(self.redis, channel))
+            self.members.append(await join(self.redis, channel, Wired() if self.several < NEVER else None))
             room = room_of(self.redis, channel)
             if not self.flows:
                 room.sequencer._let_flow = lambda: None  # type: ignore[method-assign]  # noqa: SLF001 (the longer way)
@@ -74,10 +82,18 @@ class Player:
         return own(channel, newest + 1, b',"x":"%b"' % text)
 
     def play(self, read: Read) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("edges.rooms.arrivals._SEVERAL", self.several)
+            self._play(read)
+
+    def _play(self, read: Read) -> None:
         self.redis.hub.deliver([(ROOMS[at].redis.encode(), self.line(kind, at, back)) for kind, at, back in read])
 
     def told(self) -> list[Any]:
-        """Return all that anybody can know of the rooms."""
+        """End, and return all that anybody can know of the rooms."""
+        for member in self.members:
+            if isinstance(member, Wired):
+                member.end()
         found: list[Any] = [b"".join(it.frames) for it in self.members]
         for channel in ROOMS:
             room = room_of(self.redis, channel)
@@ -88,14 +104,14 @@ class Player:
 
 
 async def both(reads: list[Read]) -> None:
-    players = [Player(flows=True), Player(flows=False)]
+    players = [Player(flows=True, several=2), Player(flows=True), Player(flows=False)]
     for player in players:
         await player.begin()
     for read in reads:
         for player in players:
             player.play(read)
-    flowing, looking = (player.told() for player in players)
-    assert flowing == looking
+    apart, flowing, looking = (player.told() for player in players)
+    assert apart == flowing == looking
 
 
 @bounded(60)
