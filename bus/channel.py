@@ -86,13 +86,14 @@ class Retention:
                 raise ChannelError(f"{part} is {number!r}, and is to be a whole number of at least {lowest}")
 
     @property
-    def least_life_ms(self) -> int:
-        """Return how long a log outlives its last event for certain.
+    def life_ms(self) -> int:
+        """Return how long Redis is told to keep a log.
 
-        A life of hours is begun anew by the first event of a second, for all events of that second.
+        A life of hours is begun anew by the first event of a second, for all events of that second, and so has a second
+        more: a log outlives its last event by ``expires_s`` for certain.
         """
         life_ms = self.expires_s * 1000
-        return life_ms if life_ms < _LONG_LIFE_MS else life_ms - 1_000
+        return life_ms if life_ms < _LONG_LIFE_MS else life_ms + 1_000
 
 
 HISTORY: Final = Retention()

@@ -199,7 +199,7 @@ def _frame(channel: Channel, *, by_function: bool) -> tuple[tuple[Any, ...], tup
     else:
         called = ("FCALL", _FUNCTION) if by_function else ("EVALSHA", _SHA)
         keys = (channel.log_key,)
-    return (*called, len(keys), *keys), (channel.retention.max_events, channel.retention.expires_s * 1000)
+    return (*called, len(keys), *keys), (channel.retention.max_events, channel.retention.life_ms)
 
 
 class Packer:

@@ -215,9 +215,9 @@ class Log(Announcer):
 
     def _keep(self, pipeline: Any, channel: Channel) -> None:
         # decisions/0056: PEXPIRE, and not PERSIST, after which an unwatched log would stay for ever.
-        pipeline.pexpire(channel.log_key, channel.retention.expires_s * 1000)
+        pipeline.pexpire(channel.log_key, channel.retention.life_ms)
         self._marks.keep(pipeline, channel)
 
     def _keep_state(self, pipeline: Any, channel: Channel) -> None:
         for key in channel.state_keys if channel.keyed is not None else ():
-            pipeline.pexpire(key, channel.retention.expires_s * 1000)
+            pipeline.pexpire(key, channel.retention.life_ms)

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] the log          ARGV[1] id of the event      ARGV[4] salt, 1 to 2^32
 --   (`…log:{channel}`)     ARGV[2] name of the event    ARGV[5] events to keep; 1 keeps exactly one. Not given: 1000
---                          ARGV[3] the line             ARGV[6] life of the log after this event, ms. Not given: a day
+--                          ARGV[3] the line             ARGV[6] life of the log after this event, ms. Not given: a day and 1 s
 -- A repeated attempt has   ARGV[7] the time before the first attempt was sent, ms by the clock of the primary of then
 -- three more:              ARGV[8] where the search for the event begins, ms: earlier by a margin
 --                          ARGV[9] id of the same producer's event before on this channel; '' if not known
@@ -26,7 +26,7 @@
 --
 -- decisions/0159: what each call, string and table costs, and why this text spares them.
 
-local call, key, line, salt, keep, life = redis.call, KEYS[1], ARGV[3], ARGV[4], ARGV[5] or '1000', ARGV[6] or '86400000'
+local call, key, line, salt, keep, life = redis.call, KEYS[1], ARGV[3], ARGV[4], ARGV[5] or '1000', ARGV[6] or '86401000'
 local channel = string.sub(key, 10, -2)
 -- USUAL
 -- decisions/0159, 0166: first attempts on a log whose end a clock gave, without a function or a table of ours. Whatever is
@@ -53,7 +53,7 @@ if newest then
       'previous', previous, 'id', ARGV[1], 'event', ARGV[2], 'line', line)
   end
   if type(reply) == 'string' then
-    -- The first event of a second begins a life of hours anew. An entry typed by hand begins none.
+    -- The first event of a second begins a life of hours, which has a second more, anew. An entry typed by hand begins none.
     if #life < 8 or string.find(previous, second, 1, true) ~= 1 or newest[2][1] ~= 'previous' then
       call('PEXPIRE', key, life)
     end

@@ -85,7 +85,7 @@ def _together(entries: Sequence[Entry], logs: Sequence[Sequence[int]]) -> bytes:
     channels = [entries[numbers[0]].channel for numbers in logs]
     retention = channels[0].retention
     words: list[Any] = ["EVALSHA", _SHA, len(logs), *[channel.log_key for channel in channels]]
-    words += [retention.max_events, retention.expires_s * 1000, *map(len, logs)]
+    words += [retention.max_events, retention.life_ms, *map(len, logs)]
     for numbers in logs:
         for number in numbers:
             entry = entries[number]

@@ -49,7 +49,7 @@ class Tails:
         first, first_previous = end.ends.first, end.ends.first_previous
         if lines and not is_cut:  # entries trimmed while further pages were read are not there any more
             first, first_previous = lines[0].position, lines[0].previous
-        life_ms = channel.retention.least_life_ms
+        life_ms = channel.retention.expires_s * 1000
         known = (end.now_ms, end.began_ms, lines, first, first_previous, end.ends.last, is_cut)
         return Tail(*known, life_ms, end.forks, state)
 

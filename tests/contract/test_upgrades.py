@@ -29,7 +29,7 @@ Publish = Callable[[AppendingLog, Cli, Sequence[Entry]], Awaitable[list[str]]]
 
 
 def _bounds(channel: Channel) -> tuple[int, int]:
-    return channel.retention.max_events, channel.retention.expires_s * 1000
+    return channel.retention.max_events, channel.retention.life_ms
 
 
 async def before_0159(_: AppendingLog, redis: Cli, some: Sequence[Entry]) -> list[str]:

@@ -28,7 +28,7 @@ _VARIABLE = (
     (r"^\d\d:\d\d:\d\d\.\d{3}\b", "CLOCK"),
     (r"\b(bus:edge:)?mahavishnu-\S+-\d+-\d+-[0-9a-f]{8}", "EDGE"),
     (r"\b\d{13}-[0-9a-f]{16}\b", "EPOCH"),
-    (r"^\(integer\) (86400|8639\d)$", "(integer) TTL"),
+    (r"^\(integer\) (8640[01]|8639\d)$", "(integer) TTL"),
 )
 
 

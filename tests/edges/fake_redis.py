@@ -107,7 +107,7 @@ class FakeRedis:
         if channel.retention.kind != "latest":  # MAXLEN ~ takes whole nodes of the stream
             excess -= excess % _NODE_ENTRIES
         self.data[channel.log_key] = Stream(stored.entries[excess:], stored.last, stored.deleted)
-        self.lives[channel.log_key] = self.clock_ms + channel.retention.expires_s * 1000
+        self.lives[channel.log_key] = self.clock_ms + channel.retention.life_ms
         whole_line = splice(line, at, stream.newest.decode())
         if channel.keyed is not None:
             self._keep(channel, whole_line, stream.newest.decode())

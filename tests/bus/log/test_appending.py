@@ -57,22 +57,22 @@ def test_packed_publish_is_the_command(
 
 def test_bounds_are_said_where_they_are_not_the_usual_ones() -> None:
     """A first publish names what a log holds, and for how long, unless they are those that the script knows."""
-    usual = f"ARGV[5] or '{HISTORY.max_events}', ARGV[6] or '{HISTORY.expires_s * 1000}'"
+    usual = f"ARGV[5] or '{HISTORY.max_events}', ARGV[6] or '{HISTORY.life_ms}'"
     assert usual in appending.SCRIPT
     assert command(entry())[2:7] == (1, "bus:log:{workflow:x}", "id", "workflow.started", b"{}")
     assert len(command(entry())) == 8
     for retention in (Retention(max_events=999), Retention(expires_s=86_399), LATEST):
-        assert command(entry(retention))[8:] == (retention.max_events, retention.expires_s * 1000)
+        assert command(entry(retention))[8:] == (retention.max_events, retention.life_ms)
     repeated = dataclasses.replace(entry(), since_ms=20_000, after="other")
-    assert command(repeated)[8:] == (1000, 86_400_000, 20_000, 10_000, "other")
-    assert command(dataclasses.replace(entry(), once="name"))[9:] == (1000, 86_400_000, ONCE_MS)
+    assert command(repeated)[8:] == (1000, 86_401_000, 20_000, 10_000, "other")
+    assert command(dataclasses.replace(entry(), once="name"))[9:] == (1000, 86_401_000, ONCE_MS)
 
 
 def test_life_is_at_least_what_is_promised() -> None:
-    """A life of hours is begun anew once a second, so a log may be gone a second early; a shorter one never is."""
-    assert [Retention(expires_s=expires_s).least_life_ms for expires_s in (1, 9_999, 10_000, 86_400)] == [
+    """A life of hours is begun anew once a second, and so has a second more; a shorter one by each event."""
+    assert [Retention(expires_s=expires_s).life_ms for expires_s in (1, 9_999, 10_000, 86_400)] == [
         1_000,
         9_999_000,
-        9_999_000,
-        86_399_000,
+        10_001_000,
+        86_401_000,
     ]

@@ -55,7 +55,7 @@ def test_command_has_every_entry_with_a_salt_of_its_own() -> None:
     reader = hiredis.Reader()
     reader.feed(commands[0])
     words = reader.gets()
-    assert words[2:9] == [b"2", b"bus:log:{a}", b"bus:log:{b}", b"1000", b"86400000", b"2", b"1"]
+    assert words[2:9] == [b"2", b"bus:log:{a}", b"bus:log:{b}", b"1000", b"86401000", b"2", b"1"]
     assert [words[at : at + 3] for at in (9, 13, 17)] == [[number, b"e", b"{}"] for number in (b"0", b"2", b"1")]
     assert len({words[at] for at in (12, 16, 20)}) == 3
     assert len(words) == 21
