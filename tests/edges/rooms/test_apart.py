@@ -197,6 +197,7 @@ async def test_line_behind_a_gap_among_them(house: House) -> None:
 
 
 async def test_line_without_a_room_among_them(house: House) -> None:
+    """It is counted as dropped, and the others are written as ever."""
     nowhere = Channel("workflow:d", "workflow:d")
     house.deliver((ROOMS[0], own(ROOMS[0], 2)), (nowhere, own(nowhere, 1)), (ROOMS[2], own(ROOMS[2], 2)))
     assert (house.together, house.hub.statistics().drops["no_room"]) == ([], 1)
