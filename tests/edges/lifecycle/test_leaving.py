@@ -152,8 +152,8 @@ async def test_edge_at_a_demoted_primary_asks_the_new_one_before_it_leaves(
             await eventually(lambda: edge.not_ready() is None)
             edge._parts.hub._linger_s = 600  # noqa: SLF001 (the room must not close before the edge leaves)
             watching = await member(edge, open_client)
-            stood = await step(producer, 1, 2, 3)
-            await redis.wait(1, 10_000)
+            async with Producer(broker.url, wait_replicas=1) as careful:
+                stood = await step(careful, 1, 2, 3)
             await new.execute_command("REPLICAOF", "NO", "ONE")
             path.lead_to(other.port)
             await step(producer, 4, 5)
