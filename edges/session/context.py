@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Context"]
 
 
-_CHANNELS: Final = 4_096
+_CHANNELS: Final = 1_024
+"""Names that are kept whether their rooms are open or not, at 0.5 KB each."""
 
 
 async def _at_once() -> None: ...
