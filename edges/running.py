@@ -13,6 +13,7 @@ from edges.lifecycle.drain import say_goodbye, send_away
 from edges.lifecycle.heartbeat import announce, withdraw
 from edges.lifecycle.housekeeping import (
     close_rooms,
+    forget_surplus,
     keep_keys,
     keep_logs,
     sum_up,
@@ -65,6 +66,7 @@ class Running:
         works = {
             "deadlines": watch_deadlines(parts.registry, mishaps),
             "rooms": close_rooms(parts.hub, mishaps),
+            "surplus": forget_surplus(parts.hub, mishaps),
             "logs": keep_logs(parts.log, parts.hub, parts.service.families, mishaps),
             "certificate": watch_certificate(expires),
             "sums of the log": sum_up(parts.floods),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bus.channel import Family
 from bus.log.log import Log
+from bus.slices import Slices
 from edges.lifecycle.observed import Observed
 from edges.limits.floods import Floods
 from edges.limits.mishaps import Mishaps
@@ -18,11 +19,21 @@ from edges.transport.tls import expiry_warning
 if TYPE_CHECKING:
     from edges.auth.jwks import Jwks
 
-__all__ = ["close_rooms", "keep_keys", "keep_logs", "sum_up", "watch_certificate", "watch_deadlines", "watch_memory"]
+__all__ = [
+    "close_rooms",
+    "forget_surplus",
+    "keep_keys",
+    "keep_logs",
+    "sum_up",
+    "watch_certificate",
+    "watch_deadlines",
+    "watch_memory",
+]
 
 _DEADLINES_S: Final = 1.0
 _SUMS_S: Final = 1.0
 _ROOMS_S: Final = 0.25
+_SURPLUS_S: Final = 10.0
 _DAY_S: Final = 86_400.0
 _KEEP_EVERY_S: Final = 600.0
 _KEYS_EVERY_S: Final = 300.0
@@ -58,6 +69,17 @@ async def close_rooms(hub: Hub, mishaps: Mishaps) -> None:
         await asyncio.sleep(_ROOMS_S)
         with mishaps.spared("rooms"):
             await hub.close_empty()
+
+
+async def forget_surplus(hub: Hub, mishaps: Mishaps) -> None:
+    """Have each room remember no more lines than it needs."""
+    while True:
+        await asyncio.sleep(_SURPLUS_S)
+        with mishaps.spared("rooms"):
+            slices = Slices()
+            for room in hub.rooms:
+                room.sequencer.forget_surplus()
+                await slices.give_way()
 
 
 async def keep_logs(log: Log, hub: Hub, families: Sequence[Family], mishaps: Mishaps) -> None:

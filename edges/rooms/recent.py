@@ -36,6 +36,12 @@ class Recent:
             oldest = self._lines.popleft()
             self._bytes -= len(oldest.line)
 
+    def keep(self, count: int) -> None:
+        """Forget the oldest lines until ``count`` are left, and what was found for clients that came back together."""
+        self._last = None
+        while len(self._lines) > count:
+            self._bytes -= len(self._lines.popleft().line)
+
     def clear(self) -> None:
         """Forget all lines: the next line does not follow."""
         self._lines.clear()

@@ -130,6 +130,13 @@ class Sequencer:
         self._look()
         return self._recent.between(position, self.position, was_absent=was_absent)
 
+    def forget_surplus(self) -> None:
+        """Remember as many lines as one needs who comes back; to be called now and then.
+
+        Lines that flow are not looked at, so until then the room has those and as many that it looked at before.
+        """
+        self._recent.keep(RECENT_LINES - len(self.flow.lines))
+
     def learn(self, forks: Iterable[Fork]) -> bool:
         """Take note of forks that other edges found; tell whether a gap waits to be written for a new fork."""
         new = self.forks.new(forks)

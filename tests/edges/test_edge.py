@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 
 from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
+from edges.rooms.recent import RECENT_LINES
 from producers import Producer
 from producers.services.crackerjack import SERVICE as CRACKERJACK
-from producers.services.mahavishnu import SERVICE, Mahavishnu
+from producers.services.mahavishnu import SERVICE, Mahavishnu, WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually, get, http
 from tests.ports import free_port
@@ -188,6 +189,28 @@ async def test_presence_in_redis(broker: EmbeddedBroker, start_edge: StartEdge, 
     await eventually(lambda: redis.zscore("bus:edges", edge.id))
     await edge.stop()
     assert await redis.keys("bus:edge*") == []
+
+
+async def test_room_forgets_the_lines_that_are_too_many(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a room was asked meanwhile, soon it remembers as many lines as it needs."""
+    monkeypatch.setattr("edges.lifecycle.housekeeping._SURPLUS_S", 0.01)
+    edge = await start_edge(broker)
+    await member(edge, open_client)
+    sequencer = edge._parts.hub._rooms[b"workflow:x"].sequencer  # noqa: SLF001 (what nobody else is told)
+    async with Producer(broker.url) as producer:
+        for count in (RECENT_LINES, RECENT_LINES // 2):
+            published = await producer.publish_all([WorkflowStarted(workflow_id="x") for _ in range(count)])
+            last = str(published[-1].positions["workflow:x"])
+            while sequencer.newest != last:
+                await asyncio.sleep(0)
+            looked_at = sequencer.since(last)
+            assert looked_at == ()
+        for _ in range(RECENT_LINES // 2):
+            await producer.publish(WorkflowStarted(workflow_id="x"))
+    await eventually(lambda: len(sequencer.flow.lines) > RECENT_LINES // 4)
+    await eventually(lambda: len(sequencer.flow.lines) + len(sequencer._recent._lines) == RECENT_LINES)  # noqa: SLF001
 
 
 async def test_redis_full(

@@ -1,6 +1,7 @@
 """Lines that flow are given, remembered, counted and refused as lines that are looked at one by one."""
 
 import asyncio
+import gc
 import re
 from typing import Any, TypeAlias
 
@@ -215,6 +216,36 @@ async def test_lines_that_flowed_are_remembered() -> None:
     delivered(redis, own(X, last + 1))
     assert (member.got, redis.hub.statistics().gaps) == ([*range(1, last + 2)], 0)
     assert redis.hub.missing(X, f"{last - RECENT_LINES - 3}-1", is_told=False) is None
+
+
+def remembered(room: Room) -> int:
+    """Return how many lines of 300 bytes, each another, a room's sequencer has, wherever it keeps them."""
+    seen, left = dict[int, object](), [room.sequencer]
+    while left:
+        new = {id(it): it for it in gc.get_referents(*left) if id(it) not in seen and not isinstance(it, type)}
+        seen |= new
+        left = list(new.values())
+    return sum(isinstance(it, bytes) and len(it) > 300 for it in seen.values())
+
+
+async def test_lines_that_flow_and_lines_that_were_looked_at_have_one_bound() -> None:
+    """A room that was looked at has up to twice as many lines, until the edge has it forget what is too much."""
+    redis = Redis()
+    member = await join(redis)
+    room, text = room_of(redis), b',"x":"%b"' % (b"x" * 300)
+    for number in range(1, RECENT_LINES + 1):
+        delivered(redis, own(X, number, text))
+    assert len(redis.hub.missing(X, "99-1", is_told=False) or ()) == RECENT_LINES - 99
+    for number in range(RECENT_LINES + 1, RECENT_LINES + 101):
+        delivered(redis, own(X, number, text))
+    assert remembered(room) == RECENT_LINES + 99  # behind a look, the first line is looked at
+    room.sequencer.forget_surplus()
+    assert remembered(room) == RECENT_LINES
+    assert is_flowing(redis)
+    found = redis.hub.missing(X, "100-1", is_told=False)
+    assert [it.position for it in found or ()] == [f"{n}-1" for n in range(101, RECENT_LINES + 101)]
+    assert redis.hub.missing(X, "99-1", is_told=False) is None
+    assert member.got == [*range(1, RECENT_LINES + 101)]
 
 
 async def test_room_that_remembers_much_looks_at_each_line() -> None:
