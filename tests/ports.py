@@ -4,7 +4,7 @@ import itertools
 import os
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 __all__ = ["DEMO", "free_port", "free_ports", "free_shift", "is_free"]
@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
 
 def free_shift() -> int:
     """Return a shift with which every port of the demo is free."""
-    return next(shift for shift in _shuffled(_own(_SHIFTS)) if all(is_free(port + shift) for port in DEMO))
+    return next(shift for shift in _shuffled(_own(_apart())) if all(is_free(port + shift) for port in DEMO))
 
 
 def is_free(port: int) -> bool:
@@ -43,7 +43,18 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _own(ports: range) -> range:
+def _apart() -> list[int]:
+    """Return shifts of which no two have a port in common: with most others, one service's is another's."""
+    taken, apart = set[int](), list[int]()
+    for shift in _SHIFTS:
+        ports = {port + shift for port in DEMO}
+        if taken.isdisjoint(ports):
+            taken |= ports
+            apart.append(shift)
+    return apart
+
+
+def _own(ports: Sequence[int]) -> Sequence[int]:
     """Return the part of ``ports`` that is this worker's (pytest-xdist tells a worker its number: "gw1")."""
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -129,6 +129,12 @@ def _unit(words: list[str]) -> tuple[int, str]:
     return int(not is_known), " ".join(words)
 
 
+def wait_in_reach(edge: Running, admin: str) -> None:
+    """Wait until operators find an edge and are heard there; for clients it is ready a little earlier."""
+    edge.until(lambda: redis_cli(admin, "ZRANGE", "bus:edges", "0", "-1"))
+    edge.until(lambda: redis_cli(admin, "PUBSUB", "CHANNELS", "bus:admin:*"))
+
+
 @pytest.fixture
 def scene(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Scene]:
     """Lend the scene."""
@@ -139,6 +145,7 @@ def scene(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Scene]:
         edge = Running(argv, tmp_path, environment(EDGEBUS_AUTH_SECRET=SECRET))
         stack.callback(edge.kill)
         wait_ready(edge, port)
+        wait_in_reach(edge, users.admin)
         producer = stack.enter_context(Producer(users.producer))
         yield Scene(edge, port, users, tmp_path, producer, stack)
 

@@ -241,9 +241,7 @@ def test_nothing_is_left_of_a_killed_demo(processes: Processes, shift: int) -> N
 def test_demo_names_the_port_that_is_taken(shift: int, taken: str) -> None:
     """A port that somebody has is named in a sentence, with what helps; nothing is left running."""
     port = {**PORTS, "broker": BROKER_PORT}[taken] + shift
-    with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", port))
-        somebody.listen()
+    with socket.create_server(("127.0.0.1", port)):
         ran = edgebus("demo", "--shift", str(shift))
     assert (ran.returncode, ran.stdout) == (1, "")
     assert len(ran.stderr.splitlines()) == 1, ran.stderr
