@@ -55,7 +55,7 @@ class Table:
         """Compare with Redis, at first and after the link was away; tell whether to compare again after ``MISSING_S``.
 
         A user that is missing may be of an edge that has not written its users anew yet: such a user has left only
-        when missing for so long.
+        when missing for so long, and not said to come back in between.
         """
         if self._counts or not snapshot.is_complete:
             self._take_count(snapshot.count)
@@ -100,6 +100,7 @@ class Table:
 
     def _join(self, member: Member) -> None:
         users = self._users
+        self._missing.pop(member.user, None)
         if users is None or member.user in users:
             return
         users.add(member.user)

@@ -253,13 +253,25 @@ def test_presence_is_true_when_all_is_calm(history: list[tuple[str, int, str]]) 
             ("wait", 2, "a"),
             ("fail_over", 0, "a"),
         ],
+        [
+            *[("enter", 2, "a"), ("wait", 2, "a"), ("fail_over", 0, "a"), ("wait", 0, "a"), ("wait", 1, "a")],
+            *[("wait", 1, "a"), ("fail_over", 0, "a")],
+        ],
         [("enter", 1, "a"), ("wait", 1, "a"), ("kill", 1, "a")],
         [("enter", 1, "a"), ("wait", 1, "a"), ("cut", 1, "b"), ("wait", 2, "a"), ("heal", 1, "a")],
         [("enter", 1, "a"), ("enter", 2, "a"), ("wait", 1, "a"), ("kill", 1, "a"), ("wait", 2, "a")],
         [("enter", 1, "a"), ("enter", 2, "b"), ("wait", 2, "a"), ("wait", 2, "a"), ("wipe", 0, "a")],
         [("enter", 1, "a"), ("wait", 1, "a"), ("cut", 1, "a"), ("leave", 1, "a"), ("wait", 1, "a"), ("heal", 1, "a")],
     ],
-    ids=["an entry comes back by a failover", "a kill", "a cut", "two edges", "an empty Redis", "a late write"],
+    ids=[
+        "an entry comes back by a failover",
+        "two failovers",
+        "a kill",
+        "a cut",
+        "two edges",
+        "an empty Redis",
+        "a late write",
+    ],
 )
 def test_history_that_a_model_must_have_lived_through(history: list[tuple[str, int, str]]) -> None:
     """The faults that presence was made for, each alone."""
