@@ -10,7 +10,7 @@ from typing import Final
 
 from bus.channel import Channel
 from bus.errors import BusError, BusUnavailable
-from bus.presence.store import PresenceStore
+from bus.presence.store import DEAD_S, PresenceStore
 from edges.limits.mishaps import Mishaps
 from edges.rooms.presence.beats import BEAT_S, Beats
 from edges.rooms.presence.here import Here
@@ -53,7 +53,7 @@ class Writer:
         self._has_beaten = self._is_doubtful = False
         self._owing: dict[str, Here] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self._strange: set[str] = set()
+        self._strange: dict[str, float] = {}
         self._unchecked: set[str] = set()
         self._beats = Beats()
         self._pruned: set[str] = set()
@@ -86,8 +86,10 @@ class Writer:
         self._woken.set()
 
     def found_strange(self, edges: Iterable[str]) -> None:
-        """Take note of dead edges that still have users in a room."""
-        self._strange.update(edges)
+        """Take note of edges that have users in a room, and no beat: dead ones, or of a Redis that is new to them."""
+        now_s = asyncio.get_running_loop().time()
+        for edge in edges:
+            self._strange.setdefault(edge, now_s)
         self._woken.set()
 
     async def run(self) -> None:
@@ -146,14 +148,17 @@ class Writer:
             beat = await self._store.beat(self._name)
         self._has_beaten = True
         seen = self._beats.see(beat.edges, now_s)
-        # An edge beats before its first entry: with a beat by now, the edge came in between two reads.
-        self._strange -= {edge for edge, beat_ms in beat.edges.items() if beat_ms >= 0}
-        buried = set(seen.buried) | self._strange
+        # An edge beats before its first entry: with a beat by now, the edge came in between two reads. In a Redis that
+        # has just taken over, an edge with the old link writes entries in front of its next beat.
+        self._strange = {it: since_s for it, since_s in self._strange.items() if beat.edges.get(it, -1) < 0}
+        dead = {it for it, since_s in self._strange.items() if it in beat.edges or now_s - since_s >= DEAD_S}
+        buried = set(seen.buried) | dead
         for edge, beat_ms in seen.silent.items():
             if edge != self._name and await self._store.bury(edge, beat_ms):
                 buried.add(edge)
-        await self._prune((buried - self._pruned) | self._strange)
-        self._strange.clear()
+        await self._prune((buried - self._pruned) | dead)
+        for edge in dead:
+            self._strange.pop(edge, None)
         self._pruned.intersection_update(beat.edges)
 
     def _rename(self) -> None:
@@ -201,7 +206,7 @@ class Writer:
         kept = await self._store.keep([it.channel for it in rooms])
         edges = await self._store.edges()  # behind the rooms, as in `_beat`
         for room, (is_there, found) in zip(rooms, kept, strict=True):
-            self._strange.update(set(self._store.strange(found, edges)) - {self._name, *self._former})
+            self.found_strange(set(self._store.strange(found, edges)) - {self._name, *self._former})
             if not is_there and not room.is_empty:  # deleted by hand
                 room.owe_all()
                 self.owe(room)

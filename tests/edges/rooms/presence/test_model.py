@@ -257,6 +257,10 @@ def test_presence_is_true_when_all_is_calm(history: list[tuple[str, int, str]]) 
             *[("enter", 2, "a"), ("wait", 2, "a"), ("fail_over", 0, "a"), ("wait", 0, "a"), ("wait", 1, "a")],
             *[("wait", 1, "a"), ("fail_over", 0, "a")],
         ],
+        [
+            *[("enter", 2, "c"), ("fail_over", 0, "a"), ("wait", 2, "a"), ("wait", 2, "a")],
+            *[("enter", 1, "a"), ("enter", 2, "c"), ("fail_over", 0, "a")],
+        ],
         [("enter", 1, "a"), ("wait", 1, "a"), ("kill", 1, "a")],
         [("enter", 1, "a"), ("wait", 1, "a"), ("cut", 1, "b"), ("wait", 2, "a"), ("heal", 1, "a")],
         [("enter", 1, "a"), ("enter", 2, "a"), ("wait", 1, "a"), ("kill", 1, "a"), ("wait", 2, "a")],
@@ -266,6 +270,7 @@ def test_presence_is_true_when_all_is_calm(history: list[tuple[str, int, str]]) 
     ids=[
         "an entry comes back by a failover",
         "two failovers",
+        "entries without a beat",
         "a kill",
         "a cut",
         "two edges",
