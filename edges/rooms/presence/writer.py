@@ -168,7 +168,9 @@ class Writer:
             self._former.append(self._name)
             self._names += 1
             self._name, self._has_beaten = f"{self._edge}~{self._names}", False
-        # What was taken out under the old name may be back in another Redis; with that name, it is pruned.
+        # What was taken out under the old name may be back in another Redis, and what was pruned there; with the names
+        # of both, it is pruned.
+        self._pruned.clear()
         for room in self.rooms.values():
             room.owe_all()
         self._owing.update(self.rooms)

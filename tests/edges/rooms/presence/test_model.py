@@ -261,6 +261,10 @@ def test_presence_is_true_when_all_is_calm(history: list[tuple[str, int, str]]) 
             *[("enter", 2, "c"), ("fail_over", 0, "a"), ("wait", 2, "a"), ("wait", 2, "a")],
             *[("enter", 1, "a"), ("enter", 2, "c"), ("fail_over", 0, "a")],
         ],
+        [
+            *[("enter", 0, "a"), ("leave", 0, "a"), ("fail_over", 0, "a"), ("save", 0, "a")],
+            *[("fail_over", 0, "a"), ("fail_over", 0, "a")],
+        ],
         [("enter", 1, "a"), ("wait", 1, "a"), ("kill", 1, "a")],
         [("enter", 1, "a"), ("wait", 1, "a"), ("cut", 1, "b"), ("wait", 2, "a"), ("heal", 1, "a")],
         [("enter", 1, "a"), ("enter", 2, "a"), ("wait", 1, "a"), ("kill", 1, "a"), ("wait", 2, "a")],
@@ -271,6 +275,7 @@ def test_presence_is_true_when_all_is_calm(history: list[tuple[str, int, str]]) 
         "an entry comes back by a failover",
         "two failovers",
         "entries without a beat",
+        "what was pruned comes back by a failover",
         "a kill",
         "a cut",
         "two edges",
