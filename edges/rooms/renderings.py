@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bus.channel import Channel
 from bus.envelope import Arrived
 from edges.protocol.envelope import Dialect
+from edges.rooms.pages import Pages
 
 __all__ = ["Piece", "Renderings"]
 
@@ -24,16 +25,19 @@ class Piece(NamedTuple):
 class Renderings:
     """Pieces that more clients may want in a moment; bounded in bytes, and let go of now and then.
 
+    A piece that was wanted twice is wanted by many, so that its bytes are lent to sockets, where that is cheaper.
+
     A position names one line for ever, so the lines between two positions are the same for every client; where some of
     them were deleted by hand, their number tells.
     """
 
-    __slots__ = ("_before", "_bytes", "_pieces")
+    __slots__ = ("_before", "_bytes", "_pages", "_pieces")
 
     def __init__(self) -> None:
         self._pieces: dict[_Key, Piece] = {}
         self._before: dict[_Key, Piece] = {}
         self._bytes = 0
+        self._pages = Pages()
 
     def piece(
         self,
@@ -49,6 +53,8 @@ class Renderings:
             piece = self._before.get(key) or make(dialect, lines)
             if None not in key:  # typed lines have no position
                 self._keep(key, piece)
+        elif type(piece.frames) is bytes:
+            piece = self._pieces[key] = Piece(self._pages.lend(piece.frames), piece.given)
         return piece
 
     def _keep(self, key: _Key, piece: Piece) -> None:
@@ -59,4 +65,6 @@ class Renderings:
 
     def forget_stale(self) -> None:
         """Let go of the pieces that nobody wanted since the last call."""
+        if not self._pieces:
+            self._pages = Pages()
         self._before, self._pieces, self._bytes = self._pieces, {}, 0

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
-from edges.rooms.pages import Pages
+from edges.rooms.pages import LEAST_SOCKETS, Lent, Pages
 
 __all__ = ["Reachable", "ReachableT", "Rests", "Sockets", "Ways", "rests_of", "send_each", "send_one", "send_some"]
 
@@ -55,8 +55,9 @@ class Sockets(Generic[ReachableT]):
         size, count = len(frames), len(self.plain)
         if count == 1:
             return send_one(self.plain[0], frames, self.owners[0])
-        if pages is not None and pages.take(frames, count):
-            taken = _taken(pages.sends(self.plain, size), count)
+        lent = frames if pages is None or count < LEAST_SOCKETS else pages.lend(frames)
+        if isinstance(lent, Lent):
+            taken = _taken(lent.sends(self.plain), count)
         else:
             taken = send_each(self.plain, repeat(frames))
         if taken.count(size) == len(taken):

@@ -171,7 +171,7 @@ class Conversation(ABC):
         said = dialect.say(message)
         if self.greeting.is_due and dialect is ENVELOPE:
             said += self.greeting.said()
-        self._transport.write(said + frames if frames else said)
+        self._transport.write(said, frames)
         # decisions/0042: from the answer on, a replay takes as long as the client does.
         if client.rooms.replaying is not None:
             client.inbox.let_pass()

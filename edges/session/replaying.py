@@ -276,7 +276,7 @@ class Replaying:
             self._forks.update(line.position for line in lines[:count] if line.position in gaps)
             return count
         piece = self._hub.renderings.piece(self.channel, self._transport.dialect, lines, _piece)
-        self._transport.write(piece.frames)
+        self._transport.write(b"", piece.frames)
         return piece.given
 
     def _gaps(self, replay: Replay) -> Mapping[str | None, bytes]:

@@ -25,8 +25,8 @@ class Transport(RoomSubscriber, Pausable, Protocol):
     def attend(self, rooms: int) -> None:
         """Take note of the number of the client's rooms."""
 
-    def write(self, frames: bytes) -> None:
-        """Write finished frames."""
+    def write(self, frames: bytes, behind: bytes = b"") -> None:
+        """Write finished frames, and those ``behind`` in one go with them."""
 
     async def drained(self) -> None:
         """Wait until most of the bytes written have left."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from bus.channel import Channel
 from edges.limits.counters import Counters
+from edges.rooms.pages import Lent
 from edges.rooms.ways import send_some
 from edges.settings import EdgeSettings
 from edges.transport.acknowledged import Peer, Socket, peer, unacknowledged_bytes
@@ -146,18 +147,23 @@ class Outgoing:
 
     # What is written.
 
-    def write(self, frames: bytes, *, is_secure: bool, plain: socket.socket | None = None) -> bool:
-        """Write frames of the edge's own choice; while little waits, such frames make no client slow.
+    def write(self, frames: bytes, behind: bytes = b"", *, is_secure: bool, plain: socket.socket | None = None) -> bool:
+        """Write frames of the edge's own choice, and ``behind``; while little waits, such frames make no client slow.
 
-        Return whether the kernel took all of them from the edge itself: a few, to ``plain``, the socket behind a
-        transport without bytes (decisions/0150).
+        Return whether the kernel took all of them from the edge itself: a few, or frames that are lent, to ``plain``,
+        the socket behind a transport without bytes (decisions/0150, 0172).
         """
-        self._counters.answered(len(frames))
-        if plain is not None and len(frames) <= _SMALL_BYTES:
-            sent = send_some(plain, frames)
-            if sent == len(frames):
-                return True
-            frames = frames[sent:]
+        size = len(frames) + len(behind)
+        self._counters.answered(size)
+        if plain is not None and isinstance(behind, Lent):
+            sent = behind.send(plain, frames)
+        elif plain is not None and size <= _SMALL_BYTES:
+            sent = send_some(plain, frames + behind)
+        else:
+            sent = 0
+        if sent == size:
+            return True
+        frames = (frames + behind)[sent:]
         if self._stall is None:
             self._own_bytes, self._behind_bytes = len(frames), 0
         # decisions/0045: over TLS asyncio takes all at once and shows an empty buffer; the kernel's count alone tells.

@@ -232,9 +232,9 @@ class _Several(Stream):
     def lend(self, plain: socket.socket) -> None:
         """Decline the socket: frames of rooms would go there without the client's own ids."""
 
-    def write(self, frames: bytes) -> None:
+    def write(self, frames: bytes, behind: bytes = b"") -> None:
         """Write finished frames of an answer, a notice or a replay."""
-        super().write(self._placed(frames))
+        super().write(self._placed(frames + behind))
 
     def deliver(self, frames: bytes) -> bool:
         """Write frames of a room; kept back while more rooms may have some in the same tick."""

@@ -197,14 +197,16 @@ class Writer(asyncio.Protocol):
 
     # What is written.
 
-    def write(self, frames: bytes) -> None:
-        """Write finished frames of an answer, a notice or a replay; such frames may use the reserve.
+    def write(self, frames: bytes, behind: bytes = b"") -> None:
+        """Write finished frames of an answer, a notice or a replay, and ``behind``; such frames may use the reserve.
 
         While little waits, frames of any size are written: the edge's choice, and never counted as the client's delay.
         """
-        if self._phase is not Phase.OPEN or (self._is_paused and not self._fits(len(frames), reserve=RESERVE_BYTES)):
+        if self._phase is not Phase.OPEN:
             return
-        if not self._outgoing.write(frames, is_secure=self.visitor.is_secure, plain=self.direct_joined):
+        if self._is_paused and not self._fits(len(frames) + len(behind), reserve=RESERVE_BYTES):
+            return
+        if not self._outgoing.write(frames, behind, is_secure=self.visitor.is_secure, plain=self.direct_joined):
             self._choose()
 
     def deliver(self, frames: bytes) -> bool:

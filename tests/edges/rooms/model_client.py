@@ -39,8 +39,8 @@ class Peer:
 
     def attend(self, rooms: int) -> None: ...
 
-    def write(self, frames: bytes) -> None:
-        self.written += frames
+    def write(self, frames: bytes, behind: bytes = b"") -> None:
+        self.written += frames + behind
 
     def deliver(self, frames: bytes) -> bool:
         self.write(frames)

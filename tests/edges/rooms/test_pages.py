@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edges.rooms.pages import LEAST_BYTES, LEAST_SOCKETS, Pages
+from edges.rooms.pages import LEAST_BYTES, LEAST_SOCKETS, Lent, Pages
 from tests.edges.rooms.socket_members import LARGE, SMALL, Member, members_with_sockets, sockets_of
 
 FRAMES = LARGE[:LEAST_BYTES]
@@ -98,3 +98,46 @@ def test_file_is_closed_with_its_owner(crowd: list[Member]) -> None:
     assert len(os.listdir("/proc/self/fd")) == before + 1
     del pages
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# One socket after another comes for the same frames.
+
+
+def lent(frames: bytes) -> Lent:
+    found = Pages().lend(frames)
+    assert isinstance(found, Lent)
+    return found
+
+
+@pytest.mark.parametrize("head", [b"", b"head "])
+def test_frames_are_lent_to_one_after_another(crowd: list[Member], head: bytes) -> None:
+    """Each gets the head that is its own, and the frames; the pages outlive whoever made them."""
+    frames = lent(FRAMES)
+    assert frames == FRAMES
+    for member in crowd:
+        assert frames.send(plain_of(member), head) == len(head) + len(FRAMES)
+    assert [it.received(len(head) + len(FRAMES)) for it in crowd] == [head + FRAMES] * LEAST_SOCKETS
+
+
+def test_head_without_all_of_the_frames(crowd: list[Member], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full or closed socket takes nothing, another a part; what it took is told, so that the rest may follow."""
+    head, frames = b"head ", lent(LARGE)
+    full, closed, slow, other = crowd[:4]
+    full.fill()
+    plain_of(closed).close()
+    assert [frames.send(plain_of(it), head) for it in (full, closed)] == [0, 0]
+    taken = frames.send(plain_of(slow), head)
+    assert len(head) < taken < len(LARGE)
+    assert slow.received(taken) == (head + LARGE)[:taken]
+
+    def refuse(*_: object) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    assert frames.send(plain_of(other), head) == len(head)
+    assert other.received(len(head)) == head
+
+
+def plain_of(member: Member) -> socket.socket:
+    assert member.direct is not None
+    return member.direct

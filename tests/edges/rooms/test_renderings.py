@@ -1,5 +1,6 @@
 """Frames of replays, made once for a crowd."""
 
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +10,7 @@ from bus.envelope import Arrived
 from edges.protocol.envelope import ENVELOPE, Dialect
 from edges.protocol.session_buddy import FLAT
 from edges.rooms import renderings
+from edges.rooms.pages import LEAST_BYTES, Lent
 from edges.rooms.renderings import Piece, Renderings
 
 X, Y = Channel("workflow:x", "workflow:x"), Channel("workflow:y", "workflow:y")
@@ -39,6 +41,21 @@ def test_same_lines_are_made_once() -> None:
     for channel, dialect, some in others:
         shared.piece(channel, dialect, some, maker)
     assert maker.made == 4
+
+
+def test_frames_that_are_wanted_again_are_lent() -> None:
+    """From the second client on large frames are pages, too; the file goes with the crowd."""
+    before = len(os.listdir("/proc/self/fd"))
+    shared, large = Renderings(), Arrived(b"x" * LEAST_BYTES, "9-9", "8-8")
+    for some in ([large], lines(1)):
+        pieces = [shared.piece(X, ENVELOPE, some, Maker()) for _ in range(3)]
+        assert [it == pieces[0] for it in pieces] == [True] * 3
+        assert [isinstance(it.frames, Lent) for it in pieces] == [False, *[some[0] is large] * 2]
+    del pieces
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    for _ in range(3):
+        shared.forget_stale()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_lines_without_positions_are_made_for_each() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from bus.channel import LATEST, LIVE, Family, Retention
 from bus.event import Event
 from bus.service import Service
 from edges import Edge
+from edges.rooms.pages import Lent
 from producers import Producer
 from tests.edges.conftest import OpenClient, StartEdge
 from tests.edges.peers import Client, eventually
@@ -106,6 +108,28 @@ async def test_reply_then_welcome_then_replayed_then_live(
     await publish(producer, 6, 7)
     assert await numbers(client, 2) == [6, 7]
     assert await client.marked() == []
+
+
+async def test_crowd_that_missed_much_shares_the_pages_of_it(
+    edge: Edge, open_client: OpenClient, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second on all are sent the same pages, answer and welcome in front."""
+    from_pages, send = list[int](), Lent.send
+
+    def counted(lent: Lent, plain: socket.socket, head: bytes) -> int:
+        from_pages.append(send(lent, plain, head) - len(head))
+        return from_pages[-1] + len(head)
+
+    monkeypatch.setattr(Lent, "send", counted)
+    positions = await publish(producer, 1, 11, "x" * 5_000)
+    for _ in range(6):
+        client = await open_client(edge)
+        client.request("subscribe", channel="workflow:x", since=positions[0])
+        assert (await client.message())["data"]["replayed"] == 10
+        assert (await client.message())["event"] == "session.created"
+        assert await numbers(client, 10) == list(range(2, 12))
+    assert len(from_pages) == 5
+    assert all(it > 50_000 for it in from_pages), from_pages
 
 
 async def test_since_and_last_in_every_form(edge: Edge, open_client: OpenClient, producer: Producer) -> None:

@@ -44,9 +44,9 @@ class Peer:
         """Say a message as the dialect does."""
         return b"gap"
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, behind: bytes = b"") -> None:
         """Take bytes as the transport does."""
-        self.said += ["gap"] if data.endswith(b"gap") else data.decode().split()
+        self.said += ["gap"] if data.endswith(b"gap") else (data + behind).decode().split()
 
     async def drained(self) -> None:
         """All is read."""

@@ -78,8 +78,8 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[Any] = []
 
-    def write(self, frames: bytes) -> None:
-        for frame in frames.split(b"\x81")[1:]:
+    def write(self, frames: bytes, behind: bytes = b"") -> None:
+        for frame in (frames + behind).split(b"\x81")[1:]:
             message = orjson.loads(frame[frame.index(b"{") :])
             is_notice = message.get("event") in ("room.gap", "room.state")
             self.said.append(tuple(message["data"].values()) if is_notice else message["n"])
@@ -194,8 +194,8 @@ async def test_client_out_during_a_replay_joins_no_room(is_gone: bool, count: in
     hub, listener = ScriptedHub([replay], lines_per_slot=3), Listener()
     rooms, written = Subscriptions(listener, hub, waiting_bytes=2), list[bytes]()  # type: ignore[arg-type]
 
-    def write(frames: bytes) -> None:
-        written.append(frames)
+    def write(frames: bytes, behind: bytes = b"") -> None:
+        written.append(frames + behind)
         rooms.end() if is_gone else rooms.leave(X)
 
     listener.write = write  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from bus.broker.embedded import EmbeddedBroker
 from edges import Edge, EdgeSettings
 from edges.protocol.envelope import text_frame
 from edges.protocol.messages import GOING_AWAY
+from edges.rooms.pages import Lent, Pages
 from edges.transport.connection import Connection
 from producers.services.mahavishnu import SERVICE
 from tests.edges.peers import Client, eventually
@@ -58,6 +59,26 @@ def test_frames_behind_waiting_bytes_come_in_order(loop: str, broker: EmbeddedBr
         await eventually(lambda: not connection.waiting_bytes)
         connection.deliver(number(COUNT))
         assert (await client.message())["n"] == COUNT
+        await eventually(lambda: not connection.waiting_bytes)
+
+    play(loop, broker, scene)
+
+
+@pytest.mark.parametrize("loop", RUN)
+def test_frames_that_are_lent_come_in_order(loop: str, broker: EmbeddedBroker) -> None:
+    """Behind an answer, and in part or whole behind the transport's bytes once the kernel is full."""
+    pages = Pages()
+    lent = [pages.lend(number(n)) for n in range(1, COUNT, 2)]
+    assert all(isinstance(it, Lent) for it in lent)
+
+    async def scene(client: Client, connection: Connection) -> None:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for n, frames in enumerate(lent):
+            connection.write(text_frame(b'{"n": %d}' % (2 * n)), frames)
+        assert connection.direct_joined is None
+        assert connection.waiting_bytes > 0
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert [(await client.message())["n"] for _ in range(COUNT)] == list(range(COUNT))
         await eventually(lambda: not connection.waiting_bytes)
 
     play(loop, broker, scene)
