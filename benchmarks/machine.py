@@ -1,4 +1,4 @@
-"""Processor time and memory of processes, and the share of other programs in a core; all from /proc."""
+"""Processor time and memory of processes, and the share of other programs in a core, as the kernel counts them."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from typing import Final, Self
 __all__ = ["Cores", "Watch", "allow_files", "cpu_seconds", "description", "family", "memory_kb"]
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
-_NS: Final = 1e-9
+_SCHEDULERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,11 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def _cpu_seconds_of(pid: int) -> float:
-    """Return the time of a process: of live threads (proc(5), schedstat), or of all threads in ticks, if more.
-
-    The sum in ticks holds threads that have ended; the sum of live threads is exact.
-    """
+    """Return the time of a process with all its threads, those that have ended among them, to the nanosecond."""
+    # The clock of another process has no name in Python; its number is the kernel's (clock_getcpuclockid(3)). The files
+    # of /proc know live threads alone (schedstat), or ticks of 10 ms (stat): a crowd's return is 25 of these.
     with suppress(OSError):
-        exact = sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) * _NS
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks = (int(fields[11]) + int(fields[12])) * _TICK_S
-        return exact if exact > ticks - 2 * _TICK_S else ticks
+        return time.clock_gettime((~pid << 3) | _SCHEDULERS)
     return 0.0
 
 
