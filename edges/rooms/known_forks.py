@@ -33,7 +33,7 @@ class KnownForks:
 
     def crosses(self, start: str, *, has_stayed: bool) -> bool:
         """Tell whether a reader that goes on from ``start`` passes a fork; see ``bus.log.forks``."""
-        return bool(passed(self._forks, start, (), None, has_stayed=has_stayed))
+        return bool(self._forks and passed(self._forks, start, (), None, has_stayed=has_stayed))
 
     def passed(self, start: str | None, replay: Replay, *, has_stayed: bool) -> list[str]:
         """Return the places of the forks that a reader passes who is given ``replay`` from ``start`` on."""

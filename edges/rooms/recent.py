@@ -1,7 +1,6 @@
 """The newest lines of a room, for clients that left a moment ago; bounded in number and bytes. Pure."""
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 from bus.envelope import Arrived
@@ -21,7 +20,7 @@ class Recent:
     def __init__(self) -> None:
         self._lines: deque[Arrived] = deque()
         self._bytes = 0
-        self._last: tuple[str, str | None, Sequence[Arrived]] | None = None
+        self._last: tuple[str, str | None, tuple[Arrived, ...]] | None = None
 
     @property
     def is_light(self) -> bool:
@@ -30,6 +29,8 @@ class Recent:
 
     def add(self, arrived: Arrived) -> None:
         """Remember a line, and forget the oldest lines past the bounds; a single line always fits."""
+        if self._lines and self._lines[-1].position == arrived.previous:
+            arrived = Arrived(arrived.line, arrived.position, self._lines[-1].position)  # one text for both
         self._lines.append(arrived)
         self._bytes += len(arrived.line)
         while len(self._lines) > RECENT_LINES or (self._bytes > RECENT_BYTES and len(self._lines) > 1):
@@ -47,7 +48,7 @@ class Recent:
         self._lines.clear()
         self._bytes, self._last = 0, None
 
-    def between(self, position: str, at: str | None, *, was_absent: bool) -> Sequence[Arrived] | None:
+    def between(self, position: str, at: str | None, *, was_absent: bool) -> tuple[Arrived, ...] | None:
         """Return the lines after ``position`` up to ``at``, None when lines are forgotten.
 
         ``was_absent``: a read just found no log at ``position``, so every line of the log came later.
@@ -64,7 +65,7 @@ class Recent:
             if found or line.position == at:  # else it waits, and comes to a newcomer anyway
                 found.append(line)
                 if line.previous == previous:
-                    found.reverse()
-                    self._last = previous, at, found  # clients that come back together stand at one position
-                    return found
+                    lines = tuple(reversed(found))
+                    self._last = previous, at, lines  # clients that come back together stand at one position
+                    return lines
         return None

@@ -61,7 +61,7 @@ class Replays:
             tail = None
         position, has_stayed = (start.position, start.has_stayed) if isinstance(start, Since) else (None, False)
         # A room's memory costs Redis nothing: of thousands of clients back at once most are served from there.
-        remembered = None if tail is not None else self._remembered(channel, position, has_stayed)
+        remembered = None if tail is not None else _remembered(self._find(channel), position, has_stayed)
         if remembered is not None:
             return remembered
         replay = await self._read(channel, start) if tail is None else given(channel, tail, start)
@@ -78,7 +78,7 @@ class Replays:
         room = self._find(channel)
         if room is None or not self._recovery.is_steady:
             return None
-        replay = self._remembered(channel, start.position, start.has_stayed)
+        replay = _remembered(room, start.position, start.has_stayed)
         if replay is not None:
             return replay
         stands = room.position if room.sequencer.is_in_sync else None
@@ -87,14 +87,6 @@ class Replays:
             return None
         is_forked = room.sequencer.forks.passed(start.position, replay, has_stayed=start.has_stayed)
         return None if is_forked else replay
-
-    def _remembered(self, channel: Channel, position: str | None, has_stayed: bool) -> Replay | None:
-        room = self._find(channel)
-        # decisions/0018: lines remembered across a fork would hide that others are lost in between.
-        if room is None or position is None or room.sequencer.forks.crosses(position, has_stayed=has_stayed):
-            return None
-        lines = room.sequencer.since(position)
-        return None if lines is None else Replay(tuple(lines), None, room.position or BEGINNING)
 
     async def _read(self, channel: Channel, start: Start) -> Replay:
         room = self._find(channel)
@@ -106,3 +98,11 @@ class Replays:
         if room is None or replay.position not in room.sequencer.known:
             await self._barrier.wait(channel)
         return replay
+
+
+def _remembered(room: Room | None, position: str | None, has_stayed: bool) -> Replay | None:
+    # decisions/0018: lines remembered across a fork would hide that others are lost in between.
+    if room is None or position is None or room.sequencer.forks.crosses(position, has_stayed=has_stayed):
+        return None
+    lines = room.sequencer.since(position)
+    return None if lines is None else Replay(lines, None, room.position or BEGINNING)

@@ -122,7 +122,7 @@ class Sequencer:
         if last != self._newest:  # more lines came than may be pending
             self.lose_sync()
 
-    def since(self, position: str, *, was_absent: bool = False) -> Sequence[Arrived] | None:
+    def since(self, position: str, *, was_absent: bool = False) -> tuple[Arrived, ...] | None:
         """Return the lines between ``position`` and the room's own, None when lines are forgotten.
 
         ``was_absent``: a read just found no log at ``position``, so every line of the log came later.

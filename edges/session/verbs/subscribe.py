@@ -40,8 +40,12 @@ class Subscribe(Command):
 
     @property
     def is_common(self) -> bool:
-        """Whether the client joins at the end of the log, without wishes."""
-        return self.start is None and self.appearance is None and not self.with_state
+        """Whether the client joins at the end of the log, or comes back to a position, without wishes.
+
+        A crowd that comes back stands at one position of a room, mostly, and counts its requests from the same number.
+        """
+        is_usual = self.start is None or isinstance(self.start, Since)
+        return is_usual and self.appearance is None and not self.with_state
 
     @classmethod
     def parse(cls, said: Said) -> Self:

@@ -3,21 +3,26 @@
 import pytest
 
 from bus.broker.embedded import EmbeddedBroker
+from bus.log.replay import Last, Since
 from edges.session.command import COMMON_BYTES, KnownCommands
 from edges.session.verbs.ping import Ping
 from edges.session.verbs.subscribe import Subscribe
+from producers import Producer
+from producers.services.mahavishnu import WorkflowStarted
 from tests.edges.conftest import OpenClient, StartEdge
 
 
 def test_common_commands_are_known_by_text() -> None:
-    """A subscribe at the end of the log is known; wishes of one client's own, other verbs and long texts are not."""
+    """A subscribe at the end of the log or from a position is known; other wishes, verbs and long texts are not."""
     known, common = KnownCommands(), Subscribe("workflow:x", "1")
     known.remember(b"common", common)
+    known.remember(b"back", Subscribe("workflow:x", "1", Since("5-5")))
+    known.remember(b"newest", Subscribe("workflow:x", "1", Last(5)))
     known.remember(b"state", Subscribe("workflow:x", "1", with_state=True))
     known.remember(b"ping", Ping("1"))
     known.remember(b"l" * (COMMON_BYTES + 1), common)
-    assert len(known) == 1
-    assert known.get(b"common") is common
+    assert (len(known), known.get(b"common")) == (2, common)
+    assert known.get(b"back") == Subscribe("workflow:x", "1", Since("5-5"))
 
 
 def test_known_commands_are_bounded() -> None:
@@ -45,6 +50,22 @@ async def test_same_words_of_two_clients_are_two_subscriptions(
         assert (answer["correlation_id"], answer["data"]["status"]) == ("1", "subscribed")
     (room,) = edge._parts.hub.rooms  # noqa: SLF001
     assert len(room) == 2
+
+
+async def test_same_position_of_two_clients_is_answered_as_of_now(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer
+) -> None:
+    """What was published since the first came back is given to the second, who says the same words."""
+    edge = await start_edge(broker, welcome_delay_ms=60_000)
+    first, *_ = [await producer.publish(WorkflowStarted(workflow_id="x")) for _ in range(2)]
+    for count in (1, 2):
+        client = await open_client(edge)
+        client.request("subscribe", channel="workflow:x", since=first.positions["workflow:x"])
+        assert (await client.message())["data"]["recovered"] is True
+        assert (await client.message())["event"] == "session.created"
+        assert [(await client.message())["event"] for _ in range(count)] == ["workflow.started"] * count
+        await producer.publish(WorkflowStarted(workflow_id="x"))
+        assert (await client.message())["event"] == "workflow.started"  # the room has it, too
 
 
 @pytest.mark.parametrize("limit", [1, 2])
