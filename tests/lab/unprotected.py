@@ -26,7 +26,7 @@ async def no_replay(self: Hub, channel: Channel, start: Start) -> Replay:
     """Say that nothing was missed."""
     await self.open(channel)
     room = self._room(channel)
-    return Replay((), None, (room and room.position) or BEGINNING)
+    return Replay((), None, BEGINNING if room is None else room.position or BEGINNING)
 
 
 def nothing_at_hand(self: Hub, channel: Channel, start: Since) -> None:
