@@ -48,7 +48,10 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def _cpu_seconds_of(pid: int) -> float:
-    """Return the time of a process with all its threads, those that have ended among them, to the nanosecond."""
+    """Return the time of a process with all its threads, those that have ended among them.
+
+    Exact of a process that waits; of one that runs, as of the last tick of the scheduler (4 ms and less).
+    """
     # The clock of another process has no name in Python; its number is the kernel's (clock_getcpuclockid(3)). The files
     # of /proc know live threads alone (schedstat), or ticks of 10 ms (stat): a crowd's return is 25 of these.
     with suppress(OSError):

@@ -77,7 +77,7 @@ class Snapshot:
         count: users; connections in a room that counts.
         connections: in the room.
         is_complete: whether all members are named. In a room with more, ``count`` has a user once for each edge.
-        strange: edges in the room that are no more, and are to be pruned.
+        strange: edges in the room without a beat: no more, and to be pruned, unless they beat soon.
         unreadable: how many entries were passed over.
 
     """

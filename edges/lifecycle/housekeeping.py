@@ -75,7 +75,7 @@ async def forget_surplus(hub: Hub, mishaps: Mishaps) -> None:
     """Have each room remember no more lines than it needs."""
     while True:
         await asyncio.sleep(_SURPLUS_S)
-        with mishaps.spared("rooms"):
+        with mishaps.spared("surplus"):
             slices = Slices()
             for room in hub.rooms:
                 room.sequencer.forget_surplus()

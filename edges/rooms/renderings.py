@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bus.channel import Channel
 from bus.envelope import Arrived
 from edges.protocol.envelope import Dialect
-from edges.rooms.pages import Pages
+from edges.rooms.pages import LEAST_BYTES, Lent, Pages
 
 __all__ = ["Piece", "Renderings"]
 
@@ -25,18 +25,20 @@ class Piece(NamedTuple):
 class Renderings:
     """Pieces that more clients may want in a moment; bounded in bytes, and let go of now and then.
 
-    A piece that was wanted twice is wanted by many, so that its bytes are lent to sockets, where that is cheaper.
+    What is wanted a third time is wanted by a crowd, for one client may ask twice: such frames are lent to sockets,
+    where that is cheaper. A piece that is lent counts twice, as bytes and as pages.
 
     A position names one line for ever, so the lines between two positions are the same for every client; where some of
     them were deleted by hand, their number tells.
     """
 
-    __slots__ = ("_before", "_bytes", "_pages", "_pieces")
+    __slots__ = ("_again", "_before", "_bytes", "_pages", "_pieces")
 
     def __init__(self) -> None:
         self._pieces: dict[_Key, Piece] = {}
         self._before: dict[_Key, Piece] = {}
         self._bytes = 0
+        self._again: set[_Key] = set()
         self._pages = Pages()
 
     def piece(
@@ -53,13 +55,20 @@ class Renderings:
             piece = self._before.get(key) or make(dialect, lines)
             if None not in key:  # typed lines have no position
                 self._keep(key, piece)
-        elif type(piece.frames) is bytes:
+        elif len(piece.frames) >= LEAST_BYTES and not isinstance(piece.frames, Lent):
+            piece = self._perhaps_lent(key, piece)
+        return piece
+
+    def _perhaps_lent(self, key: _Key, piece: Piece) -> Piece:
+        if key in self._again:
             piece = self._pieces[key] = Piece(self._pages.lend(piece.frames), piece.given)
+            self._bytes += len(piece.frames)
+        self._again.add(key)
         return piece
 
     def _keep(self, key: _Key, piece: Piece) -> None:
         if self._bytes + len(piece.frames) > _LIMIT_BYTES:
-            self._pieces, self._bytes = {}, 0
+            self._pieces, self._again, self._bytes = {}, set(), 0
         self._pieces[key] = piece
         self._bytes += len(piece.frames)
 
@@ -67,4 +76,4 @@ class Renderings:
         """Let go of the pieces that nobody wanted since the last call."""
         if not self._pieces:
             self._pages = Pages()
-        self._before, self._pieces, self._bytes = self._pieces, {}, 0
+        self._before, self._pieces, self._again, self._bytes = self._pieces, {}, set(), 0

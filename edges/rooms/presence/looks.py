@@ -39,7 +39,7 @@ class Looks:
 
     Args:
         store: reads.
-        found_strange: is given dead edges with users in a room.
+        found_strange: is given edges without a beat that have users in a room.
         limit: the most users of a room to name.
         reads: the most rooms to read at once.
 

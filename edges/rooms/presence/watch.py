@@ -41,7 +41,7 @@ class Watch:
         store: reads rooms.
         link: brings the changes.
         spawn: runs and owns a task.
-        found_strange: is given dead edges with users in a room.
+        found_strange: is given edges without a beat that have users in a room.
         limit: the most users of a room to know by name.
 
     Attributes:

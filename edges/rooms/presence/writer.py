@@ -156,10 +156,11 @@ class Writer:
         for edge, beat_ms in seen.silent.items():
             if edge != self._name and await self._store.bury(edge, beat_ms):
                 buried.add(edge)
+        # A name that beats was pruned in a Redis that a failover has put an older one in the place of.
+        self._pruned = {edge for edge in self._pruned if beat.edges.get(edge, 0) < 0}
         await self._prune((buried - self._pruned) | dead)
         for edge in dead:
             self._strange.pop(edge, None)
-        self._pruned.intersection_update(beat.edges)
 
     def _rename(self) -> None:
         """Go on under a new name: the old name is buried once all users are written under the new name."""
@@ -168,9 +169,7 @@ class Writer:
             self._former.append(self._name)
             self._names += 1
             self._name, self._has_beaten = f"{self._edge}~{self._names}", False
-        # What was taken out under the old name may be back in another Redis, and what was pruned there; with the names
-        # of both, it is pruned.
-        self._pruned.clear()
+        # What was taken out under the old name may be back in another Redis; with that name, it is pruned.
         for room in self.rooms.values():
             room.owe_all()
         self._owing.update(self.rooms)
