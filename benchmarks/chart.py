@@ -12,7 +12,7 @@ from benchmarks.table import times
 __all__ = ["chart", "drawn"]
 
 _WIDTH: Final = 900
-_LEFT: Final = 290
+_LEFT: Final = 305
 _RIGHT: Final = 30
 _TOP: Final = 74
 _STEP: Final = 30
@@ -58,7 +58,7 @@ def chart(result: Result, path: Path) -> Path:
 def drawn(result: Result) -> str:
     """Return the chart: one line per work, a dot per peer, to the right of 1 where ours is ahead."""
     rows = [result.rows[name] for name in _SHOWN if name in result.rows and result.rows[name].middle(OURS) is not None]
-    peers = [name for name in _MARKS if name in result.peers]
+    peers = [name for name in _MARKS if any(row.ratio(name) is not None for row in rows)]
     most = max((row.ratio(peer) or 1 for row in rows for peer in peers), default=10)
     bottom = _TOP + _STEP * len(rows)
     body = [
