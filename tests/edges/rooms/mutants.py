@@ -150,7 +150,6 @@ MUTANTS: Final = {
         Mutant("a line flows past one of its read", "if newest[name] is line and (front", "if (front"),
         Mutant("a line flows past lines that wait", "and not (room.passes or room.slow)", "and True"),
         Mutant("a line flows beside others past a gap", "[flow.at for flow in flows] != list(previous)", "False"),
-        Mutant("lines of two of a room flow side by side", "rooms == len(batch) >= _SEVERAL", "len(batch) >= _SEVERAL"),
         Mutant("a line flows beside others past a pass", "and not (self.passes or self.slow)", "and not self.slow"),
         Mutant("a line flows beside others past a slow one", "not (self.passes or self.slow):", "not self.passes:"),
         Mutant("lines that flowed are not remembered", "in map(read_front, self.flow.close()):", "in ():"),

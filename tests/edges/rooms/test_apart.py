@@ -136,14 +136,15 @@ async def test_room_of_one_again(house: House) -> None:
 async def test_line_waits_for_a_pass_through_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A room may have one member left whose turn is still to come."""
     monkeypatch.setattr("edges.rooms.fanout._SLICE_SUBSCRIBERS", 1)
-    last = Member()
+    house.members.append(last := Wired())
     house.hub.join_now(ROOMS[1], last)
     house.next(2)
     house.hub.leave(ROOMS[1], house.members[1])
     house.next(3)
-    await eventually(lambda: last.got == [2, 3])
+    await eventually(lambda: not house.room(1).passes)
     house.next(4)
-    assert last.got == [2, 3, 4]
+    assert house.got() == [[1, 2, 3, 4], [1, 2], [1, 2, 3, 4], [2, 3, 4]]
+    assert house.together == [True], "only behind the pass"
 
 
 class Odd:
