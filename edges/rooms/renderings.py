@@ -35,11 +35,14 @@ class Renderings:
     __slots__ = ("_again", "_before", "_bytes", "_pages", "_pieces")
 
     def __init__(self) -> None:
-        self._pieces: dict[_Key, Piece] = {}
         self._before: dict[_Key, Piece] = {}
-        self._bytes = 0
-        self._again: set[_Key] = set()
         self._pages = Pages()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pieces: dict[_Key, Piece] = {}
+        self._again: set[_Key] = set()
+        self._bytes = 0
 
     def piece(
         self,
@@ -68,7 +71,7 @@ class Renderings:
 
     def _keep(self, key: _Key, piece: Piece) -> None:
         if self._bytes + len(piece.frames) > _LIMIT_BYTES:
-            self._pieces, self._again, self._bytes = {}, set(), 0
+            self._begin()
         self._pieces[key] = piece
         self._bytes += len(piece.frames)
 
@@ -76,4 +79,5 @@ class Renderings:
         """Let go of the pieces that nobody wanted since the last call."""
         if not self._pieces:
             self._pages = Pages()
-        self._before, self._pieces, self._again, self._bytes = self._pieces, {}, set(), 0
+        self._before = self._pieces
+        self._begin()

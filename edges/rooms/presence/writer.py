@@ -90,7 +90,7 @@ class Writer:
         now_s = asyncio.get_running_loop().time()
         for edge in edges:
             self._strange.setdefault(edge, now_s)
-        self._woken.set()
+            self._woken.set()
 
     async def run(self) -> None:
         """Write and beat until cancelled; without a user at this edge, do nothing."""

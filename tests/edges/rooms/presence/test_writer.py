@@ -63,3 +63,18 @@ async def test_edge_without_a_beat_is_pruned() -> None:
         await writer.round()
         assert {user for _, user in redis.members[CHANNEL.redis]} == users
         await asyncio.sleep(DEAD_S)  # of the loop's own time
+
+
+async def test_look_that_finds_nothing_strange_wakes_nobody() -> None:
+    """A look at the edges in a room is no reason for another round, unless one of them has no beat."""
+    redis = Redis()
+    store: Any = Store(redis)
+    writer = Writer(store, "one", Mishaps())
+    room = writer.room(CHANNEL)
+    room.enter(Who("alice"), "connection", "now")
+    writer.owe(room)
+    writer._woken.clear()  # noqa: SLF001 (as ``run`` does)
+    await writer.round()
+    assert not writer._woken.is_set()  # noqa: SLF001 (a round more would change nothing)
+    writer.found_strange(["ghost"])
+    assert writer._woken.is_set()  # noqa: SLF001
