@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 
+from bus.redis.closing import client_of
 from bus.redis.dialing import NamedConnection, NamedTlsConnection
 from bus.redis.patience import PatientParser, patient
 from bus.redis.refusals import is_about_command, said
@@ -48,13 +49,12 @@ class PrimaryConnection(NamedConnection):
 def pooled(arguments: Mapping[str, Any], name: str, deadline_s: float) -> Redis:
     """Return a client with a single connection called ``name``, for the ``arguments`` of a checked URL."""
     # decisions/0020: the library's retries would write a publish twice; the publisher repeats, with a check.
-    pool = BlockingConnectionPool(
+    return client_of(
         **{
             **{name: value for name, value in arguments.items() if name != "is_tls"},
             "redis_connect_func": functools.partial(begin, name=name),
             "connection_class": patient(_connection_class(arguments)),
             "parser_class": PatientParser,
-            "max_connections": 1,
             "timeout": deadline_s,
             "socket_timeout": deadline_s,
             "socket_connect_timeout": deadline_s,
@@ -64,7 +64,6 @@ def pooled(arguments: Mapping[str, Any], name: str, deadline_s: float) -> Redis:
             "decode_responses": False,
         }
     )
-    return Redis.from_pool(pool)
 
 
 def _connection_class(arguments: Mapping[str, Any]) -> Any:

@@ -99,11 +99,12 @@ class Sentinels:
 
     @asynccontextmanager
     async def _connected(self, host: str, port: int) -> AsyncIterator["Redis"]:
-        from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        async with Redis(
+        from bus.redis.closing import client_of
+
+        async with client_of(
             host=host,
             port=port,
             username=self.own_username,

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from bus.broker.child import Child, spawn_bound
 from bus.broker.embedded import EmbeddedBroker
 from bus.broker.server import find_server
+from bus.redis.closing import client_of
 from edgebus.lab.judge.records import Sample, Snapshot, Stored
 from edgebus.lab.stage.service import SERVICE
 from edges import Edge, EdgeSettings
@@ -109,7 +109,7 @@ class RedisServer:
         return await self._ask(command)
 
     async def _ask(self, command: Sequence[str | int]) -> Any:
-        client = Redis(
+        client = client_of(
             host="127.0.0.1",
             port=self.port,
             decode_responses=True,
