@@ -134,6 +134,11 @@ class Link(asyncio.Protocol):
         last.waiting.append(future)
         return future
 
+    @property
+    def owed(self) -> object:
+        """The oldest subscription that was sent, and not confirmed whole; None for none. Told apart by identity."""
+        return self._asked[0] if self._asked else None
+
     async def answer(self, asked: "asyncio.Future[None]", standstill_s: float) -> None:
         """Wait for an answer for as long as bytes come.
 

@@ -1,13 +1,13 @@
 """Whether a link hears the events of producers: a token published at the primary must come back by the link itself.
 
-An open connection proves little: a path may swallow all bytes and stay open, deaf. And a loop through a demoted server
-proves nothing of the primary: so each token's server is asked for its role.
+An open connection proves little: a path may swallow all bytes and stay open, deaf. A link that is heard may lead
+nowhere: a path may swallow the bytes of one direction alone. And a loop through a demoted server proves nothing of the
+primary: so each token's server is asked for its role.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +22,12 @@ _ON_THE_WAY = 16
 """Tokens remembered: a late token, behind long lines on a narrow path, proves as much as a prompt token."""
 _PATIENCE = 6
 """Intervals in which a link may bring other bytes and no token: on a narrow path a long line takes its time."""
+_OVERTAKEN = 2
+"""Tokens sent behind a command, and back before the answer: by one more interval than a slow way to Redis explains."""
+
+
+def _nothing() -> None:
+    return None
 
 
 class Prober(Protocol):
@@ -48,7 +54,11 @@ class Probe:
 
     def __init__(self, prober: Prober, channel: str, *, interval_s: float) -> None:
         self._prober, self.channel, self._interval_s = prober, channel, interval_s
-        self._tokens: deque[bytes] = deque(maxlen=_ON_THE_WAY)
+        self._tokens: dict[bytes, object] = {}
+        """Tokens under way, each with the command that the link owed the answer to when the token was sent."""
+        self._owed: Callable[[], object] = _nothing
+        self._overtaken: object = None
+        self._overtakes = 0
         self._heard_s: float | None = None
         self._moved_s: float | None = None
         self._began_s = 0.0
@@ -70,13 +80,32 @@ class Probe:
         """Take a message of the probe's channel; other messages than this probe's tokens are passed over."""
         if token in self._tokens:
             self._heard_s = now()
+            self._look_behind(self._tokens[token])
 
-    async def watch(self, give_up: Callable[[], None], *, progress: Callable[[], object] = lambda: None) -> None:
-        """Probe a link from its beginning until the link is found deaf or misplaced, and call ``give_up`` then.
+    def _look_behind(self, command: object) -> None:
+        """Take note of a token that was sent behind a command: the answer stands in front of the token in the link."""
+        if command is None or command is not self._owed():
+            self._overtaken, self._overtakes = None, 0
+            return
+        self._overtakes = self._overtakes + 1 if command is self._overtaken else 1
+        self._overtaken = command
+        if self._overtakes == _OVERTAKEN:
+            self.trouble = "the link is heard, and leads nowhere: probes overtook the answer to a command"
 
-        ``progress`` returns another value whenever bytes came by the link.
+    async def watch(
+        self,
+        give_up: Callable[[], None],
+        *,
+        progress: Callable[[], object] = lambda: None,
+        owed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Probe a link from its beginning until the link is of no use or misplaced, and call ``give_up`` then.
+
+        ``progress`` returns another value whenever bytes came by the link; ``owed`` the oldest command on the link
+        without its answer, None for none.
         """
         self._heard_s, self._moved_s, self._began_s = None, None, now()
+        self._owed, self._overtaken, self._overtakes = owed, None, 0
         self._tokens.clear()
         self.trouble, at = None, progress()
         while self.trouble is None:
@@ -96,10 +125,13 @@ class Probe:
 
     async def _send(self, deadline_s: float) -> None:
         token, self._failure = secrets.token_hex(8), ""
-        self._tokens.append(token.encode())
+        self._tokens[token.encode()] = self._owed()
+        if len(self._tokens) > _ON_THE_WAY:
+            del self._tokens[next(iter(self._tokens))]
         try:
             async with asyncio.timeout_at(deadline_s):
-                self.trouble = await self._prober.send_probe(self.channel, token)
+                objection = await self._prober.send_probe(self.channel, token)
+                self.trouble = self.trouble or objection
         except (BusError, TimeoutError) as error:
             self._failure = f" ({error})" if str(error) else ""
         except Exception as error:  # the probe goes on after a bug: nothing else would find a deaf link

@@ -240,7 +240,7 @@ class Subscriber:
         if self._probe is None:
             return []
         # decisions/0052: on a narrow path a token may come late behind long lines, so bytes count for a while, too.
-        watch = self._probe.watch(link.abort, progress=lambda: link.reads)
+        watch = self._probe.watch(link.abort, progress=lambda: link.reads, owed=lambda: link.owed)
         return [asyncio.create_task(watch, name=f"probe of {self._name}")]
 
     def _count(self, batch: Batch) -> None:

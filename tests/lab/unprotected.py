@@ -45,9 +45,15 @@ def no_rooms(self: Hub) -> list[Room]:
     return []
 
 
-async def no_watch(self: Probe, give_up: Callable[[], None], *, progress: Callable[[], object] | None = None) -> None:
-    """Never look whether the link hears."""
-    del self, give_up, progress
+async def no_watch(
+    self: Probe,
+    give_up: Callable[[], None],
+    *,
+    progress: Callable[[], object] | None = None,
+    owed: Callable[[], object] | None = None,
+) -> None:
+    """Never look whether the link hears, or leads anywhere."""
+    del self, give_up, progress, owed
     await asyncio.Event().wait()
 
 

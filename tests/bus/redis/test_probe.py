@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -88,6 +89,43 @@ async def test_foreign_token_is_not_heard(path: Path, token: bytes) -> None:
     path.brings = lambda _token: probe.take(token)
     await given_up(probe)
     assert not probe.is_heard
+
+
+async def test_link_whose_commands_go_nowhere_is_given_up(path: Path) -> None:
+    """Tokens come back, lines come, and the answer to a command that was sent before two of the tokens does not."""
+    probe, command = probe_on(path), object()
+    path.brings = lambda token: probe.take(token.encode())
+    async with asyncio.timeout(5):
+        await probe.watch(lambda: None, owed=lambda: command)
+    assert probe.is_heard
+    assert len(path.sent) == 2
+    assert "leads nowhere" in str(probe.trouble)
+
+
+async def test_link_that_is_always_busy_is_kept(path: Path) -> None:
+    """The control: there is a command without its answer at every moment, and each is answered in time."""
+    probe, commands = probe_on(path), itertools.count(1_000)
+    path.brings = lambda token: probe.take(token.encode())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(20 * INTERVAL_S):
+            await probe.watch(lambda: pytest.fail("given up"), owed=lambda: next(commands))
+
+
+async def test_late_tokens_tell_nothing_of_a_command(path: Path) -> None:
+    """On a narrow path tokens come late, and so do answers: these tokens were sent before the command was."""
+    probe, late, owed = probe_on(path), list[str](), list[object]()
+    path.brings = late.append
+    moves, oldest = itertools.count().__next__, lambda: owed[0] if owed else None
+    watch = asyncio.create_task(probe.watch(lambda: pytest.fail("given up"), progress=moves, owed=oldest))
+    await asyncio.sleep(2.5 * INTERVAL_S)
+    owed.append(object())
+    assert len(late) == 3
+    for token in late:
+        probe.take(token.encode())
+    await asyncio.sleep(INTERVAL_S)
+    assert probe.trouble is None
+    watch.cancel()
+    await asyncio.wait([watch])
 
 
 async def test_new_link_has_to_prove_itself(path: Path) -> None:
