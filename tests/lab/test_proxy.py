@@ -53,6 +53,30 @@ async def test_path_that_heals_keeps_the_order(fault: str) -> None:
             assert await reader.readexactly(13) == b"first second "
 
 
+async def test_connection_from_a_hole_stays_dead_whatever_comes_next() -> None:
+    """Two holes at once, one of which ends first: bytes from the middle of a stream are what no path ever brings."""
+    server = list[asyncio.StreamWriter]()
+    async with path(server) as (proxy, reader):
+        proxy.swallow(up=False)
+        server[0].write(b"lost")
+        proxy.swallow(down=False)
+        proxy.heal()
+        proxy.heal()
+        proxy.delay(0)
+        server[0].write(b"from the middle")
+        other, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        async with asyncio.timeout(10):
+            while len(server) < 2:
+                await asyncio.sleep(0)
+            server[1].write(b"new")
+            assert await other.readexactly(3) == b"new"  # so much later
+        proxy.cut()
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        server[1].close()
+
+
 async def test_pieces_that_are_due_together_keep_their_order() -> None:
     """A timer's time alone does not order two of them."""
     server = list[asyncio.StreamWriter]()

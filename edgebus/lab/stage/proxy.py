@@ -117,13 +117,16 @@ class Proxy:
         self._refuses = False
 
     def swallow(self, *, up: bool = True, down: bool = True) -> None:
-        """Let nothing through and keep connections open: a black hole, in both directions or in one."""
+        """Let nothing through and keep connections open: a black hole, in both directions or in one.
+
+        A connection that was in the hole stays there, whatever comes next: what it lost would never come.
+        """
         self.faults = Faults(swallows_up=up, swallows_down=down)
+        for pair in self._pairs:
+            pair.fall_in(self.faults)
 
     def heal(self) -> None:
         """Be harmless to new connections; the open ones have lost bytes, and stay dead."""
-        for pair in self._pairs:  # bytes from the middle of a stream would be no answers: Redis' protocol has no resync
-            pair.faults = self.faults
         self.faults = Faults()
 
     def stall(self) -> None:
@@ -275,7 +278,8 @@ class _Pair:
         self._has_answered = True
         self._waiting: list[bytes] = []
         self._in_narrows = 0
-        self.faults: Faults | None = None
+        self._is_lost_up = self._is_lost_down = False
+        self.fall_in(proxy.faults)
         self.connecting: asyncio.Task[None] | None = None
         client.follow(self._client_says, self.cut)
 
@@ -308,6 +312,12 @@ class _Pair:
                 plain.close()
         return plain
 
+    def fall_in(self, hole: Faults) -> None:
+        """Lose all bytes from now on, in the directions of the hole, and those of holes before."""
+        # Bytes from the middle of a stream would be no answers: Redis' protocol has no resync, and TCP loses none.
+        self._is_lost_up |= hole.swallows_up
+        self._is_lost_down |= hole.swallows_down
+
     def stall(self) -> None:
         self._server.stall()
 
@@ -321,13 +331,12 @@ class _Pair:
         self._server.abort()
 
     def _client_says(self, data: bytes) -> None:
-        faults = self.faults or self._proxy.faults
         self._proxy.round_trips += self._has_answered
         self._has_answered = False
         self._loses_next_answer |= self._proxy.wants_lost(data)
         self._resets_next_answer |= self._proxy.wants_reset(data)
-        if not faults.swallows_up:
-            self.up.carry(data, self._loop.time() + faults.delay_up_s, self._to_server)
+        if not self._is_lost_up:
+            self.up.carry(data, self._loop.time() + self._proxy.faults.delay_up_s, self._to_server)
 
     def _to_server(self, data: bytes) -> None:
         if self._is_connected:
@@ -336,14 +345,13 @@ class _Pair:
             self._waiting.append(data)
 
     def _server_says(self, data: bytes) -> None:
-        faults = self.faults or self._proxy.faults
         self._has_answered = True
         if self._loses_next_answer:  # the server has done the work, and the caller cannot know: decisions/0020
             self.cut()
         elif self._proxy.narrowness is not None:
             self._through(self._proxy.narrowness, data)
-        elif not faults.swallows_down:
-            self.down.carry(data, self._loop.time() + faults.delay_down_s, self._client.write)
+        elif not self._is_lost_down:
+            self.down.carry(data, self._loop.time() + self._proxy.faults.delay_down_s, self._client.write)
             if self._resets_next_answer:
                 self._client.reset()
                 self.cut()
@@ -359,7 +367,7 @@ class _Pair:
 
     def _came_through(self, piece: bytes) -> None:
         self._in_narrows -= len(piece)
-        if not (self.faults or self._proxy.faults).swallows_down:
+        if not self._is_lost_down:
             self._client.write(piece)
         if self._in_narrows < _WINDOW_BYTES // 2:
             self._server.go_on()
