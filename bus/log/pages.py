@@ -128,7 +128,7 @@ class Pages:
         """Return the entries in Redis' answer; a key of another type has none.
 
         Raises:
-            RedisError: the answer is any other error.
+            BusError: the answer is any other error.
 
         """
         if is_wrong_type(answer):

@@ -40,7 +40,7 @@ class States:
         """Return the state in Redis' answer, by the position of each event; ``last`` is the log's last id.
 
         Raises:
-            RedisError: the answer is an error, other than that the key has another type.
+            BusError: the answer is an error, other than that the key has another type.
 
         """
         if is_wrong_type(answer):

@@ -118,9 +118,13 @@ def checked(answer: Any) -> Any:
     """Return Redis' answer.
 
     Raises:
-        Exception: the answer, if the answer is an error.
+        BusError: the answer is an error of Redis', which is the cause.
+        Exception: the answer, if the answer is another error.
 
     """
+    # An answer that came as a value is looked at anywhere, and not only where ``failures.converted`` would see to that.
+    if isinstance(answer, library.ResponseError):
+        raise refusal(said(answer)) from answer
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -130,7 +134,7 @@ def all_checked(answers: Iterable[Any]) -> None:
     """Look through the answers of a pipeline.
 
     Raises:
-        Exception: the first error among the answers, in Redis' own words; the client library would quote the command.
+        BusError: for the first error of Redis' among the answers; the client library would quote the command.
 
     """
     for answer in answers:
