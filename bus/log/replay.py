@@ -5,7 +5,7 @@ A tail, read once, answers every reader of the channel: no reader is given more 
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -86,6 +86,7 @@ class Replay:
         gap_after: the first of ``forks``, where no event is missing before; else None.
         forks_elsewhere: as ``forks``, for a reader that stood where this log never was; None for any other. Only a
             subscriber that stayed is told of them: a reader that comes back is told so, and has all there is replayed.
+        forks_behind: the places of forks before the reader's own, in order: the reader may not have been told of these.
         began: when this Redis began, as an ISO time, for a reader that asked for an earlier time; else None.
         is_state: whether the lines are the state of the channel at ``position``, and no part of the log.
         truncated: whether keys of the state may be missing.
@@ -98,12 +99,16 @@ class Replay:
     forks: tuple[str, ...] = ()
     gap_after: str | None = None
     forks_elsewhere: tuple[str, ...] | None = None
+    forks_behind: tuple[str, ...] = ()
     began: str | None = None
     is_state: bool = False
     truncated: bool = False
 
-    def passing(self, places: Iterable[str]) -> "Replay":
-        """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines."""
+    def passing(self, places: Sequence[str], at: str | None = None) -> "Replay":
+        """Return the replay for a reader that passes forks at ``places``, before the lines or among the lines.
+
+        ``at``: where the reader stands, at an event; None for nowhere. The reader may have passed some places already.
+        """
         found = {*places, *self.forks, *(self.forks_elsewhere or ())}
         if not found and self.forks_elsewhere is None:
             return self
@@ -114,7 +119,12 @@ class Replay:
         # decisions/0055: a fork among the lines is told in its place, as a gap; a fork before all is the reason.
         is_whole_before = len(inside) == len(found) and (self.reason is None or self.gap_after is not None)
         reason = self.reason or (Reason.DIVERGED if found else None)
-        return replace(self, reason=reason, forks=inside, gap_after=inside[0] if inside and is_whole_before else None)
+        gap_after = inside[0] if inside and is_whole_before else None
+        stands = BEGINNING if at is None or at.endswith("-0") else at
+        behind = {*self.forks_behind, *(it for it in places if order(it) < order(stands))}
+        return replace(
+            self, reason=reason, forks=inside, gap_after=gap_after, forks_behind=tuple(sorted(behind, key=order))
+        )
 
     def followed(self, lines: Sequence[Arrived], *, is_in_doubt: bool) -> "Replay":
         """Return the replay for a subscriber that stayed and lacks ``lines`` alone: no line twice, and every fork."""
@@ -187,7 +197,8 @@ class Tail:
                 return self._since_time(since_ms, is_span=is_span).passing(passed_since(self.forks, since_ms))
             case Since(position, has_stayed):
                 replay = self._since(position)
-                return replay.passing(passed(self.forks, position, replay.lines, self.position, has_stayed=has_stayed))
+                places = passed(self.forks, position, replay.lines, self.position, has_stayed=has_stayed)
+                return replay.passing(places, position)
 
     def without_forks(self) -> "Tail":
         """Return the same tail for a reader that knows of forks by other means, such as an edge's room."""

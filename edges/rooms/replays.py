@@ -68,7 +68,7 @@ class Replays:
         room = self._find(channel)
         if room is None or replay.is_state:  # a state is that of this log, and lost events are in none of its lines
             return replay
-        return replay.passing(room.sequencer.forks.passed(position, replay, has_stayed=has_stayed))
+        return replay.passing(room.sequencer.forks.passed(position, replay, has_stayed=has_stayed), position)
 
     def at_hand(self, channel: Channel, start: Since) -> Replay | None:
         """Return the replay for a client that comes back, as ``replay`` does, where no step waits and no event is lost.

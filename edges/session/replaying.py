@@ -142,6 +142,10 @@ class Replaying:
         # client with the lost event would keep a value that no log has.
         if channel.retention.kind == "latest" and isinstance(start, Since) and replay.reason is not None:
             self._transport.write(self._gap(start.position, replay.position, replay.reason))
+        elif isinstance(start, Since) and not start.has_stayed and not replay.is_state:
+            # decisions/0018: the reply tells what is missing behind the client's position, and not what was before.
+            for place in replay.forks_behind:
+                self._transport.write(self._gap(place, start.position, Reason.DIVERGED))
         await self._give(replay, slot)
 
     async def give_rest(self) -> None:

@@ -85,6 +85,27 @@ async def test_client_of_another_edge_is_told_what_one_edge_had(
     assert (await resumed(other, open_client, stood))["reason"] == "diverged"
 
 
+async def test_client_that_passed_a_fork_unknown_to_its_edge_is_told_the_range(
+    broker: EmbeddedBroker, start_edge: StartEdge, open_client: OpenClient, producer: Producer, redis: Redis
+) -> None:
+    """It comes back from behind the fork: the reply speaks of what follows its position, and a gap of what was before.
+
+    A client that stands at the fork is told by the reply alone.
+    """
+    edge = await start_edge(broker)
+    stood = await step(producer, 1)
+    later = await step(producer, 2)
+    await redis.zadd(CHANNEL.forks_key, {stood: int(later.partition("-")[0])})
+    for since, told in ((later, [(stood, later, "diverged")]), (stood, [2])):
+        client = await open_client(edge)
+        await client.welcomed()
+        client.request("subscribe", channel="workflow:x", since=since)
+        assert (await client.message())["data"]["reason"] == "diverged"
+        assert [_short(await client.message()) for _ in told] == told
+    newest = await step(producer, 3)
+    assert (await client.message())["position"] == newest
+
+
 async def test_members_of_an_edge_that_compared_first_are_told_later(
     broker: EmbeddedBroker,
     start_edge: StartEdge,
