@@ -123,11 +123,11 @@ def checked(answer: Any) -> Any:
 
     """
     # An answer that came as a value is looked at anywhere, and not only where ``failures.converted`` would see to that.
+    if not isinstance(answer, Exception):  # first: to ask the client library's names loads the library
+        return answer
     if isinstance(answer, library.ResponseError):
         raise refusal(said(answer)) from answer
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    raise answer
 
 
 def all_checked(answers: Iterable[Any]) -> None:
