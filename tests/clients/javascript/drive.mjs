@@ -15,6 +15,8 @@ Math.random = () => 0;
 
 const { connect } = await import("../../../clients/javascript/src/index.js");
 const clock = () => now;
+// No conversation is about an edge that is silent: a machine that stops for a tenth of a second must not be taken for one.
+const patience = { openTimeoutMs: 3_000_000, requestTimeoutMs: 3_000_000, pingTimeoutMs: 3_000_000 };
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 async function listen(subscription) {
@@ -37,6 +39,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   count = 0;
   const token = tokens && (() => tokens[Math.min(count++, tokens.length - 1)]);
-  bus = connect(url, { clock, ...(tokens && { token: tokens.length > 1 ? token : tokens[0] }) });
+  bus = connect(url, { clock, ...patience, ...(tokens && { token: tokens.length > 1 ? token : tokens[0] }) });
   heard = listen(bus.subscribe(channel, options));
 }
