@@ -26,10 +26,6 @@ _OVERTAKEN = 2
 """Tokens sent behind a command, and back before the answer: by one more interval than a slow way to Redis explains."""
 
 
-def _nothing() -> None:
-    return None
-
-
 class Prober(Protocol):
     """A publisher of tokens, on another connection than the link's."""
 
@@ -56,7 +52,7 @@ class Probe:
         self._prober, self.channel, self._interval_s = prober, channel, interval_s
         self._tokens: dict[bytes, object] = {}
         """Tokens under way, each with the command that the link owed the answer to when the token was sent."""
-        self._owed: Callable[[], object] = _nothing
+        self._owed: Callable[[], object] = lambda: None
         self._overtaken: object = None
         self._overtakes = 0
         self._heard_s: float | None = None

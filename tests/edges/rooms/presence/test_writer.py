@@ -34,14 +34,19 @@ class Between(Store):
         return found
 
 
-async def test_edge_that_enters_between_two_reads_is_not_pruned() -> None:
-    """An edge beats before its first user enters, so beats read before the room's edges prove nothing of that edge."""
-    redis = Redis()
-    store: Any = Between(redis)
+def writer_of_alice(store: Any) -> Writer:
+    """Return the writer of an edge that alice has just come to."""
     writer = Writer(store, "one", Mishaps())
     room = writer.room(CHANNEL)
     room.enter(Who("alice"), "connection", "now")
     writer.owe(room)
+    return writer
+
+
+async def test_edge_that_enters_between_two_reads_is_not_pruned() -> None:
+    """An edge beats before its first user enters, so beats read before the room's edges prove nothing of that edge."""
+    redis = Redis()
+    writer = writer_of_alice(Between(redis))
     await writer.round()
     writer.doubt()  # a beat, and with it whatever is to be pruned
     await writer.round()
@@ -52,11 +57,7 @@ async def test_edge_without_a_beat_is_pruned() -> None:
     """The users of an edge that nobody has heard of go once it had the time to beat; not at once, in a new Redis."""
     redis = Redis()
     redis.write(Write(CHANNEL, "ghost", 1, [("bob", Member("bob", {}, "now").dump())]))
-    store: Any = Store(redis)
-    writer = Writer(store, "one", Mishaps())
-    room = writer.room(CHANNEL)
-    room.enter(Who("alice"), "connection", "now")
-    writer.owe(room)
+    writer = writer_of_alice(Store(redis))
     for users in ({"alice", "bob"}, {"alice"}):
         await writer.round()
         writer.doubt()
@@ -67,12 +68,7 @@ async def test_edge_without_a_beat_is_pruned() -> None:
 
 async def test_look_that_finds_nothing_strange_wakes_nobody() -> None:
     """A look at the edges in a room is no reason for another round, unless one of them has no beat."""
-    redis = Redis()
-    store: Any = Store(redis)
-    writer = Writer(store, "one", Mishaps())
-    room = writer.room(CHANNEL)
-    room.enter(Who("alice"), "connection", "now")
-    writer.owe(room)
+    writer = writer_of_alice(Store(Redis()))
     writer._woken.clear()  # noqa: SLF001 (as ``run`` does)
     await writer.round()
     assert not writer._woken.is_set()  # noqa: SLF001 (a round more would change nothing)
