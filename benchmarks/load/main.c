@@ -67,11 +67,11 @@ static void report(const char *name, uint64_t events, double seconds) {
     const tally *it = &clients.tally;
     uint64_t lost = expected > it->received ? expected - it->received : 0;
     printf("{\"command\":\"%s\",\"events\":%llu,\"seconds\":%.6f,\"expected\":%llu,\"received\":%llu,\"lost\":%llu,"
-           "\"alike\":%llu,\"doubled\":%llu,\"out_of_order\":%llu,\"foreign\":%llu,\"bad_frames\":%zu,\"closed\":%zu,"
+           "\"alike\":%llu,\"unread\":%llu,\"doubled\":%llu,\"out_of_order\":%llu,\"foreign\":%llu,\"bad_frames\":%zu,\"closed\":%zu,"
            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"publisher_s\":%.3f,\"reason\":\"%s\"}\n",
            name, (unsigned long long)events, seconds, (unsigned long long)expected, (unsigned long long)it->received,
-           (unsigned long long)lost, (unsigned long long)it->alike, (unsigned long long)it->doubled,
-           (unsigned long long)it->out_of_order, (unsigned long long)it->foreign, clients.bad, clients.closed,
+           (unsigned long long)lost, (unsigned long long)it->alike, (unsigned long long)it->unread,
+           (unsigned long long)it->doubled, (unsigned long long)it->out_of_order, (unsigned long long)it->foreign, clients.bad, clients.closed,
            tally_quantile_ms(it, 0.5), tally_quantile_ms(it, 0.99), it->max_ns / 1e6, publisher_s, clients.reason);
 }
 
@@ -172,6 +172,7 @@ static void pace(double seconds, double rate, double drain_s) {
     told *said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint64_t began = now_ns(), noted = 0, all = (uint64_t)(rate * seconds);
     begin_count();
+    clients.skims = 1;
     pid_t child = fork();
     if (child == 0) publish_at(rate, seconds, said);
     siginfo_t ended = {0};
@@ -183,6 +184,7 @@ static void pace(double seconds, double rate, double drain_s) {
     noted = follow(said, noted);
     receive_all(drain_s > 0 ? drain_s : 1, drain_s > 0 ? drain_s : HUGE_VAL);
     double took = seconds_since(began);
+    clients.skims = 0;
     end_publisher(child, said, drain_s > 0);
     report("pace", noted, took);
     munmap(said, sizeof *said);

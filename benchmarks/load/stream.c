@@ -76,14 +76,19 @@ int stream_ready(stream *it, int is_tls) {
 }
 #endif
 
+static ssize_t plain_result(ssize_t count) {
+    if (count > 0) return count;
+    return count < 0 && (errno == EAGAIN || errno == EINTR) ? STREAM_AGAIN : STREAM_ENDED;
+}
+
 ssize_t stream_read(stream *it, char *into, size_t length) {
 #ifdef WITH_TLS
     if (it->tls) return tls_read(it, into, length);
 #endif
-    ssize_t count = recv(it->file, into, length, 0);
-    if (count > 0) return count;
-    return count < 0 && (errno == EAGAIN || errno == EINTR) ? STREAM_AGAIN : STREAM_ENDED;
+    return plain_result(recv(it->file, into, length, 0));
 }
+
+ssize_t stream_skip(stream *it, size_t length) { return plain_result(recv(it->file, NULL, length, MSG_TRUNC)); /* tcp(7) */ }
 
 int stream_write(stream *it, const char *bytes, size_t length) {
 #ifdef WITH_TLS

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t out_of_order;
     uint64_t foreign; /* of a room that the connection is not in */
     uint64_t alike;   /* of the received: counted by comparison with another client's bytes */
+    uint64_t unread;  /* of those: by the number of bytes alone */
     uint64_t newest_ns; /* when the event that was counted last was published */
     uint64_t max_ns;
     uint64_t latencies[BUCKETS];

@@ -30,14 +30,25 @@ void transcript_add(transcript *it, uint64_t sequence, uint64_t time_ns, const c
     it->times_ns[it->count++] = time_ns;
 }
 
+/* The indices of the events behind `room` whose frames are whole in so many bytes; returns the length of these frames. */
+static size_t behind(const transcript *it, const track *room, size_t length, size_t *from, size_t *to) {
+    *from = *to = room->last + 1 - it->first; /* before `first`: a number too high, like one behind the newest */
+    if (*from >= it->count) return 0;
+    size_t begin = *from ? it->ends[*from - 1] : 0;
+    while (*to < it->count && it->ends[*to] - begin <= length) (*to)++;
+    return *to > *from ? it->ends[*to - 1] - begin : 0;
+}
+
+const char *transcript_behind(const transcript *it, const track *room, size_t *length) {
+    size_t from, to;
+    *length = behind(it, room, *length, &from, &to);
+    return it->bytes + (*length && from ? it->ends[from - 1] : 0);
+}
+
 size_t transcript_tally(const transcript *it, tally *all, track *room, const char *bytes, size_t length, uint64_t now_ns) {
-    uint64_t from = room->last + 1 - it->first; /* before `first`: a number too high, like one behind the newest */
-    if (from >= it->count) return 0;
-    size_t begin = from ? it->ends[from - 1] : 0, to = from;
-    while (to < it->count && it->ends[to] - begin <= length) to++;
-    if (to == from) return 0;
-    size_t used = it->ends[to - 1] - begin;
-    if (memcmp(bytes, it->bytes + begin, used)) return 0;
+    size_t from, to, used = behind(it, room, length, &from, &to);
+    const char *known = it->bytes + (used && from ? it->ends[from - 1] : 0);
+    if (!used || (bytes != known && memcmp(bytes, known, used))) return 0;
     for (size_t i = from; i < to; i++) tally_latency(all, now_ns > it->times_ns[i] ? now_ns - it->times_ns[i] : 0);
     tally_run(all, room, to - from);
     return used;

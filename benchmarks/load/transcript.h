@@ -17,6 +17,8 @@ typedef struct {
 void transcript_make(transcript *it, size_t space);
 /* Takes a frame with one event, read in full. A gap before the event begins the transcript anew. */
 void transcript_add(transcript *it, uint64_t sequence, uint64_t time_ns, const char *frame, size_t length);
+/* The frames that follow `room`, those that are whole in `*length` bytes; sets `*length` to theirs, 0 where none is here. */
+const char *transcript_behind(const transcript *it, const track *room, size_t *length);
 /* Counts the events that follow `room` where `bytes` are, byte for byte, their frames; returns how many bytes were used.
  * 0: some byte differs, or the events are not here; nothing was counted, and the caller reads in full. */
 size_t transcript_tally(const transcript *it, tally *all, track *room, const char *bytes, size_t length, uint64_t now_ns);

@@ -28,6 +28,9 @@ _PUBLISH: Final = resp("PUBLISH", b"room:" + ROOM, payload(b"<", b">"))
 _MARK: Final = re.compile(rb"<(E!.*?)x*>")
 _IN_FLIGHT: Final = 4
 _SLICE: Final = 7
+_LONG: Final = 40
+"""Events with ``_ROOMY`` bytes each that are sent on together, more than the 4 KB from which bytes are skimmed."""
+_ROOMY: Final = 300
 
 Fault = Callable[[list[bytes]], list[bytes]]
 
@@ -49,11 +52,13 @@ def read(data: bytes, slice_bytes: int) -> Answer:
 class Server:
     """Redis and a server of WebSocket on one port each: events of a burst go to all clients, changed by ``fault``.
 
-    The last client gets what ``odd`` makes of the events instead, where given.
+    The last client gets what ``odd`` makes of the events instead, where given. ``together`` events are a burst, and go
+    out in slices of so many bytes.
     """
 
-    def __init__(self, fault: Fault, odd: Fault | None = None) -> None:
+    def __init__(self, fault: Fault, odd: Fault | None, together: int, slice_bytes: int) -> None:
         self._faults, self._clients, self._burst = (fault, odd or fault), list[asyncio.StreamWriter](), list[bytes]()
+        self._together, self._slice_bytes = together, slice_bytes
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Let a client in."""
@@ -70,7 +75,7 @@ class Server:
             while found := _MARK.search(await reader.readexactly(len(_PUBLISH))):
                 self._burst.append(found[1])
                 writer.write(b":1\r\n")
-                if len(self._burst) == _IN_FLIGHT:
+                if len(self._burst) == self._together:
                     *most, last = self._clients
                     self._send(most, self._faults[0](self._burst))
                     self._send([last], self._faults[1](self._burst))
@@ -81,13 +86,15 @@ class Server:
     def _send(self, clients: list[asyncio.StreamWriter], frames: list[bytes]) -> None:
         data = b"".join(frames)
         for client in clients:
-            for start in range(0, len(data), _SLICE):
-                client.write(data[start : start + _SLICE])
+            for start in range(0, len(data), self._slice_bytes):
+                client.write(data[start : start + self._slice_bytes])
 
 
 @asynccontextmanager
-async def loaded(fault: Fault, odd: Fault | None = None) -> AsyncIterator[Generator]:
-    server = Server(fault, odd)
+async def loaded(
+    fault: Fault, odd: Fault | None = None, together: int = _IN_FLIGHT, slice_bytes: int = _SLICE
+) -> AsyncIterator[Generator]:
+    server = Server(fault, odd, together, slice_bytes)
     async with (
         await asyncio.start_server(server.meet, "127.0.0.1", 0) as door,
         await asyncio.start_server(server.publish, "127.0.0.1", 0) as redis,
@@ -104,6 +111,21 @@ async def burst(fault: Fault, odd: Fault | None = None) -> Answer:
     async with loaded(fault, odd) as load:
         await asyncio.to_thread(load.connect, 3, 1, 1, at_once=2, seconds=10)
         return await asyncio.to_thread(load.do, "burst", 0, _IN_FLIGHT, 0.1)
+
+
+async def pace(odd: Fault) -> Answer:
+    """Let three clients have two bursts of long events at a rate; the last of them gets what ``odd`` makes of these."""
+    async with loaded(roomy, odd, _LONG, 1024 * 1024) as load:
+        await asyncio.to_thread(load.connect, 3, 1, 1, at_once=2, seconds=10)
+        return await asyncio.to_thread(load.do, "pace", 2 * _LONG / 1000, 1000)
+
+
+def roomy(marks: list[bytes]) -> list[bytes]:
+    return [message(it + b"x" * _ROOMY) for it in marks]
+
+
+def behind_the_first(change: Fault) -> Fault:
+    return lambda marks: roomy(marks if b".0000000001." in marks[0] else change(marks))
 
 
 def whole(marks: list[bytes]) -> list[bytes]:
@@ -160,6 +182,28 @@ async def test_client_whose_bytes_differ_is_read_in_full() -> None:
     answer = await burst(whole, SOUND["in fragments"])
     assert (answer["received"], answer["lost"], answer["out_of_order"]) == (3 * _IN_FLIGHT, 0, 0)
     assert answer["alike"] == _IN_FLIGHT
+
+
+async def test_most_of_what_others_have_had_at_a_rate_is_counted_unread() -> None:
+    """To read 4 GB a second would be the generator's limit, not the server's."""
+    answer = await pace(roomy)
+    counted = [answer[it] for it in ("lost", "doubled", "out_of_order", "foreign", "bad_frames", "closed")]
+    assert (answer["received"], counted) == (3 * 2 * _LONG, [0] * 6)
+    assert 0 < answer["unread"] <= 2 * _LONG
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        pytest.param(lambda marks: marks[:9] + marks[10:], {"lost": 1}, id="lost"),
+        pytest.param(lambda marks: marks[:10] + marks[9:], {"doubled": 1, "lost": 0}, id="doubled"),
+        pytest.param(lambda marks: marks[:-1], {"lost": 1}, id="lost at the end"),
+    ],
+)
+async def test_fault_in_what_is_counted_unread_is_reported(change: Fault, wanted: dict[str, int]) -> None:
+    """The number of bytes tells."""
+    answer = await pace(behind_the_first(change))
+    assert {it: answer[it] for it in wanted} == wanted
 
 
 async def test_words_of_the_server_explain_a_loss() -> None:
