@@ -15,7 +15,6 @@ import math
 import os
 import re
 import time
-from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
@@ -138,7 +137,7 @@ class Attempt:
         timestamp: the time of composing, as in the line.
         since_ms: by Redis' clock, no later than the first attempt; None before the first was sent.
         maybe: names of the channels that an attempt may have reached. All others refused the event for certain.
-        after: on ``latest`` channels the id of the same producer's event before.
+        after: names of ``latest`` channels, each with the id of the same producer's event before.
         traceparent: the trace that the event belongs to (``bus.traceparent``); empty for none.
 
     """
@@ -149,8 +148,8 @@ class Attempt:
     id: str
     timestamp: str
     since_ms: int | None = None
-    maybe: set[str] = field(default_factory=set)
-    after: dict[str, str] = field(default_factory=dict)
+    maybe: frozenset[str] = frozenset()
+    after: tuple[tuple[str, str], ...] = ()
     traceparent: str = ""
 
 

@@ -99,8 +99,8 @@ class Outbox:
             OutboxFull: the policy is ``error``, or ``block`` and the event is larger than the whole outbox.
 
         """
-        self._check_open()
         if not self._guard.try_enter():
+            self._check_open()
             self._arrivals.append(item)
             self._settle()
             return True

@@ -4,9 +4,10 @@ Knows neither a connection nor a clock: ``bus.log.publisher`` sends, and writes 
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from bus.envelope import Message
 from bus.errors import (
@@ -23,6 +24,8 @@ from bus.log.appending import Appended, Entry
 from bus.values import frozen
 
 __all__ = ["Call", "Done", "Publication", "Published", "Slot", "copied", "is_answer"]
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @frozen
@@ -123,14 +126,16 @@ class Publication:
     done: Done | None = None
     deadline_s: float = 0.0
     tries: int = 0
-    settled: dict[str, Appended] = field(default_factory=dict)
-    failed: dict[str, BusError] = field(default_factory=dict)
+    settled: Mapping[str, Appended] = field(init=False)
+    failed: Mapping[str, BusError] = field(init=False)
     last_error: BusError | None = None
     size_bytes: int = field(init=False)
     has_latest: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Count the bytes once, and look for channels that keep the latest event alone."""
+        # Shared: ten thousand events that wait are no forty thousand empty containers for the garbage collector.
+        self.settled = self.failed = _NOTHING
         size_bytes, has_latest = 0, False
         for channel, line in self.message.lines:
             size_bytes += len(line)
@@ -153,6 +158,7 @@ class Publication:
         if since_ms is None and not one.after and not self.failed:  # the common case: a first attempt
             name, event, once, hold = one.id, self.message.event, self.once, self.hold
             return [Entry(channel, name, event, line, None, "", once, hold) for channel, line in self.message.lines]
+        after = dict(one.after)
         return [
             Entry(
                 channel,
@@ -162,7 +168,7 @@ class Publication:
                 # decisions/0020: a refused event is not there, and a first attempt pays for no search. On `latest` the
                 # search goes on all the same: another producer may have set a newer value since.
                 since_ms if channel.name in one.maybe or channel.retention.kind == "latest" else None,
-                one.after.get(channel.name, ""),
+                after.get(channel.name, ""),
                 self.once,
                 self.hold,
             )
@@ -180,11 +186,14 @@ class Publication:
         attempt = self.attempt
         if sent_ms is not None and (attempt.since_ms is None or sent_ms < attempt.since_ms):
             attempt.since_ms = sent_ms
-        for channel, _ in self.message.lines:
-            name = channel.name
-            if name not in self.settled and name not in self.failed:
-                self.settled[name] = next(places)
-                attempt.maybe.add(name)
+        lines = self.message.lines
+        if len(lines) == 1 and not (self.settled or self.failed):  # the common case
+            name = lines[0][0].name
+            self.settled, attempt.maybe = {name: next(places)}, frozenset((name,))
+            return
+        names = [it.name for it, _ in lines if it.name not in self.settled and it.name not in self.failed]
+        self.settled = {**self.settled, **{name: next(places) for name in names}}
+        attempt.maybe = attempt.maybe.union(names)
 
     def note(
         self, outcomes: Iterable[tuple[Entry, Appended | BusError]], sent_ms: int | None, *, is_certain: bool
@@ -200,13 +209,13 @@ class Publication:
         for entry, outcome in outcomes:
             name = entry.channel.name
             if isinstance(outcome, Appended):
-                self.settled[name] = outcome
+                self.settled = {**self.settled, name: outcome}
             elif isinstance(outcome, BusUnavailable):
                 self.last_error = outcome
             else:
-                self.failed[name] = outcome
+                self.failed = {**self.failed, name: outcome}
             if isinstance(outcome, Appended) or (sent_ms is not None and not (is_certain and is_answer(outcome))):
-                attempt.maybe.add(name)
+                attempt.maybe |= {name}
 
     @property
     def positions(self) -> dict[str, str | None]:

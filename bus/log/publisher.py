@@ -285,7 +285,8 @@ class Publisher(Generic[PublicationT]):
             for channel, _ in item.message.lines:
                 # decisions/0020: on `latest` the producer's own event before is not newer than a repetition.
                 if channel.retention.kind == "latest":
-                    item.attempt.after[channel.name] = self._latest.pop(channel.redis, "")
+                    before = self._latest.pop(channel.redis, "")
+                    item.attempt.after += ((channel.name, before),)
                     self._latest[channel.redis] = item.attempt.id
             # Channels of long ago are forgotten: a repetition there may hear of a newer value, and overwrites none.
             while len(self._latest) > _LATEST_CHANNELS:
