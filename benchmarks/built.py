@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -43,9 +44,10 @@ def compiled(program: Path, sources: Sequence[Path], *more: str, depends: Sequen
     if program.exists() and program.stat().st_mtime > newest:
         return
     program.parent.mkdir(parents=True, exist_ok=True)
-    fresh = program.with_suffix(".new")  # renamed when whole: several runs may build at once
-    subprocess.run([_compiler(), *_OPTIONS, "-o", fresh, *sources, *more], check=True, capture_output=True)
-    fresh.replace(program)
+    with tempfile.TemporaryDirectory(dir=program.parent) as folder:  # several runs may build at once
+        fresh = Path(folder) / program.name
+        subprocess.run([_compiler(), *_OPTIONS, "-o", fresh, *sources, *more], check=True, capture_output=True)
+        fresh.replace(program)
 
 
 def compiler_version() -> str:

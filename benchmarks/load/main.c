@@ -184,6 +184,7 @@ static void pace(double seconds, double rate, double drain_s) {
     noted = follow(said, noted);
     receive_all(drain_s > 0 ? drain_s : 1, drain_s > 0 ? drain_s : HUGE_VAL);
     double took = seconds_since(began);
+    crowd_serve(&clients, 20); /* as behind a burst */
     clients.skims = 0;
     end_publisher(child, said, drain_s > 0);
     report("pace", noted, took);
