@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.ports import free_port
+
 SCRIPT = """
 import resource
 from edgebus.serving import allow_files
@@ -48,8 +50,8 @@ def test_files_are_allowed_as_far_as_the_system_lets() -> None:
 @pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "[::]"), ("", "[::]")])
 def test_address_is_printed_as_a_url_has_it(host: str, shown: str) -> None:
     """What an edge prints can be pasted into a client, brackets of IPv6 included; a taken port is told the same way."""
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()  # the kernel may give an ephemeral port to another connection before the edge has it
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
         words = ("edge", "mahavishnu", "--host", host, "--port", str(port), "--insecure-behind-proxy")
         refused = subprocess.run(
             [sys.executable, "-m", "edgebus", *words], capture_output=True, text=True, timeout=30, check=False

@@ -20,6 +20,7 @@ from redis import Redis
 
 import producers
 from bus.broker.embedded import EmbeddedBroker
+from tests.ports import free_port
 
 ROOT = Path(producers.__file__).resolve().parents[1]
 NO_REDIS = "redis://127.0.0.1:1"
@@ -568,8 +569,7 @@ def test_says_nothing(caplog):
 
 def test_nothing_is_written_into_the_logs_of_tests(suite: Suite) -> None:
     """A Redis that hangs up again and again: a test that looks at everything that is logged finds nothing of it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     suite.write("test_shop.py", QUIET)
     ran = suite.run("--edgebus", "--edgebus-redis", f"redis://127.0.0.1:{port}", SILENT_PORT=str(port))
     assert ran.code == 0, ran.output

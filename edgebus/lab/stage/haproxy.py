@@ -35,7 +35,7 @@ defaults
     http-check expect status 200
     default-server check {checks}
 listen edges
-    bind 127.0.0.1:{port}
+    bind fd@{listening}
 {servers}
 """
 
@@ -61,16 +61,22 @@ class Haproxy:
     def __init__(self, binary: Path, directory: Path, edges: Sequence[int], *, checks: str, connections: int) -> None:
         self._binary, self._directory, self._edges = binary, directory, list(edges)
         self._checks, self._connections = checks, connections
-        self._port, self._socket = _free_port(), directory / "haproxy.sock"
+        self._socket = directory / "haproxy.sock"
+        self._port = 0
         self._child: Child | None = None
 
     async def __aenter__(self) -> Self:
         """Start haproxy, before its first check of any edge."""
         file = self._directory / "haproxy.cfg"
-        await asyncio.to_thread(file.write_text, self._config())
-        self._child = await asyncio.to_thread(
-            spawn_bound, [self._binary, "-db", "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command: list[Path | str] = [self._binary, "-db", "-f", file]
+        # A socket to inherit: what was a free port may be another's a moment later.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self._port, number = listening.getsockname()[1], listening.fileno()
+            await asyncio.to_thread(file.write_text, self._config(number))
+            silent = subprocess.DEVNULL
+            self._child = await asyncio.to_thread(
+                spawn_bound, command, stdout=silent, stderr=silent, pass_fds=(number,)
+            )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -83,14 +89,14 @@ class Haproxy:
         """The address for clients."""
         return f"ws://127.0.0.1:{self._port}/"
 
-    def _config(self) -> str:
+    def _config(self, listening: int) -> str:
         servers = "\n".join(
             f"    server edge-{index} 127.0.0.1:{port}" for index, port in enumerate(self._edges, start=1)
         )
         return _CONFIG.format(
             connections=self._connections,
             checks=self._checks,
-            port=self._port,
+            listening=listening,
             servers=servers,
             socket=self._socket,
         )
@@ -122,9 +128,3 @@ class Haproxy:
 def _rows(table: list[str]) -> list[dict[str, str]]:
     """Return the figures of the edges, without the sums over them."""
     return [row for row in csv.DictReader(table) if row["svname"].startswith("edge-")]
-
-
-def _free_port() -> int:
-    """Return a port without a listener at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
