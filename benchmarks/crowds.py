@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from benchmarks.generator import LoadError
 from benchmarks.peers.ours.peer import Ours
@@ -11,9 +12,9 @@ from benchmarks.session import Session, say
 from benchmarks.stand import Stand, Turn
 from benchmarks.works import Work
 
-__all__ = ["crowds", "guarded", "until"]
+__all__ = ["STORM_SHAPE", "crowds", "guarded", "until"]
 
-_STORM_SHAPE = "hundreds"
+STORM_SHAPE: Final = "hundreds"
 _ALWAYS_LOG = ("centrifugo-history", "nchan")
 _STORMS_S = 20.0
 _LATE_S = 2.0
@@ -43,13 +44,13 @@ def crowds(session: Session, works: Sequence[Work], *, storms: bool) -> None:
     for work in works:
         session.result.row(work.name, work.title, work.unit, is_more_better=work.way == "burst")
     if storms:
-        clients = session.length.shapes[_STORM_SHAPE].clients
+        clients = session.length.shapes[STORM_SHAPE].clients
         session.result.row("connect", f"connect + subscribe, {clients:,} clients", "us of CPU", is_more_better=False)
         session.result.row("memory", "memory per idle subscribed client", "KB", is_more_better=False)
     shapes = dict.fromkeys(it.shape for it in works)
-    for shape in shapes if not storms else dict.fromkeys([*shapes, _STORM_SHAPE]):
+    for shape in shapes if not storms else dict.fromkeys([*shapes, STORM_SHAPE]):
         with ExitStack() as stack:
-            is_storm = storms and shape == _STORM_SHAPE
+            is_storm = storms and shape == STORM_SHAPE
             own = [it for it in works if it.shape == shape]
             rows = [it.name for it in own] + (["connect", "memory"] if is_storm else [])
             with session.result.timed(f"crowd of {shape}"):
@@ -100,7 +101,7 @@ def _without_log(session: Session, stack: ExitStack, stands: Sequence[Stand]) ->
 
 def _storm(session: Session, stand: Stand) -> None:
     """Note the price of the first connects, and let all clients go and come again."""
-    clients = session.length.shapes[_STORM_SHAPE].clients
+    clients = session.length.shapes[STORM_SHAPE].clients
     rows = session.result.rows
     rows["memory"].add(stand.peer.name, Sample(stand.memory_kb / clients))
     rows["connect"].add(stand.peer.name, Sample(stand.connect_cpu_s / clients * 1e6, 0, stand.connects))

@@ -3,18 +3,14 @@
 import subprocess
 import sys
 from contextlib import ExitStack
-from typing import Final
 
-from benchmarks.crowds import guarded
+from benchmarks.crowds import STORM_SHAPE, guarded
 from benchmarks.peer import BUILD, Tls
 from benchmarks.results import Sample
 from benchmarks.session import Session, say
 from benchmarks.stand import Stand
-from benchmarks.works import Shape
 
 __all__ = ["certificate", "tls_storm"]
-
-_SHAPE: Final = Shape(2_000, 100)
 
 
 def certificate() -> Tls:
@@ -28,7 +24,8 @@ def certificate() -> Tls:
 
 def tls_storm(session: Session) -> None:
     """Let clients in over TLS, each with a whole handshake, server after server."""
-    title = f"the same over TLS, {_SHAPE.clients:,} clients"
+    shape = session.length.shapes[STORM_SHAPE]
+    title = f"the same over TLS, {shape.clients:,} clients"
     row = session.result.row("wss", title, "us of CPU", is_more_better=False)
     pair = certificate()
     for peer in session.peers:
@@ -38,8 +35,8 @@ def tls_storm(session: Session) -> None:
         with guarded(session, row.name, peer.name), ExitStack() as stack:
             stand = Stand.start(stack, peer, session.cores, tls=pair)
             stand.settle()  # what a server loads once it listens is no price of a client
-            stand.fill(_SHAPE)
-            row.add(peer.name, Sample(stand.connect_cpu_s / _SHAPE.clients * 1e6, 0, stand.connects))
+            stand.fill(shape)
+            row.add(peer.name, Sample(stand.connect_cpu_s / shape.clients * 1e6, 0, stand.connects))
             for _ in range(session.length.storms - 1):
                 turn = stand.come_again()
-                row.add(peer.name, Sample.of(turn, turn.cpu_s / _SHAPE.clients * 1e6))
+                row.add(peer.name, Sample.of(turn, turn.cpu_s / shape.clients * 1e6))
