@@ -118,11 +118,22 @@ def compose(event: Event, *, limit_bytes: int = LINE_LIMIT_BYTES, made: Attempt 
 
 
 def _channels(event: Event) -> tuple[Channel, ...]:
+    """Return each channel of an event once: two fields may fill the same, and a second line would come twice."""
     try:
-        return event.channels()
+        channels = event.channels()
     except (AttributeError, TypeError, ValueError):
         revalidate(event)
         raise
+    if len(channels) == 1:
+        return channels
+    names = {it.name for it in channels}
+    if len(names) == len(channels):
+        return channels
+    channels = tuple(dict.fromkeys(channels))
+    if len(names) < len(channels):
+        doubled = next(name for name in names if sum(it.name == name for it in channels) > 1)
+        raise EventError(f"{type(event).__name__} goes on two channels that are called {doubled}")
+    return channels
 
 
 _TEXT_TAIL: Final = '","error_code":null,"error_message":null}'

@@ -26,13 +26,14 @@ def is_loaded() -> bool:
 
 def current() -> str:
     """Return the active span as a ``traceparent``; empty for none."""
-    # Each publish asks: so without an import statement, which takes as long as the rest. Mostly the context is empty,
-    # which is known in a third of the time; and no span is known by identity.
+    # Each publish asks: so without an import statement, which takes as long as the rest, and by identity where none is.
+    # A module that another thread imports just now has no names yet, and no span.
     trace = sys.modules.get("opentelemetry.trace")
-    if trace is None or not sys.modules["opentelemetry.context"].get_current():
+    get_current_span = getattr(trace, "get_current_span", None)
+    if get_current_span is None:
         return ""
-    span: Span = trace.get_current_span()
-    return "" if span is trace.INVALID_SPAN else _written(span)
+    span: Span = get_current_span()
+    return "" if span is getattr(trace, "INVALID_SPAN", None) else _written(span)
 
 
 def begin_publish(channels: Sequence[Channel], event: str, event_id: str, parent: str) -> "Span":

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+from bus.channel import Channel
 from bus.errors import BusError, BusNotReady, BusUnavailable, LoginRefused, PublishError
+from bus.event import Attempt
 from bus.log.absence import Absence, Standing
 from bus.log.appending import Appended, Entry, Replicas
 from bus.log.pipelines import PIPELINE_EVENTS, PipelinePace
@@ -285,12 +287,17 @@ class Publisher(Generic[PublicationT]):
             for channel, _ in item.message.lines:
                 # decisions/0020: on `latest` the producer's own event before is not newer than a repetition.
                 if channel.retention.kind == "latest":
-                    before = self._latest.pop(channel.redis, "")
-                    item.attempt.after += ((channel.name, before),)
-                    self._latest[channel.redis] = item.attempt.id
+                    self._note_before(item.attempt, channel)
             # Channels of long ago are forgotten: a repetition there may hear of a newer value, and overwrites none.
             while len(self._latest) > _LATEST_CHANNELS:
                 self._latest.popitem(last=False)
+
+    def _note_before(self, attempt: Attempt, channel: Channel) -> None:
+        before = self._latest.pop(channel.redis, "")
+        self._latest[channel.redis] = attempt.id
+        if before != attempt.id:  # else the same event, of which nothing was sent yet
+            others = [it for it in attempt.after if it[0] != channel.name]
+            attempt.after = (*others, (channel.name, before))
 
     def _settle(self, item: PublicationT) -> None:
         if item.is_settled:

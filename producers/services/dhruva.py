@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bus.channel import Channel, Family, Presence
+from bus.channel import Family, Presence
 from bus.client_event import ClientEvent
 from bus.effects import Joins, Leaves, Lists
 from bus.event import Event, Json, JsonObject
@@ -119,11 +119,6 @@ class AdapterSwapped(
     old_adapter: str
     new_adapter: str
     repo: str
-
-    def channels(self) -> tuple[Channel, ...]:
-        """Return each channel once, also when old and new adapter are the same."""
-        # Two appends to one log for one event would show the event twice to the log's readers.
-        return tuple(dict.fromkeys(super().channels()))
 
 
 class DistributionCompleted(Event, event="distribution.completed", channels=(DISTRIBUTION_OF, DISTRIBUTION)):

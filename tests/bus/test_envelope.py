@@ -35,6 +35,15 @@ class Aimless(Event, event="a.aimless"):
     pass
 
 
+class Moved(Event, event="a.moved", channels=(WORKFLOW.by("source"), WORKFLOW.by("target"), GLOBAL)):
+    source: str
+    target: str
+
+
+class Confused(Event, event="a.confused", channels=(GLOBAL, Family("global"))):
+    pass
+
+
 class Reading(float):
     """A float of somebody else's, as numpy's float64 is one."""
 
@@ -362,3 +371,15 @@ def test_reason_for_a_typed_line_holds_nothing_of_it(line: bytes) -> None:
         foreign(line, "workflow:x")
     assert len(str(refused.value)) < 200
     assert "kk" not in str(refused.value)
+
+
+def test_channel_that_is_named_twice_gets_one_line() -> None:
+    """Two lines would be stored twice, and be the outcomes of other events."""
+    assert [channel.name for channel, _ in compose(Moved(source="a", target="a")).lines] == ["workflow:a", "global"]
+    assert len(compose(Moved(source="a", target="b")).lines) == 3
+
+
+def test_two_channels_of_one_name_are_refused() -> None:
+    """A client could not tell them apart, nor could the answer to the publish."""
+    with pytest.raises(EventError, match="Confused goes on two channels that are called global"):
+        compose(Confused())

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,6 +46,12 @@ async def test_event_without_a_trace_is_as_ever() -> None:
     lines = [line for lines in producer.lines.values() for line in lines]
     assert len(lines) == 2
     assert all(b'","id":"' in line[:120] and b"traceparent" not in line for line in lines)
+
+
+async def test_module_that_is_being_imported_has_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may import OpenTelemetry at the very moment of a publish."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", ModuleType("opentelemetry.trace"))
+    assert spans.current() == ""
 
 
 async def test_given_one_is_carried_on_every_channel() -> None:
