@@ -31,6 +31,7 @@ def described(wire: Wire, port: int, publish_port: int, *, is_tls: bool) -> byte
         ("publish_port", b"%d" % publish_port),
         ("is_tls", b"%d" % is_tls),
         ("is_http", b"%d" % (wire.publish_to == "http")),
+        ("is_uniform", b"%d" % wire.is_uniform),
         ("opcode", b"%d" % (_BINARY if wire.is_binary else _TEXT)),
         ("request", wire.request),
         ("subscribe", wire.subscribe),

@@ -117,6 +117,8 @@ class Wire:
         publish_to: ``redis``, or ``http`` for a peer that has no other way in than its own port.
         prepare: commands that Redis gets once before the first publish, such as SCRIPT LOAD.
         resume: like ``subscribe``, for a client that comes back at POSITION; empty: the peer is not asked to.
+        is_uniform: all clients of a room get its events in the same frames, and nothing between; then most bytes may be
+            counted by their length at a rate (decisions/0168).
     """
 
     publish: bytes
@@ -131,6 +133,7 @@ class Wire:
     publish_to: Literal["redis", "http"] = "redis"
     prepare: tuple[tuple[bytes | str, ...], ...] = ()
     resume: bytes = b""
+    is_uniform: bool = False
 
 
 @dataclass(frozen=True, slots=True)

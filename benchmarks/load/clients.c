@@ -26,6 +26,7 @@ struct client {
     stream stream;
     stage stage;
     size_t step, pending, looks;
+    int is_skimmed; /* some bytes were taken without a look */
     uint64_t began_ns;
     char *kept; /* a frame, or a head of HTTP, whose end has not come */
     size_t kept_length, kept_space;
@@ -283,7 +284,8 @@ static size_t hear_frames(crowd *it, client *self, const char *bytes, size_t len
         frame_result result = frame_read(bytes + used, length - used, &part);
         if (result == FRAME_BAD) {
             it->bad++;
-            drop(it, self, "the server sent a frame that no server may send");
+            drop(it, self, self->is_skimmed ? "bytes that were not read, or frames behind them, were no events of the room"
+                                            : "the server sent a frame that no server may send");
         }
         if (result != FRAME_WHOLE) break;
         hear_frame(it, self, &part, now);
@@ -308,35 +310,44 @@ static void keep(client *self, const char *bytes, size_t length) {
     self->kept_length = length;
 }
 
-/* Takes bytes that are another client's again, if all is in order, without a look; returns whether that was done.
- * Three of four times: bytes of another length, lost or twice, are found at the next look, where all are compared. */
-static int skim(crowd *it, client *self) {
-    if (!it->skims || !it->transcripts || self->stage != OPEN || self->message_length || self->stream.tls) return 0;
-    if (self->looks++ % LOOK_AT_EACH == 0) return 0;
-    track *room = tracks_of(it, self);
-    transcript *had = it->transcripts + room->room;
-    size_t length = BUFFER_BYTES;
-    const char *bytes = transcript_behind(had, room, &length);
-    if (length < self->kept_length + SKIMMED_BYTES_AT_LEAST || memcmp(bytes, self->kept, self->kept_length)) return 0;
-    ssize_t count = stream_skip(&self->stream, length - self->kept_length);
-    if (count == STREAM_AGAIN) return 1;
-    if (count == STREAM_ENDED) return drop(it, self, "the server ended a connection"), 1;
-    length = self->kept_length + count;
+/* Frames that another client of the room had, and that this one may be counted for by their length: three of four times.
+ * `*length` is 0 where all is to be read. */
+static const char *had(crowd *it, client *self, size_t *length) {
+    *length = 0;
+    if (!it->skims || !it->wire->is_uniform || !it->transcripts || self->stream.tls) return NULL;
+    if (self->stage != OPEN || self->message_length || self->looks++ % LOOK_AT_EACH == 0) return NULL;
+    *length = BUFFER_BYTES;
+    const char *bytes = transcript_behind(it->transcripts + tracks_of(it, self)->room, tracks_of(it, self), length);
+    if (*length < SKIMMED_BYTES_AT_LEAST) *length = 0;
+    return bytes;
+}
+
+/* Takes what follows the first frame without a look at it. A frame lost or twice moves all others: the first frame of the
+ * next read is not the one that was expected. */
+static void skim(crowd *it, client *self, const char *bytes, size_t length, size_t first) {
+    ssize_t count = stream_skip(&self->stream, length - first);
+    if (count == STREAM_ENDED) return drop(it, self, "the server ended a connection");
+    size_t all = first + (count > 0 ? count : 0);
     uint64_t received = it->tally.received;
-    size_t used = transcript_tally(had, &it->tally, room, bytes, length, now_ns());
-    it->tally.unread += it->tally.received - received;
-    keep(self, bytes + used, length - used);
-    return 1;
+    track *room = tracks_of(it, self);
+    size_t used = transcript_tally(it->transcripts + room->room, &it->tally, room, bytes, all, now_ns());
+    it->tally.unread += it->tally.received - received - 1;
+    self->is_skimmed = 1;
+    keep(self, bytes + used, all - used);
 }
 
 static void hear(crowd *it, client *self) {
-    if (skim(it, self)) return;
-    size_t length = self->kept_length;
+    frame head = {0};
+    size_t length = self->kept_length, known;
+    const char *bytes = had(it, self, &known);
+    if (known && frame_read(bytes, known, &head) != FRAME_WHOLE) known = 0;
+    if (known && length >= head.whole) known = 0;
     if (length) memcpy(buffer, self->kept, length);
-    ssize_t count = stream_read(&self->stream, buffer + length, BUFFER_BYTES);
+    ssize_t count = stream_read(&self->stream, buffer + length, known ? head.whole - length : BUFFER_BYTES);
     if (count == STREAM_AGAIN || count == STREAM_WANTS_WRITE) return;
     if (count == STREAM_ENDED) return drop(it, self, "the server ended a connection");
     length += count;
+    if (known && length == head.whole && !memcmp(buffer, bytes, length)) return skim(it, self, bytes, known, length);
     size_t used = 0;
     if (self->stage == UPGRADING) used = hear_answer(it, self, buffer, length);
     if (self->stage > UPGRADING) {

@@ -17,7 +17,7 @@ typedef struct {
     client *clients;
     track *tracks;                /* of client i: from i * rooms_each on */
     transcript *transcripts;      /* of the rooms, where clients are in one room each, with others; else NULL */
-    int skims;                    /* bytes that another client of the room had are mostly counted unread: see skim() */
+    int skims;                    /* bytes that another client of the room had may be counted unread: see skim() */
     uint32_t members[ROOMS_AT_MOST];
     uint64_t sent[ROOMS_AT_MOST]; /* the number of each room's newest event */
     text positions[ROOMS_AT_MOST];

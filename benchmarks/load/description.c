@@ -13,6 +13,7 @@ static void keep(description *it, const char *name, text value) {
     else if (!strcmp(name, "publish_port")) it->publish_port = number(value);
     else if (!strcmp(name, "is_tls")) it->is_tls = number(value);
     else if (!strcmp(name, "is_http")) it->is_http = number(value);
+    else if (!strcmp(name, "is_uniform")) it->is_uniform = number(value);
     else if (!strcmp(name, "opcode")) it->opcode = number(value);
     else if (!strcmp(name, "request")) it->request = value;
     else if (!strcmp(name, "subscribe")) it->subscribe = value;

@@ -7,7 +7,7 @@
 enum { STEPS_AT_MOST = 8 };
 
 typedef struct {
-    int port, publish_port, is_tls, is_http, opcode;
+    int port, publish_port, is_tls, is_http, is_uniform, opcode;
     text request, subscribe, subscribed, resume, ping, pong, separator;
     template publish;
     size_t steps;

@@ -93,7 +93,12 @@ class Server:
 
 @asynccontextmanager
 async def loaded(
-    fault: Fault, odd: Fault | None = None, together: int = _IN_FLIGHT, slice_bytes: int = _SLICE
+    fault: Fault,
+    odd: Fault | None = None,
+    together: int = _IN_FLIGHT,
+    slice_bytes: int = _SLICE,
+    *,
+    is_uniform: bool = False,
 ) -> AsyncIterator[Generator]:
     server = Server(fault, odd, together, slice_bytes)
     async with (
@@ -102,7 +107,7 @@ async def loaded(
     ):
         port, redis_port = (it.sockets[0].getsockname()[1] for it in (door, redis))
         with ExitStack() as stack:
-            wire = Wire(publish=_PUBLISH, request=upgrade())
+            wire = Wire(publish=_PUBLISH, request=upgrade(), is_uniform=is_uniform)
             load = await asyncio.to_thread(Generator, stack, 0, Running((), port, wire), redis_port)
             yield load
             await asyncio.to_thread(stack.close)
@@ -114,12 +119,9 @@ async def burst(fault: Fault, odd: Fault | None = None) -> Answer:
         return await asyncio.to_thread(load.do, "burst", 0, _IN_FLIGHT, 0.1)
 
 
-async def pace(odd: Fault) -> Answer:
-    """Let three clients have five bursts of long events at a rate; the last of them gets what ``odd`` makes of these.
-
-    The first and the fifth read of a client are looked at.
-    """
-    async with loaded(roomy, odd, _LONG, 1024 * 1024) as load:
+async def pace(odd: Fault, *, is_uniform: bool = True) -> Answer:
+    """Let three clients have five bursts of long events at a rate; the last gets what ``odd`` makes of each."""
+    async with loaded(roomy, odd, _LONG, 1024 * 1024, is_uniform=is_uniform) as load:
         await asyncio.to_thread(load.connect, 3, 1, 1, at_once=2, seconds=10)
         return await asyncio.to_thread(load.do, "pace", _BURSTS * _LONG / 1000, 1000)
 
@@ -128,8 +130,8 @@ def roomy(marks: list[bytes]) -> list[bytes]:
     return [message(it + b"x" * _ROOMY) for it in marks]
 
 
-def in_the_second(change: Fault) -> Fault:
-    return lambda marks: roomy(change(marks) if b".%010d." % (_LONG + 1) in marks[0] else marks)
+def in_the_second_burst(frames: Fault) -> Fault:
+    return lambda marks: frames(marks) if b".%010d." % (_LONG + 1) in marks[0] else roomy(marks)
 
 
 def whole(marks: list[bytes]) -> list[bytes]:
@@ -196,6 +198,29 @@ async def test_most_of_what_others_have_had_at_a_rate_is_counted_unread() -> Non
     assert 0 < answer["unread"] < 3 * _BURSTS * _LONG
 
 
+def joined(marks: list[bytes]) -> list[bytes]:
+    return [message(b" ".join(it + b"x" * _ROOMY for it in marks))]
+
+
+def pinged(marks: list[bytes]) -> list[bytes]:
+    return [*roomy(marks[:9]), message(b"", Opcode.PING), *roomy(marks[9:])]
+
+
+@pytest.mark.parametrize("frames", [pytest.param(joined, id="joined"), pytest.param(pinged, id="a ping between")])
+async def test_frames_that_differ_from_client_to_client_are_read(frames: Fault) -> None:
+    """A server that joins what waits for a client sends each other frames, and whatever it likes between."""
+    answer = await pace(frames, is_uniform=False)
+    counted = [answer[it] for it in ("lost", "doubled", "out_of_order", "foreign", "bad_frames", "closed", "unread")]
+    assert (answer["received"], counted) == (3 * _BURSTS * _LONG, [0] * 7)
+
+
+async def test_what_is_no_event_among_unread_bytes_is_said() -> None:
+    """The wire said that there is nothing between events; so the turn is void, whatever came."""
+    answer = await pace(in_the_second_burst(pinged))
+    assert (answer["bad_frames"], answer["closed"]) == (1, 1)
+    assert answer["reason"] == "bytes that were not read, or frames behind them, were no events of the room"
+
+
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
@@ -205,8 +230,8 @@ async def test_most_of_what_others_have_had_at_a_rate_is_counted_unread() -> Non
     ],
 )
 async def test_fault_in_what_is_counted_unread_is_reported(change: Fault, wanted: dict[str, int]) -> None:
-    """The number of bytes tells."""
-    answer = await pace(in_the_second(change))
+    """The number of bytes tells, and the first frame of the next read."""
+    answer = await pace(in_the_second_burst(lambda marks: roomy(change(marks))))
     assert {it: answer[it] for it in wanted} == wanted
 
 

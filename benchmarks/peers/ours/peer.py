@@ -68,6 +68,7 @@ def _wire(family: Family, resume: bytes = b"") -> Wire:
         subscribed=b'"subscribed","channel":"%b' % _channel(family),
         prepare=(("SCRIPT", "LOAD", SCRIPT),),
         resume=resume,
+        is_uniform=True,
     )
 
 

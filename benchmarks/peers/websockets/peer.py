@@ -15,6 +15,7 @@ _WIRE: Final = Wire(
     request=upgrade(),
     subscribe=b'{"type":"request","event":"subscribe","data":{"channel":"%b"},"id":"1"}' % _CHANNEL,
     subscribed=b'"subscribed","channel":"%b"' % _CHANNEL,
+    is_uniform=True,
 )
 
 
