@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["BOUNDS", "Sample", "Slopes", "drawn", "settled", "settles_s", "slopes", "verdict"]
 
-BOUNDS: Final[Mapping[str, float]] = {"pss_kb": 64.0, "kept": 300.0, "fds": 1.0, "tasks": 1.0}
+BOUNDS: Final[Mapping[str, float]] = {"own_kb": 64.0, "kept": 300.0, "fds": 1.0, "tasks": 1.0}
 """What a figure may grow by in a minute: less than a third of a kilobyte for each of 200 connections that end in it."""
 
 _SETTLES_S: Final = 300.0
@@ -25,8 +25,8 @@ class Sample:
 
     Attributes:
         at_s: since the run began.
-        pss_kb: memory, with its share of what it has in common with others (proc(5), smaps_rollup).
-        rss_kb: memory, with all of that.
+        own_kb: memory that no file stands behind, such as the heap (proc(5), smaps_rollup, Anonymous).
+        rss_kb: memory, with the pages of programs and libraries, which others have in common.
         fds: open files.
         tasks: of asyncio.
         objects: that the garbage collector knows; garbage waits for its next collection among them.
@@ -35,7 +35,7 @@ class Sample:
     """
 
     at_s: float
-    pss_kb: int
+    own_kb: int
     rss_kb: int
     fds: int
     tasks: int
@@ -91,14 +91,14 @@ def verdict(samples: Sequence[Sample]) -> list[str]:
 
 def drawn(curves: Mapping[str, Sequence[Sample]]) -> str:
     """Return the memory of each process over time as SVG."""
-    most_kb = max(it.pss_kb for samples in curves.values() for it in samples) * 1.1
+    most_kb = max(it.own_kb for samples in curves.values() for it in samples) * 1.1
     most_s = max(samples[-1].at_s for samples in curves.values()) or 1.0
     lines = []
     for (name, samples), colour in zip(curves.items(), _COLOURS, strict=False):
-        points = [(_LEFT + it.at_s / most_s * _WIDTH, _HEIGHT * (1 - it.pss_kb / most_kb)) for it in samples]
+        points = [(_LEFT + it.at_s / most_s * _WIDTH, _HEIGHT * (1 - it.own_kb / most_kb)) for it in samples]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{path}"/>')
-        label = f"{name}: {samples[-1].pss_kb / 1024:.1f} MB"
+        label = f"{name}: {samples[-1].own_kb / 1024:.1f} MB"
         lines.append(f'<text x="{_LEFT + 8}" y="{points[-1][1] - 6:.0f}" fill="{colour}">{label}</text>')
     frame = f"M{_LEFT} 0 V{_HEIGHT} H{_LEFT + _WIDTH}"
     return (

@@ -53,7 +53,7 @@ async def _sampled(watched: "dict[str, _Watched]", options: argparse.Namespace) 
     loop = asyncio.get_running_loop()
     began = loop.time()
     curves: dict[str, list[Sample]] = {name: [] for name in watched}
-    print(f"{'':>8} " + " ".join(f"{name:>10}: PSS kB    RSS kB  fds tasks objects" for name in watched))
+    print(f"{'':>8} " + " ".join(f"{name:>10}: own kB    RSS kB  fds tasks objects" for name in watched))
     turns = int(options.minutes * 60 / options.every)
     collected = (math.ceil(settles_s(turns * options.every) / options.every), turns)
     for turn in range(turns + 1):
@@ -62,7 +62,7 @@ async def _sampled(watched: "dict[str, _Watched]", options: argparse.Namespace) 
         for name, one in watched.items():
             curves[name].append(await one.sample(at_s, is_collected=turn in collected))
         now = [samples[-1] for samples in curves.values()]
-        told = " ".join(f"{it.pss_kb:19} {it.rss_kb:9} {it.fds:4} {it.tasks:5} {it.objects:7}" for it in now)
+        told = " ".join(f"{it.own_kb:19} {it.rss_kb:9} {it.fds:4} {it.tasks:5} {it.objects:7}" for it in now)
         print(f"{at_s:6.0f} s {told}", flush=True)
     return curves
 
@@ -100,7 +100,7 @@ class _Watched:
         memory = {words[0]: int(words[1]) for words in lines}
         fds = len(list((proc / "fd").iterdir()))
         kept = json.loads(await self.ask("sample collected"))["objects"] if is_collected else None
-        return Sample(at_s, memory["Pss:"], memory["Rss:"], fds, counts["tasks"], counts["objects"], kept)
+        return Sample(at_s, memory["Anonymous:"], memory["Rss:"], fds, counts["tasks"], counts["objects"], kept)
 
 
 @asynccontextmanager

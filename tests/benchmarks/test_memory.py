@@ -16,9 +16,9 @@ def samples(*, kb_a_minute: float = 0, settles_kb: int = 0, fds_a_minute: float 
     found = []
     for turn in range(MINUTES * 6 + 1):
         minute = turn / 6
-        pss_kb = int(50_000 + kb_a_minute * minute + settles_kb * min(minute, 5) / 5) + turn % 3 * 200
+        own_kb = int(50_000 + kb_a_minute * minute + settles_kb * min(minute, 5) / 5) + turn % 3 * 200
         found.append(
-            Sample(minute * 60, pss_kb, pss_kb + 1000, int(100 + fds_a_minute * minute), 10, 80_000 + turn % 30 * 1_000)
+            Sample(minute * 60, own_kb, own_kb + 1000, int(100 + fds_a_minute * minute), 10, 80_000 + turn % 30 * 1_000)
         )
     return found
 
@@ -32,8 +32,8 @@ def test_memory_that_grows_is_named() -> None:
     """A quarter of a megabyte a minute is a leak, and is told with its slope."""
     late = settled(samples(kb_a_minute=250))
     (sentence,) = verdict(late)
-    assert sentence.startswith("pss_kb grows by 2")
-    assert slopes(late)["pss_kb"] == pytest.approx(250, rel=0.05)
+    assert sentence.startswith("own_kb grows by 2")
+    assert slopes(late)["own_kb"] == pytest.approx(250, rel=0.05)
 
 
 def test_files_that_grow_are_named() -> None:
@@ -55,7 +55,7 @@ def test_leaking_edge_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     """Half a minute of 600 connections is enough for 20 KB kept of each; the same edge without the leak is flat."""
     assert main([*SHORT, "--leak", "tests.benchmarks.leaking"]) == 1
     leaking = capsys.readouterr().out
-    assert "edge: pss_kb grows by" in leaking
+    assert "edge: own_kb grows by" in leaking
     assert "edge: kept grows by" in leaking
     assert " 0 lost, 0 doubled, 0 told" in leaking
     assert main(SHORT) == 0
