@@ -82,8 +82,7 @@ class Emitted:
     def append(self, item: Item) -> None:
         """Have ``item`` wait; the caller has made room."""
         self.waiting.append(item)
-        self._events += 1
-        self._bytes += item.size_bytes
+        self._count(1, item.size_bytes)
 
     def makes_room(self, size: int) -> bool:
         """Tell whether ``size`` more bytes fit; under ``drop_oldest``, drop the oldest items until they do."""

@@ -26,7 +26,7 @@ struct client {
     stream stream;
     stage stage;
     size_t step, pending, looks;
-    int is_skimmed; /* some bytes were taken without a look */
+    int is_skimmed; /* bytes were taken without a look, and no frame was read since */
     uint64_t began_ns;
     char *kept; /* a frame, or a head of HTTP, whose end has not come */
     size_t kept_length, kept_space;
@@ -144,7 +144,7 @@ static void watch(crowd *it, client *self, int operation, uint32_t events) {
 
 static void begin(crowd *it, client *self) {
     self->began_ns = now_ns();
-    self->stage = CONNECTING, self->step = 0, self->pending = 0;
+    self->stage = CONNECTING, self->step = 0, self->pending = 0, self->is_skimmed = 0;
     it->under_way++;
     track *tracks = tracks_of(it, self);
     for (size_t k = 0; !resuming && k < it->rooms_each; k++) track_begin(tracks + k, it->sent[tracks[k].room]);
@@ -355,7 +355,9 @@ static void hear(crowd *it, client *self) {
         used += hear_again(it, self, buffer + used, length - used, now);
         used += hear_frames(it, self, buffer + used, length - used, now);
     }
-    if (self->stage != CLOSED) keep(self, buffer + used, length - used);
+    if (self->stage == CLOSED) return;
+    keep(self, buffer + used, length - used);
+    if (used) self->is_skimmed = 0;
 }
 
 /* ---- all of them */

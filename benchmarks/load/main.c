@@ -67,11 +67,13 @@ static void report(const char *name, uint64_t events, double seconds) {
     const tally *it = &clients.tally;
     uint64_t lost = expected > it->received ? expected - it->received : 0;
     printf("{\"command\":\"%s\",\"events\":%llu,\"seconds\":%.6f,\"expected\":%llu,\"received\":%llu,\"lost\":%llu,"
-           "\"alike\":%llu,\"unread\":%llu,\"doubled\":%llu,\"out_of_order\":%llu,\"foreign\":%llu,\"bad_frames\":%zu,\"closed\":%zu,"
+           "\"alike\":%llu,\"unread\":%llu,\"doubled\":%llu,\"out_of_order\":%llu,\"foreign\":%llu,\"bad_frames\":%zu,"
+           "\"closed\":%zu,"
            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"publisher_s\":%.3f,\"reason\":\"%s\"}\n",
            name, (unsigned long long)events, seconds, (unsigned long long)expected, (unsigned long long)it->received,
            (unsigned long long)lost, (unsigned long long)it->alike, (unsigned long long)it->unread,
-           (unsigned long long)it->doubled, (unsigned long long)it->out_of_order, (unsigned long long)it->foreign, clients.bad, clients.closed,
+           (unsigned long long)it->doubled, (unsigned long long)it->out_of_order, (unsigned long long)it->foreign,
+           clients.bad, clients.closed,
            tally_quantile_ms(it, 0.5), tally_quantile_ms(it, 0.99), it->max_ns / 1e6, publisher_s, clients.reason);
 }
 
