@@ -100,7 +100,7 @@ class Player:
             room = room_of(self.redis, channel)
             found += [room.position, room.written, room.dropped, room.sequencer.gaps, room.sequencer.has_heard]
             given = room.sequencer.given_up_to(room.position or "")
-            found += [list(given._newest), room.sequencer.since("2-1"), room.position]  # noqa: SLF001 (all of it)
+            found += [list(given.names), room.sequencer.since("2-1"), room.position]
         return [*found, self.redis.hub.totals, self.redis.hub.statistics()]
 
 
