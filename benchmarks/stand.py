@@ -8,7 +8,7 @@ from pathlib import Path
 from redis import Redis
 
 from benchmarks.generator import Answer, Generator, LoadError
-from benchmarks.machine import Cores, Watch, cpu_seconds, memory_kb
+from benchmarks.machine import Cores, Watch, cpu_seconds, memory_kb, packets_of
 from benchmarks.peer import Peer, Running, Tls
 from benchmarks.works import Shape
 from bus.broker.embedded import EmbeddedBroker
@@ -29,7 +29,7 @@ class Turn:
 
     Attributes:
         answer: the generator's report.
-        cpu_s: processor time of the server's processes.
+        cpu_s: processor time of the server's processes, and of the kernel for the packets of the server's core.
         redis_cpu_s: of Redis.
         load_cpu_s: of the generator, with the process that publishes at a rate.
         foreign: the share of other programs in the server's core.
@@ -75,6 +75,10 @@ class Stand:
     connect_cpu_s: float = 0.0
     memory_kb: int = 0
     """The growth of the server's memory by the crowd."""
+    _packets: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._packets = packets_of(self.cores.server)
 
     @classmethod
     def start(cls, stack: ExitStack, peer: Peer, cores: Cores, *, tls: Tls | None = None) -> "Stand":
@@ -90,12 +94,12 @@ class Stand:
 
     def fill(self, shape: Shape) -> None:
         """Let the crowd in."""
-        before_s, before_kb = cpu_seconds(self.running.pids), memory_kb(self.running.pids)
+        before_s, before_kb = self._server_s(), memory_kb(self.running.pids)
         self.connects = self.generator.connect(
             shape.clients, shape.rooms, shape.rooms_each, at_once=_AT_ONCE, seconds=_CONNECT_DEADLINE_S
         )
         self.settle()  # what the server does behind the answer belongs to the connect
-        self.connect_cpu_s = cpu_seconds(self.running.pids) - before_s
+        self.connect_cpu_s = self._server_s() - before_s
         self.memory_kb = memory_kb(self.running.pids) - before_kb
 
     def come_again(self) -> Turn:
@@ -109,26 +113,33 @@ class Stand:
         return self._connects("resume")
 
     def _connects(self, command: str) -> Turn:
-        before_s = cpu_seconds(self.running.pids)
+        before_s = self._server_s()
         turn = self.watched(command, _AT_ONCE, _CONNECT_DEADLINE_S)
         if turn.answer.get("failed"):
             raise LoadError(f"{turn.answer['failed']} clients were not let in: {turn.answer['reason']}")
         self.settle()
-        return replace(turn, cpu_s=cpu_seconds(self.running.pids) - before_s)
+        return replace(turn, cpu_s=self._server_s() - before_s)
+
+    @property
+    def _server_pids(self) -> tuple[int, ...]:
+        return (*self.running.pids, *self._packets)
+
+    def _server_s(self) -> float:
+        return cpu_seconds(self._server_pids)
 
     def settle(self) -> None:
         """Wait until the server is idle; clients are heard meanwhile."""
         for _ in range(_LOOKS):
-            before_s = cpu_seconds(self.running.pids)
+            before_s = self._server_s()
             self.generator.do("idle", _LOOK_S)
-            if cpu_seconds(self.running.pids) - before_s < _CALM * _LOOK_S:
+            if self._server_s() - before_s < _CALM * _LOOK_S:
                 return
 
     def watched(self, command: str, *values: object) -> Turn:
         """Run a command of the generator, and measure the price."""
-        watch = Watch(self.cores.server, self.running.pids)
+        watch = Watch(self.cores.server, self._server_pids)
         load_watch = Watch(self.cores.load, (self.redis.pid, self.generator.pid))
-        groups = (self.running.pids, [self.redis.pid], [self.generator.pid])
+        groups = (self._server_pids, [self.redis.pid], [self.generator.pid])
         before_s = [cpu_seconds(pids) for pids in groups]
         answer = self.generator.do(command, *values)
         cpu_s, redis_s, load_s = (cpu_seconds(pids) - ago for pids, ago in zip(groups, before_s, strict=True))

@@ -152,7 +152,8 @@ class Edge:
         # decisions/0127: from here on, each task and callback of the edge inherits the fields of the edge's lines.
         with speaking(self._built.outage.fields):
             await self._running.begin(expires)
-            _logger.info("edge listens", extra={"service": self.service.name, "host": self.host, "port": self.port})
+            where = {"service": self.service.name, "host": self.host, "port": self.port}
+            _logger.info("edge listens", extra={**where, "io_uring": self._built.ring is not None})
 
     async def ready(self) -> None:
         """Wait until the edge is ready (``/readyz``); the caller sets an end, if any (``asyncio.timeout``).

@@ -47,6 +47,7 @@ from edges.net.addresses import port_of
 from edges.rooms.hub import Hub
 from edges.rooms.limits import RoomLimits
 from edges.rooms.log_reads import LogReads
+from edges.rooms.ring import ring_at_hand
 from edges.rooms.statistics import HubStatistics
 from edges.rooms.sums import with_notices
 from edges.rooms.tallies import Tallies
@@ -141,6 +142,7 @@ class Parts:
             tells=False,
         )
         self.traces = Traces(TraceStore(self.log), edge_id, lambda: self.log.clock_offset_ms)
+        self.ring = ring_at_hand() if settings.io_uring else None
         self.hub = Hub(
             self.log,
             self.subscriber,
@@ -150,6 +152,7 @@ class Parts:
             is_sampled=settings.shows_metrics,
             floods=self.floods,
             traced=self.traces.note,
+            ring=self.ring,
         )
         self.outage = Outage(
             edge_id,

@@ -144,6 +144,7 @@ class EdgeSettings(BaseModel):
     )
     max_publish_bytes: int = Field(32 * 1024, ge=128, description="largest data of an event that a client publishes")
     send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="SO_SNDBUF of a client's socket, bytes")
+    io_uring: bool = Field(True, description="send to many clients by one call of the kernel, if it lets that")
     max_line_bytes: int = Field(LINE_LIMIT_BYTES, ge=1024, description="largest event as a line, bytes")
     probe_interval_s: float = Field(5.0, gt=0, description="between two probes of the link to Redis, seconds")
     welcome_delay_ms: int = Field(100, ge=0, description="after which a client that has sent nothing is welcomed")

@@ -7,6 +7,7 @@ from typing import Final
 
 from edges.protocol.envelope import Dialect
 from edges.rooms.pages import Pages
+from edges.rooms.ring import Ring
 from edges.rooms.room import Room, RoomSubscriber, Sole
 from edges.rooms.sequencer import Item
 from edges.rooms.tick import Tick
@@ -41,6 +42,7 @@ class Fanout:
         "_has_turned",
         "_moment",
         "_pages",
+        "_ring",
         "_tick",
         "_told",
         "deliveries",
@@ -48,10 +50,10 @@ class Fanout:
         "writes",
     )
 
-    def __init__(self, after_pass: "Callable[[Room], object] | None" = None) -> None:
+    def __init__(self, after_pass: "Callable[[Room], object] | None" = None, ring: Ring | None = None) -> None:
         self._after_pass = after_pass or self.flush
         self._tick: Tick[RoomSubscriber] = Tick()
-        self._pages = Pages()
+        self._pages, self._ring = Pages(), ring
         self._corked: list[RoomSubscriber] = []
         self._has_turned = False
         self._told: set[str] = set()
@@ -267,7 +269,7 @@ class Fanout:
     def _send(self) -> None:
         tick, self._tick = self._tick, Tick()
         try:
-            spared, rests = tick.send(self._pages)
+            spared, rests = tick.send(self._pages, self._ring)
         except Exception as error:  # noqa: BLE001 (see flush)
             self.tell(error)
             self._fail(subscriber for subscriber, _ in tick)

@@ -33,6 +33,7 @@ from edges.rooms.recovery import Recovery
 from edges.rooms.renderings import Renderings
 from edges.rooms.repairs import Repairs
 from edges.rooms.replays import Replays
+from edges.rooms.ring import Ring
 from edges.rooms.room import Room, RoomSubscriber
 from edges.rooms.sampler import Sampler
 from edges.rooms.sequencer import Item
@@ -59,6 +60,7 @@ class Hub:
         is_sampled: whether the lateness of a sample of events is measured: for metrics that are shown.
         floods: sums up what is told of rooms; None: of this hub alone.
         traced: gets each line with a trace that is kept, once the line was handed on; neither waits nor raises.
+        ring: sends to many subscribers; None: the kernel is called for each.
 
     Attributes:
         repairs: the lines that rooms lacked, counted.
@@ -83,6 +85,7 @@ class Hub:
         is_sampled: bool = True,
         floods: Floods | None = None,
         traced: Callable[[TracedLine], None] = lambda _: None,
+        ring: Ring | None = None,
     ) -> None:
         self._link, self._spawn = link, spawn
         self.log_reads, self.renderings = LogReads(log), Renderings()
@@ -98,7 +101,7 @@ class Hub:
         self._rooms: dict[bytes, Room] = {}
         self._empty: dict[bytes, Room] = {}
         """Open rooms without subscribers: four times a second a look at these few, not at every room."""
-        self._fanout = Fanout(self._write_waiting)
+        self._fanout = Fanout(self._write_waiting, ring)
         self._occupied, self._closed = 0, Sums()
         self.tallies, self.told = Tallies() if tallies is None else tallies, Counter[Reason]()
         sampler = Sampler(self.tallies, self._rooms.get) if is_sampled else None

@@ -1,10 +1,13 @@
 """What the benchmarks know of processes."""
 
+import os
 import subprocess
 import sys
 from typing import Final
 
-from benchmarks.machine import cpu_seconds
+import pytest
+
+from benchmarks.machine import cpu_seconds, memory_kb, packets_of
 
 PROGRAM: Final = """
 import threading, time
@@ -30,3 +33,15 @@ def test_processor_time_has_what_ended_threads_took_and_ends_with_the_process() 
     assert own_s >= 0.05
     assert own_s <= found_s < own_s + 0.005, "only a print is in between"
     assert cpu_seconds([child.pid]) == 0.0
+
+
+def test_thread_of_the_kernel_for_packets_is_of_one_core() -> None:
+    """Each core has one, which has used time and no memory; a core that is not there has none."""
+    core = min(os.sched_getaffinity(0))
+    threads = packets_of(core)
+    if not threads:
+        pytest.skip("the threads of the kernel are hidden from this process")
+    assert len(threads) == 1
+    assert cpu_seconds(threads) > 0.0
+    assert memory_kb(threads) == 0
+    assert packets_of(100_000) == []
